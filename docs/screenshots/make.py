@@ -36,7 +36,7 @@ FULL = {
     "jobs": "/admin/scheduling/job/",
     "queues": "/admin/scheduling/queue/",
     "workers": "/admin/scheduling/worker/",
-    "dead-letters": "/admin/scheduling/deadletter/groups/",
+    "dead-letters": "/admin/failures/",
     "schedules": "/admin/scheduling/schedule/",
     "tenants": "/admin/tenants/tenant/",
     "audit": "/admin/tenants/auditlogentry/",
@@ -49,7 +49,7 @@ EMPTY = {
     "overview-empty": "/admin/",
     "jobs-empty": "/admin/scheduling/job/",
     "fairness-empty": "/admin/fairness/",
-    "dead-letters-empty": "/admin/scheduling/deadletter/groups/",
+    "dead-letters-empty": "/admin/failures/",
     "schedules-empty": "/admin/scheduling/schedule/",
 }
 DENIED = {"queues-denied": "/admin/scheduling/queue/"}

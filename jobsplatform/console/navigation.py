@@ -34,7 +34,6 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("scheduling.BulkOperation", gettext_noop("Bulk operations"), "checklist"),
             Page("workflow_execution.Workflow", gettext_noop("Workflows"), "account_tree"),
             Page("workflow_execution.Approval", gettext_noop("Approvals"), "approval"),
-            Page("scheduling.DeadLetter", gettext_noop("Dead letters"), "mark_email_unread", "dead-letters"),
             Page("scheduling.Circuit", gettext_noop("Circuit breakers"), "electrical_services"),
             Page("scheduling.Queue", gettext_noop("Queues"), "table_rows", "queues"),
             Page("scheduling.Worker", gettext_noop("Workers"), "memory", "workers"),
@@ -90,6 +89,7 @@ ELSEWHERE = frozenset(
         "django_celery_beat.CrontabSchedule",
         "django_celery_beat.SolarSchedule",
         "django_celery_beat.ClockedSchedule",
+        "scheduling.DeadLetter",
         "scheduling.ScheduleFire",
         "scheduling.TenantCapacity",
         "scheduling.TenantUpkeepRun",
@@ -116,7 +116,7 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups[0]["items"].insert(0, _link(gettext_noop("Overview"), "monitoring", "admin:index", "overview"))
     if access_of(request).may(Permission.JOBS_VIEW):
         groups[0]["items"] += [
-            _link(gettext_noop("Errors"), "error", "admin:errors"),
+            _link(gettext_noop("Failures"), "error", "admin:failures", "failures"),
             _link(gettext_noop("Job kinds"), "category", "admin:job_kinds"),
         ]
         groups[FAIRNESS]["items"].insert(

@@ -111,7 +111,7 @@ class ConsoleSite(UnfoldAdminSite):
         # Models are loaded later than this module.
         from jobsplatform.console.missing_features import alerts_page, compliance_page
         from scheduling.diagnosis.page import diagnosis_page
-        from scheduling.errors.page import error_occurrences_page, errors_page
+        from scheduling.errors.page import error_occurrences_page, failures_page
         from scheduling.jobs.kinds.page import job_kinds_page
         from scheduling.overview.page import overview_fragment, shares_fragment
         from scheduling.shares.page import fairness_fragment, fairness_page
@@ -132,9 +132,9 @@ class ConsoleSite(UnfoldAdminSite):
             path("overview/kinds/", kinds_part, name="overview_kinds"),
             path("fairness/", guard_view(self, fairness_page, Permission.JOBS_VIEW), name="fairness"),
             path("fairness/part/", fairness_part, name="fairness_fragment"),
-            path("errors/", guard_view(self, errors_page, Permission.JOBS_VIEW), name="errors"),
+            path("failures/", guard_view(self, failures_page, Permission.JOBS_VIEW), name="failures"),
             path(
-                "errors/<slug:fingerprint>/",
+                "failures/<slug:fingerprint>/",
                 guard_view(self, error_occurrences_page, Permission.JOBS_VIEW),
                 name="error_occurrences",
             ),

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
-from scheduling.bulk.forms import BulkForm
+from scheduling.bulk.forms import FIELD_OF, BulkForm
 from scheduling.bulk.page import bulk_row, what_words
 from scheduling.bulk.parsing import OF_FILTERS, permission_of
 from scheduling.bulk.queries import find_operations
@@ -29,6 +29,7 @@ from scheduling.console.tags import badge
 from scheduling.jobs.filters import FIELDS
 from scheduling.jobs.filters.terms import write_value
 from scheduling.models import BulkOperation
+from tenants.access.caller import Access
 from tenants.access.permissions import Permission
 from tenants.audit.filters import actor_label
 from tenants.console.keyset import KeysetAdmin, parse_uuid
@@ -45,16 +46,22 @@ START_TEMPLATE = "scheduling/dashboards/bulk_start.html"
 QUERY = "q"
 
 
-def start_url(query: QueryDict) -> str:
-    """Return the URL of the page that starts a bulk operation on the jobs of a filtered list.
+def start_links(access: Access, query: QueryDict) -> list[tuple[str, str]]:
+    """Return label and URL of each bulk operation that the user may start on the jobs of a filtered list.
 
     The list's query parameters become the filter of the operation.
     """
+    if not access.may(Permission.JOBS_BULK):
+        return []
     terms = [query.get(QUERY, "").strip()]
     terms += [f"{name}:{write_value(str(query[name]))}" for name in FIELDS if query.get(name)]
     text = " ".join(filter(None, terms))
-    url = reverse("admin:scheduling_bulkoperation_start")
-    return f"{url}?{urlencode({'filter': text})}" if text else url
+    url, given = reverse("admin:scheduling_bulkoperation_start"), {"filter": text} if text else {}
+    return [
+        (str(BulkOperation.Operation(name).label), f"{url}?{urlencode({'operation': name, **given})}")
+        for name in OF_FILTERS
+        if access.may(permission_of(name))
+    ]
 
 
 @admin.register(BulkOperation, site=console_site)
@@ -71,7 +78,7 @@ class BulkOperationAdmin(KeysetAdmin):
     change_form_before_template = "scheduling/dashboards/bulk_operation.html"
     empty_title = gettext_lazy("No bulk operations yet")
     empty_text = gettext_lazy(
-        "Filter the list of jobs and choose “Bulk action on these jobs”, or start one with the button above."
+        "Filter the list of jobs and choose a bulk action on these jobs, or start one with the button above."
     )
     fieldsets = (
         (None, {"fields": ("what", "asked_filter", "filter", "reason", "started_by")}),
@@ -115,14 +122,21 @@ class BulkOperationAdmin(KeysetAdmin):
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         """Return the HTML of the part of the page that the browser refreshes while the operation runs."""
         operation = first_or_raise(self.get_queryset(request).filter(pk=pk), Http404)
-        return part_response(request, _render_body(request, operation))
+        response = part_response(request, _render_body(request, operation))
+        if not operation.is_open:
+            # The times and the actions around the part have changed too.
+            response.headers["HX-Refresh"] = "true"
+        return response
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
         """Show the form and a preview of the operation; start it if "run" was posted."""
         access = self.access(request)
         operations = [name for name in OF_FILTERS if access.may(permission_of(name))]
         given = request.POST if request.method == "POST" else request.GET
-        is_bound = "filter" in given and "operation" in given
+        # A link to an operation that needs a value is no preview yet.
+        needed = FIELD_OF.get(given.get("operation", ""), "payload_patch")
+        is_complete = request.method == "POST" or needed == "payload_patch" or needed in given
+        is_bound = "filter" in given and "operation" in given and is_complete
         reveals = access.may(Permission.JOBS_REVEAL)
         form = BulkForm(given if is_bound else None, initial=given.dict(), operations=operations, may_edit=reveals)
         plan: BulkPlan | None = None

@@ -13,9 +13,20 @@ from scheduling.jobs.payload_editor import PayloadObjectField
 from scheduling.models import BulkOperation
 from tenants.console.post_actions import REASON_LIMIT
 
+# The field that each operation has beside those of all.
+FIELD_OF = {
+    BulkOperation.Operation.REPRIORITISE.value: "priority",
+    BulkOperation.Operation.MOVE_QUEUE.value: "queue",
+    BulkOperation.Operation.RETRY.value: "payload_patch",
+    BulkOperation.Operation.REQUEUE.value: "payload_patch",
+}
+
 
 class BulkForm(forms.Form):
-    """Form of a bulk operation: filter, action and reason, and the signed ticket of the last preview."""
+    """Form of a bulk operation: filter, action and reason, and the signed ticket of the last preview.
+
+    It has only those fields that the chosen operation uses.
+    """
 
     filter = forms.CharField(
         label=_("Filter"),
@@ -24,24 +35,13 @@ class BulkForm(forms.Form):
         help_text=_("For example: state:discarded queue:pipeline age:>1h"),
     )
     operation = forms.ChoiceField(label=_("Operation"), widget=UnfoldAdminSelectWidget())
-    priority = forms.IntegerField(
-        label=_("New priority"),
-        required=False,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text=_("Only for “change the priority”."),
-    )
-    queue = forms.SlugField(
-        label=_("New queue"),
-        required=False,
-        max_length=60,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text=_("Only for “move to another queue”: its name."),
-    )
+    priority = forms.IntegerField(label=_("New priority"), widget=UnfoldAdminTextInputWidget())
+    queue = forms.SlugField(label=_("New queue"), max_length=60, widget=UnfoldAdminTextInputWidget())
     payload_patch = PayloadObjectField(
         label=_("Payload patch"),
         required=False,
         help_text=_(
-            'For retry and requeue of one tenant\'s jobs: merged into each payload, such as {"url": '
+            'For jobs of one tenant: merged into each payload, such as {"url": '
             '"https://new.example"}; null removes a member.'
         ),
     )
@@ -57,20 +57,19 @@ class BulkForm(forms.Form):
 
     def __init__(self, *args: Any, operations: Collection[str], may_edit: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not may_edit:
-            del self.fields["payload_patch"]
+        operation = (self.data if self.is_bound else self.initial).get("operation", "")
+        used = FIELD_OF.get(operation)
+        for name in set(FIELD_OF.values()):
+            if name != used or (name == "payload_patch" and not may_edit):
+                del self.fields[name]
         offered = [choice for choice in BulkOperation.Operation.choices if choice[0] in operations]
-        self.fields["operation"].choices = offered  # type: ignore[attr-defined]
+        self.fields["operation"].choices = [("", _("Choose an operation")), *offered]  # type: ignore[attr-defined]
 
     @property
     def asked(self) -> dict[str, Any]:
         """Return the filter, operation and parameters as keyword arguments for the services."""
         given = self.cleaned_data
-        parameters: dict[str, Any] = {}
-        if given["operation"] == BulkOperation.Operation.REPRIORITISE and given["priority"] is not None:
-            parameters["priority"] = given["priority"]
-        if given["operation"] == BulkOperation.Operation.MOVE_QUEUE and given["queue"]:
-            parameters["queue"] = given["queue"]
+        parameters = {name: given[name] for name in ("priority", "queue") if given.get(name) is not None}
         return {
             "filter_text": given["filter"],
             "operation": given["operation"],

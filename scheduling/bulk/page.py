@@ -10,7 +10,7 @@ from django.utils.translation import gettext_noop
 
 from scheduling.bulk.effect import EFFECT_NOTES
 from scheduling.bulk.queries import progress_of
-from scheduling.console.wording import MARKS, duration_words, mark_of
+from scheduling.console.wording import MARKS, duration_words, mark_of, rate_words
 from scheduling.models import BulkOperation
 
 # Reasons of unchanged jobs other than the job's state.
@@ -42,7 +42,10 @@ WAIT_VERDICTS = {
 
 @dataclass(frozen=True, slots=True)
 class BulkRow:
-    """Operation with its progress in words, as shown in the console; ``percent`` is None if the total is unknown."""
+    """Operation with its progress in words, as shown in the console; ``percent`` is None if the total is unknown.
+
+    ``rate`` is empty if it has run for less than a second.
+    """
 
     operation: BulkOperation
     what: str
@@ -59,7 +62,8 @@ def bulk_row(operation: BulkOperation, now: datetime) -> BulkRow:
         operation=operation,
         what=what_words(operation),
         percent=None if progress.share is None else round(100 * progress.share),
-        rate=f"{progress.rate:,.0f}",
+        # Of less than a second a rate would be a guess.
+        rate=rate_words(progress.rate) if progress.seconds >= 1 else "",
         took=duration_words(progress.seconds),
         eta="" if progress.eta_seconds is None else duration_words(progress.eta_seconds),
     )

@@ -1,28 +1,33 @@
-"""Console pages of errors: the groups by fingerprint, and the occurrences of one group with links to requeue them."""
+"""Console pages of failures: their causes, and the occurrences of one error with links to requeue them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from scheduling.errors.causes import Cause, find_causes
 from scheduling.errors.queries import (
     ERROR_WINDOW,
+    MAX_GROUPS,
     MAX_OCCURRENCES,
     describe_occurrences,
     find_occurrences,
-    group_errors,
 )
-from tenants.access.caller import access_of
+from scheduling.jobs.dead_letters.links import cause_of, list_url, requeue_all_url
+from scheduling.statistics.minute_charts import spark
+from tenants.access.caller import Access, access_of
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
 
-LIST_TEMPLATE = "scheduling/dashboards/errors.html"
+LIST_TEMPLATE = "scheduling/dashboards/failures.html"
 ONE_TEMPLATE = "scheduling/dashboards/error_occurrences.html"
 # By the value of the parameter `range`; the first is the default.
 RANGES = {
@@ -36,21 +41,39 @@ CLOCK_SLACK = timedelta(minutes=5)
 
 
 @require_safe
-def errors_page(request: HttpRequest) -> HttpResponse:
-    """Show the errors in groups, most frequent first."""
-    context = _context(request, title=_("Errors"))
-    found = group_errors(**context.pop("span"))
-    return render(request, LIST_TEMPLATE, context | {"found": found, "window": ERROR_WINDOW})
+def failures_page(request: HttpRequest) -> HttpResponse:
+    """Show the causes of errors and dead letters, most frequent first."""
+    context, access = _context(request, title=_("Failures")), access_of(request)
+    found = find_causes(**context.pop("span"))
+    rows = [_row(cause, access, context["chosen"]) for cause in found.causes]
+    own = {"found": found, "rows": rows, "window": ERROR_WINDOW, "shown": MAX_GROUPS}
+    return render(request, LIST_TEMPLATE, context | own | {"names_tenants": access.sees_all_tenants})
+
+
+def _row(cause: Cause, access: Access, chosen: str) -> dict[str, Any]:
+    """Return the cause with the URLs of its errors (else of its dead letters), of its letters and of their requeue."""
+    row: dict[str, Any] = {"cause": cause, "letters_url": list_url(cause.kinds, cause.fingerprint)}
+    row["url"] = row["letters_url"]
+    if cause.letters.value:
+        row["requeue_url"] = requeue_all_url(access, cause_of(cause.kinds, cause.fingerprint))
+    if cause.errors:
+        row["url"] = f"{reverse('admin:error_occurrences', args=[cause.fingerprint])}?range={chosen}"
+        words = _("%(total)s failed attempts, at most %(most)s in one of %(parts)s parts of the time range.")
+        facts = {"total": cause.errors, "most": max(cause.trend), "parts": len(cause.trend)}
+        row["trend"] = replace(spark(cause.trend), summary=words % facts)
+    return row
 
 
 @require_safe
 def error_occurrences_page(request: HttpRequest, fingerprint: str) -> HttpResponse:
     """Show the newest occurrences of one fingerprint."""
     context = _context(request, title=_("Error %(fingerprint)s") % {"fingerprint": fingerprint})
-    errors = list(find_occurrences(fingerprint, **context.pop("span"))[:MAX_OCCURRENCES])
+    found = find_occurrences(fingerprint, **context.pop("span")).select_related("tenant")
+    errors = list(found[:MAX_OCCURRENCES])
     if not errors:
         raise Http404
-    may_trace = access_of(request).may(Permission.LOGS_VIEW)
+    access = access_of(request)
+    may_trace = access.may(Permission.LOGS_VIEW)
     occurrences = describe_occurrences(errors[:SHOWN_OCCURRENCES], with_traceback=may_trace)
     return render(
         request,
@@ -58,6 +81,7 @@ def error_occurrences_page(request: HttpRequest, fingerprint: str) -> HttpRespon
         context
         | {
             "fingerprint": fingerprint,
+            "names_tenants": access.sees_all_tenants,
             "newest": errors[0],
             "occurrences": occurrences,
             "has_more": len(errors) > len(occurrences),

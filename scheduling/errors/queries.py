@@ -22,15 +22,21 @@ from tenants.database.sql import load_sql
 ERROR_WINDOW = 10_000
 MAX_GROUPS = 200
 MAX_OCCURRENCES = 200
+# Parts of a time range in which errors are counted.
+BUCKETS = 24
 
 _GROUPS = load_sql(__file__)["group_errors"]
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Errors of one tenant with one fingerprint; message, type and job are those of the newest."""
+    """Errors of one tenant with one fingerprint; message, type and job are those of the newest.
+
+    ``buckets`` has for each counted error the part of the time range in which it happened, from 1.
+    """
 
     tenant_id: UUID
+    slug: str
     fingerprint: str
     count: int
     first_at: datetime
@@ -41,6 +47,7 @@ class ErrorGroup:
     type: str
     message: str
     job_id: UUID
+    buckets: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +67,17 @@ class ErrorOccurrence:
     dead_letter: DeadLetter | None
 
 
-def group_errors(*, since: datetime, until: datetime) -> ErrorGroups:
+def group_errors(*, since: datetime, until: datetime, limit: int = MAX_GROUPS) -> ErrorGroups:
     """Return the errors in the current tenant context, grouped by fingerprint."""
     parameters = {
         "tenant_id": require_scope().tenant_id,
         "since": uuid7_floor(since),
         "until": uuid7_floor(until),
         "window": ERROR_WINDOW,
-        "groups": MAX_GROUPS,
+        "groups": limit,
+        "from": since.timestamp(),
+        "to": until.timestamp(),
+        "buckets": BUCKETS,
     }
     rows = fetch_all(_GROUPS, parameters, dict_row, is_planned=True)
     looked_at = max((row.pop("looked_at") for row in rows), default=0)

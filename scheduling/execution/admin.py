@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
@@ -17,7 +19,7 @@ from scheduling.console.wording import duration_words
 from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.models import Charge, Execution, JobEvent, LiveExecution
 from tenants.access.permissions import Permission
-from tenants.console.keyset import KeysetAdmin
+from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.site import console_site
 
 
@@ -73,6 +75,19 @@ class LiveExecutionAdmin(HistoryAdmin):
     exclude = ("job", "token", "predicted_us", "whole_us")
     hidden_fields = frozenset({"token"})
     readonly_fields = ("phase_badge", "of_job", "predicted")
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Show the execution; redirect to its page among the ended ones, or to its job's, if it has ended since."""
+        wanted = parse_uuid(object_id or "")
+        if wanted and self.has_view_permission(request) and not LiveExecution.objects.filter(pk=wanted).exists():
+            ended = Execution.objects.filter(pk=wanted).only("id", "job_id").first()
+            if ended is not None:
+                may_trace = self.access(request).may(Permission.LOGS_VIEW)
+                page, key = ("execution", ended.pk) if may_trace else ("job", ended.job_id)
+                return HttpResponseRedirect(reverse(f"admin:scheduling_{page}_change", args=[key]))
+        return super().changeform_view(request, object_id, *args, **kwargs)
 
     @admin.display(description=gettext_lazy("Phase"))
     def phase_badge(self, execution: LiveExecution) -> SafeString:

@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from scheduling.bulk.admin import start_url
+from scheduling.bulk.admin import start_links
 from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
@@ -120,8 +120,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        may_act = self.access(request).may(Permission.JOBS_BULK)
-        context = {**(extra_context or {}), "bulk_url": start_url(request.GET) if may_act else ""}
+        context = {**(extra_context or {}), "bulk_links": start_links(self.access(request), request.GET)}
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
@@ -255,7 +254,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @admin.display(description=gettext_lazy("Attempts"))
     def attempts(self, job: Job) -> str:
-        return _("%(attempt)s of %(most)s") % {"attempt": job.attempt, "most": job.max_retries + 1}
+        return _("%(attempt)s of %(most)s") % {"attempt": job.started_attempts, "most": job.max_retries + 1}
 
     @admin.display(description=gettext_lazy("Submitted"))
     def submitted(self, job: Job) -> str:

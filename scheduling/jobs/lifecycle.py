@@ -25,6 +25,8 @@ DEAD_STATES = frozenset({JobState.DISCARDED, JobState.QUARANTINED})
 REPLAYABLE_STATES = DEAD_STATES | {JobState.CANCELLED}
 IN_FLIGHT_STATES = frozenset({JobState.DISPATCHED, JobState.EXECUTING})
 WAITING_STATES = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE})
+# The last attempt runs, or has ended without an error of the job's own.
+_UNFAILED_STATES = frozenset({JobState.EXECUTING, JobState.COMPLETED, JobState.QUARANTINED})
 
 ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.SCHEDULED: frozenset({JobState.AVAILABLE, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}),
@@ -52,6 +54,15 @@ ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.DISCARDED: frozenset(),
     JobState.QUARANTINED: frozenset(),
 }
+
+
+def started_attempts(state: str, *, failed: int, has_started: bool) -> int:
+    """Return how many attempts of a job have started: those that failed, and the one that runs or ended otherwise.
+
+    An attempt that was interrupted without the job's fault, such as by a deploy, is the same attempt when it starts
+    again. Until then it counts only if none has failed before.
+    """
+    return max(failed + (state in _UNFAILED_STATES), int(has_started))
 
 
 def is_allowed(before: JobState, after: JobState) -> bool:

@@ -18,8 +18,6 @@ from scheduling.jobs.filters import FIELDS, FilterSyntaxError, JobFilter
 from scheduling.jobs.filters.terms import Value
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.queries import CappedCount
-from scheduling.kit import registry
-from scheduling.topology.queries import queue_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +28,6 @@ class FacetChoice:
     address: str
     is_chosen: bool
     count: CappedCount | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Return whether it is certain that no job has this value."""
-        return self.count is not None and not self.count.value and not self.count.is_capped
 
 
 def frame_context(text: str, asked: JobFilter | FilterSyntaxError) -> dict[str, object]:
@@ -100,18 +93,23 @@ def _mended_address(text: str, fault: FilterSyntaxError) -> str | None:
 def _facets(asked: JobFilter, counted: Mapping[str, Facet]) -> list[dict[str, object]]:
     return [
         {"title": _("State"), "choices": list(_choices(asked, "state", list(JobState), counted))},
-        {"title": _("Queue"), "choices": list(_choices(asked, "queue", sorted(queue_ids()), counted))},
-        {"title": _("Kind"), "choices": list(_choices(asked, "kind", list(registry.kinds()), counted))},
+        {"title": _("Queue"), "choices": list(_choices(asked, "queue", (), counted))},
+        {"title": _("Kind"), "choices": list(_choices(asked, "kind", (), counted))},
     ]
 
 
 def _choices(
     asked: JobFilter, field: str, known: Sequence[Value], counted: Mapping[str, Facet]
 ) -> Iterator[FacetChoice]:
-    """Yield the known values, and those that are requested or were found although unknown."""
+    """Yield the known values, and those that are requested or were found.
+
+    Once counted, values that no job has are left out unless they are requested.
+    """
     facet = counted.get(field)
     chosen = asked.values_of(field)
-    for value in dict.fromkeys([*known, *chosen, *(facet.counts if facet else ())]):
+    for value in dict.fromkeys([*known, *chosen, *(sorted(facet.counts) if facet else ())]):
         count = None if facet is None else facet.count_of(str(value))
+        if count is not None and not count.value and not count.is_capped and value not in chosen:
+            continue
         shown = mark_of(value).word if field == "state" else str(value)
         yield FacetChoice(shown, list_url(asked.toggled(field, value)), value in chosen, count)

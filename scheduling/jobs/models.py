@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.batches.models import Batch
 from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
-from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
+from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState, started_attempts
 from scheduling.jobs.querysets import JobManager
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
 from tenants.encryption.fields import SealedJSONField
@@ -154,6 +154,11 @@ class Job(TenantModel):
         return JobState(self.state) in TERMINAL_STATES
 
     @property
+    def started_attempts(self) -> int:
+        """Return how many attempts have started; `attempt` counts those that failed."""
+        return started_attempts(self.state, failed=self.attempt, has_started=self.started_at is not None)
+
+    @property
     def mark(self) -> str:
         """Return a text that changes whenever a shown field of the job changes.
 
@@ -164,25 +169,9 @@ class Job(TenantModel):
 
 # The columns that change, except those that only change together with one of these.
 MARK_FIELDS = (
-    "id",
-    "state",
-    "queue_id",
-    "priority",
-    "attempt",
-    "crash_count",
-    "execution_count",
-    "yield_count",
-    "max_retries",
-    "progress_current",
-    "progress_total",
-    "progress_message",
-    "error_type",
-    "error_fingerprint",
-    "run_at",
-    "deadline_at",
-    "started_at",
-    "finished_at",
-    "batch_id",
+    *("id", "state", "queue_id", "priority", "attempt", "crash_count", "execution_count", "yield_count", "max_retries"),
+    *("progress_current", "progress_total", "progress_message", "error_type", "error_fingerprint"),
+    *("run_at", "deadline_at", "started_at", "finished_at", "batch_id"),
 )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.apps import apps
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from scheduling.jobs.charts import AXIS_UNITS, GanttRow, draw_attempts, fold_traceback, folded_words, trace_states
 from scheduling.jobs.lifecycle import JobState
@@ -40,8 +42,16 @@ def job_page_context(job: Job) -> dict[str, Any]:
         "payload_summary": summarize_stored(job, "payload"),
         "result_summary": summarize_stored(job, "result") if _has(job, "result") else None,
         "checkpoint_summary": summarize_stored(job, "checkpoint") if _has(job, "checkpoint") else None,
+        "record": _record_of(job),
         "progress_share": job.progress_current / job.progress_total if job.progress_total else None,
     }
+
+
+def _record_of(job: Job) -> tuple[str, str] | None:
+    """Return title and address of the page of what the job does, from the function that an app names in `job_pages`."""
+    paths = (getattr(config, "job_pages", {}).get(job.kind) for config in apps.get_app_configs())
+    path = next(filter(None, paths), None)
+    return import_string(path)(job) if path else None
 
 
 def _has(job: Job, name: str) -> bool:

@@ -97,7 +97,7 @@ class JobSummarySerializer(serializers.Serializer[Job]):
     unique_key = serializers.CharField(allow_null=True)
     unique_until = serializers.CharField(allow_null=True, help_text="`started` or `ended`; null without a unique key.")
     tags = serializers.ListField(child=serializers.CharField())
-    attempt = serializers.IntegerField(help_text="Failed attempts.")
+    attempt = serializers.IntegerField(source="started_attempts", help_text="Attempts that have started.")
     max_retries = serializers.IntegerField()
     yields = serializers.IntegerField(
         source="yield_count", help_text="Number of time slices after which it yielded its slot; these are not attempts."

@@ -108,6 +108,29 @@ STREAMS: Final = Limit(
     enforced_at="open",
     default=100,
 )
+# By the classes of rows of `scheduling.upkeep.retention`: title, rows, days.
+_RETENTION: Final = {
+    "finished_jobs": (gettext_noop("Retention of finished jobs"), gettext_noop("Completed and cancelled jobs."), 30),
+    "failed_jobs": (gettext_noop("Retention of failed jobs"), gettext_noop("Jobs with a dead letter."), 90),
+    "executions": (gettext_noop("Retention of executions"), gettext_noop("Outcome and cost of each execution."), 90),
+    "events": (gettext_noop("Retention of events"), gettext_noop("Changes of jobs, and their errors."), 90),
+    "charges": (gettext_noop("Retention of charges"), gettext_noop("Entries of the charge ledger."), 400),
+    "job_logs": (gettext_noop("Retention of job logs"), gettext_noop("Lines of the logs of jobs."), 30),
+    "audit": (gettext_noop("Retention of the audit log"), gettext_noop("Audit entries of the tenant."), 400),
+}
+RETENTION: Final = {
+    rows: Limit(
+        f"retention.{rows}_days",
+        title,
+        gettext_noop("days"),
+        counts,
+        LimitPeriod.EACH,
+        "upkeep",
+        days,
+        is_of_plan_alone=True,
+    )
+    for rows, (title, counts, days) in _RETENTION.items()
+}
 
 LIMITS: Final = (
     SUBMITS_PER_MINUTE,
@@ -120,4 +143,5 @@ LIMITS: Final = (
     SCHEDULE_COUNT,
     SCHEDULE_INTERVAL,
     STREAMS,
+    *RETENTION.values(),
 )

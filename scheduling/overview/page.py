@@ -24,6 +24,7 @@ from scheduling.fleet.queries import find_foreign_process
 from scheduling.overview.queries import Overview, read_overview, read_shares
 from scheduling.overview.tiles import build_tiles, window_words
 from scheduling.statistics.minute_charts import draw_ended, draw_strip, draw_waits, minute_rows
+from scheduling.statistics.throughput import MINUTES
 from scheduling.topology.queue_rows import QueueRow
 from scheduling.upkeep.status import find_upkeep_warnings
 from tenants.access.caller import access_of
@@ -37,20 +38,27 @@ SHARES_TEMPLATE = "scheduling/dashboards/overview_shares.html"
 _kept_body, _kept_shares = CachedPart("overview"), CachedPart("shares")
 
 
+# The shorter range of the charts; the longer one is that of the rollups that the page reads.
+SHORT_MINUTES = 15
+
+
 @dataclass(frozen=True, slots=True)
 class OverviewChoice:
-    """Values chosen in the URL: the queue of the charts, and whether their numbers are shown as a table."""
+    """Values chosen in the URL: queue and minutes of the charts, and whether their numbers are shown as a table."""
 
     queue: str
     is_table: bool
+    minutes: int = MINUTES
 
     @classmethod
     def of(cls, request: HttpRequest) -> OverviewChoice:
-        return cls(request.GET.get("queue", "")[:60], request.GET.get("view") == "table")
+        minutes = SHORT_MINUTES if request.GET.get("minutes") == str(SHORT_MINUTES) else MINUTES
+        return cls(request.GET.get("queue", "")[:60], request.GET.get("view") == "table", minutes)
 
     def link(self, **changed: str) -> str:
         """Return the query string of the page with these values changed."""
-        values = {"queue": self.queue, "view": "table" if self.is_table else "", **changed}
+        minutes = str(self.minutes) if self.minutes != MINUTES else ""
+        values = {"queue": self.queue, "view": "table" if self.is_table else "", "minutes": minutes, **changed}
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
@@ -110,7 +118,7 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
     overview = read_overview()
     chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
     strip, strip_summary = draw_strip(overview)
-    rows = minute_rows(overview, chosen.queue.pk if chosen else None)
+    rows = minute_rows(overview, chosen.queue.pk if chosen else None)[-choice.minutes :]
     context = {
         "overview": overview,
         "tiles": build_tiles(overview),
@@ -124,6 +132,7 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         "choice": choice,
         "table_link": choice.link(view="" if choice.is_table else "table"),
         "chips": _queue_chips(overview, choice, chosen),
+        "range_chips": [_range_chip(choice, minutes) for minutes in (SHORT_MINUTES, MINUTES)],
         "window_words": window_words(overview),
         "active_queues": [line for line in overview.queues if not line.is_quiet or line.queue.is_paused],
         "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],
@@ -135,6 +144,11 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         "write_fault": write_watch.read(),
     }
     return render_to_string(BODY_TEMPLATE, context)
+
+
+def _range_chip(choice: OverviewChoice, minutes: int) -> dict[str, Any]:
+    link = choice.link(minutes="" if minutes == MINUTES else str(minutes))
+    return {"label": _("Last %d min") % minutes, "link": link, "is_chosen": choice.minutes == minutes}
 
 
 def _queue_chips(overview: Overview, choice: OverviewChoice, chosen: QueueRow | None) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from scheduling.breakers.queries import open_circuits, read_open_circuits
 from scheduling.bulk.queries import list_open_operations
+from scheduling.conf import UPKEEP_QUEUE
 from scheduling.fleet.announced_kinds import UnknownKind, unknown_kinds_of
 from scheduling.fleet.queue_consumers import unread_since
 from scheduling.jobs.waits.start_conditions import is_recent
@@ -48,6 +49,8 @@ class PoolRow:
     is_broker_away: bool
     # Last fault of publishing to the broker, or empty.
     publish_fault: str
+    # Whether it has a queue besides that of upkeep.
+    runs_jobs: bool = True
 
     @property
     def slot_cells(self) -> list[bool]:
@@ -103,7 +106,8 @@ class Overview:
 
     @property
     def slots(self) -> int:
-        return sum(pool.slots for pool in self.pools)
+        """Return the number of slots for jobs."""
+        return sum(pool.slots for pool in self.pools if pool.runs_jobs)
 
     @property
     def publish_faults(self) -> list[PoolRow]:
@@ -228,5 +232,6 @@ def _pool_lines(
         is_broker_away = clock is not None and is_recent(clock.broker_away_at, now)
         fault = clock.publish_fault if clock is not None and is_recent(clock.publish_failed_at, now) else ""
         slots = sum(worker.slots for worker in own)
-        found.append(PoolRow(pool.name, own, slots, busy, ticked, is_broker_away, fault))
+        runs_jobs = any(queue.pool_id == pool_id and queue.name != UPKEEP_QUEUE for queue in queues)
+        found.append(PoolRow(pool.name, own, slots, busy, ticked, is_broker_away, fault, runs_jobs))
     return found

@@ -57,7 +57,7 @@ def _of_what_ended(overview: Overview) -> Iterator[Tile]:
         label=_("Failure rate"),
         value=percent_words(rate),
         note=_("of ended runs, last %(window)s") % window,
-        href=reverse("admin:errors"),
+        href=reverse("admin:failures"),
         spark=spark([bucket.failure_rate or 0.0 for bucket in buckets], words=percent_words),
         tone="quiet" if not rate else "warn" if rate < 0.1 else "bad",
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import TabularInline
@@ -67,12 +68,16 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
         return field
 
     @admin.display(description=gettext_lazy("Share while all tiers are busy"))
-    def share(self, row: CFSPlanTier) -> str:
-        """Return the share of slots that the tier's queue gets while all queues are busy, by the saved weights."""
-        if row._state.adding:
-            return "–"
-        weights = {tier.queue_id: tier.weight for tier in row.plan.tiers.all()}
-        return percent_words(weights[row.queue_id] / sum(weights.values()))
+    def share(self, row: CFSPlanTier) -> SafeString:
+        """Return the share of slots that the tier's queue gets while all queues are busy.
+
+        By the saved weights; the page's script follows what is typed.
+        """
+        part = None
+        if not row._state.adding:
+            weights = {tier.queue_id: tier.weight for tier in row.plan.tiers.all()}
+            part = weights[row.queue_id] / sum(weights.values())
+        return format_html("<span data-tier-share>{}</span>", percent_words(part))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("plan").prefetch_related("plan__tiers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from scheduling.exceptions import CFSPlanNotFoundError
-from scheduling.models import BulkOperation, CFSPlan
+from scheduling.models import BulkOperation, CFSPlan, CFSPlanTier
 from tenants.context import all_tenants
 
 
@@ -20,6 +20,16 @@ def get_cfs_plan(name: str) -> CFSPlan:
     if plan is None:
         raise CFSPlanNotFoundError("There is no CFS plan %(name)r.", {"name": name})
     return plan
+
+
+def read_plan_weights() -> dict[int, tuple[int, str]]:
+    """Return the weight and the plan's name for each queue, by id, whose weight the active CFS plan overrides."""
+    tiers = CFSPlanTier.objects.filter(plan__is_active=True).order_by("weight")
+    found: dict[int, tuple[int, str]] = {}
+    # The greatest weight is last.
+    for queue_id, io_queue_id, weight, plan in tiers.values_list("queue_id", "io_queue_id", "weight", "plan__name"):
+        found |= dict.fromkeys((queue_id, io_queue_id or queue_id), (weight, plan))
+    return found
 
 
 def open_reroute() -> BulkOperation | None:

@@ -8,12 +8,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.console.filters import QueueFilter, TenantFilter
-from scheduling.console.wording import duration_words
+from scheduling.console.wording import duration_words, signed_words
 from scheduling.models import FairShareNode, KindCost, TenantCapacity, TenantKindCost
 from scheduling.statistics.costs import list_worst_predicted
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
 from tenants.console.site import console_site
+
+# A percentage of less says nothing: the overhead of a job varies by more.
+LEAST_BASE_US = 20_000
 
 
 @admin.register(FairShareNode, site=console_site)
@@ -85,15 +88,17 @@ class KindCostAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("Mean error of a prediction"))
     def error(self, cost: KindCost | TenantKindCost) -> str:
-        return (
-            "–"
-            if cost.mean_error is None
-            else gettext("%(mean_error)s of the measured time") % {"mean_error": f"{cost.mean_error:.0%}"}
-        )
+        if cost.mean_error is None:
+            return "–"
+        if cost.mean_us < LEAST_BASE_US:
+            return duration_words(cost.mean_error * cost.mean_us / 1_000_000)
+        return gettext("%(mean_error)s of the measured time") % {"mean_error": f"{cost.mean_error:.0%}"}
 
     @admin.display(description=gettext_lazy("Bias"))
     def bias_words(self, cost: KindCost) -> str:
-        return "–" if cost.bias is None else f"{cost.bias:+.0%}"
+        if cost.bias is None:
+            return "–"
+        return signed_words(round(cost.bias * cost.mean_us)) if cost.mean_us < LEAST_BASE_US else f"{cost.bias:+.0%}"
 
     @admin.display(description=gettext_lazy("Tenants with the worst predictions"))
     def worst_tenants(self, cost: KindCost) -> SafeString | str:

@@ -11,7 +11,8 @@ from functools import cached_property
 from django.db.models import FloatField
 from django.db.models.functions import Cast, Extract
 
-from scheduling.models import PoolGauge, QueueGauge, TenantGauge
+from scheduling.conf import UPKEEP_QUEUE
+from scheduling.models import PoolGauge, Queue, QueueGauge, TenantGauge
 from scheduling.statistics.throughput import MINUTES, WINDOW
 from tenants.context import require_scope
 
@@ -154,12 +155,14 @@ class PoolMinutes:
 
 
 def read_pool_minutes(now: datetime) -> PoolMinutes:
-    """Return the slots of all pools together over the last hour, in one query; do not show them to tenants."""
+    """Return the slots for jobs of all pools over the last hour, in one query; do not show them to tenants."""
     this = now.replace(second=0, microsecond=0)
     minutes = [this - _MINUTE * ago for ago in reversed(range(MINUTES))]
     slots: dict[datetime, int] = defaultdict(int)
     used: dict[datetime, int] = defaultdict(int)
-    rows = PoolGauge.objects.filter(minute__gte=minutes[0]).values_list("minute", "slots", "slots_milli")
+    of_jobs = Queue.objects.exclude(name=UPKEEP_QUEUE).values("pool")
+    gauges = PoolGauge.objects.filter(minute__gte=minutes[0], pool__in=of_jobs)
+    rows = gauges.values_list("minute", "slots", "slots_milli")
     for minute, of_pool, used_milli in rows:
         slots[minute] += of_pool
         used[minute] += used_milli

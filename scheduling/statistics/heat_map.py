@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import zip_longest
 
 from django.http import HttpRequest, HttpResponseBase
 from django.template.loader import render_to_string
@@ -48,10 +49,11 @@ class HeatRow:
 
 @dataclass(frozen=True, slots=True)
 class HeatClass:
-    """Colour class with the least number of executions that belongs to it."""
+    """Colour class with the range of the numbers of executions that belong to it; the last one has no end."""
 
     heat: int
     least: int
+    most: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def draw_heat(kinds: KindHours) -> HeatMap:
         )
         for line in kinds.lines
     ]
-    classes = [HeatClass(_heat(least, bounds), least) for least in bounds]
+    ends = [following - 1 for following in bounds[1:]]
+    classes = [HeatClass(_heat(least, bounds), least, most) for least, most in zip_longest(bounds, ends)]
     return HeatMap(kinds.hours, rows, classes, kinds.hidden)
 
 

@@ -21,8 +21,8 @@ SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 118.0, 18.0, 1.5
 STRIP_STEP = 6
 # Units of the charts, as in parts/minute_chart.html: a bar is as wide as its minute, less a gap.
 MINUTE_WIDTH, CHART_HEIGHT, BAR_GAP = 10, 160, 2
-# Minutes between two labels of the time axis.
-TIME_STEP = 15
+# Parts of the time axis between two labels.
+TIME_STEPS = 4
 # Part of failed runs, and wait of the oldest job, from which a minute is marked.
 BAD_RATE, WARN_RATE = 0.1, 0.01
 LONG_WAIT_SECONDS = 300.0
@@ -210,7 +210,7 @@ def draw_waits(rows: Sequence[MinuteTableRow]) -> MinuteChart:
         _waits_words,
         _("In the worst minute one job in twenty waited longer than %(wait)s.") % {"wait": duration_words(max(worst))}
         if worst
-        else _("No jobs started in the last hour."),
+        else _("No jobs started in this time."),
     )
 
 
@@ -230,7 +230,8 @@ def _draw(
     summary: str,
 ) -> MinuteChart:
     minutes = [ChartMinute(index * MINUTE_WIDTH, f"{row.at:%H:%M}: {words(row)}") for index, row in enumerate(rows)]
-    times = [row.at for index, row in enumerate(rows) if index % TIME_STEP == 0 or index == len(rows) - 1]
+    step = max(1, round(len(rows) / TIME_STEPS))
+    times = [row.at for row in (*rows[:-1][: len(rows) - step + 1 : step], *rows[-1:])]
     return MinuteChart(paths, minutes, (label(top), label(top / 2), label(0.0)), times, summary)
 
 

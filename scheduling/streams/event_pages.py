@@ -42,7 +42,8 @@ class PublishedEvent:
     batch_id: UUID | None
     parent_id: UUID | None
     priority: int
-    attempt: int
+    failed_attempts: int
+    has_started: bool
     error_type: str
     error_message: str
 

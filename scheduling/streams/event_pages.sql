@@ -15,12 +15,13 @@ WITH upcoming AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::t
         AND (w.name LIKE 'execution.%%' OR w.name IN ('job.cancelled', 'job.discarded', 'job.quarantined'))
 ), returned AS (
     SELECT w.id, w.tenant_id, w.job_id, w.at, w.state, j.kind, q.name AS queue, j.tags, j.fair_key,
-        j.idempotency_key AS key, j.batch_id, j.parent_id, j.priority, j.attempt,
+        j.idempotency_key AS key, j.batch_id, j.parent_id, j.priority, j.attempt AS failed_attempts,
+        j.started_at IS NOT NULL AS has_started,
         coalesce(nullif(x.error_type, ''), j.error_type) AS error_type,
         CASE WHEN x.error_type <> '' THEN x.error_message ELSE j.error_message END AS error_message
     FROM wanted w
         CROSS JOIN LATERAL (SELECT o.kind, o.queue_id, o.tags, o.fair_key, o.idempotency_key, o.batch_id, o.parent_id,
-                o.priority, o.attempt, o.error_type, o.error_message
+                o.priority, o.attempt, o.started_at, o.error_type, o.error_message
             FROM scheduling_job o WHERE o.tenant_id = w.tenant_id AND o.id = w.job_id OFFSET 0) j
         JOIN scheduling_queue q ON q.id = j.queue_id
         LEFT JOIN LATERAL (SELECT o.error_type, o.error_message FROM scheduling_execution o

@@ -15,6 +15,7 @@ from scheduling.conf import WEBHOOK_KIND
 from scheduling.errors.fingerprints import fingerprint_of
 from scheduling.jobs.filters import JobFilter, parse
 from scheduling.jobs.filters.matching import JobFacts, matches_filter
+from scheduling.jobs.lifecycle import started_attempts
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import BulkSubmission, submit_jobs
 from scheduling.streams.event_pages import PublishedEvent
@@ -77,7 +78,7 @@ def event_payload(event: PublishedEvent) -> dict[str, Any]:
         "tags": list(event.tags),
         "fair_key": event.fair_key,
         "batch": str(event.batch_id) if event.batch_id else None,
-        "attempt": event.attempt,
+        "attempt": started_attempts(event.state, failed=event.failed_attempts, has_started=event.has_started),
         "error": error if event.error_type else None,
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +17,7 @@ from unfold.views import ChangeList
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words, empty_words, percent_words, rate_words
 from scheduling.models import Queue
+from scheduling.plans.queries import read_plan_weights
 from scheduling.stops.pauses import drain_queue, pause_queue, resume_queue
 from scheduling.stops.queries import Stop, list_stops
 from scheduling.topology.admin import TopologyAdmin, is_draining
@@ -48,11 +49,11 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         "wait_p95",
         "utilisation",
         "empty_in",
-        "weight",
+        "weight_in_effect",
         "cap",
     )
     list_select_related = ("pool",)
-    sortable_by = ("name", "pool", "weight", "cap")
+    sortable_by = ("name", "pool", "cap")
     change_form_outer_before_template = "scheduling/dashboards/queue_now.html"
     given_once = ("name", "pool")
     edited_fields = QUEUE_FIELDS
@@ -64,6 +65,16 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         "description": gettext_lazy("Purpose of this queue, in one line."),
         "resource_class": gettext_lazy("Resource that its jobs use most; the pool's workers should have it."),
     }
+
+    def get_fields(self, request: HttpRequest, obj: Queue | None = None) -> Any:
+        """Return the form's fields; the weight cannot be edited while the active CFS plan overrides it."""
+        fields = super().get_fields(request, obj)
+        if obj is None or obj.pk not in read_plan_weights():
+            return fields
+        return tuple("weight_by_plan" if name == "weight" else name for name in fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Queue | None = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), "weight_by_plan")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
         return QueueChangeList
@@ -161,6 +172,20 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         line = row_of_queue(queue)
         return "–" if line is None or line.utilisation is None else percent_words(line.utilisation)
 
+    @admin.display(description=gettext_lazy("Weight"))
+    def weight_in_effect(self, queue: Queue) -> SafeString | int:
+        """Return the effective weight, and the CFS plan that sets it; the list has read it already."""
+        by_plan: tuple[int, str] | None = getattr(queue, "plan_weight", None)
+        if by_plan is None:
+            return queue.weight
+        return format_html('{} <span class="console-quiet">{}</span>', by_plan[0], _("by plan %s") % by_plan[1])
+
+    @admin.display(description=gettext_lazy("Weight"))
+    def weight_by_plan(self, queue: Queue) -> str:
+        weight, plan = read_plan_weights().get(queue.pk, (queue.weight, ""))
+        words = gettext("%(weight)s, set by the active CFS plan “%(plan)s”; without it %(own)s. Edit it in the plan.")
+        return words % {"weight": weight, "plan": plan, "own": queue.weight}
+
     @admin.display(description=_("Empty in"))
     def empty_in(self, queue: Queue) -> str:
         """Return in words the time until the queue is empty if no jobs arrive."""
@@ -173,13 +198,13 @@ class QueueChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        lines = {line.queue.pk: line for line in read_queue_rows()}
+        lines, weights = {line.queue.pk: line for line in read_queue_rows()}, read_plan_weights()
         stops: dict[str, list[Stop]] = defaultdict(list)
         for stop in list_stops():
             if stop.scope == "queue":
                 stops[stop.name].append(stop)
         for queue in self.result_list:
-            queue.line, queue.stops = lines.get(queue.pk), stops[queue.name]
+            queue.line, queue.stops, queue.plan_weight = lines.get(queue.pk), stops[queue.name], weights.get(queue.pk)
 
 
 def row_of_queue(queue: Queue) -> QueueRow | None:

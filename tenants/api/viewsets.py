@@ -13,6 +13,8 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -82,7 +84,9 @@ def _holds(access: Access, needed: Permission) -> bool:
     if needed in access.granted and not access.may(needed):
         reason = access.tenant.status_reason if access.tenant else ""
         raise TenantSuspendedError("The tenant is suspended: %(reason)s", {"reason": reason})
-    return access.may(needed)
+    if not access.may(needed):
+        raise PermissionDenied(gettext("This requires the permission %(needed)s.") % {"needed": needed})
+    return True
 
 
 def _is_over_all(view: APIView) -> bool:

@@ -9,6 +9,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy, gettext_noop
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -20,7 +21,7 @@ from tenants.console.site import console_site
 from tenants.limits.declared import Limit, LimitPeriod, LimitState, Source, limits
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.limits.usage_queries import UsageLine, read_usage
-from tenants.models import Tenant, TenantLimit
+from tenants.models import PlanLimit, Tenant, TenantLimit
 
 # Glyph, word and tone: never a colour alone.
 _MARKS = {
@@ -80,6 +81,8 @@ def _row(line: UsageLine) -> UsageRow:
 
 
 def _amount(amount: int | None, limit: Limit) -> str:
+    if amount is not None and limit.unit == "bytes":
+        return filesizeformat(amount)
     return "–" if amount is None else f"{amount:,} {gettext(limit.unit)}"
 
 
@@ -94,9 +97,18 @@ def describe_limit(key: str) -> str:
 def limit_choices() -> list[tuple[str, str]]:
     """Return the limits that can be overridden in this form, as choices of key and description.
 
-    Limits that are fields of the tenant are left out, because they are edited on the tenant's page.
+    Limits that are fields of the tenant are left out, because they are edited on the tenant's page, and those that only
+    a plan can set.
     """
-    return [(limit.key, describe_limit(limit.key)) for limit in limits().values() if not limit.tenant_column]
+    own = (limit for limit in limits().values() if not limit.tenant_column and not limit.is_of_plan_alone)
+    return [(limit.key, describe_limit(limit.key)) for limit in own]
+
+
+def plan_limit_choices() -> list[tuple[str, str]]:
+    """Return the limits that rows of a plan can set, and the keys of stored rows that no installed app declares."""
+    known = [key for key, limit in limits().items() if not limit.plan_column]
+    stored = PlanLimit.objects.exclude(key__in=limits()).order_by("key").values_list("key", flat=True).distinct()
+    return [("", "–"), *((key, f"{describe_limit(key)} ({key})") for key in (*known, *stored))]
 
 
 class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time

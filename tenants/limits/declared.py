@@ -39,7 +39,8 @@ class Limit:
 
     `plan_column` and `tenant_column` name the columns that hold its values, if any; otherwise `PlanLimit` and
     `TenantLimit` rows hold them. `counts_per_unit` is how much the counter rises for one unit of the limit. If
-    `default` is None, there is no limit unless the plan or an override sets one.
+    `default` is None, there is no limit unless the plan or an override sets one. `is_of_plan_alone`: it has no
+    overrides.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Limit:
     counts_per_unit: int = 1
     is_counter: bool = False
     warns: bool = False
+    is_of_plan_alone: bool = False
 
 
 class LimitState(StrEnum):

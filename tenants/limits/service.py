@@ -35,6 +35,8 @@ def set_tenant_limit(
     """
     limit = get_limit(key)
     reason = require_reason(reason)
+    if limit.is_of_plan_alone:
+        raise FieldInvalidError("key: Only a plan can set %(key)s.", {"key": key})
     _check_value(limit, value, expires_at)
     if limit.tenant_column:
         update_tenant(tenant=tenant, changes={limit.tenant_column: value}, reason=reason)

@@ -11,12 +11,12 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import TabularInline
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from tenants.access.permissions import Permission
 from tenants.console.base import OfItsPage, PlatformStaffAdmin
 from tenants.console.site import console_site
-from tenants.limits.admin import describe_limit
+from tenants.limits.admin import plan_limit_choices
 from tenants.limits.declared import limits
 from tenants.models import Plan, PlanLimit, Tier
 from tenants.plans.retry_rules import read_retry_rules, write_retry_rules
@@ -49,21 +49,19 @@ class PlanLimitInline(OfItsPage, TabularInline):
     """Inline of a plan's values for the limits that plug-ins declare."""
 
     model = PlanLimit
-    fields = ("key", "value", "meaning")
-    readonly_fields = ("meaning",)
+    fields = ("key", "value")
     extra = 1
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "key":
+            field: Any = forms.ChoiceField(
+                label=gettext("Limit"), choices=plan_limit_choices, widget=UnfoldAdminSelectWidget
+            )
+        else:
+            field = super().formfield_for_dbfield(db_field, request, **kwargs)
         # The column's heading labels the field only visually.
-        field.widget.attrs["aria-label"] = {"key": gettext("Limit")}.get(
-            db_field.name, db_field.verbose_name.capitalize()
-        )
+        field.widget.attrs["aria-label"] = field.label or db_field.verbose_name.capitalize()
         return field
-
-    @admin.display(description=gettext_lazy("Meaning"))
-    def meaning(self, limit: PlanLimit) -> str:
-        return describe_limit(limit.key) if limit.key else "–"
 
 
 class RetryRulesField(forms.CharField):

@@ -63,7 +63,11 @@ class TenantAdmin(TenantScopedAdmin):
     readonly_fields = fields[fields.index("status") :]
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        return self.fields if obj else ("slug", "name", "plan")
+        if obj is None:
+            return ("slug", "name", "plan")
+        # Of the stops only what applies.
+        stops = self.fields[self.fields.index("status_reason") : self.fields.index("created_at")]
+        return tuple(name for name in self.fields if name not in stops or getattr(obj, name))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return ("slug", *self.readonly_fields) if obj else ()

@@ -366,8 +366,8 @@ GET    compliance/                           audit.view
 GET    diagnosis/                            platform.view
 GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view
-GET    errors/                               jobs.view
-GET    errors/{error}/                       jobs.view
+GET    failures/                             jobs.view
+GET    failures/{error}/                     jobs.view
 GET    job-kinds/                            jobs.view
 GET    invitation/                           anyone                                    400
 POST   invitation/                           anyone            {}                      400
@@ -393,7 +393,6 @@ GET    scheduling/queue/rows/                platform.view
 GET    scheduling/queue/{queue}/now/         platform.view
 GET    scheduling/worker/rows/               platform.view
 GET    scheduling/worker/{worker}/now/       platform.view                             404
-GET    scheduling/deadletter/groups/         jobs.view
 POST   scheduling/deadletter/{letter}/requeue-edited/ jobs.reveal {"payload": " {{}}"}         302
 POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
 POST   tenants/plan/{plan}/what-if/          platform.view

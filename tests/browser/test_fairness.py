@@ -69,6 +69,6 @@ def test_fairness_pages_have_no_accessibility_violations(console: Console, schem
     console.log_in()
     page = console.page
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    for path in ("/admin/", "/admin/fairness/", "/admin/fairness/?view=table", "/admin/errors/"):
+    for path in ("/admin/", "/admin/fairness/", "/admin/fairness/?view=table", "/admin/failures/"):
         console.open(path)
         assert find_violations(page) == [], path

@@ -17,6 +17,7 @@ WALKED = ("/admin/", "/admin/scheduling/job/", "/admin/scheduling/queue/", "/adm
 PLACES = {
     "o": "/admin/",
     "j": "/admin/scheduling/job/",
+    "d": "/admin/failures/",
     "q": "/admin/scheduling/queue/",
     "w": "/admin/scheduling/worker/",
     "s": "/admin/scheduling/schedule/",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import CFSPlan
@@ -38,9 +38,12 @@ def test_weight_is_previewed_saved_and_rolled_back(console: Console, globex: Ten
         panel = page.locator("#what-if")
         expect(panel).to_contain_text("Change a number above")
         weight = page.locator(f"input[name=tiers-{row_of(page, 'sandbox')}-weight]")
+        row = page.locator("tr").filter(has=weight)
         weight.fill("0")
+        expect(row.locator("[data-tier-share]")).to_have_text("0 %")
         expect(panel.get_by_role("alert")).to_contain_text("a whole number from 1 to 1,000")
         weight.fill("30")
+        expect(row.locator("[data-tier-share]")).to_have_text("83 %")
         expect(panel).to_contain_text("decisions replayed in")
         expect(panel.locator(".console-weights li").filter(has_text="sandbox")).to_contain_text("83 %")
         first = panel.get_by_role("row").filter(has_text=initech.slug)
@@ -95,6 +98,26 @@ def test_tenant_plan_is_previewed_saved_and_rolled_back(console: Console, globex
     assert Plan.objects.get(pk=plan.pk).weight == plan.weight
 
 
+def test_bin_of_a_saved_limit_asks_first(console: Console) -> None:
+    plan = Plan.objects.get(slug="team")
+    console.log_in()
+    page = console.page
+    console.open(f"/admin/tenants/plan/{plan.pk}/change/")
+    box = page.locator("input.delete").first
+    asked: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss() if len(asked) == 1 else dialog.accept()
+
+    page.on("dialog", answer)
+    page.locator("label:has(input.delete)").first.click()
+    expect(box).not_to_be_checked()
+    page.locator("label:has(input.delete)").first.click()
+    expect(box).to_be_checked()
+    assert all("The row is deleted when the form is saved" in text for text in asked)
+
+
 def test_stale_form_reports_the_conflict_and_keeps_its_input(console: Console) -> None:
     plan = Plan.objects.get(slug="team")
     console.log_in()
@@ -126,13 +149,20 @@ def test_preview_button_works_without_javascript(chromium: Browser, console: Con
         context.close()
 
 
-def test_error_groups_and_job_log_are_shown(console: Console, acme: Tenant) -> None:
+def test_failures_and_job_log_are_shown(console: Console, acme: Tenant) -> None:
     job = wait_for(submit(acme, "fail", {"how": "permanent", "message": "page 9 is torn"})[0], "discarded")
     slept = wait_for(submit(acme, "sleep", {"seconds": 0.1})[0], "completed")
     console.log_in()
     page = console.page
-    page.get_by_role("link", name="Errors", exact=True).click()
+    page.get_by_role("link", name="Failures", exact=True).click()
     row = page.get_by_role("row").filter(has_text="page 9 is torn")
+    act, scroller = (
+        row.locator("a[href*='operation=requeue']").bounding_box(),
+        page.locator(".console-scroll").bounding_box(),
+    )
+    assert act is not None
+    assert scroller is not None
+    assert act["x"] + act["width"] <= scroller["x"] + scroller["width"]
     row.get_by_role("link").first.click()
     expect(page.locator("main")).to_contain_text("page 9 is torn")
     assert find_violations(page) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy
 
@@ -16,6 +18,7 @@ class RagPipelineConfig(AppConfig):
     verbose_name = gettext_lazy("Pipelines")
     default_auto_field = "django.db.models.BigAutoField"
     processors = ("workloads.pipelines.processor.RagPipeline",)
+    job_pages: ClassVar[dict[str, str]] = {"rag_pipeline": "workloads.pipelines.queries.find_run_page"}
     api_urls = "workloads.pipelines.api.urls"
     upkeep_tasks = "workloads.pipelines.upkeep:TASKS"
     state_checks = "workloads.pipelines.state_checks:CHECKS"

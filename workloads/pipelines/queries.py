@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
-from django.utils.translation import gettext_noop
+from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 
+from tenants.database.ids import uuid7_floor
 from tenants.database.reads import first_or_raise
 from workloads.job_outcome import CANCELLED, DEAD_STATES, FAILED_STATES, SUSPENDED, error_code, error_message, with_job
 from workloads.pipelines.exceptions import (
@@ -82,6 +85,15 @@ def get_run(run_id: UUID) -> Any:
     Raise `PipelineRunNotFoundError` if there is none.
     """
     return first_or_raise(find_runs().filter(pk=run_id), PipelineRunNotFoundError)
+
+
+def find_run_page(job: Any) -> tuple[str, str] | None:
+    """Return title and address of the page of the run that a job executes; None for the job of one retried entity."""
+    # A run's id is made just before its job, so that the primary key finds it without an index of jobs.
+    since = uuid7_floor(job.created_at - timedelta(minutes=5))
+    ids = PipelineRun.objects.filter(tenant_id=job.tenant_id, id__gte=since, id__lt=job.pk, job_id=job.pk)
+    run_id = ids.values_list("id", flat=True).first()
+    return run_id and (gettext("Pipeline run"), reverse("admin:rag_pipeline_pipelinerun_change", args=[run_id]))
 
 
 def find_entities() -> QuerySet[Any]:

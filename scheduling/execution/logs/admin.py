@@ -18,11 +18,13 @@ from scheduling.execution.logs.queries import read_log_end, stream_log
 from scheduling.execution.logs.service import LEVELS
 from scheduling.jobs.queries import find_jobs
 from scheduling.models import Job
+from scheduling.tenant_settings import LOG_LEVEL
 from tenants.access.permissions import Permission
 from tenants.access.reauthorization import require_still_authorized
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.polled_parts import etag_of, part_response
 from tenants.database.reads import first_or_raise
+from tenants.settings.schema import tenant_setting
 
 SHOWN_LINES = 200
 LOG_TEMPLATE = "scheduling/dashboards/parts/job_log.html"
@@ -45,7 +47,7 @@ class JobLogPages(KeysetAdmin):
         if not self.access(request).may(Permission.LOGS_VIEW):
             return {}
         part = self._log_part(request, job)
-        chosen = _chosen(request)
+        chosen = _chosen(request, job)
         address = reverse("admin:scheduling_job_log", args=[job.id])
         is_live = not job.is_terminal and "log_before" not in request.GET
         return {
@@ -72,17 +74,19 @@ class JobLogPages(KeysetAdmin):
         return response
 
     def _log_part(self, request: HttpRequest, job: Job) -> SafeString:
-        chosen = _chosen(request)
+        chosen = _chosen(request, job)
         before = parse_uuid(request.GET.get("log_before", ""))
         page = read_log_end(job, before=before, level=LEVELS[chosen["log_level"]], limit=SHOWN_LINES)
         older = urlencode(chosen | {"log_before": str(page.lines[0].id)}) if page.has_more else ""
-        context = {"job": job, "page": page, "older_query": older, "is_filtered": chosen["log_level"] != "debug"}
+        stored = tenant_setting(job.tenant_id, LOG_LEVEL.key)
+        context = {"job": job, "page": page, "older_query": older, "is_filtered": chosen["log_level"] != stored}
         return render_to_string(LOG_TEMPLATE, context, request)
 
 
-def _chosen(request: HttpRequest) -> dict[str, str]:
+def _chosen(request: HttpRequest, job: Job) -> dict[str, str]:
+    """Return the chosen lowest level, by default that from which the tenant's lines are stored."""
     level = request.GET.get("log_level", "")
-    return {"log_level": level if level in LEVELS else "debug"}
+    return {"log_level": level if level in LEVELS else tenant_setting(job.tenant_id, LOG_LEVEL.key)}
 
 
 def _job(job_id: UUID) -> Job:

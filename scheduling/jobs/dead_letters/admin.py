@@ -1,8 +1,7 @@
-"""Console pages of dead letters: list, groups by cause, requeue with the same or an edited payload."""
+"""Console pages of dead letters: list, requeue with the same or an edited payload."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,20 +9,19 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext, gettext_lazy
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_POST
 
 from scheduling.console.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
 from scheduling.console.links import job_link
 from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
 from scheduling.console.tags import badge
 from scheduling.exceptions import DeadLetterNotFoundError
-from scheduling.jobs.dead_letters.groups import MAX_GROUPS, group_dead_letters
+from scheduling.jobs.dead_letters.links import cause_of, requeue_all_url
 from scheduling.jobs.dead_letters.queries import describe_dead_letter, get_dead_letter
 from scheduling.jobs.dead_letters.service import requeue_dead_letter
 from scheduling.jobs.filters import JobFilter
@@ -36,41 +34,16 @@ from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 
-GROUPS_TEMPLATE = "scheduling/dashboards/dead_letter_groups.html"
-
 
 class DeadLetterPages(PayloadEditor, KeysetAdmin):
-    """A mixin for the admin of dead letters: two views, and the action that opens the payload editor."""
+    """A mixin for the admin of dead letters: the action that opens the payload editor, and its view."""
 
     def get_urls(self) -> list[URLPattern]:
-        groups = self.guard(require_safe(self.groups_view), Permission.JOBS_VIEW)
         edited = self.guard(require_POST(self.requeue_edited_view), Permission.JOBS_REVEAL)
         return [
-            path("groups/", groups, name="scheduling_deadletter_groups"),
             path("<uuid:object_id>/requeue-edited/", edited, name="scheduling_deadletter_requeue_edited"),
             *super().get_urls(),
         ]
-
-    def groups_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the causes of the dead letters that have not been requeued, the most frequent first."""
-        found = group_dead_letters()
-        urls = [self.requeue_all_url(request, cause_of(group.kind, group.fingerprint)) for group in found.groups]
-        context = {
-            "found": found,
-            "rows": list(zip(found.groups, urls, strict=True)),
-            "shown": MAX_GROUPS,
-            "names_tenants": self.access(request).sees_all_tenants,
-            "may_requeue": any(urls),
-        }
-        return self._page(request, GROUPS_TEMPLATE, gettext("Dead letters by cause"), context)
-
-    def requeue_all_url(self, request: HttpRequest, letters: JobFilter) -> str:
-        """Return the URL of the form that requeues all dead letters of a filter, or "" if the user may not do so."""
-        access = self.access(request)
-        if not (access.may(Permission.JOBS_RETRY) and access.may(Permission.JOBS_BULK)):
-            return ""
-        query = urlencode({"operation": BulkOperation.Operation.REQUEUE.value, "filter": letters.text})
-        return f"{reverse('admin:scheduling_bulkoperation_start')}?{query}"
 
     @post_action(
         label=gettext_lazy("Edit payload and requeue"),
@@ -95,19 +68,6 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
             return requeue_dead_letter(dead_letter_id=letter.pk, reason=reason, payload=payload)
 
         return self.submit_edited(request, _edited(letter), run)
-
-    def _page(
-        self, request: HttpRequest, template: str, title: str, context: Mapping[str, Any], status: int = 200
-    ) -> HttpResponse:
-        shared = self.admin_site.each_context(request)
-        return TemplateResponse(
-            request, template, {**shared, "title": title, "opts": self.opts, **context}, status=status
-        )
-
-
-def cause_of(kind: str, fingerprint: str) -> JobFilter:
-    """Return the filter for the dead letters of one kind and cause that have not been requeued."""
-    return JobFilter.of(kind=kind, fingerprint=fingerprint, requeued=NO)
 
 
 def _edited(letter: DeadLetter) -> Edited:
@@ -163,7 +123,10 @@ class DeadLetterAdmin(DeadLetterPages):
         return (queryset.filter(error_fingerprint=term) if term else queryset), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        context = {**(extra_context or {}), "requeue_all_url": self.requeue_all_url(request, JobFilter.of(requeued=NO))}
+        context = {
+            **(extra_context or {}),
+            "requeue_all_url": requeue_all_url(self.access(request), JobFilter.of(requeued=NO)),
+        }
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
@@ -174,7 +137,9 @@ class DeadLetterAdmin(DeadLetterPages):
             context |= {
                 "detail": detail,
                 "payload_summary": summarize_stored(detail.job, "payload"),
-                "requeue_all_url": self.requeue_all_url(request, cause_of(letter.kind, letter.error_fingerprint)),
+                "requeue_all_url": requeue_all_url(
+                    self.access(request), cause_of([letter.kind], letter.error_fingerprint)
+                ),
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -203,7 +168,7 @@ class DeadLetterAdmin(DeadLetterPages):
 
     @admin.display(description=gettext_lazy("Error"))
     def error(self, letter: DeadLetter) -> str:
-        return f"{letter.error_type}: {letter.error_message[:90]}" if letter.error_type else "–"
+        return Truncator(f"{letter.error_type}: {letter.error_message}").chars(100) if letter.error_type else "–"
 
     @admin.display(description=gettext_lazy("Job"))
     def of_job(self, letter: DeadLetter) -> SafeString | str:

@@ -92,7 +92,7 @@ class DeadLetterDetailSerializer(DeadLetterSerializer):
     The serializer's `context` holds the `detail`, and whether it `reveals` the payload.
     """
 
-    attempt = serializers.SerializerMethodField(help_text="Failed attempts.")
+    attempt = serializers.SerializerMethodField(help_text="Attempts that have started.")
     max_retries = serializers.SerializerMethodField()
     payload = serializers.SerializerMethodField(help_text="Null if it is masked.")
     is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
@@ -105,7 +105,7 @@ class DeadLetterDetailSerializer(DeadLetterSerializer):
         return detail
 
     def get_attempt(self, letter: DeadLetter) -> int:
-        return self._detail.job.attempt
+        return self._detail.job.started_attempts
 
     def get_max_retries(self, letter: DeadLetter) -> int:
         return self._detail.job.max_retries

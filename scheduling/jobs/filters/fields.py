@@ -148,7 +148,7 @@ _ALL_FIELDS = (
     Field("batch", read_uuid, "batch:0199c0de-0000-7000-8000-000000000000"),
     Field("parent", read_uuid, "parent:0199c0de-0000-7000-8000-000000000000"),
     Field("priority", read_small, "priority:>5", ("", *COMPARISONS)),
-    Field("attempt", read_small, "attempt:>=2", ("", *COMPARISONS)),
+    Field("failed_attempts", read_small, "failed_attempts:>=2", ("", *COMPARISONS)),
     Field("age", read_duration, "age:>1h", COMPARISONS),
     Field("created", read_moment, "created:>2026-01-01", ("", *COMPARISONS)),
     Field("dead_letter", read_letter_reason, "dead_letter:attempts_exhausted,discarded"),

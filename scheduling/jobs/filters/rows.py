@@ -269,7 +269,7 @@ _CONDITIONS: dict[str, Callable[[Term], Q]] = {
     "batch": _among("batch_id"),
     "parent": _among("parent_id"),
     "priority": _compared("priority"),
-    "attempt": _compared("attempt"),
+    "failed_attempts": _compared("attempt"),
     "created": _created,
 }
 _LETTER_CONDITIONS: dict[str, Callable[[Term], Q]] = {

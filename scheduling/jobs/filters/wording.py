@@ -32,7 +32,7 @@ _CLAUSES = {
     "batch": (gettext_noop("of batch %(values)s"), gettext_noop("not of batch %(values)s")),
     "parent": (gettext_noop("submitted by job %(values)s"), gettext_noop("not submitted by job %(values)s")),
     "priority": (gettext_noop("whose priority is %(values)s"), gettext_noop("whose priority is not %(values)s")),
-    "attempt": (
+    "failed_attempts": (
         gettext_noop("whose failed attempts are %(values)s"),
         gettext_noop("whose failed attempts are not %(values)s"),
     ),

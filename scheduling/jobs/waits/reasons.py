@@ -82,6 +82,9 @@ def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanatio
     shown = standing if is_staff else standing.for_tenants()
     reasons = [*_times(job, state, shown), *_slice(job, state), *_tenant(shown), *_job(job, shown)]
     reasons += _topology(shown, is_staff=is_staff)
+    if any(reason.is_stop for reason in reasons):
+        # A free slot would not help.
+        reasons = [reason for reason in reasons if reason.code != "no_free_slot"]
     if not reasons:
         detail = gettext("Ready; it starts when a slot is free and it is next.")
         reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]

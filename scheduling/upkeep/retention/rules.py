@@ -11,6 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from scheduling.limits.declared import RETENTION
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
@@ -36,19 +37,9 @@ class RetentionClass(StrEnum):
     @property
     def key(self) -> str:
         """Return the key of the limit in the plan."""
-        return f"retention.{self.value}_days"
+        return RETENTION[self.value].key
 
 
-# Days of a plan without a limit.
-DEFAULT_DAYS: Mapping[RetentionClass, int] = {
-    RetentionClass.FINISHED_JOBS: 30,
-    RetentionClass.FAILED_JOBS: 90,
-    RetentionClass.EXECUTIONS: 90,
-    RetentionClass.EVENTS: 90,
-    RetentionClass.CHARGES: 400,
-    RetentionClass.JOB_LOGS: 30,
-    RetentionClass.AUDIT: 400,
-}
 _SQL = load_sql(__file__)
 _DAYS, _OF_ALL_PLANS = _SQL["read_days"], _SQL["read_days_of_plans"]
 
@@ -124,4 +115,4 @@ def _days_of_plans(kept: RetentionClass) -> Any:
 
 
 def _rule(kept: RetentionClass) -> dict[str, Any]:
-    return {"key": kept.key, "default": DEFAULT_DAYS[kept], "longest": LONGEST_DAYS}
+    return {"key": kept.key, "default": RETENTION[kept.value].default, "longest": LONGEST_DAYS}

@@ -32,9 +32,24 @@ def form_of(answer: Any) -> Any:
     return answer.context["form"]
 
 
-def test_job_list_links_to_a_bulk_operation_with_its_filter(acme: Tenant, acme_user: User, console: Console) -> None:
-    page = console(acme_user).get("/admin/scheduling/job/", {"state": "available"})
-    assert f"{START}?filter=state%3Aavailable" in page.content.decode()
+def test_job_list_links_to_each_bulk_operation_with_its_filter(acme: Tenant, acme_user: User, console: Console) -> None:
+    page = console(acme_user).get("/admin/scheduling/job/", {"state": "available"}).content.decode()
+    for operation in ("retry", "cancel", "move_queue"):
+        assert f"{START}?operation={operation}&amp;filter=state%3Aavailable" in page
+
+
+def test_form_of_an_operation_has_only_its_fields(acme: Tenant, acme_user: User, console: Console) -> None:
+    submit(acme)
+    client = console(acme_user)
+    none = form_of(client.get(START, {"filter": "kind:noop"}))
+    assert not {"priority", "queue", "payload_patch"} & set(none.fields)
+    assert none["operation"].value() in (None, "")
+    # A link to an operation that needs a value asks for it, and is no error.
+    moved = client.get(START, {"filter": "kind:noop", "operation": "move_queue"})
+    assert (moved.status_code, form_of(moved).is_bound) == (200, False)
+    assert "queue" in form_of(moved).fields
+    assert "priority" not in form_of(moved).fields
+    assert client.post(START, {"filter": "kind:noop", "operation": "", "preview": "1"}).status_code == 422
 
 
 def test_bulk_preview_starts_nothing_until_the_second_press(acme: Tenant, acme_user: User, console: Console) -> None:
@@ -60,8 +75,14 @@ def test_bulk_preview_starts_nothing_until_the_second_press(acme: Tenant, acme_u
     part = reverse("admin:scheduling_bulkoperation_part", args=[operation.pk])
     first = client.get(part)
     assert first.status_code == 200
+    assert "HX-Refresh" not in first.headers
     take_turns()
-    assert "7 of 7 processed jobs changed" in client.get(part).content.decode()
+    ended = client.get(part)
+    assert "7 of 7 processed jobs changed" in ended.content.decode()
+    assert "0 jobs a second" not in ended.content.decode()
+    # The times and actions of the page are loaded again.
+    assert ended.headers["HX-Refresh"] == "true"
+    assert act_url("bulkoperation", operation.pk, "abort") not in client.get(page).content.decode()
     # Polling stops once the operation has ended.
     assert part not in client.get(page).content.decode()
     assert "cancel" in client.get(LIST).content.decode()

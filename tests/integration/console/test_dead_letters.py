@@ -1,4 +1,4 @@
-"""Dead letters in the console: by cause, requeued by a bulk operation, and one with an edited payload."""
+"""Dead letters in the console: requeued by a bulk operation, and one with an edited payload."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import urlencode
 
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
@@ -23,7 +22,6 @@ from tests.integration.console.conftest import Work
 from tests.integration.scheduling.bulk.conftest import take_turns
 
 pytestmark = pytest.mark.django_db
-GROUPS = "/admin/scheduling/deadletter/groups/"
 START = "/admin/scheduling/bulkoperation/start/"
 
 
@@ -61,37 +59,11 @@ def waiting(tenant: Tenant) -> int:
         return DeadLetter.objects.filter(requeued_at__isnull=True).count()
 
 
-def test_causes_are_listed_with_links_and_requeue(console: Console, acme_user: User, acme: Tenant) -> None:
-    letters = store_dead_letters(acme, 3)
-    page = text_of(console(acme_user), GROUPS)
-    assert "row # is bad" in page
-    assert "row 2 is bad" in page  # the newest, in full, beside its pattern
-    query = urlencode({"operation": "requeue", "filter": f"kind:noop fingerprint:{'f' * 16} requeued:no"})
-    assert f"{START}?{query}".replace("&", "&amp;") in page
-    assert str(letters[-1].pk) in page
-    assert "Tenants</th>" not in page
-
-
-def test_empty_list_of_causes_names_the_next_step(console: Console, acme_user: User, acme: Tenant) -> None:
-    assert "No dead letters are waiting" in text_of(console(acme_user), GROUPS)
-
-
-def test_causes_show_their_tenants_only_to_the_platform(
-    console: Console, staff: User, acme_user: User, acme: Tenant, globex: Tenant
-) -> None:
-    store_dead_letters(acme, 2), store_dead_letters(globex, 1)
-    assert "acme (2), globex (1)" in text_of(console(staff), GROUPS)
-    own = text_of(console(acme_user), GROUPS)
-    assert "globex" not in own
-    assert '<td class="num">2</td>' in own
-
-
 def test_viewer_sees_dead_letters_and_is_offered_no_act(console: Console, acme: Tenant) -> None:
     viewer = User.objects.create_user("vera", is_staff=True)
     add_member(tenant=acme, user=viewer, role=Role.VIEWER)
     store_dead_letters(acme, 1)
     client = console(viewer)
-    assert "Requeue all" not in text_of(client, GROUPS)
     assert "requeue by filter" not in text_of(client, reverse("admin:scheduling_deadletter_changelist"))
     assert client.get(START).status_code == 403
 

@@ -28,6 +28,7 @@ STARTED_FROM = {
     "admin/index.html": "dd345254af4ffc9a",
     "admin/nav_sidebar.html": "9ded21d2f1036a58",
     "unfold/helpers/app_list.html": "aee0d40c9583f9bf",
+    "unfold/helpers/boolean.html": "f6431424053f440e",
     "unfold/helpers/command.html": "e10d80a03e4657fa",
     "unfold/helpers/empty_results.html": "830db82d60f52b85",
     "unfold/helpers/header_title.html": "708a66bc1c0997f3",

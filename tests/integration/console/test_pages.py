@@ -83,6 +83,17 @@ def test_every_detail_page_renders_for_staff(
         assert response.status_code == 200, model
 
 
+def test_row_in_flight_that_has_ended_leads_to_its_execution(
+    console: Console, staff: User, acme_user: User, acme_work: Work, globex_work: Work
+) -> None:
+    ended = reverse("admin:scheduling_execution_change", args=[acme_work.execution.pk])
+    client = console(acme_user)
+    answer = client.get(reverse("admin:scheduling_liveexecution_change", args=[acme_work.execution.pk]))
+    assert (answer.status_code, answer.headers["Location"]) == (302, ended)
+    for gone in (globex_work.execution.pk, random_id()):
+        assert client.get(reverse("admin:scheduling_liveexecution_change", args=[gone])).status_code == 404
+
+
 def test_every_add_page_renders_for_staff(console: Console, staff: User) -> None:
     client = console(staff)
     for name in _list_urls():

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from scheduling.fleet.workers import register_worker
-from scheduling.models import Queue, QueueClock, WorkerPool
+from scheduling.models import CFSPlan, Queue, QueueClock, WorkerPool
 from tenants.access.people import grant_platform_role
 from tests.integration.console.admin_actions import Console, entries_of
 
@@ -67,6 +67,25 @@ def test_name_and_pool_are_fixed_and_an_edit_needs_a_reason(console: Console, st
     after = Queue.objects.get(pk=queue.pk)
     assert (after.name, after.pool_id, after.weight) == ("dataset", queue.pool_id, 7)
     assert [entry.reason for entry in entries_of("queue.changed")] == ["more"]
+
+
+def test_weight_is_that_of_the_active_plan_and_read_only(console: Console, staff: User) -> None:
+    client = console(staff)
+    CFSPlan.objects.update(is_active=False)
+    plan = CFSPlan.objects.get(name="cloud")
+    CFSPlan.objects.filter(pk=plan.pk).update(is_active=True)
+    plan.tiers.filter(tier_id="team").update(weight=8)
+    queue = plan.tiers.get(tier_id="team").queue
+    listed = client.get(reverse("admin:scheduling_queue_changelist")).content.decode()
+    assert '8 <span class="console-quiet">by plan cloud</span>' in listed
+    page = reverse("admin:scheduling_queue_change", args=[queue.pk])
+    shown = client.get(page).content.decode()
+    assert f"8, set by the active CFS plan “cloud”; without it {queue.weight}." in shown
+    assert 'name="weight"' not in shown
+    form = {"resource_class": queue.resource_class, "expected_seconds": queue.expected_seconds, "weight": 9}
+    assert client.post(page, {**form, "cap": 4, "reason": "small"}).status_code == 302
+    after = Queue.objects.get(pk=queue.pk)
+    assert (after.weight, after.cap) == (queue.weight, 4)
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor"])

@@ -151,7 +151,7 @@ def test_plan_and_its_limits_are_saved_in_one_audited_change(staff):
     with all_tenants():
         plan = Plan.objects.get(slug="team")
         plan.limits.filter(key__startswith="retention.").delete()
-    form = plan_form(plan, weight=3, **{"limits-0-value": "25", "limits-1-key": "x.y", "limits-1-value": "7"})
+    form = plan_form(plan, weight=3, **{"limits-0-value": "25", "limits-1-key": "storage_bytes", "limits-1-value": "7"})
     answer = console_of(staff).post(reverse("admin:tenants_plan_change", args=[plan.pk]), form)
     assert answer.status_code == 302, answer.context["errors"]
     with all_tenants():
@@ -159,8 +159,18 @@ def test_plan_and_its_limits_are_saved_in_one_audited_change(staff):
         limits = dict(plan.limits.values_list("key", "value"))
         entry = AuditLogEntry.objects.get(action="plan.updated")
     assert plan.weight == 3
-    assert limits == {"document_indexing.files_per_batch": 25, "x.y": 7}
-    assert entry.after == {"weight": 3, "document_indexing.files_per_batch": 25, "x.y": 7, "version": 2}
+    assert limits == {"document_indexing.files_per_batch": 25, "storage_bytes": 7}
+    assert entry.after == {"weight": 3, "document_indexing.files_per_batch": 25, "storage_bytes": 7, "version": 2}
+
+
+def test_undeclared_limit_of_a_plan_is_refused_beside_its_field(staff):
+    with all_tenants():
+        plan = Plan.objects.get(slug="team")
+        plan.limits.filter(key__startswith="retention.").delete()
+    form = plan_form(plan, **{"limits-1-key": "x.y", "limits-1-value": "7"})
+    page = console_of(staff).post(reverse("admin:tenants_plan_change", args=[plan.pk]), form)
+    assert page.status_code == 200
+    assert "x.y is not one of the available choices" in page.content.decode()
 
 
 def test_refused_change_is_explained_on_the_page(staff, monkeypatch):

@@ -1,4 +1,4 @@
-// The console's own behaviour, in five parts. Alpine and htmx come with unfold.
+// The console's own behaviour, in six parts. Alpine and htmx come with unfold.
 "use strict";
 
 // 1. Alpine's CSP build looks up names in data, never among the page's globals. unfold's templates use a
@@ -111,7 +111,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // 4. The keyboard: g then a letter goes to a page; never inside a field.
-const PLACES = { o: "overview", j: "jobs", d: "dead-letters", q: "queues", w: "workers", s: "schedules", t: "tenants", p: "plans", f: "fairness", a: "audit" };
+const PLACES = { o: "overview", j: "jobs", d: "failures", q: "queues", w: "workers", s: "schedules", t: "tenants", p: "plans", f: "fairness", a: "audit" };
 let isGoing = false;
 
 document.addEventListener("keydown", (event) => {
@@ -171,4 +171,28 @@ document.addEventListener("keydown", (event) => {
 	if (event.target.closest("input, textarea, select, [contenteditable]")) return;
 	event.preventDefault();
 	box.focus();
+});
+
+// 6. Rows of a form: the shares of a CFS plan's tiers follow what is typed, and a bin asks before it marks a saved row.
+function tellShares() {
+	const queueOf = (row) => row.querySelector("[name^=tiers-][name$=-queue]")?.value;
+	const rows = [...document.querySelectorAll("tr:has([data-tier-share]):not(:has(.delete:checked))")].filter(queueOf);
+	// As in the dispatcher, tiers of one queue have one weight.
+	const weights = new Map(rows.map((row) => [queueOf(row), Number(row.querySelector("[name$=-weight]").value) || 0]));
+	const total = [...weights.values()].reduce((sum, weight) => sum + weight, 0) || 1;
+	for (const row of rows) {
+		const percent = (100 * weights.get(queueOf(row))) / total;
+		row.querySelector("[data-tier-share]").textContent = `${percent.toFixed(percent && percent < 10 ? 1 : 0)} %`;
+	}
+}
+
+document.addEventListener("input", (event) => {
+	if (event.target.matches("[name^=tiers-]")) tellShares();
+});
+
+document.addEventListener("click", (event) => {
+	if (!event.target.matches("input.delete") || !event.target.checked) return;
+	const named = event.target.closest("tr, .form-group")?.querySelector("select, input[type=text]");
+	const name = named?.selectedOptions?.[0]?.textContent ?? named?.value ?? "";
+	if (!window.confirm(said("remove").replace("%s", name.trim()))) event.preventDefault();
 });

@@ -322,7 +322,7 @@ def test_page_and_api_show_that_a_job_yielded_and_continues(
         assert text in shown
     api = api_client(acme)
     answer = api.get(f"/api/v1/jobs/{execution.job_id}/").json()
-    assert (answer["yields"], answer["attempt"]) == (1, 0)
+    assert (answer["yields"], answer["attempt"]) == (1, 1)
     assert [reason["code"] for reason in answer["waiting"]["reasons"]] == ["yielded"]
     (ended,) = api.get(f"/api/v1/jobs/{execution.job_id}/executions/").json()["results"]
     assert ended["state"] == "yielded"

@@ -643,7 +643,6 @@ CONSOLE_READS = (
     "scheduling/worker/{worker}/now/",
     "scheduling/job/facets/",
     "scheduling/job/news/",
-    "scheduling/deadletter/groups/",
     "scheduling/tenantupkeeprun/{upkeep_run}/now/",
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",
     "retrieval/dataset/{dataset}/search/",

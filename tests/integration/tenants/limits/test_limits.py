@@ -18,6 +18,7 @@ from rest_framework.test import APIClient
 
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError, LimitUnknownError, ReasonRequiredError
+from tenants.limits.admin import plan_limit_choices
 from tenants.limits.declared import MAX_LIMIT_VALUE, NO_PERIOD, Limit, LimitPeriod, LimitState, Source, limits, month_of
 from tenants.limits.service import clear_tenant_limit, expire_tenant_limits, set_tenant_limit
 from tenants.limits.usage import allowed_for, effective_limits, note_level, warn_of_usage
@@ -280,6 +281,8 @@ def test_tenant_page_shows_limits_in_words(acme: Tenant, acme_user: User) -> Non
     assert "100,000 s" in page
     assert 'data-tone="warn"><span aria-hidden="true">▲</span> near' in page
     assert "Set an override" not in page
+    assert "10.0\xa0GB" in page or "10.0 GB" in page
+    assert "Is paused" not in page
 
 
 def test_platform_users_see_any_tenants_limits_and_may_override(acme: Tenant, staff: User) -> None:
@@ -324,6 +327,31 @@ def test_plan_editor_names_limits_and_units(acme: Tenant, staff: User) -> None:
     assert "Submission burst, in jobs" in page
     assert "Available limits" in page
     assert all(f"<code>{key}</code>" in page for key in limits())
+
+
+def test_retention_is_declared_with_title_unit_and_default(acme: Tenant, staff: User) -> None:
+    line = line_of(acme, "retention.audit_days")
+    assert (line.limit.unit, line.limit.default, line.allowed) == ("days", 400, 400)
+    page = console_of(staff).get(reverse("admin:tenants_plan_change", args=[acme.plan_id])).content.decode()
+    assert "Retention of the audit log, in days (retention.audit_days)" in page
+    assert "not declared by an installed app" not in page
+
+
+def test_retention_has_no_overrides(acme: Tenant, staff: User) -> None:
+    with pytest.raises(FieldInvalidError):
+        set_tenant_limit(tenant=acme, key="retention.audit_days", value=1, reason="less")
+    assert (
+        "retention.audit_days" not in console_of(staff).get(reverse("admin:tenants_tenantlimit_add")).content.decode()
+    )
+
+
+def test_limits_of_a_plan_are_chosen_among_those_declared_or_stored(acme: Tenant) -> None:
+    with all_tenants():
+        PlanLimit.objects.create(plan=acme.plan, key="gone.limit", value=5)
+        keys = [key for key, _ in plan_limit_choices()]
+    assert keys[-1] == "gone.limit"
+    assert {"submit_burst", "retention.audit_days"} <= set(keys)
+    assert "worker_seconds_per_month" not in keys  # a field of the plan
 
 
 def run(*arguments: str) -> str:

@@ -60,6 +60,7 @@ def test_member_creates_edits_runs_and_retries(
         run = PipelineRun.objects.get()
     assert begun["Location"] == f"{RUNS}{run.pk}/change/"
     job_runner.run(run.job_id)
+    assert f'href="{begun["Location"]}"' in member.get(f"/admin/scheduling/job/{run.job_id}/change/").content.decode()
     shown = member.get(begun["Location"]).content.decode()
     (entity,) = entities_of(run)
     assert "file_without_text" in shown

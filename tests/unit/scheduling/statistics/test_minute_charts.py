@@ -91,7 +91,7 @@ def test_lines_of_waits_have_a_gap_without_starts() -> None:
 def test_waits_of_an_hour_without_starts_have_no_line() -> None:
     chart = draw_waits(minute_rows(EndedCounts(), EndedCounts()))
     assert set(chart.paths.values()) == {""}
-    assert chart.summary == "No jobs started in the last hour."
+    assert chart.summary == "No jobs started in this time."
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=60))

@@ -50,14 +50,16 @@ class DocumentSerializer(serializers.Serializer[Any]):
     source_url = serializers.CharField(help_text="The URL that it is fetched from; empty for files and texts.")
     chunks_done = serializers.IntegerField()
     chunks_total = serializers.IntegerField(allow_null=True, help_text="Null until the text is split.")
-    chunks_serving = serializers.IntegerField(
-        source="kept_chunks",
-        help_text="Old chunks, which serve searches until re-indexing is complete; else 0.",
+    chunks_serving = serializers.SerializerMethodField(
+        help_text="Chunks that serve searches: while it is indexed again, the old ones."
     )
     error = serializers.SerializerMethodField()
     job = serializers.UUIDField(source="job_id")
     batch = serializers.UUIDField(source="batch_id")
     created_at = serializers.DateTimeField()
+
+    def get_chunks_serving(self, document: Any) -> int:
+        return int(document.kept_chunks or document.chunks_done)
 
     @extend_schema_field(DocumentErrorSerializer(allow_null=True))
     def get_error(self, document: Any) -> dict[str, str] | None:

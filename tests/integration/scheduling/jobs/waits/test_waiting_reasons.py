@@ -193,6 +193,16 @@ def test_reason_holds_its_jobs_and_no_others(
         assert entity.vruntime >= LONG_GONE
 
 
+def test_slots_are_not_named_while_a_pause_holds_the_job(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    slots(1)
+    (_, waiting) = submit(acme, 2)
+    tick()
+    with tenant_context(acme):
+        assert [reason.code for reason in reasons_of(waiting)] == ["no_free_slot"]
+        pause_kind(kind="noop", reason="x")
+        assert [reason.code for reason in reasons_of(waiting)] == ["kind_paused"]
+
+
 def _let_others_go_far_ahead() -> None:
     with all_tenants():
         PoolClock.objects.update(virtual_time=LONG_GONE)

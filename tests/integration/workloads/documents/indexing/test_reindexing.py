@@ -180,6 +180,8 @@ def test_another_file_replaces_the_old_one(
     job_runner.run(read(document).job_id)
     assert texts_found(dataset, "paragraph")
     assert not texts_found(dataset, "sentence")
+    done = acme_api.get(f"/api/v1/documents/{document.pk}/").json()
+    assert done["chunks_serving"] == done["chunks_done"] > 0
     assert is_sound()
 
 

@@ -64,7 +64,7 @@ def test_job_is_matched_against_a_filter(text: str, is_met: bool) -> None:
         ("kind:noop age:>1h", "age"),
         ("created:>2026-01-01", "created"),
         ("tenant:acme", "tenant"),
-        ("attempt:>1", "attempt"),
+        ("failed_attempts:>1", "failed_attempts"),
         (f"id:{BATCH}", "id"),
         ("fingerprint:f dead_letter:discarded", "dead_letter, fingerprint"),
         ("died:>2026-01-01 requeued:no", "died, requeued"),
