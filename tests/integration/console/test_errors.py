@@ -82,5 +82,6 @@ def test_range_without_errors_is_explained(
     assert "acme broke" in client.get(reverse("admin:errors"), {"range": "century"}).content.decode()
 
 
-def test_navigation_links_to_the_errors(console: Console, acme_user: User) -> None:
-    assert reverse("admin:errors") in console(acme_user).get(reverse("admin:index")).content.decode()
+def test_page_of_dead_letters_links_to_the_errors(console: Console, acme_user: User) -> None:
+    letters = console(acme_user).get(reverse("admin:scheduling_deadletter_changelist")).content.decode()
+    assert reverse("admin:errors") in letters
