@@ -50,7 +50,7 @@ MIN_PREFIX, TAIL, WHOLE = 8, 12, 32
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class PaletteAct:
     """Something that can be done to a thing; ``link`` returns the page that has it, from the thing or the kind."""
 
     sentence: str
@@ -77,21 +77,23 @@ def _pause_kind(kind: str) -> str:
 
 _P, _O = Permission, BulkOperation.Operation
 ACTS = (
-    Act(gettext_noop("Pause tenant %(name)s"), "tenants.Tenant", (_P.TENANT_PAUSE,), _act("pause")),
-    Act(gettext_noop("Resume tenant %(name)s"), "tenants.Tenant", (_P.TENANT_PAUSE,), _act("resume")),
-    Act(gettext_noop("Drain tenant %(name)s"), "tenants.Tenant", (_P.TENANT_PAUSE,), _act("drain")),
-    Act(gettext_noop("Suspend tenant %(name)s"), "tenants.Tenant", (_P.TENANTS_OPERATE,), _act("suspend")),
-    Act(gettext_noop("Pause queue %(name)s"), "scheduling.Queue", (_P.QUEUES_OPERATE,), _act("pause")),
-    Act(gettext_noop("Resume queue %(name)s"), "scheduling.Queue", (_P.QUEUES_OPERATE,), _act("resume")),
-    Act(gettext_noop("Drain queue %(name)s"), "scheduling.Queue", (_P.QUEUES_OPERATE,), _act("drain")),
-    Act(gettext_noop("Pause kind %(name)s"), "", (_P.QUEUES_OPERATE,), _pause_kind),
-    Act(
+    PaletteAct(gettext_noop("Pause tenant %(name)s"), "tenants.Tenant", (_P.TENANT_PAUSE,), _act("pause")),
+    PaletteAct(gettext_noop("Resume tenant %(name)s"), "tenants.Tenant", (_P.TENANT_PAUSE,), _act("resume")),
+    PaletteAct(gettext_noop("Drain tenant %(name)s"), "tenants.Tenant", (_P.TENANT_PAUSE,), _act("drain")),
+    PaletteAct(gettext_noop("Suspend tenant %(name)s"), "tenants.Tenant", (_P.TENANTS_OPERATE,), _act("suspend")),
+    PaletteAct(gettext_noop("Pause queue %(name)s"), "scheduling.Queue", (_P.QUEUES_OPERATE,), _act("pause")),
+    PaletteAct(gettext_noop("Resume queue %(name)s"), "scheduling.Queue", (_P.QUEUES_OPERATE,), _act("resume")),
+    PaletteAct(gettext_noop("Drain queue %(name)s"), "scheduling.Queue", (_P.QUEUES_OPERATE,), _act("drain")),
+    PaletteAct(gettext_noop("Pause kind %(name)s"), "", (_P.QUEUES_OPERATE,), _pause_kind),
+    PaletteAct(
         gettext_noop("Retry failures of kind %(name)s"),
         "",
         (_P.JOBS_RETRY, _P.JOBS_BULK),
         _bulk(_O.REQUEUE.value, requeued=NO),
     ),
-    Act(gettext_noop("Cancel jobs of kind %(name)s"), "", (_P.JOBS_CANCEL, _P.JOBS_BULK), _bulk(_O.CANCEL.value)),
+    PaletteAct(
+        gettext_noop("Cancel jobs of kind %(name)s"), "", (_P.JOBS_CANCEL, _P.JOBS_BULK), _bulk(_O.CANCEL.value)
+    ),
 )
 
 
@@ -122,18 +124,18 @@ class _Search:
             begins = act.sentence.lower().startswith(verb) or sentence.lower().startswith(verb)
             if begins and name and all(map(self._access.may, act.permissions)):
                 for found in self._rows_named(act.model, name) if act.model else _kinds_like(name):
-                    shown = SearchResult(sentence % {"name": found}, gettext("Act"), act.link(found), "bolt")
-                    yield shown
+                    yield SearchResult(sentence % {"name": found}, gettext("Act"), act.link(found), "bolt")
 
     def by_id(self, text: str) -> Iterator[SearchResult]:
         digits = text.strip().strip("…").replace("-", "").lower()
         if not MIN_PREFIX <= len(digits) <= WHOLE or not set(digits) <= set(string.hexdigits):
             return
         first, last = UUID(digits.ljust(WHOLE, "0")), UUID(digits.ljust(WHOLE, "f"))
-        for label in BY_ID if not text.startswith("…") else ():
-            yield from self._results(label, self._rows(label).filter(pk__gte=first, pk__lte=last), "tag")
-        for label in BY_ID if len(digits) == TAIL else ():
-            yield from self._results(label, _newest(self._rows(label)).filter(pk__endswith=digits), "tag")
+        for label in filter(self._models.__contains__, BY_ID):
+            if not text.startswith("…"):
+                yield from self._results(label, self._rows(label).filter(pk__gte=first, pk__lte=last), "tag")
+            if len(digits) == TAIL:
+                yield from self._results(label, _newest(self._rows(label)).filter(pk__endswith=digits), "tag")
 
     def by_name(self, text: str) -> Iterator[SearchResult]:
         for label, _field, icon, _is_indexed in NAMED:
@@ -151,16 +153,16 @@ class _Search:
                         yield SearchResult(page["title"], entry["title"], page["link"], entry["icon"])
 
     def _rows(self, label: str) -> QuerySet[Any]:
-        """Return the rows of a model that the user may see; none if its list is closed to the user."""
-        model = self._models.get(label)
-        if model is None:
-            return BulkOperation.objects.none()
+        """Return the rows of a model that the user may see."""
+        model = self._models[label]
         rows: QuerySet[Any] = console_site.get_model_admin(model).get_queryset(self._request)
         # With the key of the tenant, the primary key of its rows is searched in an index.
         own = self._access.tenant if any(field.name == "tenant" for field in model._meta.fields) else None
         return rows.filter(tenant=own) if own else rows
 
     def _rows_named(self, label: str, text: str) -> list[Any]:
+        if label not in self._models:
+            return []
         field, is_indexed = next((field, is_indexed) for known, field, _, is_indexed in NAMED if known == label)
         rows = self._rows(label)
         begin = list(rows.filter(**{f"{field}__startswith": text.lower()})[:LIMIT]) if is_indexed else []

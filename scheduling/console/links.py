@@ -50,4 +50,4 @@ def batch_link(batch: Batch) -> SafeString:
     return console_link(reverse("admin:scheduling_batch_change", args=[batch.pk]), batch.label)
 
 
-LINKED_COLUMNS |= {"kind": kind_link, "queue": lambda queue: queue_link(queue.name), "batch": batch_link}
+LINKED_COLUMNS.update(kind=kind_link, queue=lambda queue: queue_link(queue.name), batch=batch_link)

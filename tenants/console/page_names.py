@@ -45,7 +45,7 @@ class PageNamesMixin(ModelAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Return the change list with the list's name, and with links in the columns of `LINKED_COLUMNS`."""
         shown = super().get_changelist_instance(request)
-        own_links = self.get_list_display_links(request, shown.list_display) or ()
+        own_links = shown.list_display_links or ()
         shown.title = self.page_title
         shown.list_display = [name if name in own_links else self._linked(name) for name in shown.list_display]
         return shown
