@@ -146,10 +146,10 @@ def build_navigation(request: HttpRequest) -> list[Item]:
     items = [
         [_item(entry, gettext(entry.title), below[entry]) for entry in group if entry in below] for group in GROUPS
     ]
-    groups: list[Item] = [{"title": "", "items": group} for group in items if group]
+    groups: list[Item] = [{"title": "", "items": group, "active": False} for group in items if group]
     if INSPECT in below:
         inspected = [_item(INSPECT, page["title"], [page]) for page in below[INSPECT]]
-        groups.append({"title": gettext(INSPECT.title), "items": inspected})
+        groups.append({"title": gettext(INSPECT.title), "items": inspected, "active": False})
     _mark_active(groups, request.path)
     return groups
 
