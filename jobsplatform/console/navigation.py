@@ -1,4 +1,4 @@
-"""Navigation of the console: groups of links to pages that are registered and that the user may view."""
+"""Menu of the console. `PAGES` says below which entry each page stands: there it is a tab, and has its breadcrumb."""
 
 from __future__ import annotations
 
@@ -10,141 +10,192 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
 
-from tenants.access.caller import access_of
+from tenants.access.caller import Access, access_of
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Entry of the menu; it opens the first of its pages that the user may view."""
+
+    title: str
+    icon: str
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Link to the list of a model; ``place`` is the key after `g` in its keyboard shortcut."""
+    """Page below an entry: the list of a model, or a view ``admin:…``, which needs a title, and a permission if any.
 
-    model: str
-    title: str
-    icon: str
+    A list has the title of its admin class. ``place`` is the page's name in `PLACES` of the keyboard shortcuts;
+    ``badge`` is the view that returns the number in the menu.
+    """
+
+    entry: Entry
+    target: str
+    title: str = ""
+    permission: Permission | None = None
     place: str = ""
+    badge: str = ""
 
 
-GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
-    (
-        gettext_noop("Operate"),
-        (
-            Page("scheduling.Job", gettext_noop("Jobs"), "work", "jobs"),
-            Page("scheduling.Batch", gettext_noop("Batches"), "stacks"),
-            Page("scheduling.BulkOperation", gettext_noop("Bulk operations"), "checklist"),
-            Page("workflow_execution.Workflow", gettext_noop("Workflows"), "account_tree"),
-            Page("workflow_execution.Approval", gettext_noop("Approvals"), "approval"),
-            Page("scheduling.Circuit", gettext_noop("Circuit breakers"), "electrical_services"),
-            Page("scheduling.Queue", gettext_noop("Queues"), "table_rows", "queues"),
-            Page("scheduling.Worker", gettext_noop("Workers"), "memory", "workers"),
-            Page("scheduling.Schedule", gettext_noop("Schedules"), "schedule", "schedules"),
-        ),
-    ),
-    (
-        gettext_noop("Fairness"),
-        (
-            Page("tenants.Tenant", gettext_noop("Tenants"), "domain", "tenants"),
-            Page("tenants.Plan", gettext_noop("Plans"), "sell"),
-            Page("tenants.TenantLimit", gettext_noop("Overrides"), "tune"),
-            Page("scheduling.CFSPlan", gettext_noop("CFS plans"), "balance", "plans"),
-            Page("scheduling.FairShareNode", gettext_noop("Virtual times"), "speed"),
-            Page("scheduling.KindCost", gettext_noop("Costs by kind"), "timer"),
-        ),
-    ),
-    (
-        gettext_noop("Assure"),
-        (
-            Page("tenants.AuditLogEntry", gettext_noop("Audit log"), "fact_check", "audit"),
-            Page("tenants.TenantErasure", gettext_noop("Erasures"), "delete_forever"),
-            Page("scheduling.Execution", gettext_noop("Executions"), "history"),
-            Page("scheduling.LiveExecution", gettext_noop("In flight"), "play_circle"),
-            Page("scheduling.JobEvent", gettext_noop("Job events"), "timeline"),
-            Page("scheduling.Charge", gettext_noop("Charge ledger"), "receipt_long"),
-            Page("scheduling.UpkeepRun", gettext_noop("Upkeep"), "cleaning_services"),
-            Page("django_celery_beat.PeriodicTask", gettext_noop("Upkeep tasks (beat)"), "timer"),
-        ),
-    ),
-    (
-        gettext_noop("Configure"),
-        (
-            Page("tenants.TenantSettings", gettext_noop("Settings"), "settings"),
-            Page("scheduling.RoutingRule", gettext_noop("Routing rules"), "alt_route"),
-            Page("scheduling.WorkerPool", gettext_noop("Worker pools"), "lan"),
-            Page("scheduling.KindPause", gettext_noop("Paused kinds"), "pause_circle"),
-            Page("tenants.Tier", gettext_noop("Tiers"), "stairs"),
-            Page("tenants.Membership", gettext_noop("Members"), "badge"),
-            Page("tenants.Invitation", gettext_noop("Invitations"), "mail"),
-            Page("tenants.ApiKey", gettext_noop("API keys"), "key"),
-            Page(settings.AUTH_USER_MODEL, gettext_noop("Users"), "person"),
-            Page("tenants.PlatformMembership", gettext_noop("Platform roles"), "shield_person"),
-        ),
-    ),
+OVERVIEW = Entry(gettext_noop("Overview"), "monitoring")
+JOBS = Entry(gettext_noop("Jobs"), "work")
+FAILURES = Entry(gettext_noop("Failures"), "error")
+BATCHES = Entry(gettext_noop("Batches"), "stacks")
+WORKFLOWS = Entry(gettext_noop("Workflows"), "account_tree")
+PIPELINES = Entry(gettext_noop("Pipelines"), "conversion_path")
+DATASETS = Entry(gettext_noop("Datasets"), "database")
+SCHEDULES = Entry(gettext_noop("Schedules"), "schedule")
+TENANTS = Entry(gettext_noop("Tenants"), "domain")
+PLANS = Entry(gettext_noop("Plans & weights"), "balance")
+FAIRNESS = Entry(gettext_noop("Fairness"), "query_stats")
+QUEUES = Entry(gettext_noop("Queues & workers"), "memory")
+AUDIT = Entry(gettext_noop("Audit"), "fact_check")
+SETTINGS = Entry(gettext_noop("Settings"), "settings")
+# A group that is closed by default; its pages are entries. Lists of plug-ins are here.
+INSPECT = Entry(gettext_noop("Inspect"), "search_insights")
+GROUPS = (
+    (OVERVIEW, JOBS, FAILURES, BATCHES, WORKFLOWS, PIPELINES, DATASETS, SCHEDULES),
+    (TENANTS, PLANS, FAIRNESS),
+    (QUEUES, AUDIT),
+    (SETTINGS,),
 )
-FAIRNESS = [title for title, _ in GROUPS].index("Fairness")
-ASSURE = [title for title, _ in GROUPS].index("Assure")
-# Linked from related pages, not from the navigation.
-ELSEWHERE = frozenset(
-    {
-        "django_celery_beat.IntervalSchedule",
-        "django_celery_beat.CrontabSchedule",
-        "django_celery_beat.SolarSchedule",
-        "django_celery_beat.ClockedSchedule",
-        "scheduling.DeadLetter",
-        "scheduling.ScheduleFire",
-        "scheduling.TenantCapacity",
-        "scheduling.TenantUpkeepRun",
+
+PAGES = (
+    Page(OVERVIEW, "admin:index", gettext_noop("Overview"), place="overview"),
+    Page(JOBS, "scheduling.Job", place="jobs"),
+    Page(JOBS, "scheduling.BulkOperation"),
+    Page(JOBS, "admin:job_kinds", gettext_noop("Job kinds"), Permission.JOBS_VIEW),
+    Page(JOBS, "files.UploadedFile"),
+    Page(JOBS, "files.Artifact"),
+    Page(FAILURES, "admin:failures", gettext_noop("Failures"), Permission.JOBS_VIEW, place="failures"),
+    Page(FAILURES, "scheduling.DeadLetter"),
+    Page(FAILURES, "scheduling.Circuit"),
+    Page(BATCHES, "scheduling.Batch"),
+    Page(WORKFLOWS, "workflow_execution.Workflow"),
+    Page(WORKFLOWS, "workflow_storage.WorkflowRun"),
+    Page(WORKFLOWS, "workflow_execution.Approval", badge="admin:workflow_execution_approval_pending"),
+    Page(PIPELINES, "rag_pipeline.Pipeline"),
+    Page(PIPELINES, "rag_pipeline.PipelineRun"),
+    Page(PIPELINES, "rag_pipeline.PipelineEntity"),
+    Page(PIPELINES, "rag_pipeline.PipelineVersion"),
+    Page(DATASETS, "retrieval.Dataset"),
+    Page(DATASETS, "retrieval.Document"),
+    Page(DATASETS, "retrieval.Chunk"),
+    Page(SCHEDULES, "scheduling.Schedule", place="schedules"),
+    Page(SCHEDULES, "scheduling.ScheduleFire"),
+    Page(SCHEDULES, "django_celery_beat.PeriodicTask"),
+    Page(SCHEDULES, "django_celery_beat.IntervalSchedule"),
+    Page(SCHEDULES, "django_celery_beat.CrontabSchedule"),
+    Page(SCHEDULES, "django_celery_beat.SolarSchedule"),
+    Page(SCHEDULES, "django_celery_beat.ClockedSchedule"),
+    Page(TENANTS, "tenants.Tenant", place="tenants"),
+    Page(TENANTS, "tenants.TenantLimit"),
+    Page(TENANTS, "tenants.TenantErasure"),
+    Page(PLANS, "scheduling.CFSPlan", place="plans"),
+    Page(PLANS, "tenants.Plan"),
+    Page(PLANS, "tenants.Tier"),
+    Page(FAIRNESS, "admin:fairness", gettext_noop("Fairness"), Permission.JOBS_VIEW, place="fairness"),
+    Page(FAIRNESS, "scheduling.FairShareNode"),
+    Page(FAIRNESS, "scheduling.TenantCapacity"),
+    Page(FAIRNESS, "scheduling.KindCost"),
+    Page(QUEUES, "scheduling.Queue", place="queues"),
+    Page(QUEUES, "scheduling.Worker", place="workers"),
+    Page(QUEUES, "scheduling.WorkerPool"),
+    Page(QUEUES, "scheduling.RoutingRule"),
+    Page(QUEUES, "scheduling.KindPause"),
+    Page(QUEUES, "admin:diagnosis", gettext_noop("Self-diagnosis"), Permission.PLATFORM_VIEW),
+    Page(QUEUES, "scheduling.UpkeepRun"),
+    Page(AUDIT, "tenants.AuditLogEntry", place="audit"),
+    Page(AUDIT, "scheduling.TenantUpkeepRun"),
+    Page(SETTINGS, "tenants.TenantSettings"),
+    Page(SETTINGS, "tenants.Membership"),
+    Page(SETTINGS, "tenants.Invitation"),
+    Page(SETTINGS, "tenants.ApiKey"),
+    Page(SETTINGS, "tenants.TenantSecret"),
+    Page(SETTINGS, "webhooks.Webhook"),
+    Page(SETTINGS, "webhooks.Delivery"),
+    Page(SETTINGS, settings.AUTH_USER_MODEL),
+    Page(SETTINGS, "tenants.PlatformMembership"),
+    Page(SETTINGS, "admin:roles", gettext_noop("Roles"), Permission.MEMBERS_VIEW),
+    Page(INSPECT, "scheduling.Execution"),
+    Page(INSPECT, "scheduling.LiveExecution"),
+    Page(INSPECT, "scheduling.JobEvent"),
+    Page(INSPECT, "scheduling.Charge"),
+)
+
+
+def build_navigation(request: HttpRequest) -> list[Item]:
+    """Return the groups of the menu for this user; what is open is ``active``."""
+    models = {
+        f"{app['app_label']}.{model['object_name']}": model
+        for app in console_site.get_app_list(request)
+        for model in app["models"]
+        if model["admin_url"]
     }
-)
-
-
-def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the sidebar for this user in unfold's format. Models of plug-ins get a group with their app's name."""
-    visible: dict[str, dict[str, Any]] = {}
-    app_of: dict[str, str] = {}
-    for app in console_site.get_app_list(request):
-        for model in app["models"]:
-            if model["admin_url"]:
-                label = f"{app['app_label']}.{model['object_name']}"
-                visible[label], app_of[label] = model, app["name"]
-    groups: list[dict[str, Any]] = [
-        {
-            "title": gettext(title),
-            "items": [_item(page, visible.pop(page.model)) for page in pages if page.model in visible],
-        }
-        for title, pages in GROUPS
+    placed = {page.target for page in PAGES}
+    plug_ins = (Page(INSPECT, label) for label in models if label not in placed)
+    below: dict[Entry, list[Item]] = {}
+    for page in (*PAGES, *plug_ins):
+        if (shown := _shown(page, models, access_of(request))) is not None:
+            below.setdefault(page.entry, []).append(shown)
+    items = [
+        [_item(entry, gettext(entry.title), below[entry]) for entry in group if entry in below] for group in GROUPS
     ]
-    groups[0]["items"].insert(0, _link(gettext_noop("Overview"), "monitoring", "admin:index", "overview"))
-    if access_of(request).may(Permission.JOBS_VIEW):
-        groups[0]["items"] += [
-            _link(gettext_noop("Failures"), "error", "admin:failures", "failures"),
-            _link(gettext_noop("Job kinds"), "category", "admin:job_kinds"),
-        ]
-        groups[FAIRNESS]["items"].insert(
-            0, _link(gettext_noop("Fairness explorer"), "query_stats", "admin:fairness", "fairness")
-        )
-    if access_of(request).may(Permission.PLATFORM_VIEW):
-        groups[ASSURE]["items"].insert(0, _link(gettext_noop("Alerts"), "notifications", "admin:alerts"))
-        groups[ASSURE]["items"].append(_link(gettext_noop("Self-diagnosis"), "stethoscope", "admin:diagnosis"))
-    if access_of(request).may(Permission.AUDIT_VIEW):
-        groups[ASSURE]["items"].append(_link(gettext_noop("Compliance"), "verified_user", "admin:compliance"))
-    if access_of(request).may(Permission.MEMBERS_VIEW):
-        groups[-1]["items"].append(_link(gettext_noop("Roles"), "rule", "admin:roles"))
-    plug_ins: dict[str, list[dict[str, Any]]] = {}
-    for label, model in visible.items():
-        if label not in ELSEWHERE:
-            page = Page(label, str(model["name"]), "description")
-            plug_ins.setdefault(app_of[label], []).append(_item(page, model))
-    groups[1:1] = [{"title": name, "items": items} for name, items in plug_ins.items()]
-    return [group for group in groups if group["items"]]
+    groups: list[Item] = [{"title": "", "items": group, "active": False} for group in items if group]
+    if INSPECT in below:
+        inspected = [_item(INSPECT, page["title"], [page]) for page in below[INSPECT]]
+        groups.append({"title": gettext(INSPECT.title), "items": inspected, "active": False})
+    _mark_active(groups, request.path)
+    return groups
 
 
-def _link(title: str, icon: str, url_name: str, place: str = "") -> dict[str, Any]:
-    return _entry(title, icon, reverse(url_name), place)
+def place_in(groups: list[Item], path: str) -> Item:
+    """Return the context that places a page: its ``trail`` of (title, link); for a list its ``title`` and ``tabs``."""
+    opened = ((group, item) for group in groups for item in group["items"] if item["active"])
+    group, item = next(opened, (None, None))
+    if group is None or item is None:
+        return {"trail": []}
+    page = next(page for page in item["pages"] if page["active"])
+    trail = {group["title"]: "", item["title"]: item["link"], page["title"]: page["link"]}
+    trail.pop("", None)
+    if path != page["link"]:
+        return {"trail": list(trail.items())}
+    del trail[page["title"]]
+    tabs = item["pages"] if len(item["pages"]) > 1 else []
+    return {"trail": list(trail.items()), "title": page["title"], "tabs": tabs}
 
 
-def _item(page: Page, model: dict[str, Any]) -> dict[str, Any]:
-    return _entry(page.title, page.icon, model["admin_url"], page.place)
+def _shown(page: Page, models: dict[str, Item], access: Access) -> Item | None:
+    """Return the page's title and link, or None if the user may not view it or its app is not installed."""
+    if page.target.startswith("admin:"):
+        if page.permission is not None and not access.may(page.permission):
+            return None
+        title, link = gettext(page.title), reverse(page.target)
+    elif page.target in models:
+        title, link = models[page.target]["name"], models[page.target]["admin_url"]
+    else:
+        return None
+    badge = page.badge and reverse(page.badge)
+    return {"title": title, "link": link, "place": page.place, "badge": badge, "active": False}
 
 
-def _entry(title: str, icon: str, link: str, place: str) -> dict[str, Any]:
-    return {"title": gettext(title), "icon": icon, "link": link, "place": place}
+def _item(entry: Entry, title: str, pages: list[Item]) -> Item:
+    return {"title": title, "icon": entry.icon, "link": pages[0]["link"], "pages": pages, "active": False}
+
+
+def _mark_active(groups: list[Item], path: str) -> None:
+    """Mark the page that is open or has the open row, the one whose path is the longest beginning, and its entry."""
+    index = reverse("admin:index")
+    found = [
+        (len(page["link"]), page, item, group)
+        for group in groups
+        for item in group["items"]
+        for page in item["pages"]
+        if path == page["link"] or (page["link"] != index and path.startswith(page["link"]))
+    ]
+    for part in max(found, key=lambda match: match[0], default=(0,))[1:]:
+        part["active"] = True

@@ -1,15 +1,18 @@
 """Admin site of the console: Django's admin site with unfold's templates."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, override
 
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, URLResolver, path
-from django.utils.translation import get_language
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.translation import get_language, gettext_lazy
 from unfold.sites import UnfoldAdminSite
 
 from tenants.access.caller import access_of
@@ -23,6 +26,7 @@ class ConsoleSite(UnfoldAdminSite):
     """The only admin site of the project; every app registers its admin classes on it."""
 
     login_template = "admin/console_login.html"
+    index_title = gettext_lazy("Overview")
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
@@ -60,9 +64,29 @@ class ConsoleSite(UnfoldAdminSite):
 
     @costs(SEARCH)
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Serve unfold's search over the names of all pages."""
-        response: HttpResponse = super().search(request, extra_context)
-        return response
+        """Serve the results of the palette, unfold's form of them; unlike its own search, they are not cached."""
+        from jobsplatform.console.palette import find_in_console
+
+        if not (text := request.GET.get("s", "").replace("\x00", "").strip()):
+            return HttpResponse()
+        began = time.monotonic()
+        found = Paginator(find_in_console(request, text), 100)
+        context = {"page_obj": found, "results": found.page(1), "page_counter": 0}
+        context["execution_time"] = time.monotonic() - began
+        return render(request, "unfold/helpers/command_results.html", context)
+
+    def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """Return the menu, built for the user and the page at once."""
+        from jobsplatform.console.navigation import build_navigation
+
+        return build_navigation(request)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the context that all pages share, with the page's place in the menu."""
+        from jobsplatform.console.navigation import place_in
+
+        context: dict[str, Any] = super().each_context(request)
+        return {**context, **place_in(context["sidebar_navigation"], request.path)}
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Return Django's list of apps and models from a cache, because each page needs it twice; do not change it.
@@ -72,7 +96,10 @@ class ConsoleSite(UnfoldAdminSite):
         key = (access_of(request).permissions, get_language(), app_label)
         found = self._app_lists.get(key)
         if found is None:
-            found = self._app_lists[key] = super().get_app_list(request, app_label)
+            found = super().get_app_list(request, app_label)
+            for model in (model for app in found for model in app["models"]):
+                model["name"] = getattr(self.get_model_admin(model["model"]), "page_title", model["name"])
+            self._app_lists[key] = found
         return found
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
@@ -100,16 +127,14 @@ class ConsoleSite(UnfoldAdminSite):
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Serve Django's page of an app; raise PermissionDenied for users who may view none of its models."""
+        """Redirect to the overview: apps are no places of the console. Raise PermissionDenied as their pages do."""
         if not self.get_app_list(request, app_label):
             raise PermissionDenied
-        response: HttpResponse = super().app_index(request, app_label, extra_context)
-        return response
+        return HttpResponseRedirect(reverse("admin:index"))
 
     def extra_urls(self) -> list[URLPattern]:
         """Return the URLs of console pages that do not belong to a model."""
         # Models are loaded later than this module.
-        from jobsplatform.console.missing_features import alerts_page, compliance_page
         from scheduling.diagnosis.page import diagnosis_page
         from scheduling.errors.page import error_occurrences_page, failures_page
         from scheduling.jobs.kinds.page import job_kinds_page
@@ -139,8 +164,6 @@ class ConsoleSite(UnfoldAdminSite):
                 name="error_occurrences",
             ),
             path("job-kinds/", guard_view(self, job_kinds_page, Permission.JOBS_VIEW), name="job_kinds"),
-            path("alerts/", guard_view(self, alerts_page, Permission.PLATFORM_VIEW), name="alerts"),
-            path("compliance/", guard_view(self, compliance_page, Permission.AUDIT_VIEW), name="compliance"),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
             path("invitation/", invitation_page, name="invitation"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),

@@ -1,4 +1,4 @@
-"""Settings of the console for unfold: title, colours, styles, scripts, navigation."""
+"""Settings of the console for unfold: title, colours, styles, scripts."""
 
 from typing import Any
 
@@ -42,11 +42,8 @@ UNFOLD: dict[str, Any] = {
     "LOGIN": {"form": "jobsplatform.console.login_form.ConsoleLoginForm"},
     "ENVIRONMENT": "tenants.console.tenant_label.tenant_label",
     "DASHBOARD_CALLBACK": "scheduling.overview.page.add_overview",
-    "SIDEBAR": {
-        "show_search": True,
-        "show_all_applications": False,
-        "navigation": "jobsplatform.console.navigation.build_navigation",
-    },
+    # The site itself builds the menu.
+    "SIDEBAR": {"show_search": True, "show_all_applications": False},
     # Text on primary-600, and primary-500 on the dark background, have a contrast above 4.5.
     "COLORS": {
         "primary": {

@@ -82,6 +82,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     """Admin pages of the breakers in the current tenant context; there are none while nothing fails."""
 
     view_permission = Permission.JOBS_VIEW
+    is_named_by_id = True
     add_permission = Permission.TENANT_PAUSE
     form = CircuitForm
     list_display = ("kind", "needed", "state_badge", "failures", "error", "opened_at", "until")

@@ -1,4 +1,4 @@
-"""Links between pages of the console."""
+"""Links between pages of the console: a thing has the same link in every table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from uuid import UUID
 
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+
+from scheduling.models import Batch
+from tenants.console.links import console_link
+from tenants.console.page_names import LINKED_COLUMNS
+from tenants.context import require_scope
 
 
 def job_link(job_id: UUID | None) -> SafeString | str:
@@ -18,3 +24,30 @@ def job_link(job_id: UUID | None) -> SafeString | str:
         return "–"
     url = reverse("admin:scheduling_job_change", args=[job_id])
     return format_html('<a class="console-link" href="{}" title="{}">…{}</a>', url, job_id, str(job_id)[-12:])
+
+
+def kind_link(kind: str) -> SafeString:
+    """Return a link to the description of a job kind."""
+    return console_link(f"{reverse('admin:job_kinds')}#kind-{kind}", kind)
+
+
+def queue_link(name: str) -> SafeString:
+    """Return a link to a queue's page; for members, whom it is closed to, to their jobs in the queue."""
+    if require_scope().is_all_tenants:
+        return console_link(reverse("admin:scheduling_queue_change", args=[name]), name)
+    return console_link(f"{reverse('admin:scheduling_job_changelist')}?{urlencode({'queue': name})}", name)
+
+
+def worker_link(worker_id: UUID | None, name: str) -> SafeString | str:
+    """Return a link to a worker's page, or only its name for members, whom it is closed to."""
+    if worker_id is None or not require_scope().is_all_tenants:
+        return name
+    return console_link(reverse("admin:scheduling_worker_change", args=[worker_id]), name)
+
+
+def batch_link(batch: Batch) -> SafeString:
+    """Return a link to a batch's page."""
+    return console_link(reverse("admin:scheduling_batch_change", args=[batch.pk]), batch.label)
+
+
+LINKED_COLUMNS.update(kind=kind_link, queue=lambda queue: queue_link(queue.name), batch=batch_link)

@@ -12,10 +12,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from scheduling.bulk import page as bulk
-from scheduling.console import code_names, wording
+from scheduling.console import code_names, links, wording
+from tenants.console.links import tenant_link
 from tenants.context import require_scope
 
 register = template.Library()
+for link in (tenant_link, links.kind_link, links.queue_link, links.batch_link):
+    register.filter(link.__name__, link)
+register.simple_tag(links.worker_link)
 
 
 @register.simple_tag

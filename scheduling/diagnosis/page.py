@@ -25,7 +25,6 @@ def diagnosis_page(request: HttpRequest) -> HttpResponse:
     """Run the self-diagnosis and show its results."""
     diagnosis = diagnose()
     context = console_site.each_context(request) | {
-        "title": gettext("Self-diagnosis"),
         "rows": [(check, MARKS[check.state], gettext(STATE_WORDS[check.state])) for check in diagnosis.checks],
         "failed": sum(check.state is Health.FAILURE for check in diagnosis.checks),
     }

@@ -160,9 +160,9 @@ def _recount_check(line: UpkeepStatus) -> Check:
     warning = upkeep_warning_of(line)
     if warning is not None:
         state = Health.FAILURE if warning.code == "failed" else Health.WARNING
-        hint = gettext("See Assure → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify`.") % {
-            "task": line.task.name
-        }
+        hint = gettext(
+            "See Queues & workers → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify`."
+        ) % {"task": line.task.name}
         return Check(name, state, warning.detail, hint)
     if line.succeeded_at is None:
         return Check(name, Health.OK, gettext("not yet: beat starts it within the hour"))
@@ -253,7 +253,7 @@ def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
         for (kind, dependency), count in circuits.items()
     ]
     hint = gettext(
-        "See Operate → Circuit breakers, or run `manage.py list_circuits`, for the failures and the next probe."
+        "See Failures → Circuit breakers, or run `manage.py list_circuits`, for the failures and the next probe."
     )
     return Check(
         gettext("circuit breakers"), Health.WARNING, gettext("open: %(held)s") % {"held": ", ".join(sorted(held))}, hint

@@ -69,6 +69,7 @@ class LiveExecutionAdmin(HistoryAdmin):
     empty_text = gettext_lazy("An execution is listed from its dispatch until it ends.")
 
     view_permission = Permission.JOBS_VIEW
+    list_title = gettext_lazy("In flight")
     list_display = ("number", "phase_badge", "kind", "of_job", "queue", "dispatched_at", "started_at")
     list_filter = (KindFilter, QueueFilter, TenantFilter)
     # The token lets its holder start the execution: it is for the worker alone.
@@ -132,6 +133,7 @@ class ChargeAdmin(HistoryAdmin):
 
     empty_title = gettext_lazy("No charges yet")
     view_permission = Permission.TENANT_VIEW
+    list_title = gettext_lazy("Charge ledger")
     list_display = ("amount", "reason", "of_job", "queue", "at")
     list_filter = (QueueFilter, TenantFilter)
     exclude = ("job",)

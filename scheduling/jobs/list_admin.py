@@ -94,7 +94,7 @@ class JobListPages(SavedViewPages):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         request.GET = folded(request.GET)  # type: ignore[assignment] # only read from here on
         frame = frame_context(request.GET.get(QUERY, ""), filter_of_request(request)) | self.views_context(request)
-        shown = {**(extra_context or {}), "title": _("Jobs"), **frame}
+        shown = {**(extra_context or {}), **frame}
         shown["is_newest_page"] = not (request.GET.get(BEFORE) or request.GET.get(AFTER))
         if self.has_view_permission(request) and (job_id := parse_uuid(request.GET.get(PEEK, ""))):
             shown |= self.peek_context(request, job_id)

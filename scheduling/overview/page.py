@@ -70,7 +70,6 @@ EVERYTHING = OverviewChoice("", is_table=False)
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the page's body and its ETag to the context of unfold's dashboard, if the user may see jobs."""
     access = access_of(request)
-    context["title"] = _("Overview")
     context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
     # Platform staff in the scope of all tenants find these keys on the page of API keys.
     if access.tenant and access.may(Permission.API_KEYS_MANAGE):

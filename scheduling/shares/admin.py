@@ -13,6 +13,7 @@ from scheduling.models import FairShareNode, KindCost, TenantCapacity, TenantKin
 from scheduling.statistics.costs import list_worst_predicted
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
+from tenants.console.links import tenant_link
 from tenants.console.site import console_site
 
 # A percentage of less says nothing: the overhead of a job varies by more.
@@ -27,6 +28,8 @@ class FairShareNodeAdmin(ReadOnlyAdmin):
 
     empty_title = gettext_lazy("No tenants have queued yet")
     view_permission = Permission.TENANT_VIEW
+    list_title = gettext_lazy("Virtual times")
+    is_named_by_id = True
     list_display = ("queue", "key", "virtual_seconds", "weight", "is_runnable", "in_flight", "waiting", "estimate")
     list_select_related = ("queue",)
     list_filter = (QueueFilter, TenantFilter)
@@ -57,6 +60,8 @@ class TenantCapacityAdmin(ReadOnlyAdmin):
     empty_title = gettext_lazy("No tenants have submitted yet")
     empty_text = gettext_lazy("A tenant gets a row with its first job. Submit one with POST /api/v1/jobs/.")
     view_permission = Permission.TENANT_VIEW
+    list_title = gettext_lazy("Capacities")
+    is_named_by_id = True
     list_display = ("tenant", "in_flight", "cap")
     list_select_related = ("tenant__plan",)
     sortable_by = ()
@@ -103,16 +108,12 @@ class KindCostAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("Tenants with the worst predictions"))
     def worst_tenants(self, cost: KindCost) -> SafeString | str:
         rows = list_worst_predicted(kind=cost.kind)
-        text = gettext("%(tenant)s: mean %(mean)s, error %(error)s")
+        text = gettext("mean %(mean)s, error %(error)s")
         lines = (
             (
-                text
-                % {
-                    "tenant": row.tenant.name,
-                    "mean": duration_words(row.mean_us / 1_000_000),
-                    "error": self.error(row),
-                },
+                tenant_link(row.tenant.slug, row.tenant.name),
+                text % {"mean": duration_words(row.mean_us / 1_000_000), "error": self.error(row)},
             )
             for row in rows
         )
-        return format_html_join("", "<div>{}</div>", lines) or "–"
+        return format_html_join("", "<div>{}: {}</div>", lines) or "–"

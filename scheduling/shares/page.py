@@ -99,7 +99,6 @@ def fairness_page(request: HttpRequest) -> HttpResponse:
     body = _render_body(request, choice)
     own = access_of(request).tenant
     context = console_site.each_context(request) | {
-        "title": _("Fairness explorer"),
         "scope_name": own.name if own else _("All tenants"),
         "chips": choice.chips(),
         "fairness_body": body,

@@ -61,6 +61,7 @@ class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
     """Admin pages of paused job kinds: no job of a paused kind is dispatched."""
 
     view_permission = Permission.PLATFORM_VIEW
+    list_title = gettext_lazy("Paused kinds")
     add_permission = Permission.QUEUES_OPERATE
     list_display = ("kind", "reason", "paused_by", "paused_at", "paused_until")
     form = KindPauseModelForm

@@ -38,6 +38,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     empty_title = gettext_lazy("No queues")
     empty_text = gettext_lazy("Jobs wait in queues. Add one above, or run “manage.py create_queue”.")
 
+    named_by = "name"
     list_display = (
         "name",
         "state",

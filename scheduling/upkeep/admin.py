@@ -38,6 +38,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
     """Admin pages of the runs of the platform's upkeep tasks, with their results."""
 
     view_permission = Permission.PLATFORM_VIEW
+    list_title = gettext_lazy("Upkeep")
     change_list_template = "tenants/admin/keyset_list.html"
     list_before_template = "scheduling/dashboards/upkeep_tasks.html"
     list_display = ("name", "how", "started_at", "took", "done", "said")
@@ -59,7 +60,6 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         facts = {
-            "title": gettext("Upkeep"),
             "upkeep_lines": read_upkeep(),
             "may_run_upkeep": self.access(request).may(Permission.UPKEEP_RUN),
         }
@@ -132,6 +132,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
     """Admin pages of the requested runs over a tenant, such as those of the button "Verify the chain"."""
 
     view_permission = Permission.AUDIT_VIEW
+    list_title = gettext_lazy("Verifications")
     list_display = ("requested_at", "name", "how", "part", "found", "requested_by", "finished_at")
     list_display_links = ("requested_at", "name")
     change_form_outer_before_template = "scheduling/dashboards/tenant_run.html"

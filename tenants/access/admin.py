@@ -45,6 +45,7 @@ class MembershipAdmin(TenantPeopleAdmin):
     """Admin page of a tenant's members and their roles."""
 
     view_permission = Permission.MEMBERS_VIEW
+    list_title = gettext_lazy("Members")
     change_permission = Permission.MEMBERS_MANAGE
     list_display = ("user", "role", "created_at")
     list_select_related = ("user",)

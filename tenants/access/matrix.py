@@ -46,7 +46,6 @@ def roles_view(request: HttpRequest) -> HttpResponse:
     """Render the table of roles and permissions."""
     context = {
         **console_site.each_context(request),
-        "title": gettext("Roles"),
         "columns": COLUMNS,
         "rows": read_matrix(),
     }

@@ -12,6 +12,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -20,6 +22,7 @@ from tenants.access.people import activate_user, deactivate_user
 from tenants.access.permissions import Permission
 from tenants.audit.service import MASK, AuditTarget, record_audit
 from tenants.console.base import PlatformStaffAdmin
+from tenants.console.links import tenant_link
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.models import Membership, PlatformMembership
@@ -133,11 +136,10 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         return int(user.tenant_count)
 
     @admin.display(description=gettext_lazy("Memberships"))
-    def memberships(self, user: Any) -> str:
+    def memberships(self, user: Any) -> SafeString | str:
         rows = Membership.objects.select_related("tenant").filter(user_id=user.pk).order_by("tenant__slug")
-        return ", ".join(
-            f"{row.tenant.slug} ({str(row.get_role_display()).lower()})" for row in rows[:SHOWN_MEMBERSHIPS]
-        ) or gettext("none")
+        told = ((tenant_link(row.tenant.slug), str(row.get_role_display()).lower()) for row in rows[:SHOWN_MEMBERSHIPS])
+        return format_html_join(", ", "{} ({})", told) or gettext("none")
 
     @admin.display(description=gettext_lazy("Locked out"))
     def locked(self, user: Any) -> str:

@@ -40,6 +40,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
     """Admin page of audit entries, newest first."""
 
     view_permission = Permission.AUDIT_VIEW
+    list_title = gettext_lazy("Audit")
     list_display = ("at", "action", "target", "actor", "reason", "place")
     list_display_links = ("at", "action")
     list_select_related = ("seal",)

@@ -31,6 +31,7 @@ from tenants.access.permissions import Permission
 from tenants.console.edit_conflicts import FIELD as SEEN
 from tenants.console.edit_conflicts import with_conflict_check
 from tenants.console.json_fields import StrictJSONField
+from tenants.console.page_names import PageNamesMixin
 from tenants.console.post_actions import PostActionsMixin
 from tenants.exceptions import DomainError
 from tenants.requests.bodies import MAX_UPLOAD_BYTES
@@ -51,7 +52,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic at run
         return int(rows.order_by()[:COUNT_CAP].count()) if isinstance(rows, QuerySet) else len(rows)
 
 
-class ConsoleAdmin(PostActionsMixin, ModelAdmin):
+class ConsoleAdmin(PageNamesMixin, PostActionsMixin):
     """Base of all admin pages: the database decides which rows are visible, this class which actions are permitted."""
 
     show_facets = ShowFacets.NEVER
@@ -216,14 +217,14 @@ class TenantScopedAdmin(ConsoleAdmin):
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """Return the columns, with a tenant column if rows of several tenants are listed."""
         columns = list(super().get_list_display(request))
-        if self.access(request).sees_all_tenants and self._has_tenant and "tenant" not in columns:
+        if self.access(request).sees_all_tenants and _has_tenant(self.model) and "tenant" not in columns:
             columns.insert(1, "tenant")
         return columns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the visible rows, joined with their tenants if rows of several tenants are listed."""
         queryset: QuerySet[Any] = super().get_queryset(request)
-        if self.access(request).sees_all_tenants and self._has_tenant:
+        if self.access(request).sees_all_tenants and _has_tenant(self.model):
             return queryset.select_related("tenant")
         return queryset
 
@@ -244,10 +245,6 @@ class TenantScopedAdmin(ConsoleAdmin):
             kwargs.setdefault("queryset", related._default_manager.filter(tenant_id=tenant_id))
         field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)
         return field
-
-    @property
-    def _has_tenant(self) -> bool:
-        return _has_tenant(self.model)
 
 
 class ReadOnlyAdmin(TenantScopedAdmin):

@@ -91,6 +91,7 @@ class KeysetAdmin(ReadOnlyAdmin):
 
     change_list_template = "tenants/admin/keyset_list.html"
     sortable_by = ()
+    is_named_by_id = True
 
     # URL parameters of the view, not filters of its rows.
     view_parameters: ClassVar[frozenset[str]] = frozenset()

@@ -24,6 +24,8 @@ class TenantErasureAdmin(PlatformStaffAdmin):
     """Admin page of tenant erasures. One can be cancelled while it is pending, and recounted when it is complete."""
 
     view_permission = Permission.TENANTS_ERASE
+    list_title = gettext_lazy("Erasures")
+    is_named_by_id = True
     list_display = ("id", "status", "subject_id", "requested_by", "requested_at", "starts_at", "finished_at")
     fields = (
         "status",

@@ -46,7 +46,6 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         tenants = Tenant.objects.filter(slug__contains=wanted) if wanted else Tenant.objects.all()
         context = {
             **self.admin_site.each_context(request),
-            "title": gettext("Settings"),
             "opts": self.opts,
             "tenants": tenants.order_by("slug")[:LISTED_TENANTS],
             "wanted": wanted,
@@ -116,8 +115,8 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, tenant: Tenant, row: TenantSettings, form: SettingsForm, *, may_edit: bool
     ) -> HttpResponse:
         context = {
-            **self.admin_site.each_context(request),
             "title": gettext("Settings of %(tenant)s") % {"tenant": tenant},
+            **self.admin_site.each_context(request),
             "opts": self.opts,
             "tenant": tenant,
             "form": form,

@@ -38,6 +38,7 @@ class TenantAdmin(TenantScopedAdmin):
     empty_text = gettext_lazy("Jobs belong to tenants. Add one above, or run “manage.py create_tenant”.")
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.TENANTS_MANAGE
+    named_by = "slug"
     list_display = ("slug", "name", "plan", "status", "is_paused", "created_at")
     list_select_related = ("plan",)
     list_before_template = "tenants/admin/choose_tenant.html"

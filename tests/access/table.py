@@ -361,8 +361,6 @@ ANY    scheduling/                           jobs.view
 GET    overview/                             jobs.view
 GET    overview/shares/                      jobs.view
 GET    overview/kinds/                       platform.view
-GET    alerts/                               platform.view
-GET    compliance/                           audit.view
 GET    diagnosis/                            platform.view
 GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view
@@ -410,6 +408,7 @@ GET    retrieval/document/reindex/           datasets.manage
 POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
+GET    workflow_execution/approval/pending/  workflows.view
 GET    workflow_execution/workflow/{workflow}/run/ jobs.submit
 POST   workflow_execution/workflow/{workflow}/run/ jobs.submit {"inputs": ""}            302
 GET    workflow_execution/workflow/{workflow}/versions/1/ workflows.view

@@ -143,3 +143,20 @@ def test_shortcut_inside_a_field_types_its_letter(console: Console, work: Tenant
     expect(box).to_have_value("gjkxp?")
     expect(page.get_by_text("Live updates are paused")).to_be_hidden()
     assert page.url.endswith("/admin/scheduling/job/")
+
+
+def test_palette_leads_to_a_tenant_and_to_an_act(console: Console, work: Tenant) -> None:
+    console.log_in()
+    page = console.page
+    for text, found, address in (
+        (work.slug, f"Tenant {work}", "**/admin/tenants/tenant/*/change/"),
+        (f"pause tenant {work.slug}", f"Pause tenant {work}", "**/admin/tenants/tenant/*/change/#act-pause"),
+    ):
+        page.keyboard.press("Control+k")
+        expect(page.locator("#search-input-command")).to_be_focused()
+        page.keyboard.type(text)
+        expect(page.locator("#command-results-list a").filter(has_text=found)).to_be_visible()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url(address)
+    expect(page.locator("#act-pause input[name=reason]")).to_be_visible()

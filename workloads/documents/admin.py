@@ -133,6 +133,7 @@ class ChunkAdmin(ReadOnlyAdmin):
     empty_title = gettext_lazy("No chunks yet")
     empty_text = gettext_lazy("Documents are split into chunks during indexing. Upload one to a dataset.")
     view_permission = Permission.DATASETS_VIEW
+    is_named_by_id = True
     list_display = ("excerpt", "document", "position", "location")
     list_select_related = ("document",)
     fields = ("document", "dataset", "position", "location", "text")

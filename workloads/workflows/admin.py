@@ -26,10 +26,12 @@ from tenants.models import Tenant
 from tenants.versions.admin import SHOWN_VERSIONS, VERSION_FIELDS, VersionsMixin, is_preview, version_acts
 from workloads.workflows.forms import RunForm, WorkflowForm
 from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
-from workloads.workflows.queries import find_approvals, list_versions
+from workloads.workflows.queries import count_pending_approvals, find_approvals, list_versions
 from workloads.workflows.runs import decide_approval, start_run
 from workloads.workflows.service import WORKFLOWS, add_version, create_workflow, delete_workflow, update_workflow
 
+# The greatest number in the menu.
+MOST_PENDING = 99
 _FIELDS = ("name", "description", "definition")
 
 
@@ -229,6 +231,17 @@ class ApprovalAdmin(ReadOnlyAdmin):
     )
     empty_title = gettext_lazy("No pending approvals")
     empty_text = gettext_lazy("Questions of approval nodes appear here until they are decided or expire.")
+
+    def get_urls(self) -> list[URLPattern]:
+        pending = self.guard(require_safe(self.pending_view), Permission.WORKFLOWS_VIEW)
+        return [path("pending/", pending, name="workflow_execution_approval_pending"), *super().get_urls()]
+
+    def pending_view(self, request: HttpRequest) -> HttpResponse:
+        """Return the number of pending approvals for the menu, or nothing if there are none."""
+        count = count_pending_approvals(MOST_PENDING + 1)
+        number = f"{MOST_PENDING}+" if count > MOST_PENDING else count
+        shown = format_html('{} <span class="sr-only">{}</span>', number, gettext("pending approvals"))
+        return HttpResponse(shown if count else "")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         approvals = find_approvals()

@@ -9,11 +9,13 @@ from django.apps import apps
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Now
 
+from tenants.context import require_scope
 from tenants.database.reads import first_or_raise
 from tenants.versions.queries import versions_of
 from workloads.workflows.exceptions import ApprovalNotFoundError, WorkflowNotFoundError
 from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
 
+NEWEST_APPROVALS = 1_000
 TERMINAL_STATES = ("completed", "cancelled", "discarded", "quarantined")
 
 
@@ -67,6 +69,17 @@ def find_approvals() -> QuerySet[Approval]:
             output_field=CharField(),
         )
     )
+
+
+def count_pending_approvals(most: int) -> int:
+    """Return the number of pending approvals in the current scope, at most ``most``; of all tenants, among the newest.
+
+    An index finds those of one tenant; over all tenants none does.
+    """
+    pending = find_approvals().filter(state=ApprovalState.PENDING, shown_state=ApprovalState.PENDING)
+    if require_scope().is_all_tenants:
+        pending = pending.filter(pk__in=Approval.objects.order_by("-pk").values("pk")[:NEWEST_APPROVALS])
+    return pending.order_by()[:most].count()
 
 
 def get_approval(approval_id: UUID) -> Approval:

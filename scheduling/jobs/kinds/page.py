@@ -23,7 +23,6 @@ def job_kinds_page(request: HttpRequest) -> HttpResponse:
     """Show the installed job kinds, with the queues that routing gives the user's tenant."""
     kinds = list_job_kinds(tenant=access_of(request).tenant)
     context = console_site.each_context(request) | {
-        "title": gettext("Job kinds"),
         "rows": [(_told(kind), json.dumps(kind.payload_schema, indent=2, ensure_ascii=False)) for kind in kinds],
     }
     return render(request, TEMPLATE, context)

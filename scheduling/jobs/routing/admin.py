@@ -8,11 +8,13 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import TabularInline
 
 from scheduling.console.help_texts import HelpfulMixin, without_related_links
+from scheduling.console.links import queue_link
 from scheduling.console.tags import badge
 from scheduling.jobs.routing.conditions import check_condition
 from scheduling.models import RoutingRule, RoutingTarget
@@ -100,11 +102,12 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
         return rule.kind or gettext("every kind")
 
     @admin.display(description=gettext_lazy("Goes to"))
-    def target(self, rule: RoutingRule) -> str:
+    def target(self, rule: RoutingRule) -> SafeString | str:
         if rule.balance:
-            queues = ", ".join(str(target) for target in rule.targets.all())
-            return f"{rule.get_balance_display()}: {queues}"
-        return str(rule.queue) if rule.queue else gettext("the tier's queue")
+            targets = ((queue_link(target.queue.name), target.weight) for target in rule.targets.all())
+            queues = format_html_join(", ", "{} × {}", targets)
+            return format_html("{}: {}", rule.get_balance_display(), queues)
+        return queue_link(rule.queue.name) if rule.queue else gettext("the tier's queue")
 
     @admin.display(description=gettext_lazy("State"))
     def state_badge(self, rule: RoutingRule) -> SafeString:

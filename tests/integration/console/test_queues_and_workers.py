@@ -277,25 +277,3 @@ def test_idle_worker_page_explains_the_empty_list(console: Console, staff: User,
     page = console(staff).get(reverse("admin:scheduling_worker_change", args=[live_worker.pk])).content.decode()
     assert "Jobs are listed here when they start" in page
     assert console(staff).get(reverse("admin:scheduling_worker_change", args=["nonsense"])).status_code == 404
-
-
-@pytest.mark.parametrize("name", ["admin:alerts", "admin:compliance"])
-def test_page_of_a_missing_feature_names_alternatives(console: Console, staff: User, name: str) -> None:
-    client = console(staff)
-    page = client.get(reverse(name)).content.decode()
-    assert "Not yet" in page
-    assert reverse(name) in client.get(reverse("admin:index")).content.decode()
-    links = re.findall(r'<dt><a class="console-link" href="([^"]+)"', page)
-    assert links
-    for link in links:
-        assert client.get(link).status_code == 200, link
-
-
-def test_member_is_linked_to_no_forbidden_page(console: Console, acme_user: User) -> None:
-    client = console(acme_user)
-    assert client.get(reverse("admin:alerts")).status_code == 403
-    page = client.get(reverse("admin:compliance")).content.decode()
-    links = re.findall(r'<dt><a class="console-link" href="([^"]+)"', page)
-    assert links
-    for link in links:
-        assert client.get(link).status_code == 200, link

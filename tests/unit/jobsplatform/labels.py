@@ -14,7 +14,7 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeData
 
 PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
-PAGE_TEXTS = ("empty_title", "empty_text", "search_help_text")
+PAGE_TEXTS = ("list_title", "empty_title", "empty_text", "search_help_text")
 NAMES = ("verbose_name", "verbose_name_plural")
 
 

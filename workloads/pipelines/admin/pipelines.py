@@ -129,6 +129,9 @@ class PipelineVersionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("pipeline")
 
+    def object_title(self, obj: PipelineVersion) -> str:
+        return f"{obj.pipeline}, {obj}"
+
     @admin.display(description=gettext_lazy("Definition"))
     def shown_definition(self, version: PipelineVersion) -> SafeString:
         return _as_json(version.definition)

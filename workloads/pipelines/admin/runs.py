@@ -64,6 +64,7 @@ class PipelineRunAdmin(ReadOnlyAdmin):
     empty_title = gettext_lazy("No pipeline runs yet")
     empty_text = gettext_lazy("Run a pipeline from its page; each run appears here with its progress.")
     view_permission = Permission.PIPELINES_VIEW
+    is_named_by_id = True
     list_display = ("id", "pipeline", "number", "shown_state", "progress", "created_at")
     list_filter = (RunStateFilter,)
     search_fields = ("pipeline__name",)
