@@ -13,28 +13,32 @@ BENCH ?=
 .DEFAULT_GOAL := help
 .PHONY: help environment environment-dev demo dev unit test coverage acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
 
+##@ Start
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 define need-python
 	@test -n "$(PYTHON)" || { echo "No Python 3.12 or newer was found (tried: $(PYTHON_CANDIDATES))." >&2; \
 	  echo "Cure: apt-get install python3 python3-venv on Debian 13 or newer, or: make PYTHON=/path/to/python3.12 â€¦" >&2; exit 1; }
 endef
 
-environment:
-	$(need-python)
-	@"$(PYTHON)" tools/virtual_environment.py $(VENV) requirements.txt requirements-embedded.txt
-
-environment-dev:
-	$(need-python)
-	@"$(PYTHON)" tools/virtual_environment.py $(VENV) requirements.txt requirements-embedded.txt requirements-dev.txt
-
 demo: environment ## Three tenants index documents on one fair pool: see it work (DEMO_EXIT=1 stops at the end)
 	@$(SERVERS) -- $(PY) -m jobsplatform.demo
 
-dev: environment ## Everything up on this machine: console, dispatcher, worker, beat; data are kept in var/dev (BIND=host:port moves it)
-	@$(SERVERS) --keep var/dev -- $(PY) -m jobsplatform.embedded.develop $(if $(BIND),--bind $(BIND))
+# Web server, and on the next three ports streams server, PostgreSQL and Valkey.
+BIND ?= 127.0.0.1:8000
+dev: environment ## Everything up on this machine; data are kept in var/dev (BIND=host:port moves it)
+	@$(SERVERS) --keep var/dev --port $$(($(lastword $(subst :, ,$(BIND))) + 2)) -- $(PY) -m jobsplatform.embedded.develop --bind $(BIND)
 
+environment: ## Install what the platform needs into .venv
+	$(need-python)
+	@"$(PYTHON)" tools/virtual_environment.py $(VENV) requirements.txt requirements-embedded.txt
+
+environment-dev: ## Install the tools of development too, such as pytest for the tests of your own package
+	$(need-python)
+	@"$(PYTHON)" tools/virtual_environment.py $(VENV) requirements.txt requirements-embedded.txt requirements-dev.txt
+
+##@ Test
 unit: environment-dev ## Unit and architecture tests without servers and processes, with a tenth of the generated examples
 	@TIMED_TARGET=$(if $(PYTEST_ARGS),,unit) $(PY) -m pytest -n 2 -q -p no:schemathesis -m "not process and not django_db" --hypothesis-profile=quick tests/unit tests/architecture $(PYTEST_ARGS)
 
@@ -51,19 +55,16 @@ acceptance: environment-dev ## All acceptance tests, on real processes (TESTS="â
 browser-test: environment-dev chromium ## The console in headless Chromium
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m browser tests/browser $(PYTEST_ARGS)
 
-chromium:
+chromium: ## Install the browser of those tests, as root on Debian
 	@command -v chromium >/dev/null 2>&1 || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
 	  else echo "Chromium is missing. Cure: sudo apt-get install chromium" >&2; exit 1; fi; }
 
-screenshots: environment-dev chromium ## Pictures of the console at work, empty, refused and cut off, into docs/screenshots
-	@$(SERVERS) --fast -- $(PY) docs/screenshots/make.py
-
 pgbouncer-test: environment-dev pgbouncer ## The platform behind PgBouncer in transaction mode
 	@$(SERVERS) --fast -- $(PY) -m pytest -m pgbouncer $(PYTEST_ARGS)
 
-pgbouncer:
+pgbouncer: ## Install PgBouncer, as root on Debian
 	@command -v pgbouncer >/dev/null 2>&1 || test -x /usr/sbin/pgbouncer || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends pgbouncer; \
@@ -84,6 +85,23 @@ test-matrix: ## All tests on Python 3.12 and 3.13 with Django 5.2 and 6.0 (MATRI
 	  done; \
 	done; test $$ran -gt 0 || { echo "None of $(MATRIX_PYTHONS) is here." >&2; exit 1; }
 
+# Each row starts its own servers. The launcher cleans up, however the run ends.
+SEEDS ?=
+SEED ?=
+STACKS ?=
+chaos: environment-dev ## Faults on real processes, and what became of the promises (SEEDS=n, ONLY=W1,R2, SLICE=n, SEED=first)
+	@$(SERVERS) -- $(PY) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(STACKS),--stacks $(STACKS)) $(if $(SLICE),--slice $(SLICE)) $(addprefix --only ,$(ONLY))
+
+REQUESTS ?= 20000
+fuzz: environment-dev ## Hostile requests to API and console, none may be answered with a server error (REQUESTS=n, SEED=1)
+	@$(SERVERS) --fast -- $(PY) -m tests.fuzz --requests $(REQUESTS) --seed $(or $(SEED),1)
+
+MINUTES ?= 10
+soak: environment-dev ## Load and faults of all kinds for MINUTES=10 (SEED=1): is anything lost, does anything grow?
+	@$(SERVERS) -- $(PY) -m tests.chaos.soak --minutes $(MINUTES) --seed $(or $(SEED),1)
+
+##@ Check and write
 # The kit, and the modules whose docstrings `docs/reference/` renders: each public name there has a docstring. The docstring
 # of a class covers its constructor (D107) and its special methods (D105).
 DOCUMENTED = scheduling/kit $(addsuffix .py,$(subst .,/,$(shell sed -n 's/^::: //p' docs/reference/*.md)))
@@ -106,11 +124,15 @@ format: environment-dev ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
+screenshots: environment-dev chromium ## Pictures of the console at work, empty, refused and cut off, into docs/screenshots
+	@$(SERVERS) --fast -- $(PY) docs/screenshots/make.py
+
 AGAINST ?=
 code-metrics: ## Print the size and the shape of the code base as Markdown (AGAINST=commit compares with another commit)
 	$(need-python)
 	@"$(PYTHON)" -m tools.code_metrics $(if $(AGAINST),--against "$(AGAINST)")
 
+##@ Measure
 ONLY ?=
 bench: environment ## Measure on this machine, more than an hour in all (BENCH="fairness eta" picks, ONLY="idle ticks" picks parts)
 	@$(SERVERS) --admin -- $(PY) -m benchmarks $(BENCH) $(addprefix --only ,$(ONLY))
@@ -123,22 +145,7 @@ bench-peers: environment ## Beside other queues, in an environment of their own:
 	@"$(PYTHON)" tools/virtual_environment.py $(VENV)-peers requirements-peers.txt
 	@PEER_PROGRAMS="$(abspath $(VENV)-peers/bin)" ROUNDS=$(ROUNDS) $(SERVERS) --admin -- $(PY) -m benchmarks peers $(addprefix --only ,$(ONLY))
 
-# Each row starts its own servers. The launcher cleans up, however the run ends.
-SEEDS ?=
-SEED ?=
-STACKS ?=
-chaos: environment-dev ## Faults on real processes, and what became of the promises (SEEDS=n, ONLY=W1,R2, SLICE=n, SEED=first)
-	@$(SERVERS) -- $(PY) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
-	  $(if $(STACKS),--stacks $(STACKS)) $(if $(SLICE),--slice $(SLICE)) $(addprefix --only ,$(ONLY))
-
-REQUESTS ?= 20000
-fuzz: environment-dev ## Hostile requests to API and console, none may be answered with a server error (REQUESTS=n, SEED=1)
-	@$(SERVERS) --fast -- $(PY) -m tests.fuzz --requests $(REQUESTS) --seed $(or $(SEED),1)
-
-MINUTES ?= 10
-soak: environment-dev ## Load and faults of all kinds for MINUTES=10 (SEED=1): is anything lost, does anything grow?
-	@$(SERVERS) -- $(PY) -m tests.chaos.soak --minutes $(MINUTES) --seed $(or $(SEED),1)
-
+##@ Release and clean
 requirements: environment ## Pin requirements/*.in whole, with uv
 	@$(PY) -m pip install --quiet uv
 	@$(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links --annotation-style line \

@@ -12,5 +12,14 @@ keepalive = 75
 limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
+
+
+def post_worker_init(worker: object) -> None:
+    """Load the models of the installed apps, such as that of searches, while the new process already serves."""
+    from jobsplatform.preloading import preload_models
+
+    preload_models()
+
+
 # No socket for `gunicornc`: the platform is operated from the console, and the home directory is read-only.
 control_socket_disable = True

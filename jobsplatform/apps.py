@@ -1,7 +1,13 @@
 """App configurations of the project: one for start-up checks and tracing, one that makes the console the admin site."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin import autodiscover
+from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.admin.checks import check_admin_app, check_dependencies
+from django.core import checks
 from django.utils.translation import gettext_lazy
 
 import jobsplatform.platform_settings  # noqa: F401 - declares the keys that this app reads
@@ -28,7 +34,21 @@ class PlatformConfig(AppConfig):
             start_telemetry()
 
 
-class ConsoleAdminConfig(AdminConfig):
-    """Configuration of Django's admin app with the console as its default site."""
+class ConsoleAdminConfig(SimpleAdminConfig):
+    """Configuration of Django's admin app with the console as its default site.
+
+    Commands and workers do without the admin modules of the apps: the site's URLs and Django's checks load them.
+    """
 
     default_site = "jobsplatform.console.site.ConsoleSite"
+
+    def ready(self) -> None:
+        """Register Django's checks of the admin."""
+        checks.register(check_dependencies, checks.Tags.admin)
+        checks.register(_check_console, checks.Tags.admin)
+
+
+def _check_console(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[checks.CheckMessage]:
+    autodiscover()
+    found: list[checks.CheckMessage] = check_admin_app(app_configs, **options)
+    return found

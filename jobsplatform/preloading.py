@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import gc
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from django.apps import apps
 from django.template import TemplateSyntaxError, engines
 from django.template.backends.django import DjangoTemplates
 from django.urls import reverse
+from django.utils.module_loading import import_string
+
+logger = logging.getLogger(__name__)
 
 
 def preload_web() -> None:
@@ -25,6 +31,24 @@ def preload_web() -> None:
             with suppress(TemplateSyntaxError):
                 engine.get_template(name)
     gc.freeze()
+
+
+def preload_models() -> threading.Thread:
+    """Start and return a thread that calls the functions that installed apps name in `web_preload`, to load models.
+
+    Call it in the process that serves, because a fork keeps no thread. A function that fails is logged.
+    """
+    thread = threading.Thread(target=_preload_models, name="preload", daemon=True)
+    thread.start()
+    return thread
+
+
+def _preload_models() -> None:
+    for path in filter(None, (getattr(config, "web_preload", "") for config in apps.get_app_configs())):
+        try:
+            import_string(path)()
+        except Exception:
+            logger.exception("web.preload_failed", extra={"function": path})
 
 
 def _template_names(engine: DjangoTemplates) -> Iterator[str]:

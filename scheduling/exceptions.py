@@ -21,7 +21,7 @@ class KindInternalError(DomainError):
 
 
 class NoStreamsHereError(DomainError):
-    code, category, title = "no_streams_here", "unavailable", gettext_noop("This process serves no streams")
+    code, category, title = "no_streams_here", "not_served", gettext_noop("This process serves no streams")
 
 
 class StreamsFullError(DomainError):

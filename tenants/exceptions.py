@@ -20,6 +20,7 @@ Category = Literal[
     "limited",
     "forbidden",
     "unavailable",
+    "not_served",
     "unauthenticated",
     "malformed",
 ]

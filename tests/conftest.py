@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import TransactionTestCase
 from django.utils import translation
@@ -29,6 +30,8 @@ from tests.examples import register_profiles
 from tests.keys import issue_api_key
 from tests.platform_settings import ChangePlatformSettings
 
+# Tests read the pages of the console from its registry.
+admin.autodiscover()
 PASSWORD = "correct horse battery staple"
 register_profiles()
 

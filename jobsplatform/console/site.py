@@ -6,6 +6,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any, override
 
+from django.contrib.admin import autodiscover
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import transaction
@@ -104,6 +105,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         """Return Django's URLs with their views marked as non-atomic: a wrapper loses the mark of `admin_view`."""
+        autodiscover()
         urls: list[URLResolver | URLPattern] = super().get_urls()
         for pattern in _guarded(urls):
             transaction.non_atomic_requests(pattern.callback)

@@ -59,7 +59,7 @@ class Platform:
     def _lacking(self) -> str:
         """Return a sentence that says what is missing before jobs can run, or an empty text."""
         try:
-            answer = httpx.get(f"{self.address}/health/ready", timeout=5)
+            answer = httpx.get(f"{self.address}/health/ready", headers={"Host": "localhost"}, timeout=5)
         except httpx.TransportError:
             return "the web server does not respond yet."
         if not answer.is_success or answer.json()["status"] != "ready":
@@ -87,13 +87,13 @@ class Platform:
 
 
 @contextmanager
-def running_platform(log: Path, *options: str) -> Iterator[Platform]:
-    """Start web server, dispatcher, worker and beat; yield them when they are ready, and stop them after the block.
+def running_platform(log: Path, *options: str, bind: str = "") -> Iterator[Platform]:
+    """Start all processes of the platform; yield them when they are ready, and stop them after the block.
 
-    ``options`` are command-line options of `run_platform`. The web server listens on a free port.
+    ``options`` are command-line options of `run_platform`. The web server listens on ``bind``, or else on a free port.
     """
-    port = free_port()
-    command = [sys.executable, "manage.py", "run_platform", "--bind", f"{HOST}:{port}", *options]
+    bind = bind or f"{HOST}:{free_port()}"
+    command = [sys.executable, "manage.py", "run_platform", "--bind", bind, *options]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,
@@ -105,7 +105,7 @@ def running_platform(log: Path, *options: str) -> Iterator[Platform]:
             start_new_session=True,
             preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - touches no lock
         )
-    platform = Platform(process, f"http://{HOST}:{port}", log)
+    platform = Platform(process, f"http://{bind}", log)
     try:
         platform.wait_ready()
         yield platform

@@ -1,4 +1,4 @@
-"""Run a command with servers: `python -m jobsplatform.embedded run [--fast] [--admin] [--keep DIR] -- COMMAND…`."""
+"""Run a command with servers: `python -m jobsplatform.embedded run [--fast] [--admin] [--keep DIR] [--port N] -- …`."""
 
 import argparse
 import os
@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--fast", action="store_true", help="give up durability; for tests, whose data are discarded")
     run.add_argument("--admin", action="store_true", help="let the command administer the broker, as --fast does")
     run.add_argument("--keep", type=Path, metavar="DIR", help="keep PostgreSQL's data in this folder")
+    run.add_argument("--port", type=int, metavar="N", help="PostgreSQL's port, Valkey gets the next (default: any)")
     run.add_argument("command", nargs="+", metavar="COMMAND", help="the command to run, after --")
     return parser
 
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     if (ROOT / ".env").is_file():
         environ.Env.read_env(ROOT / ".env")
     database_url, redis_url = os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", "")
+    if options.port and not (database_url and redis_url):
+        sys.stderr.write(f"Starting PostgreSQL and Valkey on the ports {options.port} and {options.port + 1}\n")
     try:
         if database_url:
             require_fit_database(database_url)
@@ -47,7 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
         with (
             _stop_on_signal() as relay,
             running_servers(
-                database_url=database_url, redis_url=redis_url, keep=options.keep, is_fast=options.fast
+                database_url=database_url,
+                redis_url=redis_url,
+                keep=options.keep,
+                is_fast=options.fast,
+                port=options.port,
             ) as urls,
         ):
             administration = _administration(urls) if options.fast or options.admin else {}

@@ -23,7 +23,7 @@ from jobsplatform.embedded.server_user import (
     copy_for_user,
     is_reachable_by_all,
 )
-from jobsplatform.embedded.supervision import HOST, bare_environment
+from jobsplatform.embedded.supervision import HOST, bare_environment, require_free
 from jobsplatform.embedded.valkey import ADMINISTRATOR, ROLES, broker_url, start_valkey
 from tenants.database.bootstrap import LoginRole, bootstrap_database
 
@@ -110,12 +110,13 @@ def running_servers(
     keep: Path | None = None,
     is_fast: bool = False,
     identity: ServerUser | None = None,
+    port: int | None = None,
 ) -> Iterator[ServerUrls]:
     """Start the servers whose URLs are not given, yield all URLs, and stop the servers after the block.
 
     All other marked processes are ended too. `keep` is a folder in which the data stay; without it a temporary folder
-    is used. `is_fast` gives up durability. Call it from the main thread, because the servers end with the thread that
-    started them.
+    is used. `is_fast` gives up durability. PostgreSQL listens on `port` and Valkey on the next one, or both on free
+    ports. Call it from the main thread, because the servers end with the thread that started them.
     """
     if database_url and redis_url:
         yield ServerUrls(database_url=database_url, redis_url=redis_url)
@@ -130,6 +131,7 @@ def running_servers(
             identity=identity or choose_server_user(),
             environment=bare_environment(reaper.MARK_VARIABLE, mark),
             is_fast=is_fast,
+            port=port,
         )
         urls = ServerUrls(
             database_url=database_url,
@@ -154,9 +156,12 @@ class _Start:
     identity: ServerUser
     environment: dict[str, str]
     is_fast: bool
+    port: int | None
 
     def postgres(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
         """Start PostgreSQL and create its roles; return the URLs with those of PostgreSQL added."""
+        if self.port:
+            require_free(HOST, self.port)
         server = start_postgres(
             copy_for_user(self.identity, postgres_program(), self.folder / "programs"),
             self._subfolder("postgres"),
@@ -164,6 +169,7 @@ class _Start:
             identity=self.identity,
             environment=self.environment,
             is_fast=self.is_fast,
+            port=self.port,
         )
         stack.callback(server.stop)
         administrator = admin_url(server.port, self.passwords.administrator)
@@ -186,12 +192,16 @@ class _Start:
 
     def valkey(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
         """Start Valkey; return the URLs with those of Valkey added."""
+        port = self.port + 1 if self.port else None
+        if port:
+            require_free(HOST, port)
         server = start_valkey(
             copy_for_user(self.identity, valkey_program(), self.folder / "programs"),
             self._subfolder("valkey"),
             password=self.passwords.broker,
             identity=self.identity,
             environment=self.environment,
+            port=port,
         )
         stack.callback(server.stop)
         url = partial(broker_url, server.port, self.passwords.broker)

@@ -22,6 +22,10 @@ class ServerStartError(RuntimeError):
     """A server for development did not start; the message ends with its last output."""
 
 
+class PortTakenError(ServerStartError):
+    """A fixed port cannot be used, usually because another process listens on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A running server: its process, its port, and the signal that shuts it down cleanly."""
@@ -66,6 +70,18 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise PortTakenError if no server can listen on the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), port), family=family).close()
+    except (OSError, OverflowError) as error:
+        raise PortTakenError(
+            f"{host}:{port} cannot be used ({error}). Stop the process that listens there, or choose another address, "
+            "such as `make dev BIND=127.0.0.1:9000`, which uses the ports 9000 to 9003."
+        ) from error
 
 
 def start(launch: Launch) -> Server:

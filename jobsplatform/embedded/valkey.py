@@ -15,7 +15,7 @@ ADMINISTRATOR = "admin"
 # The user of tests and development commands: all roles together, without administration.
 UNION = "tests"
 # The processes that `run_platform` starts, each with a user of its own.
-ROLES = ("web", "dispatcher", "worker", "beat")
+ROLES = ("web", "streams", "dispatcher", "worker", "beat")
 
 
 def broker_url(port: int, password: str, user: str = UNION) -> str:
@@ -35,7 +35,7 @@ def _users(password: str) -> str:
     """
     lines = (line for line in ACL.read_text().splitlines(keepends=True) if line.startswith("user "))
     text = "".join(lines)
-    for user in (ADMINISTRATOR, UNION, "streams", *ROLES):
+    for user in (ADMINISTRATOR, UNION, *ROLES):
         text = text.replace(f"@{user.upper()}_PASSWORD@", _password_of(user, password))
     return text
 

@@ -14,7 +14,7 @@ from scheduling.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_o
 from scheduling.bulk.turns import CHANGED_MEANWHILE, run_to_end
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import BulkOperation
-from tenants.api.input import parse_json
+from tenants.api.strict_json import parse_json
 from tenants.context import Scope, scope_context
 from tenants.exceptions import JsonInvalidError
 from tenants.management.base import PlatformCommand

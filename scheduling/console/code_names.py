@@ -10,72 +10,104 @@ from django.utils.translation import gettext_noop
 
 from scheduling.console.wording import duration_words
 
-# Codes of plug-ins are shown by their names.
-FACT_NAMES = {
-    "cause": gettext_noop("cause"),
-    "charged": gettext_noop("charged"),
-    "dependency": gettext_noop("dependency"),
-    "from": gettext_noop("from"),
-    "in_flight": gettext_noop("in flight"),
-    "is_shared": gettext_noop("is shared"),
-    "level": gettext_noop("level"),
-    "number": gettext_noop("number"),
-    "predicted": gettext_noop("predicted"),
-    "reason": gettext_noop("reason"),
-    "retry_in": gettext_noop("retry in"),
-    "seconds": gettext_noop("seconds"),
-    "to": gettext_noop("to"),
-    "until": gettext_noop("until"),
-    "waiting": gettext_noop("waiting"),
-}
-COUNT_NAMES = {
-    "approvals_withdrawn": gettext_noop("approvals withdrawn"),
-    "batches": gettext_noop("batches"),
-    "chains": gettext_noop("chains"),
-    "contents": gettext_noop("contents"),
-    "counters": gettext_noop("counters"),
+# Names of codes that are not the code's own words.
+NAMES = {
+    "charge": gettext_noop("charges"),
     "default_rows": gettext_noop("rows outside of partitions"),
-    "deliveries": gettext_noop("deliveries"),
-    "documents": gettext_noop("documents"),
-    "entities_closed": gettext_noop("entities closed"),
-    "entries": gettext_noop("entries"),
-    "erasures_due": gettext_noop("erasures due"),
-    "executions": gettext_noop("executions"),
-    "files": gettext_noop("files"),
-    "files_removed": gettext_noop("files removed"),
+    "execution": gettext_noop("executions"),
     "heads": gettext_noop("signed heads"),
-    "jobs": gettext_noop("jobs"),
-    "keys": gettext_noop("keys"),
-    "keys_removed": gettext_noop("keys removed"),
+    "joberror": gettext_noop("errors"),
+    "jobevent": gettext_noop("events"),
+    "joblog": gettext_noop("log lines"),
     "partitions_made": gettext_noop("partitions created"),
-    "pieces": gettext_noop("pieces"),
-    "runs_closed": gettext_noop("runs closed"),
-    "runs_removed": gettext_noop("runs removed"),
     "runs_republished": gettext_noop("runs published again"),
-    "schedules": gettext_noop("schedules"),
-    "seals": gettext_noop("seals"),
-    "skipped": gettext_noop("skipped"),
-    "tenants": gettext_noop("tenants"),
-    "values": gettext_noop("values"),
-    "values_removed": gettext_noop("values removed"),
+}
+# The other codes, for the catalogue. A code of a plug-in that it lacks is shown as it is.
+WORDS = {
+    gettext_noop("cause"),
+    gettext_noop("charged"),
+    gettext_noop("dependency"),
+    gettext_noop("from"),
+    gettext_noop("in flight"),
+    gettext_noop("is shared"),
+    gettext_noop("level"),
+    gettext_noop("number"),
+    gettext_noop("predicted"),
+    gettext_noop("reason"),
+    gettext_noop("retry in"),
+    gettext_noop("seconds"),
+    gettext_noop("to"),
+    gettext_noop("until"),
+    gettext_noop("waiting"),
+    gettext_noop("approvals withdrawn"),
+    gettext_noop("artifacts"),
+    gettext_noop("artifacts removed"),
+    gettext_noop("batches"),
+    gettext_noop("bulk formers"),
+    gettext_noop("bulk operations"),
+    gettext_noop("cached results"),
+    gettext_noop("chains"),
+    gettext_noop("contents"),
+    gettext_noop("counters"),
+    gettext_noop("days dropped"),
+    gettext_noop("days locked"),
+    gettext_noop("dead letters"),
+    gettext_noop("deliveries"),
+    gettext_noop("documents"),
+    gettext_noop("entities closed"),
+    gettext_noop("entries"),
+    gettext_noop("erasures due"),
+    gettext_noop("expected seals"),
+    gettext_noop("files"),
+    gettext_noop("files removed"),
+    gettext_noop("findings"),
+    gettext_noop("foreign folders"),
+    gettext_noop("jobs"),
+    gettext_noop("keys"),
+    gettext_noop("keys removed"),
+    gettext_noop("keys warned"),
+    gettext_noop("kind hour"),
+    gettext_noop("limit warnings"),
+    gettext_noop("nodes"),
+    gettext_noop("pieces"),
+    gettext_noop("pool gauge"),
+    gettext_noop("queue gauge"),
+    gettext_noop("queue minute"),
+    gettext_noop("runs"),
+    gettext_noop("runs closed"),
+    gettext_noop("runs removed"),
+    gettext_noop("schedule fires"),
+    gettext_noop("schedules"),
+    gettext_noop("seals"),
+    gettext_noop("sessions"),
+    gettext_noop("share minute"),
+    gettext_noop("skipped"),
+    gettext_noop("tenant gauge"),
+    gettext_noop("tenant minute"),
+    gettext_noop("tenants"),
+    gettext_noop("upkeep runs"),
+    gettext_noop("values"),
+    gettext_noop("values removed"),
+    gettext_noop("workers"),
 }
 
 
-def _named(name: str, names: Mapping[str, str]) -> str:
-    return _(names[name]) if name in names else name.replace("_", " ")
+def _named(name: str) -> str:
+    words = NAMES.get(name, name.replace("_", " "))
+    return _(words) if name in NAMES or words in WORDS else words
 
 
 def fact_words(key: str, value: Any) -> str:
     """Return one item of an event's data in words, such as `retry in 58 s` or `number 2`."""
     if key.endswith("_us") and isinstance(value, int):
-        return f"{_named(key.removesuffix('_us'), FACT_NAMES)} {duration_words(value / 1_000_000)}"
+        return f"{_named(key.removesuffix('_us'))} {duration_words(value / 1_000_000)}"
     if key.endswith("_seconds") and isinstance(value, int | float):
-        return f"{_named(key.removesuffix('_seconds'), FACT_NAMES)} {duration_words(value)}"
+        return f"{_named(key.removesuffix('_seconds'))} {duration_words(value)}"
     text = _(value) if key == "cause" and value else str(value)
-    return f"{_named(key, FACT_NAMES)} {text if len(text) <= 160 else text[:159] + '…'}"
+    return f"{_named(key)} {text if len(text) <= 160 else text[:159] + '…'}"
 
 
 def count_words(counts: Mapping[str, int]) -> str:
     """Return the counts that are not 0 in words, such as `jobs 1,200, batches 3`."""
-    parts = [f"{_named(name, COUNT_NAMES)} {count:,}" for name, count in counts.items() if count]
+    parts = [f"{_named(name)} {count:,}" for name, count in counts.items() if count]
     return ", ".join(parts) or _("nothing")

@@ -20,14 +20,12 @@ class NewProcessorError(Exception):
 
 
 def write_processor(name: str, parent: Path, *, is_async: bool = False) -> list[Path]:
-    """Write the package as a new folder of ``parent``; return its files. Existing files are not touched.
+    """Write the package as a new folder of ``parent``, which is created if missing; return its files.
 
-    With ``is_async`` its processor is a coroutine. Raise NewProcessorError for an invalid name, a missing parent or an
-    existing folder.
+    Existing files are not touched. With ``is_async`` its processor is a coroutine. Raise NewProcessorError for an
+    invalid name or an existing folder.
     """
     check_name(name)
-    if not parent.is_dir():
-        raise NewProcessorError(f"There is no folder {parent}.")
     folder = parent / name
     names = ["AsyncJobContext", "AsyncTaskProcessor"] if is_async else ["JobContext", "TaskProcessor"]
     values = {
@@ -44,7 +42,7 @@ def write_processor(name: str, parent: Path, *, is_async: bool = False) -> list[
         "await": "await " if is_async else "",
     }
     try:
-        folder.mkdir()
+        folder.mkdir(parents=True)
     except FileExistsError:
         raise NewProcessorError(f"{folder} already exists.") from None
     written = []

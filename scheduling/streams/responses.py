@@ -85,7 +85,10 @@ places = StreamSlots()
 def require_streams(request: HttpRequest) -> None:
     """Raise NoStreamsHereError in a process without ASGI, which would need a thread for each client."""
     if not isinstance(request, ASGIRequest):
-        raise NoStreamsHereError
+        raise NoStreamsHereError(
+            "The web server serves no streams. Send the request to the streams server: run_platform starts it on the "
+            "port after the web server's, and docs/how-to/streams.md describes it."
+        )
 
 
 def read_position(request: HttpRequest) -> FeedPosition | None:

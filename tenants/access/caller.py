@@ -6,7 +6,6 @@ by the middleware; `ApiKeyAuthentication` passes the outcome to REST framework.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +23,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from tenants.access.api_keys import hash_secret
 from tenants.access.errors import KeyAddressError, KeyExpiredError
 from tenants.access.lockouts import count_wrong_key
 from tenants.access.permissions import (
@@ -223,9 +223,3 @@ def _find_statement() -> str:
 
 def _is_touch_due() -> Q:
     return Q(last_used_at=None) | Q(last_used_at__lt=Now() - _TOUCH_INTERVAL)
-
-
-def hash_secret(secret: str) -> str:
-    """Return the stored hash of a key's secret."""
-    # 256 random bits cannot be guessed, so a fast hash is enough.
-    return hashlib.sha256(secret.encode()).hexdigest()

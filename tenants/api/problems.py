@@ -50,8 +50,9 @@ STATUS_BY_CATEGORY: Final[dict[Category, HTTPStatus]] = {
     "invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "limited": HTTPStatus.TOO_MANY_REQUESTS,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "not_served": HTTPStatus.SERVICE_UNAVAILABLE,
 }
-# 429 and 503 always carry Retry-After, in seconds.
+# 429 and 503 carry Retry-After, in seconds, unless a retry cannot help.
 _DEFAULT_RETRY_AFTER: Final[dict[Category, int]] = {"limited": 1, "unavailable": 5}
 _CODE_BY_STATUS: Final = {
     400: "malformed",

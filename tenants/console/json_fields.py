@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
 
-from tenants.api.input import parse_json
+from tenants.api.strict_json import parse_json
 from tenants.exceptions import JsonInvalidError
 
 

@@ -15,6 +15,8 @@ class PlatformCommand(BaseCommand):
     """Command whose changes are audited under its name and which reports a DomainError as a CommandError."""
 
     json_help = "print the result as JSON"
+    # `manage.py check` runs Django's, which import all URLs and pages.
+    requires_system_checks = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Return the command's parser, with the argument --json."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from scheduling.management.commands.run_platform import next_address
 from scheduling.models import Worker
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
@@ -19,7 +20,16 @@ from tests.acceptance.helpers import submit, wait_for
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.brokers import broker_administrator
 
-SERVICES = ("gunicorn", "dispatch_jobs", "run_auditor", "--pool=default", "--pool=io", "--pool=maintenance", "beat")
+SERVICES = (
+    "gunicorn",
+    "uvicorn",
+    "dispatch_jobs",
+    "run_auditor",
+    "--pool=default",
+    "--pool=io",
+    "--pool=maintenance",
+    "beat",
+)
 
 
 def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Platform, acme: Tenant) -> None:
@@ -28,6 +38,7 @@ def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Pl
     eventually(lambda: "Console:" in supervisor.log, within=START_SECONDS, what="it prints its address")
     assert f"http://{address}/admin/" in supervisor.log
     assert is_answering(address)
+    eventually(lambda: is_answering(next_address(address)), within=START_SECONDS, what="the streams server answers")
     eventually(is_maintenance_served, within=START_SECONDS, what="the pool maintenance has a worker")
     services = eventually(lambda: len(found := services_of(supervisor)) == len(SERVICES) and found)
 
@@ -35,7 +46,9 @@ def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Pl
     assert wait_for(call, "discarded").queue.pool.name == "io"
 
     if platform_settings.REDIS_ROLE_URLS:
-        eventually(lambda: {"web", "dispatcher", "worker"} <= users_of_redis(address), what="each has its own user")
+        eventually(
+            lambda: {"web", "streams", "dispatcher", "worker"} <= users_of_redis(address), what="each has its own user"
+        )
 
     os.kill(services["dispatch_jobs"], signal.SIGKILL)
     eventually(
@@ -74,8 +87,9 @@ def services_of(supervisor: ManagedProcess) -> dict[str, int]:
 
 def users_of_redis(address: str) -> set[str]:
     """Return the users logged in at Redis, after the web server has connected."""
-    with suppress(URLError, OSError), urlopen(f"http://{address}/health/ready", timeout=5):
-        pass
+    for server in (address, next_address(address)):
+        with suppress(URLError, OSError), urlopen(f"http://{server}/health/ready", timeout=5):
+            pass
     with broker_administrator() as administrator:
         return {client["user"] for client in administrator.client_list()}
 

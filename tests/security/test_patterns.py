@@ -169,7 +169,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "tenants/api/editions.py:_TAG": ("fullmatch", (('W/"', "a"),)),
     "tenants/api/editions.py:_TAGS": ("fullmatch", (("", '"a" '), ("", '"a", '), ('"a"', " "), ('"a",', " "))),
     "tenants/api/input.py:_RFC_3339": ("fullmatch", (("2024-01-01T00:00:00.", "1"),)),
-    "tenants/api/input.py:_BRACKET_OR_STRING": ("finditer", (("", '"a'), ('"', "\\"), ('"', '\\"'), ("", '"\\'))),
+    "tenants/api/strict_json.py:_BRACKET_OR_STRING": ("finditer", (("", '"a'), ('"', "\\"), ('"', '\\"'), ("", '"\\'))),
     "tenants/plans/api.py:PlanViewSet": ("fullmatch", ()),
     "tenants/tenancy/api.py:PlatformTenantViewSet": ("fullmatch", (("", "me/"),)),
     "tenants/limits/api.py:UsageViewSet": ("fullmatch", (("", "a_."),)),

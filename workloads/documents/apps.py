@@ -17,6 +17,7 @@ class RetrievalConfig(AppConfig):
     verbose_name = gettext_lazy("Retrieval")
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "workloads.documents.api.urls"
+    web_preload = "workloads.documents.embedding.load_embedder"
     file_references = "workloads.documents.models:FILE_REFERENCES"
     state_checks = "workloads.documents.state_checks:CHECKS"
     limits = LIMITS

@@ -202,6 +202,11 @@ def build_embedder() -> Embedder:
     return make()
 
 
+def load_embedder() -> None:
+    """Load the configured embedder, so that the first search need not wait for it."""
+    get_embedder().load()
+
+
 def current_model_name() -> str:
     """Return the name of the configured embedding model, without loading the model."""
     if platform_settings.EMBEDDING_PROVIDER == "local":

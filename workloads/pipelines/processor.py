@@ -14,7 +14,7 @@ from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import Complete, JobContext, Outcome, PermanentError, TaskProcessor, Yielded
 from tenants.database.platform_settings import platform_settings
-from workloads.documents.embedding import get_embedder
+from workloads.documents.embedding import load_embedder
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.one_item import steps
@@ -50,7 +50,7 @@ class RagPipeline(TaskProcessor):
     @classmethod
     def preload(cls) -> None:
         """Load the embedding model in the worker's parent process, so that its children share the memory."""
-        get_embedder().load()
+        load_embedder()
 
     def process(self, context: JobContext) -> Outcome:
         plan = repository.read_plan(context)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import AsyncJobContext, AsyncTaskProcessor, Outcome
+from workloads.documents.embedding import load_embedder
 from workloads.workflows.running.runner import Runner
 from workloads.workflows.tenant_settings import SETTINGS
 
@@ -28,13 +29,18 @@ class WorkflowExecution(AsyncTaskProcessor):
         "required": ["workflow_id"],
         "additionalProperties": False,
     }
-    # A search by meaning loads the embedding model into the process.
+    # A search by meaning has the embedding model in memory.
     memory_class = "medium"
     # A run gives its slot back at its nodes; the setting max_seconds bounds its working time.
     timeout_seconds = 3_600.0
     # A service that a node calls fails, not the kind.
     has_circuit = False
     settings = tuple(setting.key for setting in SETTINGS.settings)
+
+    @classmethod
+    def preload(cls) -> None:
+        """Load the embedding model of searches in the worker's parent process, so that its processes share it."""
+        load_embedder()
 
     async def process(self, context: AsyncJobContext) -> Outcome:  # type: ignore[override]  # as its base does
         runner = await context.run(Runner.begin, context)

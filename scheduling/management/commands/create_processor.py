@@ -13,14 +13,14 @@ from scheduling.kit.new_processor import NewProcessorError, write_processor
 
 
 class Command(BaseCommand):
-    help = "Create a package with a job kind: processor, schema, tests, entry point, README. Its tests pass."
+    help = "Create a package with a job kind: processor, schema, tests, entry point, README."
     # It writes files and uses no database.
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="name of the kind and the package: lower-case letters, digits, underscores")
         parser.add_argument(
-            "--path", default=".", help="folder in which the package's folder is created (default: this one)"
+            "--path", default=".", help="folder for the package's folder; it is created if missing (default: this one)"
         )
         parser.add_argument("--async", action="store_true", dest="is_async", help="write the processor as a coroutine")
         parser.add_argument("--json", action="store_true", help="print the files as JSON")

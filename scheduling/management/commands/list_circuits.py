@@ -15,6 +15,7 @@ from tenants.context import all_tenants
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()
     help = "List the circuit breakers, shared and of all tenants, with their failures and the time of the next probe."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -29,6 +29,14 @@ from tenants.url_prefixes import API_V1_PREFIX, CONSOLE_PREFIX
 ANSWER_SECONDS = 60.0
 # They wait rather than compute, in one process.
 IO_SLOTS = 100
+# As in docs/how-to/production.md, which explains them.
+UVICORN_OPTIONS = (
+    "--no-access-log",
+    "--http=h11",
+    "--h11-max-incomplete-event-size=16384",
+    "--timeout-keep-alive=75",
+    "--timeout-graceful-shutdown=5",
+)
 # Address without a server.
 NOWHERE = "redis://127.0.0.1:9/0"
 # Only the auditor gets them.
@@ -39,12 +47,15 @@ class Command(ServingCommand):
     # Its services are restarted until the database is back.
     bears = frozenset({DATABASE_AWAY})
     help = (
-        "Run web server, dispatcher, auditor, a worker for each pool and beat; restart a process that "
-        "dies; stop all on SIGTERM or Ctrl-C."
+        "Run web server, streams server, dispatcher, auditor, a worker for each pool and beat; restart a process "
+        "that dies; stop all on SIGTERM or Ctrl-C."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--bind", default="127.0.0.1:8000", help="address of the web server (default: %(default)s)")
+        parser.add_argument(
+            "--streams-bind", help="address of the streams server (default: the port after the web server's)"
+        )
         parser.add_argument(
             "--web-workers", type=positive, default=2, help="processes of the web server (default: %(default)s)"
         )
@@ -59,7 +70,8 @@ class Command(ServingCommand):
         # The checks have opened a session, which a supervisor does not need.
         connection.close()
         stopped = stop_event()
-        threading.Thread(target=self._tell_addresses, args=(options["bind"], stopped), daemon=True).start()
+        options["streams_bind"] = options["streams_bind"] or next_address(options["bind"])
+        threading.Thread(target=self._tell_addresses, args=(options, stopped), daemon=True).start()
         with TemporaryDirectory(prefix="jobsplatform-metrics-") as shared:
             # The web server serves the metrics of all processes.
             os.environ.setdefault(MULTIPROCESS_VARIABLE, shared)
@@ -77,6 +89,7 @@ class Command(ServingCommand):
         web = ["--bind", options["bind"], "--workers", str(options["web_workers"]), "--threads=4"]
         return [
             Service("web", [sys.executable, "-m", "gunicorn", *web, f"{module}:{name}"], _broker_of("web")),
+            Service("streams", _streams_command(options["streams_bind"]), _broker_of("streams")),
             Service("dispatcher", [*manage, "dispatch_jobs"], _broker_of("dispatcher")),
             Service("auditor", [*manage, "run_auditor"], self._auditors),
             Service(
@@ -91,16 +104,30 @@ class Command(ServingCommand):
             ),
         ]
 
-    def _tell_addresses(self, bind: str, stopped: threading.Event) -> None:
-        """Wait until the web server responds, then print the addresses of console and API."""
-        host, _, port = bind.rpartition(":")
+    def _tell_addresses(self, options: dict[str, Any], stopped: threading.Event) -> None:
+        """Wait until the web server responds, then print the addresses of console, API and streams."""
+        host, _, port = options["bind"].rpartition(":")
         until = time.monotonic() + ANSWER_SECONDS
         while not _answers(host, int(port)):
             if time.monotonic() > until or stopped.wait(0.2):
                 return
-        base = f"http://{bind}"
-        self.stdout.write(f"Console: {base}{CONSOLE_PREFIX}\nAPI:     {base}{API_V1_PREFIX}")
+        base = f"http://{options['bind']}"
+        streams = f"http://{options['streams_bind']}{API_V1_PREFIX}jobs/stream/"
+        self.stdout.write(f"Console: {base}{CONSOLE_PREFIX}\nAPI:     {base}{API_V1_PREFIX}\nStreams: {streams}")
         self.stdout.flush()
+
+
+def next_address(bind: str) -> str:
+    """Return the address with the next port, such as 127.0.0.1:8001 for 127.0.0.1:8000."""
+    host, _, port = bind.rpartition(":")
+    return f"{host}:{int(port) + 1}"
+
+
+def _streams_command(bind: str) -> list[str]:
+    host, _, port = bind.rpartition(":")
+    module, _, name = settings.ASGI_APPLICATION.rpartition(".")
+    address = [f"--host={host.strip('[]')}", f"--port={port}"]
+    return [sys.executable, "-m", "uvicorn", *address, *UVICORN_OPTIONS, f"{module}:{name}"]
 
 
 def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from tenants.management.arguments import positive
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()
     help = "Run one upkeep task, or all in turn, each within a time limit; exit status 1 if one fails."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

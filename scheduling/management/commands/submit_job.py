@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
@@ -15,7 +16,7 @@ from scheduling.jobs.queries import get_job
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from tenants.api.input import parse_json
+from tenants.api.strict_json import parse_json
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
@@ -27,7 +28,7 @@ POLL_SECONDS = 0.1
 
 
 class Command(PlatformCommand):
-    help = "Submit one job. With --wait, exit status 0 means that it completed."
+    help = "Submit one job. With --wait, also print its result; exit status 0 means that it completed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", help="the job's kind")
@@ -65,6 +66,8 @@ class Command(PlatformCommand):
         self._print(job, options)
         if job.state != JobState.COMPLETED:
             raise CommandError(f"The job is {job.state}. {job.error_message}".strip())
+        if not options["json"]:
+            self.stdout.write(_result_text(job))
 
     def _print(self, job: Job, options: dict[str, Any]) -> None:
         error = {"type": job.error_type, "message": job.error_message} if job.error_type else None
@@ -82,6 +85,14 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ArgumentTypeError("The payload must be a JSON object.")
     return value
+
+
+def _result_text(job: Job) -> str:
+    """Return the result as JSON, or the reason why this process cannot decrypt it: the job has completed anyway."""
+    try:
+        return json.dumps(job.result, ensure_ascii=False)
+    except DomainError as error:
+        return f"{error.code}: {error.detail}"
 
 
 def _request(options: dict[str, Any]) -> JobRequest:

@@ -20,6 +20,7 @@ from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()
     help = (
         "Check the consistency of the stored rows during normal operation: counters, orphans, "
         "impossible states, sums, audit chains, erasures. Exit status 1 if a fault is found, or with "

@@ -14,6 +14,7 @@ from tenants.exceptions import DomainError
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()
     help = (
         "Print the last signed head of each audit chain as JSON lines. With --out append the heads that the file "
         "lacks. Store the file where the database's administrators cannot write."

@@ -190,3 +190,13 @@ def test_unchanged_page_is_304(acme: Tenant, acme_api: APIClient, available_job:
     submit(acme)
     issue_api_key(tenant=acme, name="another")
     assert acme_api.get(path, headers={"If-None-Match": seen.headers["ETag"]}).status_code == 200
+
+
+def test_stream_of_the_web_server_is_refused_with_the_cure_and_no_time_to_retry(
+    acme_api: APIClient, available_job: Job
+) -> None:
+    for address in ("/api/v1/jobs/stream/", url(available_job, "stream/")):
+        refused = acme_api.get(address)
+        assert (refused.status_code, refused.json()["code"]) == (503, "no_streams_here")
+        assert "run_platform starts it" in refused.json()["detail"]
+        assert "Retry-After" not in refused.headers

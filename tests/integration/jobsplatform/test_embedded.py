@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -19,6 +21,7 @@ import redis
 from jobsplatform.embedded.reaper import MARK_VARIABLE, marked_processes
 from jobsplatform.embedded.server_user import ServerUser, choose_server_user
 from jobsplatform.embedded.servers import FolderInUseError, running_servers
+from jobsplatform.embedded.supervision import free_port
 from jobsplatform.settings.env import BASE_DIR
 
 DEADLINE_SECONDS = 60.0
@@ -171,8 +174,9 @@ def test_servers_run_as_each_available_user(
 
 
 def test_kept_data_outlive_the_servers_and_exclude_a_second_run(tmp_path: Path) -> None:
-    folder = tmp_path / "kept"
-    with running_servers(keep=folder, redis_url="redis://given") as urls:
+    folder, port = tmp_path / "kept", free_port()
+    with running_servers(keep=folder, redis_url="redis://given", port=port) as urls:
+        assert urlsplit(urls.database_url).port == port
         assert (folder / "passwords.json").stat().st_mode & 0o077 == 0
         with psycopg.connect(urls.owner_url) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
@@ -180,6 +184,18 @@ def test_kept_data_outlive_the_servers_and_exclude_a_second_run(tmp_path: Path) 
             pass
     with running_servers(keep=folder, redis_url="redis://given") as urls, psycopg.connect(urls.owner_url) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+def test_port_of_another_process_is_an_error_with_the_cure(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        launcher = launch(
+            "--keep", str(tmp_path / "kept"), "--port", str(port), "--", "true", environment=without_servers()
+        )
+        _, said = launcher.communicate(timeout=DEADLINE_SECONDS)
+    assert launcher.returncode == 2
+    assert f"127.0.0.1:{port} cannot be used" in said
+    assert "make dev BIND=" in said
 
 
 def test_given_servers_are_used_and_none_is_started() -> None:

@@ -90,5 +90,8 @@ def test_existing_folder_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(CommandError, match="already exists"):
         create("mine", tmp_path)
-    with pytest.raises(CommandError, match="There is no folder"):
-        create("mine", tmp_path / "nowhere")
+
+
+def test_missing_folder_is_created(tmp_path: Path) -> None:
+    create("mine", tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b" / "mine" / "README.md").is_file()

@@ -100,7 +100,16 @@ def test_submit_job_with_a_used_key_waits_for_the_first_job(
     assert (facts["id"], facts["state"]) == (str(job.id), "completed")
 
 
-def test_submit_job_without_json_does_not_decrypt_the_result(
+def test_submit_job_that_waits_prints_the_result(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+    (job,) = submit(acme, idempotency_key="k")
+    tick()
+    complete(start, job)
+    printed = run("submit_job", "noop", "--tenant", "acme", "--idempotency-key", "k", "--wait")
+    with tenant_context(acme):
+        assert printed.splitlines() == [f"{job.id} completed", json.dumps(reload(job).result)]
+
+
+def test_submit_job_that_waits_names_why_it_cannot_decrypt_the_result(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme, idempotency_key="k")
@@ -109,7 +118,7 @@ def test_submit_job_without_json_does_not_decrypt_the_result(
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_job SET result = %s WHERE id = %s", ['{"$sealed": "of another row"}', job.pk])
     arguments = ("submit_job", "noop", "--tenant", "acme", "--idempotency-key", "k", "--wait")
-    assert run(*arguments).strip() == f"{job.id} completed"
+    assert run(*arguments).startswith(f"{job.id} completed\nsealed_value_broken: ")
     with pytest.raises(CommandError, match="sealed_value_broken"):
         run_json(*arguments)
 

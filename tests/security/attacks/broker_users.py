@@ -21,7 +21,7 @@ from jobsplatform.embedded.valkey import ADMINISTRATOR, ROLES, UNION, broker_url
 from tests.security.table import Attack
 from tests.security.world import World
 
-USERS = (*ROLES, "streams", UNION)
+USERS = (*ROLES, UNION)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 
 from jobsplatform.request_heads import MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from jobsplatform.settings.env import BASE_DIR, env
+from scheduling.management.commands.run_platform import UVICORN_OPTIONS
 from tenants.requests.bodies import MAX_TEXT_BYTES, limit_of_route
 from tests.unit.deploy.test_manifests import PRODUCTION, commands, named, services
 
@@ -84,7 +85,8 @@ def test_concurrent_bodies_of_compose_fit_into_its_folder() -> None:
 def test_both_servers_bound_the_head_of_a_request() -> None:
     asgi = [command for _, command in commands() if "uvicorn" in command]
     asgi += [row.split() for row in re.findall(r"`(uvicorn [^`]+)`", PRODUCTION.read_text())]
-    assert len(asgi) >= 2
+    asgi.append([*UVICORN_OPTIONS])
+    assert len(asgi) >= 3
     for command in asgi:
         assert {"--http=h11", f"--h11-max-incomplete-event-size={MAX_HEADER_BYTES}"} <= set(command)
     gunicorn = runpy.run_path(str(BASE_DIR / "gunicorn.conf.py"))

@@ -27,7 +27,7 @@ from scheduling.kit.base import (
 from scheduling.kit.http import Limits
 from tenants.exceptions import SpaceExceededError
 from workloads.documents import repository
-from workloads.documents.embedding import EndpointRateLimitedError, get_embedder
+from workloads.documents.embedding import EndpointRateLimitedError, load_embedder
 from workloads.documents.exceptions import BatchTooLargeError, DocumentGoneError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.indexing.phase_progress import PhaseProgress
@@ -69,7 +69,7 @@ class DocumentIndexing(TaskProcessor):
     @classmethod
     def preload(cls) -> None:
         """Load the embedding model in the worker's parent process, so that its children share the memory."""
-        get_embedder().load()
+        load_embedder()
 
     def process(self, context: JobContext) -> Outcome:
         source = read_source(context)

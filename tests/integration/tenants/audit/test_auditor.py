@@ -59,9 +59,13 @@ def test_run_platform_passes_login_and_key_only_to_the_auditor(change_platform_s
     assert os.environ["AUDIT_PUBLIC_KEYS"] == public_key_text()
 
 
-def test_development_environment_holds_the_public_key(tmp_path):
-    written = write_environment(tmp_path / "dev.env").read_text()
+def test_development_environment_holds_the_keys_and_the_addresses(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "a key of all processes")
+    write_environment(tmp_path / "dev.env", API="http://127.0.0.1:8000/api/v1")
+    written = (tmp_path / "dev.env").read_text()
     assert f"AUDIT_PUBLIC_KEYS={public_key_text()}" in written.replace("'", "")
+    assert "SECRET_KEY='a key of all processes'\n" in written
+    assert written.endswith("API=http://127.0.0.1:8000/api/v1\n")
 
 
 def test_auditor_works_on_its_own_login():

@@ -31,6 +31,14 @@ def test_question_to_an_empty_dataset_has_no_passages(runs: Runs, acme: Tenant) 
     assert job.result["outputs"] == {"answer": "Nothing is known about “why?”.", "passages": []}
 
 
+def test_orders_are_released_or_held_without_a_model(runs: Runs, acme: Tenant) -> None:
+    orders = [{"id": "A1", "total": 90}, {"id": "A2", "total": 4711}]
+    job = runs.run(acme, example("release_orders"), {"orders": orders})
+    assert job.result["outputs"] == {"decisions": ["A1: released", "A2: held"], "text": "A1: released\nA2: held"}
+    job = runs.run(acme, example("release_orders"), {"orders": [], "limit": 1})
+    assert job.result["outputs"] == {"decisions": [], "text": "No orders."}
+
+
 def test_many_texts_are_summarised_and_failing_ones_left_out(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     model.fail_next(400)
     job = runs.run(acme, example("summarise_many"), {"texts": ["one", "two", "three"]})

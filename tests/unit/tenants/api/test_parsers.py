@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tenants.api.input import MAX_DEPTH, StrictJSONParser, parse_json
+from tenants.api.input import StrictJSONParser
+from tenants.api.strict_json import MAX_DEPTH, parse_json
 from tenants.exceptions import BodyTooLargeError, JsonInvalidError
 
 

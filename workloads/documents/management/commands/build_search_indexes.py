@@ -18,6 +18,7 @@ from workloads.documents.vector_index import create_index, drop_index, has_vecto
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()
     help = (
         "Build an HNSW index for each dataset beyond EXACT_SEARCH_MAX_CHUNKS, without blocking reads and writes, "
         "and drop those that are no longer needed. Run it periodically; without an index large datasets are "
