@@ -89,11 +89,15 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
 def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "") -> Tenant:
     """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler is notified at once.
 
-    Raise `FieldInvalidError` for any other field or an invalid value.
+    The plan is given as a `Plan` or a slug. Raise `FieldInvalidError` for any other field or an invalid value, and
+    `PlanNotFoundError` if there is no such plan.
     """
     if strays := set(changes) - _EDITABLE_FIELDS:
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
-    return _change(tenant, "tenant.updated", dict(changes), reason)
+    values = dict(changes)
+    if "plan" in values:
+        values["plan"] = _find_plan(values["plan"])
+    return _change(tenant, "tenant.updated", values, reason)
 
 
 def change_plan(*, tenant: Tenant, plan: Plan | str, reason: str = "") -> Tenant:
