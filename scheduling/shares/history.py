@@ -179,8 +179,13 @@ def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Que
     return {row.tenant_id: row.lag_us for row in fetch_rows(_LAGS, parameters)}
 
 
-def read_share_history(span: HistorySpan, *, queues: Sequence[Queue] | None = None) -> ShareHistory:
-    """Return the history up to now for ``queues`` (None: all queues), in at most seven queries."""
+def read_share_history(
+    span: HistorySpan, *, queues: Sequence[Queue] | None = None, tenant_id: UUID | None = None
+) -> ShareHistory:
+    """Return the history up to now for ``queues`` (None: all queues), in at most seven queries.
+
+    It has the greatest entitlements or, with ``tenant_id``, one tenant.
+    """
     now = read_clock()
     axis = _Axis(_floor(now, span.bin_length) - (span.bins - 1) * span.bin_length, span.bin_length, span.bins)
     parameters: dict[str, Any] = {
@@ -189,9 +194,12 @@ def read_share_history(span: HistorySpan, *, queues: Sequence[Queue] | None = No
         "seconds": axis.length.total_seconds(),
         "queues": None if queues is None else [queue.pk for queue in queues],
         "limit": LINE_LIMIT,
+        "only": tenant_id,
     }
     own = require_scope().tenant_id
     sampled = _sampled(parameters, axis) if own is None else {own: {}}
+    if tenant_id is not None:
+        sampled.setdefault(tenant_id, {})
     tenants = Tenant.objects.select_related("plan").in_bulk(list(sampled))
     parameters["tenants"] = list(tenants)
     used = _read_used(parameters, axis, now)
