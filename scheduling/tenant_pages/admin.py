@@ -20,7 +20,6 @@ from unfold.views import ChangeList
 
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words, percent_words
-from scheduling.errors.page import CLOCK_SLACK
 from scheduling.errors.queries import group_errors
 from scheduling.models import Schedule
 from scheduling.overview.queries import Overview, read_overview
@@ -105,6 +104,9 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
         """Return used over entitled slots of the last hour while jobs waited, with its verdict."""
         if tenant.share == NOT_COMPARED:
             return "–"
+        # A stopped tenant uses little on purpose.
+        if state_of(tenant) != "active":
+            return percent_words(tenant.share)
         is_fair = BELOW <= tenant.share <= ABOVE
         verdict = EntitlementState.BELOW if tenant.share < BELOW else EntitlementState.ABOVE
         return badge(EntitlementState.FAIR if is_fair else verdict, percent_words(tenant.share))
@@ -125,7 +127,8 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
     def worker_time(self, tenant: Any) -> str:
         """Return the worker-seconds of this month, and which part of the tenant's quota they are."""
         seconds = tenant.worker_us / 1e6
-        return f"{seconds:,.0f} s" + (f" ({percent_words(seconds / tenant.quota)})" if tenant.quota else "")
+        words = _("%(number)s s") % {"number": f"{seconds:,.0f}"}
+        return f"{words} ({percent_words(seconds / tenant.quota)})" if tenant.quota else words
 
 
 class TenantChangeList(ChangeList):
@@ -158,20 +161,14 @@ def state_of(tenant: Tenant) -> str:
 
 
 def _now_context(tenant: Tenant, overview: Overview) -> dict[str, Any]:
-    reasons = {
-        "suspended": (tenant.status_reason, tenant.suspended_until),
-        "paused": (tenant.pause_reason, tenant.paused_until),
-        "draining": (tenant.drain_reason, tenant.draining_until),
-    }
     state = state_of(tenant)
-    reason, until = reasons.get(state, ("", None))
+    reasons = {"suspended": tenant.status_reason, "paused": tenant.pause_reason, "draining": tenant.drain_reason}
     return {
         "tenant": tenant,
         "state": state,
-        "reason": reason,
-        "until": until,
+        "reason": reasons.get(state, ""),
+        "until": getattr(tenant, f"{state}_until", None),
         "overview": overview,
-        "total": overview.work.total,
         "window_words": window_words(overview),
         "active_queues": [line for line in overview.queues if not line.is_quiet],
         "jobs_url": f"{reverse('admin:scheduling_job_changelist')}?tenant={tenant.slug}",
@@ -182,11 +179,13 @@ def _failures(tenant: Tenant) -> PagePart:
     """Return the most frequent causes of the last day's errors."""
     now = timezone.now()
     with tenant_context(tenant):
-        found = group_errors(since=now - timedelta(days=1), until=now + CLOCK_SLACK)
+        # Ids are dated by the workers' clocks, which may be ahead.
+        found = group_errors(since=now - timedelta(days=1), until=now + timedelta(minutes=5))
+    jobs = f"{reverse('admin:scheduling_job_changelist')}?tenant={tenant.slug}"
     lines = [
         PartLine(
             group.type or group.fingerprint,
-            f"{reverse('admin:error_occurrences', args=[group.fingerprint])}?range=day",
+            f"{jobs}&fingerprint={group.fingerprint}",
             f"{group.count:,} × {', '.join(group.kinds)}: {group.message[:120]}",
         )
         for group in found.groups[:SHOWN]

@@ -19,7 +19,7 @@ from tenants.models import ApiKey, AuditLogEntry, Invitation, Membership, Plan, 
 SHOWN = 8
 # Changes of the tenant that are searched for changes of its plan.
 _CHANGES_READ = 100
-_PLAN_ACTIONS = ("tenant.created", "tenant.updated", "tenant.plan_changed")
+_PLAN_ACTIONS = ("tenant.created", "tenant.updated")
 
 
 class PartLine(NamedTuple):

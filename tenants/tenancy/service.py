@@ -100,12 +100,6 @@ def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "
     return _change(tenant, "tenant.updated", values, reason)
 
 
-def change_plan(*, tenant: Tenant, plan: Plan | str, reason: str = "") -> Tenant:
-    """Give a tenant another plan, given as a `Plan` or a slug."""
-    with all_tenants():
-        return _change(tenant, "tenant.plan_changed", {"plan": _find_plan(plan)}, reason)
-
-
 def suspend_tenant(
     *, tenant: Tenant, reason: str, until: datetime | None = None, cancel_running: bool = False
 ) -> Tenant:

@@ -376,7 +376,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {
             "_change",
             "_stop",
-            "change_plan",
             "create_tenant",
             "expire_due_tenant_stops",
             "reinstate_tenant",

@@ -137,9 +137,7 @@ def test_list_reads_no_jobs_in_few_queries(console: Console, staff: User, noisy:
         create_tenant(slug=f"tenant-{number}", plan="team")
     client = console(staff)
     client.get(reverse(LIST))
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         client.get(reverse(LIST))
     reads = [query["sql"] for query in queries if "tenants_tenant" in query["sql"] or "scheduling_" in query["sql"]]
     assert len(reads) <= 6, reads
