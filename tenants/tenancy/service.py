@@ -94,10 +94,7 @@ def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "
     """
     if strays := set(changes) - _EDITABLE_FIELDS:
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
-    values = dict(changes)
-    if "plan" in values:
-        values["plan"] = _find_plan(values["plan"])
-    return _change(tenant, "tenant.updated", values, reason)
+    return _change(tenant, "tenant.updated", dict(changes), reason)
 
 
 def suspend_tenant(
@@ -220,6 +217,8 @@ def _change(tenant: Tenant, action: str, changes: dict[str, Any], reason: str) -
     if "name" in changes:
         changes["name"] = clean_name(changes["name"])
     with all_tenants():
+        if "plan" in changes:
+            changes["plan"] = _find_plan(changes["plan"])
         locked = _lock(tenant)
         difference = assign(locked, changes)
         if difference:
