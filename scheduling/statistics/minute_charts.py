@@ -228,7 +228,7 @@ def draw_values(points: Sequence[tuple[datetime, float | None]], words: Callable
         {"p50": _line(heights, MINUTE_WIDTH, MINUTE_WIDTH / 2)},
         minutes,
         (words(top), words(top / 2), words(0.0)),
-        [at for index, (at, _value) in enumerate(points) if index % TIME_STEP == 0 or index == len(points) - 1],
+        [at for at, _value in (*points[:-1][:: max(1, len(points) // 4)], points[-1])],
         _("Highest %(most)s, latest %(last)s.") % facts if known else _("No data in this range."),
     )
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.cache import add_never_cache_headers
@@ -119,16 +119,13 @@ class TenantAdmin(TenantScopedAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the tenant's page or, with the parameter EDIT, the form behind it, which a POST saves."""
-        if request.method == "POST" or EDIT in request.GET:
-            if not self.has_change_permission(request):
-                raise PermissionDenied
+        is_edit = request.method == "POST" or EDIT in request.GET
+        if not (self.has_change_permission(request) if is_edit else self.has_view_permission(request)):
+            raise PermissionDenied
+        tenant = None if is_edit else self.get_object(request, object_id)
+        if tenant is None:
             response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
             return response
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        tenant = self.get_object(request, object_id)
-        if tenant is None:
-            raise Http404(gettext("There is no such object."))
         context = {**self.admin_site.each_context(request), **self.page_context(request, tenant)}
         return TemplateResponse(request, self.page_template, context | (extra_context or {}))
 

@@ -197,12 +197,3 @@ def test_live_part_shows_the_state_and_the_tenants_own_backlog(
 
 def test_live_part_of_another_tenant_is_not_found(console: Console, acme_user: User, globex: Tenant) -> None:
     assert console(acme_user).get(reverse("admin:tenants_tenant_now", args=[globex.pk])).status_code == 404
-
-
-def test_overview_links_tenants_to_their_pages(
-    console: Console, staff: User, acme: Tenant, live_worker: Worker
-) -> None:
-    with all_tenants():
-        demand(acme)
-    sample_gauges()
-    assert page_of(acme) in console(staff).get(reverse("admin:overview_shares")).content.decode()
