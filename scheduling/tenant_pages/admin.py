@@ -73,7 +73,7 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
         history = read_share_history(HistorySpan.HOUR, tenant_id=tenant.pk)
         return super().page_context(request, tenant) | {
             "history": history,
-            "charts": [draw_share(line) for line in history.lines],
+            "charts": [draw_share(line) for line in history.lines if line.tenant_id == tenant.pk],
             "choice": {"sees_all": self.access(request).sees_all_tenants},
             "tenant_links": {tenant.slug: f"{reverse('admin:fairness')}?tenant={tenant.slug}"},
         }

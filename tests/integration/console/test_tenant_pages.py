@@ -167,7 +167,7 @@ def test_page_shows_share_backlog_failures_and_schedules(
     words = words_of(page.content.decode())
     assert "Share over the last hour" in words
     assert "100 % of the entitlement used while jobs waited" in words
-    assert [line.name for line in page.context["history"].lines] == ["acme"]
+    assert [chart.line.name for chart in page.context["charts"]] == ["acme"]
     parts = {part.name: part for part in page.context["parts"]}
     assert list(parts) == ["failures", "schedules", "members", "keys", "secrets", "plans"]
     for part in parts.values():
@@ -180,7 +180,7 @@ def test_page_of_a_tenant_without_entitlement_shows_its_use(
 ) -> None:
     third = create_tenant(slug="third", plan="team")
     page = console(staff).get(page_of(third))
-    assert [line.slug for line in page.context["history"].lines] == ["third"]
+    assert [chart.line.slug for chart in page.context["charts"]] == ["third"]
 
 
 def test_live_part_shows_the_state_and_the_tenants_own_backlog(
