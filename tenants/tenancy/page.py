@@ -95,9 +95,7 @@ def _plan_changes(tenant: Tenant) -> list[PartLine]:
     ).order_by("-pk")[:_CHANGES_READ]
     changes = [entry for entry in entries if "plan" in (entry.after or {})][:SHOWN]
     # A creation names the plan by its slug, a change by its id.
-    names = {
-        str(key): name for key, slug, name in Plan.objects.values_list("pk", "slug", "name") for key in (key, slug)
-    }
+    names = {key: plan.name for plan in Plan.objects.only("slug", "name") for key in (str(plan.pk), plan.slug)}
     return [
         PartLine(
             names.get(str(entry.after["plan"]), str(entry.after["plan"])),
