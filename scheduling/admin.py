@@ -14,6 +14,7 @@ from scheduling.schedules import admin as schedules
 from scheduling.schedules import beat_admin as beat
 from scheduling.shares import admin as fair_share
 from scheduling.stops import admin as kind_pauses
+from scheduling.tenant_pages import admin as tenants
 from scheduling.topology import admin as topology
 from scheduling.topology import queues_admin as queues
 from scheduling.upkeep import admin as tenant_upkeep
@@ -35,6 +36,7 @@ __all__ = [
     "routing",
     "schedules",
     "tenant_upkeep",
+    "tenants",
     "topology",
     "upkeep",
     "workers",

@@ -31,6 +31,7 @@ from scheduling.statistics.models import (
     Tally,
     TenantGauge,
     TenantMinute,
+    WorkerMinute,
 )
 from scheduling.stops.models import Drain, KindPause
 from scheduling.subscriptions.models import EventRelay
@@ -107,5 +108,6 @@ __all__ = [
     "UpkeepRun",
     "Wake",
     "Worker",
+    "WorkerMinute",
     "WorkerPool",
 ]

@@ -17,6 +17,8 @@ PATCH  tenants/me/settings/              settings.changed        tenants.tenant
 POST   usage/submit_burst/override/      tenant.limit_set        tenants.tenant
 POST   usage/submit_burst/clear/         tenant.limit_cleared    tenants.tenant
 POST   tenants/me/drain/                 tenant.draining         tenants.tenant
+POST   tenants/                          tenant.created          tenants.tenant
+PATCH  tenants/globex/                   tenant.updated          tenants.tenant
 POST   tenants/globex/suspend/           tenant.suspended        tenants.tenant
 POST   tenants/globex/reinstate/         tenant.reinstated       tenants.tenant
 POST   tenants/globex/pause/             tenant.paused           tenants.tenant
@@ -339,6 +341,7 @@ OF_PLATFORM = frozenset(
 # Other actions with entries outside acme, by address: another tenant's slug, or None for the platform.
 ELSEWHERE: dict[str, str | None] = {
     **{f"POST tenants/globex/{act}/": "globex" for act in ("suspend", "reinstate", "pause", "drain", "resume")},
+    "PATCH tenants/globex/": "globex",
     # Over all tenants at once.
     "POST tenants/auditlogentry/export/": None,
     "POST tenants/auditlogentry/verify/": None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from scheduling.models import Worker
@@ -28,6 +28,15 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLoad:
+    """Load of a worker: slots in use and resident memory now, and the executions begun since the last heartbeat."""
+
+    busy: int = 0
+    memory_kib: int = 0
+    begun: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatResult:
     """The result of a heartbeat; an execution that is not among ``leases`` no longer belongs to the worker."""
 
@@ -44,8 +53,9 @@ def heartbeat(
     execution_ids: Sequence[UUID],
     canary_age_seconds: float | None = None,
     queues: Sequence[str] | None = None,
+    load: WorkerLoad = WorkerLoad(),
 ) -> HeartbeatResult:
-    """Record that the worker is alive, and renew the leases of its executions, in one statement.
+    """Record that the worker is alive, and its load, and renew the leases of its executions, in one statement.
 
     An execution id stands for one dispatch, so that no fence is needed. ``canary_age_seconds`` is the time since one of
     the worker's children last answered a canary, ``queues`` the queues that the worker consumes.
@@ -58,6 +68,7 @@ def heartbeat(
         "canary_age": canary_age_seconds,
         "queues": None if queues is None else json.dumps(list(queues)),
         "execution_ids": list(execution_ids),
+        **asdict(load),
     }
     with all_tenants():
         rows = fetch_all(_BEAT, values)

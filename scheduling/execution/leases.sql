@@ -7,7 +7,12 @@ WITH beat AS (
         queues = coalesce(%(queues)s::jsonb, queues),
         clock_skew_seconds = %(clock)s - extract(epoch FROM clock_timestamp()),
         canary_at = coalesce(now() - make_interval(secs => %(canary_age)s), canary_at)
-    WHERE id = %(worker_id)s RETURNING status, pool_id
+    WHERE id = %(worker_id)s RETURNING id, status, pool_id
+), noted AS (
+    INSERT INTO scheduling_worker_minute AS m (worker_id, minute, heartbeats, busy, memory_kib, begun)
+    SELECT id, date_trunc('minute', now()), 1, %(busy)s::int, %(memory_kib)s::bigint, %(begun)s::int FROM beat
+    ON CONFLICT (worker_id, minute) DO UPDATE SET heartbeats = m.heartbeats + 1, busy = m.busy + excluded.busy,
+        memory_kib = greatest(m.memory_kib, excluded.memory_kib), begun = m.begun + excluded.begun
 ), held AS (
     -- Executions that are being settled are not renewed: one long lock would delay all the others.
     SELECT l.id FROM scheduling_execution_live l

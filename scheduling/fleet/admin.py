@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -14,6 +16,7 @@ from scheduling.console.help_texts import HelpfulMixin
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
 from scheduling.fleet.blocks import list_blocks
+from scheduling.fleet.history import RANGES, worker_charts
 from scheduling.fleet.queries import EXECUTION_LIMIT, list_current_executions, list_workers
 from scheduling.fleet.workers import drain_worker, resume_worker
 from scheduling.models import Worker
@@ -46,6 +49,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
         "started_at",
     )
     change_form_outer_before_template = "scheduling/dashboards/worker_now.html"
+    change_form_outer_after_template = "scheduling/dashboards/parts/worker_history.html"
     ordering = ("-id",)
     sortable_by = ()
     post_actions = ("drain", "resume")
@@ -72,6 +76,13 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
             "blocks": list_blocks(worker),
         }
         return render_to_string(NOW_TEMPLATE, context, request)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        asked = request.GET.get("range", "")
+        chosen = asked if asked in RANGES else next(iter(RANGES))
+        context |= {"charts": worker_charts(context["original"].pk, chosen=chosen), "chosen": chosen}
+        context["ranges"] = [(name, title) for name, (title, *_) in RANGES.items()]
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @post_action(
         label=gettext_lazy("Drain"),

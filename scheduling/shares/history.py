@@ -174,9 +174,17 @@ def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Que
 
 
 def read_share_history(
-    span: HistorySpan, *, queues: Sequence[Queue] | None = None, limit: int = LINE_LIMIT, now: datetime | None = None
+    span: HistorySpan,
+    *,
+    queues: Sequence[Queue] | None = None,
+    tenant_id: UUID | None = None,
+    limit: int = LINE_LIMIT,
+    now: datetime | None = None,
 ) -> ShareHistory:
-    """Return the history up to ``now`` for ``queues`` (None: all queues), in at most nine queries."""
+    """Return the history up to ``now`` for ``queues`` (None: all queues), in at most nine queries.
+
+    It has the greatest entitlements or, with ``tenant_id``, one tenant.
+    """
     now = now or read_clock()
     axis = _Axis(_floor(now, span.bin_length) - (span.bins - 1) * span.bin_length, span.bin_length, span.bins)
     parameters: dict[str, Any] = {
@@ -185,11 +193,14 @@ def read_share_history(
         "seconds": axis.length.total_seconds(),
         "queues": None if queues is None else [queue.pk for queue in queues],
         "limit": limit,
+        "only": tenant_id,
     }
     own = require_scope().tenant_id
     sampled = _sampled(parameters, axis) if own is None else {own: {}}
+    if tenant_id is not None:
+        sampled.setdefault(tenant_id, {})
     standings = read_standings(list(sampled), now, queues=parameters["queues"])
-    tenants = Tenant.objects.select_related("plan").in_bulk(list(standings))
+    tenants = Tenant.objects.select_related("plan").in_bulk(list(standings) if tenant_id is None else [tenant_id])
     parameters["tenants"] = list(tenants)
     used = _read_used(parameters, axis, now)
     lines = [_line(tenant, axis, used, now, standings[key]) for key, tenant in tenants.items()]

@@ -6,6 +6,7 @@ WITH sampled AS MATERIALIZED (
         least(sum(backlogged_us), %(seconds)s::numeric * 1000000)::bigint AS backlogged_us
     FROM scheduling_share_minute
     WHERE minute >= %(since)s AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
+        AND (%(only)s::uuid IS NULL OR tenant_id = %(only)s)
     GROUP BY 1, 2
 ), greatest AS (
     SELECT tenant_id FROM sampled GROUP BY 1 ORDER BY sum(entitled_us) DESC, tenant_id LIMIT %(limit)s

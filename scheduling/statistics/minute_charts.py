@@ -214,6 +214,25 @@ def draw_waits(rows: Sequence[MinuteTableRow]) -> MinuteChart:
     )
 
 
+def draw_values(points: Sequence[tuple[datetime, float | None]], words: Callable[[float], str]) -> MinuteChart:
+    """Return a chart of one line through values over time, interrupted where a value is None."""
+    known = [value for _at, value in points if value is not None]
+    top = _round_up(max(known, default=0.0), (1, 2, 5, 10))
+    heights = [None if value is None else CHART_HEIGHT * (1 - value / top) for _at, value in points]
+    minutes = [
+        ChartMinute(index * MINUTE_WIDTH, f"{at:%H:%M}: {'–' if value is None else words(value)}")
+        for index, (at, value) in enumerate(points)
+    ]
+    facts = {"most": words(max(known)), "last": words(known[-1])} if known else {}
+    return MinuteChart(
+        {"p50": _line(heights, MINUTE_WIDTH, MINUTE_WIDTH / 2)},
+        minutes,
+        (words(top), words(top / 2), words(0.0)),
+        [at for at, _value in (*points[:-1][:: max(1, len(points) // 4)], points[-1])],
+        _("Highest %(most)s, latest %(last)s.") % facts if known else _("No data in this range."),
+    )
+
+
 def _waits_words(row: MinuteTableRow) -> str:
     if row.ended.wait_p50 is None:
         return _("no jobs started")

@@ -65,6 +65,22 @@ class PoolGauge(models.Model):
         db_table = "scheduling_pool_gauge"
 
 
+class WorkerMinute(models.Model):
+    """Load of one worker in one minute, added up by its heartbeats."""
+
+    pk = models.CompositePrimaryKey("worker_id", "minute")
+    worker = models.ForeignKey("scheduling.Worker", models.DO_NOTHING, db_index=False, db_constraint=False)
+    minute = models.DateTimeField()
+    heartbeats = models.IntegerField(default=0)
+    busy = models.IntegerField(default=0, help_text="Slots in use, summed over the heartbeats.")
+    memory_kib = models.BigIntegerField(default=0, help_text="Most resident memory of its processes together.")
+    begun = models.IntegerField(default=0, help_text="Executions that began.")
+
+    class Meta:
+        db_table = "scheduling_worker_minute"
+        indexes = [models.Index(fields=["minute"], name="worker_minute_by_time")]
+
+
 class Tally(models.Model):
     """Ended execution that the rollups do not count yet.
 

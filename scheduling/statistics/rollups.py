@@ -27,6 +27,7 @@ KEPT_DAYS = {
     ("scheduling_tenant_gauge", "minute"): 1,
     ("scheduling_queue_gauge", "minute"): 3,
     ("scheduling_pool_gauge", "minute"): 3,
+    ("scheduling_worker_minute", "minute"): 2,
     ("scheduling_queue_minute", "minute"): 30,
     ("scheduling_kind_hour", "hour"): 400,
 }

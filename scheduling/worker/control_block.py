@@ -102,6 +102,7 @@ class Seat:
             write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
         slot.began_ns, slot.timeout_ns = time.monotonic_ns(), int(timeout_seconds * 1_000_000_000)
         slot.memory_limit_kib = 0 if memory_limit_mib is None else max(1, memory_limit_mib * 1_024)
+        slot.begun_executions += 1
         # Last: the parent acts on a slot only once it has a fence.
         slot.fence = fence
 
@@ -225,6 +226,11 @@ class ControlBlock:
     def request_yield(self, held: BusyChild, *, is_requested: bool) -> None:
         """Request a yield of one execution at its next safe point, or withdraw the request."""
         self._slots[held.index].yield_for = held.generation if is_requested else 0
+
+    @property
+    def begun_executions(self) -> int:
+        """Return how many executions the children have begun since the worker's start."""
+        return sum(slot.begun_executions for slot in self._slots)
 
     def note_task(self, index: int) -> None:
         """Record that the calling child processes a message of any kind, executions or upkeep."""

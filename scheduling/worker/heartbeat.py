@@ -15,13 +15,15 @@ from contextlib import suppress
 
 from django.db import connection
 
-from scheduling.execution.leases import heartbeat
+from scheduling.execution.leases import WorkerLoad, heartbeat
 from scheduling.fleet.workers import restore_worker_row
 from scheduling.worker.child_exit import is_child_alive
 from scheduling.worker.child_watch import ProcessWatch
 from scheduling.worker.consumer import ConsumerQueues
 from scheduling.worker.control_block import Cause
 from scheduling.worker.local_worker import LocalWorker
+from scheduling.worker.memory import read_resident_kib
+from scheduling.worker.orphan_processes import children_of_parent
 from scheduling.worker.process_state import CONNECTION_ERRORS
 from tenants.database.platform_settings import platform_settings
 
@@ -45,6 +47,8 @@ class HeartbeatThread(threading.Thread):
         self._next_beat = 0.0
         self._socket: int | None = None
         self._follower: ConsumerQueues | None = None
+        # Executions that were begun up to the last heartbeat.
+        self._begun = 0
 
     # Called from the main thread -------------------------------------------------------------------
 
@@ -117,13 +121,20 @@ class HeartbeatThread(threading.Thread):
         held_slots = list(self.block.held_slots())
         dead = {pid for pid in {held.pid for held in held_slots} if not is_child_alive(pid)}
         held_slots = [held for held in held_slots if held.pid not in dead]
+        begun, pids = self.block.begun_executions, (os.getpid(), *children_of_parent())
         beat = heartbeat(
             worker_id=self._worker.registration.worker_id,
             is_stopping=self.block.is_stopping,
             execution_ids=[execution_id for held in held_slots for execution_id in self.block.ids_of(held)],
             canary_age_seconds=self.block.canary_age_seconds,
             queues=None if self._follower is None else self._follower.queue_names,
+            load=WorkerLoad(
+                busy=sum(held.has_begun for held in held_slots),
+                memory_kib=sum(read_resident_kib(pid) or 0 for pid in pids),
+                begun=begun - self._begun,
+            ),
         )
+        self._begun = begun
         self._next_beat = time.monotonic() + platform_settings.HEARTBEAT_SECONDS
         if not beat.is_worker_known:
             restore_worker_row(registration=self._worker.registration)

@@ -76,6 +76,7 @@ class ChildState(ctypes.Structure):
         ("fence_lost_for", ctypes.c_uint64),
         ("yield_for", ctypes.c_uint64),
         ("task_pid", ctypes.c_uint64),
+        ("begun_executions", ctypes.c_uint64),
         ("members", MessageMember * MAX_MESSAGE_JOBS),
     ]
 

@@ -21,9 +21,14 @@ def tenant_link(key: str | UUID, name: str = "") -> SafeString:
     return console_link(reverse("admin:tenants_tenant_change", args=[key]), name or str(key))
 
 
-def invitation_link(request: HttpRequest, token: str) -> str:
-    """Return the URL of the page on which an invitation is accepted, on the host of the request.
+def invitation_path(token: str) -> str:
+    """Return the path of the page on which an invitation is accepted.
 
     The token is in the query string, because logs contain paths without queries.
     """
-    return request.build_absolute_uri(f"{reverse('admin:invitation')}?{urlencode({'token': token})}")
+    return f"{reverse('admin:invitation')}?{urlencode({'token': token})}"
+
+
+def invitation_link(request: HttpRequest, token: str) -> str:
+    """Return the URL of the page on which an invitation is accepted, on the host of the request."""
+    return request.build_absolute_uri(invitation_path(token))

@@ -1,26 +1,35 @@
-"""Admin pages of tenants."""
+"""Admin pages of tenants: the list, the page of one tenant with its form behind it, and the form of a new one."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
+from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
+from tenants.console.links import invitation_link
 from tenants.console.post_actions import post_action, until_of
 from tenants.console.site import console_site
 from tenants.erasure.requests import request_erasure
 from tenants.limits.admin import override_address, usage_panel
 from tenants.middleware import choose_tenant
 from tenants.models import Tenant, TenantStatus
+from tenants.tenancy.page import PagePart, tenant_parts
+from tenants.tenancy.provisioning import FIRST_KEY_SCOPES, NewTenant, ProvisionedTenant, provision_tenant
 from tenants.tenancy.service import (
-    create_tenant,
     drain_tenant,
     pause_tenant,
     reinstate_tenant,
@@ -28,6 +37,25 @@ from tenants.tenancy.service import (
     suspend_tenant,
     update_tenant,
 )
+from tenants.url_prefixes import API_V1_PREFIX
+
+# The parameter of the URL that opens the form behind a tenant's page.
+EDIT = "edit"
+
+
+class NewTenantForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Form of a new tenant, with the address of its owner."""
+
+    owner = forms.EmailField(
+        label=gettext_lazy("Owner"),
+        max_length=254,
+        widget=UnfoldAdminEmailInputWidget(),
+        help_text=gettext_lazy("E-mail address of the person who is invited as owner. No password is set here."),
+    )
+
+    class Meta:
+        model = Tenant
+        fields = ("slug", "name", "plan")
 
 
 @admin.register(Tenant, site=console_site)
@@ -39,55 +67,87 @@ class TenantAdmin(TenantScopedAdmin):
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.TENANTS_MANAGE
     named_by = "slug"
-    list_display = ("slug", "name", "plan", "status", "is_paused", "created_at")
+    list_display: ClassVar[Any] = ("slug", "name", "plan", "status", "created_at")
     list_select_related = ("plan",)
     list_before_template = "tenants/admin/choose_tenant.html"
-    change_form_outer_after_template = "tenants/admin/usage.html"
+    page_template = "tenants/admin/tenant_page.html"
+    # The actions are on the page.
+    change_form_outer_before_template = ""
     search_fields = ("slug", "name")
     post_actions = ("pause", "drain", "resume", "suspend", "reinstate", "erase")
-    fields = (
-        "slug",
-        "name",
-        "plan",
-        "weight_factor",
-        "max_concurrency",
-        "status",
-        "status_reason",
-        "is_paused",
-        "pause_reason",
-        "is_paused_by_platform",
-        "is_draining",
-        "drain_reason",
-        "is_draining_by_platform",
-        "created_at",
-    )
-    readonly_fields = fields[fields.index("status") :]
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        if obj is None:
-            return ("slug", "name", "plan")
-        # Of the stops only what applies.
-        stops = self.fields[self.fields.index("status_reason") : self.fields.index("created_at")]
-        return tuple(name for name in self.fields if name not in stops or getattr(obj, name))
+        own = ("slug", "name", "plan")
+        return (*own, "weight_factor", "max_concurrency") if obj else (*own, "owner")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        return ("slug", *self.readonly_fields) if obj else ()
+        return ("slug",) if obj else ()
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = NewTenantForm
+        return super().get_form(request, obj, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         values = form.cleaned_data
         if change:
             update_tenant(tenant=obj, changes={name: values[name] for name in form.changed_data})
         else:
-            created = create_tenant(slug=values["slug"], name=values["name"], plan=values["plan"])
-            obj.pk = created.pk
+            data = {name: values[name] for name in ("slug", "name", "owner")}
+            wanted = NewTenant(**data, plan=values["plan"].slug)
+            made = provision_tenant(wanted=wanted, link_of=partial(invitation_link, request))
+            obj.pk = made.tenant.pk
+            request.provisioned = made  # type: ignore[attr-defined]
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        tenant = context.get("original")
-        if tenant is not None:
-            may_override = self.access(request).may(Permission.TENANTS_MANAGE)
-            panel = usage_panel(tenant)
-            context |= {**panel, "may_override": may_override, "override_address": override_address(tenant.pk)}
-        return super().render_change_form(request, context, *args, **kwargs)
+    def response_add(self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the invitation link and the key's token, in this response only."""
+        made: ProvisionedTenant = request.provisioned  # type: ignore[attr-defined]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("%(tenant)s is created") % {"tenant": made.tenant},
+            "made": made,
+            "scopes": FIRST_KEY_SCOPES,
+            "api_url": request.build_absolute_uri(f"{API_V1_PREFIX}jobs/"),
+        }
+        response = TemplateResponse(request, "tenants/admin/tenant_provisioned.html", context)
+        add_never_cache_headers(response)
+        return response
+
+    def response_post_save_change(self, request: HttpRequest, obj: Tenant) -> HttpResponse:
+        return HttpResponseRedirect(self._page_of(obj))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the tenant's page or, with the parameter EDIT, the form behind it, which a POST saves."""
+        is_edit = request.method == "POST" or EDIT in request.GET
+        if not (self.has_change_permission(request) if is_edit else self.has_view_permission(request)):
+            raise PermissionDenied
+        tenant = None if is_edit else self.get_object(request, object_id)
+        if tenant is None:
+            response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
+            return response
+        context = {**self.admin_site.each_context(request), **self.page_context(request, tenant)}
+        return TemplateResponse(request, self.page_template, context | (extra_context or {}))
+
+    def page_context(self, request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
+        """Return the template context of the tenant's page."""
+        may_manage = self.access(request).may(Permission.TENANTS_MANAGE)
+        return {
+            "title": tenant.name,
+            "opts": self.opts,
+            "tenant": tenant,
+            "post_actions": list(self._buttons(request, tenant)),
+            "edit_url": f"{self._page_of(tenant)}?{EDIT}=1" if may_manage else "",
+            "parts": list(self.page_parts(request, tenant)),
+            "may_override": may_manage,
+            "override_address": override_address(tenant.pk),
+            **usage_panel(tenant),
+        }
+
+    def page_parts(self, request: HttpRequest, tenant: Tenant) -> Iterator[PagePart]:
+        """Yield the lists of the tenant's page; a subclass adds those of its app."""
+        yield from tenant_parts(tenant, self.access(request))
 
     def get_urls(self) -> list[URLPattern]:
         choose = self.guard(require_POST(self.choose_view), Permission.TENANT_VIEW)

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
+from tenants.access.serializers import ApiKeySerializer, InvitationSerializer
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
+from tenants.console.links import invitation_link
 from tenants.context import all_tenants
-from tenants.models import Tenant
+from tenants.models import Tenant, TenantStatus
+from tenants.tenancy.provisioning import provision_tenant
 from tenants.tenancy.queries import find_tenant
 from tenants.tenancy.serializers import (
+    NewTenantSerializer,
+    ProvisionedTenantSerializer,
     StopSerializer,
     SuspensionSerializer,
+    TenantChangeSerializer,
     TenantSerializer,
     TenantStopsSerializer,
     WhySerializer,
 )
-from tenants.tenancy.service import drain_tenant, pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant
+from tenants.tenancy.service import (
+    drain_tenant,
+    pause_tenant,
+    reinstate_tenant,
+    resume_tenant,
+    suspend_tenant,
+    update_tenant,
+)
 
 
 class OwnTenantViewSet(TenantViewSet):
@@ -64,7 +80,7 @@ class OwnTenantViewSet(TenantViewSet):
         return Response(self.get_serializer(tenant).data)
 
 
-class PlatformTenantViewSet(StaffViewSet):
+class PlatformTenantViewSet(EditedRows, StaffViewSet):
     """All tenants, for platform staff, with the suspensions, pauses and drains that stop their work."""
 
     model = Tenant
@@ -72,6 +88,8 @@ class PlatformTenantViewSet(StaffViewSet):
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.PLATFORM_VIEW,
         "retrieve": Permission.PLATFORM_VIEW,
+        "create": Permission.TENANTS_MANAGE,
+        "partial_update": Permission.TENANTS_MANAGE,
         "suspend": Permission.TENANTS_OPERATE,
         "reinstate": Permission.TENANTS_OPERATE,
         "pause": Permission.TENANTS_OPERATE,
@@ -94,6 +112,42 @@ class PlatformTenantViewSet(StaffViewSet):
     def retrieve(self, request: Request, slug: str) -> Response:
         """Return a tenant with its suspension, pause and drain."""
         return self._answer(find_tenant(slug))
+
+    @extend_schema(
+        operation_id="tenants_create",
+        request=NewTenantSerializer,
+        responses={201: ProvisionedTenantSerializer, 200: ProvisionedTenantSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """Provision a tenant: create it, invite its owner, and issue its first API key.
+
+        The invitation link, unless it is mailed, and the key's token are returned in this response only. Repeated with
+        equal data it answers 200 without them, with other data 409 `slug_taken`.
+        """
+        wanted = NewTenantSerializer.of(request.data).described()
+        made = provision_tenant(wanted=wanted, link_of=partial(invitation_link, self.django_request))
+        answer = {
+            "tenant": TenantStopsSerializer(made.tenant).data,
+            "invitation": made.invitation and {**InvitationSerializer(made.invitation).data, "link": made.link},
+            "api_key": made.api_key and {**ApiKeySerializer(made.api_key).data, "token": made.token},
+        }
+        return Response(answer, status=201 if made.is_new else 200, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(operation_id="tenants_update", request=TenantChangeSerializer)
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Change a tenant's name, plan, weight factor, cap or status. The scheduler is notified at once."""
+        changes = dict(TenantChangeSerializer.of(request.data).validated_data)
+        status, reason = changes.pop("status", None), changes.pop("reason")
+        if status is not None and not self.access.may(Permission.TENANTS_OPERATE):
+            raise PermissionDenied
+        tenant = self.begin_edit(lambda: find_tenant(slug))
+        if changes:
+            tenant = update_tenant(tenant=tenant, changes=changes, reason=reason)
+        if status == TenantStatus.SUSPENDED:
+            tenant = suspend_tenant(tenant=tenant, reason=reason)
+        elif status is not None:
+            tenant = reinstate_tenant(tenant=tenant, reason=reason)
+        return self._answer(tenant)
 
     @extend_schema(operation_id="tenants_suspend", request=SuspensionSerializer)
     @action(detail=True, methods=["post"])
@@ -127,4 +181,4 @@ class PlatformTenantViewSet(StaffViewSet):
         return self._answer(drain_tenant(tenant=find_tenant(slug), **StopSerializer.of(request.data).validated_data))
 
     def _answer(self, tenant: Tenant) -> Response:
-        return Response(TenantStopsSerializer(tenant).data)
+        return Response(TenantStopsSerializer(tenant).data, headers=etag_headers(tenant))

@@ -67,6 +67,10 @@ class Tenant(NamedModel, PauseFacts):
         _("is paused by platform"), default=False, db_default=False, editable=False
     )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    # Of the data with which it was provisioned, to recognise a repeated call; empty: created without an owner.
+    provision_digest = models.CharField(
+        _("provision digest"), max_length=16, blank=True, default="", db_default="", editable=False
+    )
 
     objects = TenantSelfManager()
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
+from django.core.validators import EmailValidator
+from django.utils.translation import gettext
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from tenants.api.input import MomentField, NameField, StrictSerializer
-from tenants.models import AuditLogEntry, Tenant
+from tenants.access.permissions import KEY_PERMISSIONS
+from tenants.access.serializers import IssuedInvitationSerializer, IssuedKeySerializer
+from tenants.api.input import MomentField, NameField, NumberField, StrictSerializer, WholeNumberField
+from tenants.models import AuditLogEntry, Tenant, TenantStatus
+from tenants.tenancy.provisioning import FIRST_KEY_SCOPES, NewTenant, ProvisionedTenant
 
 
 class NoBodySerializer(StrictSerializer):
@@ -96,6 +102,59 @@ class TenantStopsSerializer(serializers.Serializer[Tenant]):
     is_draining_by_platform = serializers.BooleanField()
     drained_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
+
+
+class NewTenantSerializer(StrictSerializer):
+    """Request body: a tenant to provision, its owner and its settings."""
+
+    slug = NameField(max_length=50, help_text="Repeating a request with the same data returns the existing tenant.")
+    plan = NameField(max_length=50, help_text="Its slug.")
+    owner = NameField(
+        max_length=254, validators=[EmailValidator()], help_text="The e-mail address that is invited as owner."
+    )
+    name = NameField(max_length=200, default="", allow_blank=True, help_text="Default: the slug.")
+    settings = serializers.DictField(default=dict, help_text="Values of settings by key; others have their defaults.")
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=[(scope.value, scope.value) for scope in sorted(KEY_PERMISSIONS)]),
+        default=list(FIRST_KEY_SCOPES),
+        min_length=1,
+        max_length=len(KEY_PERMISSIONS),
+        help_text="Permissions of the first API key; default: submit, view and cancel jobs, and read their results.",
+    )
+
+    def described(self) -> NewTenant:
+        """Return the validated data."""
+        return NewTenant(**self.validated_data)
+
+
+class ProvisionedTenantSerializer(serializers.Serializer[ProvisionedTenant]):
+    """A provisioned tenant. The link and the key's token are null if the tenant existed before."""
+
+    tenant = TenantStopsSerializer()
+    invitation = IssuedInvitationSerializer(allow_null=True)
+    api_key = IssuedKeySerializer(allow_null=True)
+
+
+class TenantChangeSerializer(StrictSerializer):
+    """Request body: new values of some fields of a tenant, with the reason for the audit log."""
+
+    name = NameField(max_length=200, required=False)
+    plan = NameField(max_length=50, required=False, help_text="Its slug.")
+    weight_factor = NumberField(min_value=0.001, max_value=999, required=False)
+    max_concurrency = WholeNumberField(
+        min_value=0, max_value=2**31 - 1, required=False, allow_null=True, help_text="Null: the plan's number."
+    )
+    # A string, not an enumeration: plug-ins have fields of this name with other choices.
+    status = NameField(max_length=20, required=False, help_text="`suspended`, which needs a reason, or `active`.")
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+
+    def validate_weight_factor(self, value: float) -> Decimal:
+        return Decimal(str(round(value, 3)))
+
+    def validate_status(self, value: str) -> str:
+        if value not in TenantStatus.values:
+            raise serializers.ValidationError(gettext("It must be `active` or `suspended`."))
+        return value
 
 
 class StopSerializer(StrictSerializer):

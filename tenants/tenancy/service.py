@@ -89,17 +89,12 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
 def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "") -> Tenant:
     """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler is notified at once.
 
-    Raise `FieldInvalidError` for any other field or an invalid value.
+    The plan is given as a `Plan` or a slug. Raise `FieldInvalidError` for any other field or an invalid value, and
+    `PlanNotFoundError` if there is no such plan.
     """
     if strays := set(changes) - _EDITABLE_FIELDS:
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     return _change(tenant, "tenant.updated", dict(changes), reason)
-
-
-def change_plan(*, tenant: Tenant, plan: Plan | str, reason: str = "") -> Tenant:
-    """Give a tenant another plan, given as a `Plan` or a slug."""
-    with all_tenants():
-        return _change(tenant, "tenant.plan_changed", {"plan": _find_plan(plan)}, reason)
 
 
 def suspend_tenant(
@@ -222,6 +217,8 @@ def _change(tenant: Tenant, action: str, changes: dict[str, Any], reason: str) -
     if "name" in changes:
         changes["name"] = clean_name(changes["name"])
     with all_tenants():
+        if "plan" in changes:
+            changes["plan"] = _find_plan(changes["plan"])
         locked = _lock(tenant)
         difference = assign(locked, changes)
         if difference:

@@ -167,10 +167,12 @@ GET    shared-circuits/                                            2
 POST   shared-circuits/{kind}/force/                               2
 POST   shared-circuits/{kind}/reset/                               2
 GET    tenants/                                                    2
+POST   tenants/                                                    2
 POST   tenants/me/drain/                                           2
 POST   tenants/me/pause/                                           2
 POST   tenants/me/resume/                                          2
 PATCH  tenants/me/settings/                                        2
+PATCH  tenants/{slug}/                                             2
 POST   tenants/{slug}/drain/                                       2
 POST   tenants/{slug}/pause/                                       2
 POST   tenants/{slug}/reinstate/                                   2

@@ -75,7 +75,9 @@ POST   tenants/me/pause/                     tenant.pause      {"reason": "holid
 POST   tenants/me/drain/                     tenant.pause      {"reason": "moving"}
 POST   tenants/me/resume/                    tenant.pause      {}
 GET    tenants/                              platform.view
+POST   tenants/                              tenants.manage    {"slug": "initech", "plan": "team", "owner": "bill@initech.example"}
 GET    tenants/globex/                       platform.view
+PATCH  tenants/globex/                       tenants.manage    {"name": "Globex Corporation"}
 POST   tenants/globex/suspend/               tenants.operate   {"reason": "unpaid"}
 POST   tenants/globex/reinstate/             tenants.operate   {}
 POST   tenants/globex/pause/                 tenants.operate   {"reason": "holiday"}
@@ -417,6 +419,7 @@ POST   scheduling/tenantupkeeprun/verify/    audit.view                         
 GET    scheduling/tenantupkeeprun/{upkeep_run}/now/ audit.view
 POST   tenants/auditlogentry/export/         audit.export      {"format": "csv"}
 POST   tenants/tenant/choose/                tenant.view       {"tenant": "acme"}      302
+GET    tenants/tenant/{tenant}/now/          tenant.view
 GET    tenants/tenantsettings/of/{tenant}/   tenant.view
 POST   tenants/tenantsettings/of/{tenant}/   tenant.manage     {"version": "0"}        422
 GET    auth/user/{user}/password/            people.manage

@@ -297,6 +297,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"find_api_key", "find_valid_keys"},
         "a command names a key, not its tenant; a long poll checks its own key again",
     ),
+    "tenants/tenancy/provisioning.py": (
+        {"_find_provisioned", "provision_tenant"},
+        "the platform creates a tenant, or finds the one that it has created",
+    ),
     "tenants/tenancy/queries.py": (
         {"read_page", "find_tenant"},
         "a walk over all tenants reads the next of them; a request has no context yet",
@@ -372,7 +376,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {
             "_change",
             "_stop",
-            "change_plan",
             "create_tenant",
             "expire_due_tenant_stops",
             "reinstate_tenant",

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from scheduling.bulk.starting import start_bulk_operation
 from tenants.context import Actor, acting_as, tenant_context
-from tenants.tenancy.service import change_plan, reinstate_tenant, suspend_tenant
+from tenants.tenancy.service import reinstate_tenant, suspend_tenant, update_tenant
 from tests.chaos.load import Traffic
 from tests.chaos.row import Field, Row
 from tests.chaos.spans import SpanRow
@@ -147,7 +147,7 @@ class TenantStopped(Row):
         reinstate_tenant(tenant=tenant)
         recovery = field.next_start_of(waiting, reinstated_at)
         for plan in ["sandbox", PLAN] * 4:
-            change_plan(tenant=tenant, plan=plan)
+            update_tenant(tenant=tenant, changes={"plan": plan})
             field.wait(0.5, 1.5)
         field.ended(ids, within=field.patience_seconds)
         return [recovery]

@@ -133,7 +133,7 @@ NAMED = [
     ("retrieval_dataset", {"chunk_size": "200", "chunk_overlap": "20"}, "owner"),
     ("workflow_execution_workflow", {"definition": '{"nodes": []}'}, "owner"),
     ("tenants_apikey", {"scopes": ["jobs.view"]}, "owner"),
-    ("tenants_tenant", {"slug": "initech", "plan": "1"}, "staff"),
+    ("tenants_tenant", {"slug": "initech", "plan": "1", "owner": "bill@initech.example"}, "staff"),
     ("tenants_plan", {"slug": "gold", "tier": "1", "weight": "1"}, "staff"),
     ("scheduling_queue", {"pool": "1", "weight": "1", "reason": "x"}, "staff"),
     ("scheduling_workerpool", {"reason": "x"}, "staff"),

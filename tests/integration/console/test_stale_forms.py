@@ -54,7 +54,8 @@ def client(staff: User) -> Client:
 
 
 def address(row: Any) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    page = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    return f"{page}?edit=1" if isinstance(row, Tenant) else page
 
 
 def inputs_of(client: Client, url: str) -> dict[str, Any]:

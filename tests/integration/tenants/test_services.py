@@ -20,7 +20,6 @@ from tenants.plans.service import create_plan, create_tier, update_plan, update_
 from tenants.signals import tenant_scheduling_changed
 from tenants.tenancy.queries import find_tenant, plan_limit
 from tenants.tenancy.service import (
-    change_plan,
     create_tenant,
     pause_tenant,
     reinstate_tenant,
@@ -95,9 +94,9 @@ def test_invalid_tenant_is_refused_and_leaves_nothing(acme, values, error):
 
 
 def test_changed_plan_is_audited_and_signalled_in_the_platform_scope(acme, announced):
-    changed = change_plan(tenant=acme, plan="professional", reason="upgrade")
+    changed = update_tenant(tenant=acme, changes={"plan": "professional"}, reason="upgrade")
     assert reloaded(acme).plan.slug == changed.plan.slug == "professional"
-    [entry] = entries("tenant.plan_changed")
+    [entry] = entries("tenant.updated")
     assert (entry.before, entry.after) == ({"plan": str(acme.plan_id)}, {"plan": str(changed.plan_id)})
     assert entry.reason == "upgrade"
     assert announced == [([acme.pk], True)]

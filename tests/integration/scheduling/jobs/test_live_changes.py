@@ -16,7 +16,7 @@ from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.models import Plan, Tenant
 from tenants.plans.service import PLANS, update_plan
-from tenants.tenancy.service import change_plan, pause_tenant, resume_tenant, update_tenant
+from tenants.tenancy.service import pause_tenant, resume_tenant, update_tenant
 from tests.integration.scheduling.job_helpers import Tick, in_flight, submit
 
 pytestmark = pytest.mark.django_db
@@ -72,7 +72,7 @@ def test_changed_tenant_factor_applies_from_the_next_tick(acme: Tenant, crowd: W
 
 
 def test_changed_plan_of_a_tenant_applies_from_the_next_tick(acme: Tenant, globex: Tenant, crowd: WorkerPool) -> None:
-    change_plan(tenant=globex, plan="professional")
+    update_tenant(tenant=globex, changes={"plan": "professional"})
     assert dispatch(crowd, 30) == {"acme": 10, "globex": 20}
 
 

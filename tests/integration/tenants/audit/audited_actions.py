@@ -461,7 +461,12 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "worker_seconds_per_month": "5",
     },
     "tenants.plan change": lambda world: {"name": "Renamed"},
-    "tenants.tenant add": lambda world: {"slug": "new", "name": "New", "plan": Plan.objects.earliest("slug").pk},
+    "tenants.tenant add": lambda world: {
+        "slug": "new",
+        "name": "New",
+        "plan": Plan.objects.earliest("slug").pk,
+        "owner": "nora@new.example",
+    },
     "tenants.tenant change": lambda world: {"name": "Renamed"},
     "scheduling.schedule add": lambda world: {
         "tenant": acme().pk,
@@ -477,6 +482,10 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "tenants.tier add": lambda world: {"slug": "new", "name": "New", "rank": "77"},
     "tenants.tier change": lambda world: {"name": "Renamed"},
 }
+
+
+# The parameters that open the form, if it is behind a page.
+FORM_QUERIES = {"tenants.tenant": "?edit=1"}
 
 
 def offered_by(page: Any) -> dict[str, Any]:
@@ -639,6 +648,7 @@ CONSOLE_READS = (
     "scheduling/queue/{queue}/now/",
     "scheduling/worker/rows/",
     "scheduling/worker/{worker}/now/",
+    "tenants/tenant/{tenant}/now/",
     "scheduling/job/facets/",
     "scheduling/job/news/",
     "scheduling/tenantupkeeprun/{upkeep_run}/now/",

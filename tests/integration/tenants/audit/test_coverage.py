@@ -244,7 +244,7 @@ def _page_request(world: World, page: Page, what: str, key: Any) -> Callable[[],
         return lambda: client.post(reverse(f"{name}_act", args=[row, what]), dialog, headers=headers)
     url = reverse(f"{name}_add") if what == "add" else reverse(f"{name}_change", args=[row])
     typed = audited_actions.FORMS[f"{page.label} {what}"](world)
-    data = {**audited_actions.offered_by(client.get(url)), **typed}
+    data = {**audited_actions.offered_by(client.get(url + audited_actions.FORM_QUERIES.get(page.label, ""))), **typed}
     return lambda: client.post(url, data, headers=headers)
 
 

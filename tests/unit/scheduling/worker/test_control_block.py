@@ -198,6 +198,16 @@ def test_parent_reads_current_and_waiting_members(block: ControlBlock) -> None:
     assert (third.began_us, third.measured_us) == (None, 0)
 
 
+def test_begun_executions_are_counted_over_children_and_messages(block: ControlBlock) -> None:
+    assert block.begun_executions == 0
+    seat = begin_message(block)
+    begin(seat, 0)
+    begin(seat, 1)
+    seat.release()
+    begin_alone(block, uuid4())
+    assert block.begun_executions == 3
+
+
 def test_no_member_has_begun_between_two_turns(block: ControlBlock) -> None:
     seat = begin_message(block)
     begin(seat, 0)

@@ -1,0 +1,1 @@
+"""Pages of tenants with their work: the list by load, and the page of one tenant."""
