@@ -118,6 +118,7 @@ class ChargeAdmin(HistoryAdmin):
     empty_title = gettext_lazy("No charges yet")
     view_permission = Permission.TENANT_VIEW
     list_display = ("amount", "reason", "of_job", "queue", "at")
+    export_fields = ("microseconds", "reason", "job_id", "queue", "at")
     list_filter = (QueueFilter, TenantFilter)
     exclude = ("job",)
     readonly_fields = ("of_job", "amount")

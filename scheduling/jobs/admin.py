@@ -100,6 +100,20 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     action_permissions = {"retry_selected": Permission.JOBS_RETRY, "cancel_selected": Permission.JOBS_CANCEL}
     list_display = ("job", "state_badge", "queue", "attempts", "submitted", "took", "error", "glance")
     list_display_links = ("job",)
+    export_fields = (
+        "kind",
+        "queue",
+        "state",
+        "priority",
+        "fair_key",
+        "attempt",
+        "max_retries",
+        "error_type",
+        "run_at",
+        "created_at",
+        "started_at",
+        "finished_at",
+    )
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
     post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal")
