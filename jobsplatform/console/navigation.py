@@ -93,6 +93,7 @@ ELSEWHERE = frozenset(
         "scheduling.ScheduleFire",
         "scheduling.TenantCapacity",
         "scheduling.TenantUpkeepRun",
+        "tenants.PlatformKey",
     }
 )
 
