@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from django.urls import URLPattern, URLResolver
 from django.utils.regex_helper import normalize
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -34,7 +33,8 @@ class RootSerializer(serializers.Serializer[Any]):
 class RootView(APIView):
     """The root of the API."""
 
-    permission_classes = (AllowAny,)
+    # Each resource checks its own.
+    permission_classes = ()
     schema = TenantAutoSchema()
 
     @extend_schema(operation_id="root_retrieve", responses=RootSerializer)
@@ -43,13 +43,13 @@ class RootView(APIView):
         from jobsplatform.urls import api_patterns
 
         access, base = access_of(request), request.build_absolute_uri(request.path)
-        found: dict[str, set[str]] = {}
+        found: dict[str, list[str]] = {}
         for address, pattern in _walk(api_patterns):
-            if methods := {method for method, permission in _declared(pattern) if _may(access, permission)}:
-                found.setdefault(address, set()).update(methods)
+            found.setdefault(address, []).extend(_methods(pattern, access))
         resources = {
             address.rstrip("/"): {"url": f"{base}{address}", "methods": sorted(methods)}
             for address, methods in sorted(found.items())
+            if methods
         }
         return Response({"resources": resources}, headers={"Cache-Control": "private, no-store"})
 
@@ -66,17 +66,11 @@ def _walk(patterns: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]:
             yield before + address, pattern
 
 
-def _declared(pattern: URLPattern) -> Iterator[tuple[str, Any]]:
-    """Yield the methods of a view with the permission of each; None for views that are open to all."""
+def _methods(pattern: URLPattern, access: Access) -> list[str]:
+    """Return the methods of a view that the caller may use; views without declared permissions are open to all."""
     view: Any = pattern.callback
-    actions: Mapping[str, str] | None = getattr(view, "actions", None)
+    actions: dict[str, str] | None = getattr(view, "actions", None)
     if actions is None:
-        yield "GET", None
-        return
-    for method, action in actions.items():
-        if method != "head" and (permission := view.cls.permissions.get(action)) is not None:
-            yield method.upper(), permission
-
-
-def _may(access: Access, permission: Any) -> bool:
-    return permission is None or access.may(permission)
+        return ["GET"]
+    allowed = {method.upper(): view.cls.permissions.get(name) for method, name in actions.items() if method != "head"}
+    return [method for method, permission in allowed.items() if permission is not None and access.may(permission)]

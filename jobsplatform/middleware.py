@@ -220,7 +220,7 @@ def _drawn_by(request: HttpRequest) -> list[_Drawn]:
         tenant_id = access.api_key.tenant_id
         allowed = _allowed(access, tenant_id)
         own = _Drawn.of_limits(KEY_REQUESTS, access.api_key.pk, allowed)
-        return [own, _Drawn.of_limits(TENANT_REQUESTS, tenant_id, allowed)]
+        return [own] if tenant_id is None else [own, _Drawn.of_limits(TENANT_REQUESTS, tenant_id, allowed)]
     has_session = request.path_info.startswith((API_PREFIX, CONSOLE_PREFIX)) and request.user.is_authenticated
     if not has_session:
         return [_Drawn("address", client_address(request), *platform_settings.ANONYMOUS_REQUEST_RATE)]

@@ -281,6 +281,7 @@ POST scheduling/job/views/{view}/forget/   saved_view.deleted    scheduling.save
 POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
+POST export/errors/                        list.exported         scheduling.joberror
 POST tenants/tenantsettings/of/{tenant}/   settings.changed      tenants.tenant
 POST scheduling/upkeeprun/run/partitions/  upkeep.requested      scheduling.upkeep
 POST scheduling/tenantupkeeprun/verify/    upkeep.requested      scheduling.upkeep
@@ -357,6 +358,7 @@ ELSEWHERE: dict[str, str | None] = {
     **{f"POST platform-keys/{act}": None for act in ("", "{platform_key}/rotate/", "{platform_key}/revoke/")},
     **{f"tenants.platformkey {act}": None for act in ("add", "rotate", "revoke")},
     # Over all tenants at once.
+    "POST export/errors/": None,
     "POST tenants/auditlogentry/verify/": None,
     "move_backlog": None,
     # Saved by an account that sees the jobs of all tenants.

@@ -20,6 +20,7 @@ from scheduling.errors.queries import (
 )
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
+from tenants.console.exports import api_export_url
 from tenants.console.site import console_site
 
 LIST_TEMPLATE = "scheduling/dashboards/errors.html"
@@ -70,9 +71,11 @@ def _context(request: HttpRequest, *, title: Any) -> dict[str, Any]:
     chosen = request.GET.get("range", "")
     chosen = chosen if chosen in RANGES else next(iter(RANGES))
     until = timezone.now() + CLOCK_SLACK
+    since = until - CLOCK_SLACK - RANGES[chosen][1]
     return console_site.each_context(request) | {
         "title": title,
+        "export_url": api_export_url("errors", {"created_after": since.isoformat()}),
         "chosen": chosen,
         "ranges": [(name, label) for name, (label, _length) in RANGES.items()],
-        "span": {"since": until - CLOCK_SLACK - RANGES[chosen][1], "until": until},
+        "span": {"since": since, "until": until},
     }

@@ -69,21 +69,20 @@ class MembershipAdmin(TenantPeopleAdmin):
         return reverse("admin:tenants_membership_changelist")
 
 
-def _scope_choices(allowed: frozenset[Permission]) -> Callable[[], list[tuple[str, str]]]:
-    return lambda: [
-        (scope.value, f"{scope.value}: {gettext(text_of(scope))}") for scope in Permission if scope in allowed
-    ]
-
-
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """Form of a new API key: its name, scopes, expiry time and allowed networks."""
 
+    allowed: ClassVar[frozenset[Permission]] = KEY_PERMISSIONS
     scopes = forms.MultipleChoiceField(
         label=gettext_lazy("Scopes"),
-        choices=_scope_choices(KEY_PERMISSIONS),
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
         help_text=gettext_lazy("Select as few as the program needs. No key can manage keys or members."),
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        scopes = [scope for scope in Permission if scope in self.allowed]
+        self.fields["scopes"].choices = [(scope.value, f"{scope.value}: {gettext(text_of(scope))}") for scope in scopes]
 
     class Meta:
         model = ApiKey
@@ -110,12 +109,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 class PlatformKeyForm(ApiKeyForm):
     """Form of a new key of the platform, which can have more scopes than a tenant's."""
 
-    scopes = forms.MultipleChoiceField(
-        label=gettext_lazy("Scopes"),
-        choices=_scope_choices(PLATFORM_KEY_PERMISSIONS),
-        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
-        help_text=gettext_lazy("Select as few as the program needs: they apply in all tenants."),
-    )
+    allowed = PLATFORM_KEY_PERMISSIONS
 
 
 def key_acts(permission: Permission) -> tuple[Callable[..., HttpResponse], Callable[..., str]]:
@@ -231,14 +225,12 @@ class PlatformKeyAdmin(ApiKeyAdmin):
     rotate, revoke = key_acts(Permission.PEOPLE_MANAGE)
     issue_form = PlatformKeyForm
     list_before_template = None
+    _has_tenant = False
     empty_title = gettext_lazy("No platform keys yet")
     empty_text = gettext_lazy(
         "A program that provisions tenants or operates the platform needs a key of its own. Issue one with only the "
         "scopes that it needs."
     )
-
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
-        return [column for column in super().get_list_display(request) if column != "tenant"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return self.model._default_manager.all()

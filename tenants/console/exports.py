@@ -7,12 +7,13 @@ from copy import copy
 from datetime import datetime
 from html import unescape
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib.admin.utils import label_for_field, lookup_field
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase, QueryDict
-from django.urls import URLPattern, path, reverse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase, QueryDict
+from django.urls import URLPattern, path, resolve, reverse
 from django.utils.html import strip_tags
 from django.utils.translation import get_language, override
 from django.views.decorators.http import require_POST
@@ -25,6 +26,7 @@ from tenants.context import Scope, require_scope, scope_context
 from tenants.exceptions import FieldInvalidError
 from tenants.exports.service import FORMAT, export_response, read_format
 from tenants.limits.declared import HEAVY, costs
+from tenants.url_prefixes import API_V1_PREFIX
 
 PAGE_ROWS = 500
 # What the URL of a list says about the page that is shown.
@@ -135,3 +137,26 @@ def _without_place(query: QueryDict) -> QueryDict:
     for name in _PLACE:
         left.pop(name, None)
     return left
+
+
+# Lists that the console shows on pages without a list of rows of a model.
+API_LISTS = frozenset({"errors", "fairness"})
+
+
+def api_export_url(resource: str, query: Mapping[str, str]) -> str:
+    """Return the address to which a page posts to download a list of the API with these parameters."""
+    return f"{reverse('admin:export_api_list', args=[resource])}?{urlencode(query)}"
+
+
+@require_POST
+@costs(HEAVY)
+def export_api_list(request: HttpRequest, resource: str) -> HttpResponseBase:
+    """Download a list of the API, which checks its own permission, for a page that shows it."""
+    if resource not in API_LISTS:
+        raise Http404
+    asked = copy(request)
+    asked.method, asked.resolver_match = "GET", resolve(f"{API_V1_PREFIX}{resource}/")
+    asked.GET = request.GET.copy()
+    asked.GET[FORMAT] = request.POST.get(FORMAT, "")
+    response: HttpResponseBase = asked.resolver_match.func(asked)
+    return response

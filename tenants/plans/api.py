@@ -168,12 +168,6 @@ class TierSerializer(StrictSerializer):
     rank = WholeNumberField(min_value=0, max_value=32_767, help_text="Greater is better; each tier has another.")
 
 
-class TierChangeSerializer(TierSerializer):
-    """Request body: a new name or rank of a tier."""
-
-    slug = None  # type: ignore[assignment]
-
-
 class TierViewSet(ListModelMixin, EditedRows, StaffViewSet):
     """The tiers of plans."""
 
@@ -196,10 +190,10 @@ class TierViewSet(ListModelMixin, EditedRows, StaffViewSet):
         """Add a tier. Plans can have it at once; CFS plans give it no queue yet."""
         return self._answer(create_tier(**TierSerializer.of(request.data).validated_data), status=201)
 
-    @extend_schema(operation_id="tiers_update", request=TierChangeSerializer)
+    @extend_schema(operation_id="tiers_update")
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change the name or the rank of a tier."""
-        changes = TierChangeSerializer.of(request.data, partial=True).validated_data
+        changes = TierSerializer.of(request.data, partial=True).validated_data
         return self._answer(update_tier(tier=self.begin_edit(lambda: self._find(slug)), changes=changes))
 
     def _find(self, slug: str) -> Tier:

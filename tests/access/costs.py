@@ -238,6 +238,7 @@ POST   workflows/{pk}/preview/                                     20
 
 # Pages of the console whose cost is not the default: 1 for reading, 2 for a list or a change.
 CONSOLE = """
+admin/export/{resource}/                        20
 admin/search/                                   5
 admin/scheduling/schedule/preview/              5
 admin/retrieval/dataset/{object_id}/search/     5

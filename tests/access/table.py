@@ -391,6 +391,7 @@ GET    diagnosis/                            platform.view
 GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view
 GET    errors/                               jobs.view
+POST   export/errors/                        jobs.view         {"format": "csv"}
 GET    errors/{error}/                       jobs.view
 GET    job-kinds/                            jobs.view
 GET    invitation/                           anyone                                    400

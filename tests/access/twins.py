@@ -83,6 +83,7 @@ TWINS = {
     "tenants/plan/{plan}/what-if/": "POST cfs-plans/what-if/",
     "scheduling/schedule/preview/": "POST schedules/preview/",
     "scheduling/schedule/{schedule}/backfill/": "POST schedules/{schedule}/backfill/",
+    "export/errors/": "GET errors/",
     "files/uploadedfile/upload/": "POST files/",
     "retrieval/document/reindex/": "POST datasets/{dataset}/reindex/",
     "retrieval/document/upload/": "POST datasets/{dataset}/documents/",

@@ -95,10 +95,10 @@ class RoutingRuleSerializer(serializers.Serializer[RoutingRule]):
         return {target.queue.name: target.weight for target in rule.targets.all()}
 
 
-class RuleChangeSerializer(StrictSerializer):
-    """Request to change some fields of a routing rule; `targets` replaces all queues to balance over."""
+class RuleRequestSerializer(StrictSerializer):
+    """Request to add a routing rule, or to change some of its fields; `targets` replaces all queues to balance over."""
 
-    position = WholeNumberField(min_value=0, max_value=2**31 - 1, required=False)
+    position = WholeNumberField(min_value=0, max_value=2**31 - 1)
     kind = NameField(max_length=64, required=False, allow_blank=True)
     tier = NameField(max_length=50, required=False, allow_null=True)
     condition = serializers.JSONField(required=False, allow_null=True)
@@ -108,24 +108,18 @@ class RuleChangeSerializer(StrictSerializer):
     targets = serializers.DictField(child=WholeNumberField(min_value=1, max_value=MAX_WEIGHT), required=False)
     allows_queue_choice = serializers.BooleanField(required=False)
     is_active = serializers.BooleanField(required=False)
-    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+    reason = NameField(max_length=500, required=False, allow_blank=True)
 
     def read(self) -> tuple[dict[str, Any], dict[int, int] | None, str]:
         """Return the values of the rule's fields, the weights of its queues by id if given, and the reason."""
         values = dict(self.validated_data)
-        reason, targets = values.pop("reason"), values.pop("targets", None)
+        reason, targets = values.pop("reason", ""), values.pop("targets", None)
         if values.get("tier") is not None:
             values["tier"] = find_tier(values["tier"])
         if values.get("queue") is not None:
             values["queue"] = get_queue(values["queue"])
         weights = None if targets is None else {get_queue(name).pk: weight for name, weight in targets.items()}
         return values, weights, reason
-
-
-class NewRuleSerializer(RuleChangeSerializer):
-    """Request to add a routing rule."""
-
-    position = WholeNumberField(min_value=0, max_value=2**31 - 1)
 
 
 class RoutingRuleViewSet(EditedRows, StaffViewSet):
@@ -160,18 +154,18 @@ class RoutingRuleViewSet(EditedRows, StaffViewSet):
         return self._answer(self._find(position))
 
     @extend_schema(
-        operation_id="routing_rules_create", request=NewRuleSerializer, responses={201: RoutingRuleSerializer}
+        operation_id="routing_rules_create", request=RuleRequestSerializer, responses={201: RoutingRuleSerializer}
     )
     def create(self, request: Request) -> Response:
         """Add a rule, which applies to jobs submitted from now on."""
-        values, targets, reason = NewRuleSerializer.of(request.data).read()
+        values, targets, reason = RuleRequestSerializer.of(request.data).read()
         rule = create_routing_rule(values=values, targets=targets, reason=reason)
         return self._answer(rule, status=201)
 
-    @extend_schema(operation_id="routing_rules_update", request=RuleChangeSerializer)
+    @extend_schema(operation_id="routing_rules_update", request=RuleRequestSerializer)
     def partial_update(self, request: Request, position: str) -> Response:
         """Change a rule; jobs that wait stay in their queues until a reroute moves them."""
-        changes, targets, reason = RuleChangeSerializer.of(request.data).read()
+        changes, targets, reason = RuleRequestSerializer.of(request.data, partial=True).read()
         rule = self.begin_edit(lambda: self._find(position))
         return self._answer(update_routing_rule(rule=rule, changes=changes, targets=targets, reason=reason))
 

@@ -605,6 +605,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST scheduling/deadletter/{letter}/requeue-edited/": lambda world: _post(
         world, f"scheduling/deadletter/{world.own['letter']}/requeue-edited/", {"payload": "{}", "reason": "x"}
     ),
+    "POST export/errors/": lambda world: _post(world, "export/errors/", {"format": "csv"}),
     "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
     "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
     "POST scheduling/tenantupkeeprun/verify/": lambda world: _post(world, "scheduling/tenantupkeeprun/verify/", {}),

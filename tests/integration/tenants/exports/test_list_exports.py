@@ -32,7 +32,7 @@ MANY = 7
 def jobs(acme: Tenant, globex: Tenant) -> list[str]:
     """Return the ids of acme's jobs, newest first; globex has one too."""
     submit(globex)
-    return [str(submit(acme).pk) for _ in range(MANY)][::-1]
+    return [str(submit(acme)[0].pk) for _ in range(MANY)][::-1]
 
 
 @pytest.fixture
@@ -149,3 +149,15 @@ def test_staff_exports_jobs_of_all_tenants_with_their_tenant(staff: User, jobs: 
     assert len({row["Tenant"] for row in rows}) == 2
     with all_tenants():
         assert Job.objects.count() == MANY + 1
+
+
+@pytest.mark.parametrize("name", ["errors", "fairness"])
+def test_pages_of_their_own_export_the_apis_list(acme_user: User, jobs: list[str], name: str) -> None:
+    client = Client()
+    client.force_login(acme_user)
+    url = client.get(reverse(f"admin:{name}")).context["export_url"]
+    assert client.get(url).status_code == 405
+    assert isinstance(json.loads(read(client.post(url, {"format": "json"}))), list)
+    assert client.post(url, {"format": "xml"}).status_code == 422
+    assert exported().actor_label == "alice"
+    assert client.post("/admin/export/jobs/", {"format": "csv"}).status_code == 404
