@@ -34,7 +34,7 @@ from tenants.access.caller import Access, access_of
 from tenants.api.problems import problem_response
 from tenants.database.platform_settings import platform_settings
 from tenants.exports.service import FORMAT
-from tenants.limits.declared import HEAVY, READ, WRITE, LimitReached, cost_of
+from tenants.limits.declared import HEAVY, LIST, READ, WRITE, LimitReached, cost_of
 from tenants.limits.errors import RequestRateError
 from tenants.limits.tenancy_limits import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
 from tenants.limits.usage import CachedLimits
@@ -170,8 +170,8 @@ class RequestRateMiddleware:
             return None
         match = request.resolver_match
         cost = cost_of(view, request.method or "", (match.url_name if match else None) or "")
-        if FORMAT in request.GET:
-            cost = max(cost, HEAVY)
+        if cost == LIST and FORMAT in request.GET:
+            cost = HEAVY
         return _charge_and_refuse(request, cost)
 
 

@@ -12,15 +12,14 @@ from rest_framework.response import Response
 
 from scheduling.api.filters import NoQuerySerializer, page_response
 from scheduling.jobs.routing.trials import try_route
-from scheduling.models import RoutingRule
-from scheduling.topology.queries import get_queue
+from scheduling.models import Queue, RoutingRule
 from scheduling.topology.service import MAX_WEIGHT, create_routing_rule, update_routing_rule
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.input import NameField, StrictSerializer, WholeNumberField
 from tenants.api.viewsets import StaffViewSet
 from tenants.database.reads import first_or_raise
-from tenants.exceptions import AddressUnknownError
+from tenants.exceptions import AddressUnknownError, FieldInvalidError
 from tenants.limits.declared import HEAVY
 from tenants.plans.service import find_tier
 
@@ -117,9 +116,14 @@ class RuleRequestSerializer(StrictSerializer):
         if values.get("tier") is not None:
             values["tier"] = find_tier(values["tier"])
         if values.get("queue") is not None:
-            values["queue"] = get_queue(values["queue"])
-        weights = None if targets is None else {get_queue(name).pk: weight for name, weight in targets.items()}
+            values["queue"] = _find_queue(values["queue"])
+        weights = None if targets is None else {_find_queue(name).pk: weight for name, weight in targets.items()}
         return values, weights, reason
+
+
+def _find_queue(name: str) -> Queue:
+    rows = Queue.objects.filter(name=name)
+    return first_or_raise(rows, FieldInvalidError("queue: There is no queue %(name)r.", {"name": name[:60]}))
 
 
 class RoutingRuleViewSet(EditedRows, StaffViewSet):

@@ -138,6 +138,8 @@ def test_staff_adds_and_changes_routing_rules(staff_api: APIClient, acme: Tenant
         {"position": 5, "queue": "dataset", "by_tier": True},
         {"position": 5, "queue": "dataset", "condition": {"op": "gt"}},
         {"position": 5, "queue": "dataset", "tier": "nope"},
+        {"position": 5, "queue": "nope"},
+        {"position": 5, "balance": "weighted", "targets": {"nope": 1}},
         {"position": 5, "balance": "weighted"},
         {"position": 5, "balance": "weighted", "targets": {"dataset": 0}},
         {"position": 5, "balance": "sideways", "targets": {"dataset": 1}},
