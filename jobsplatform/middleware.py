@@ -33,7 +33,8 @@ from tenants.access.addresses import client_address
 from tenants.access.caller import Access, access_of
 from tenants.api.problems import problem_response
 from tenants.database.platform_settings import platform_settings
-from tenants.limits.declared import READ, WRITE, LimitReached, cost_of
+from tenants.exports.service import FORMAT
+from tenants.limits.declared import HEAVY, LIST, READ, WRITE, LimitReached, cost_of
 from tenants.limits.errors import RequestRateError
 from tenants.limits.tenancy_limits import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
 from tenants.limits.usage import CachedLimits
@@ -169,6 +170,8 @@ class RequestRateMiddleware:
             return None
         match = request.resolver_match
         cost = cost_of(view, request.method or "", (match.url_name if match else None) or "")
+        if cost == LIST and FORMAT in request.GET:
+            cost = HEAVY
         return _charge_and_refuse(request, cost)
 
 
@@ -217,7 +220,7 @@ def _drawn_by(request: HttpRequest) -> list[_Drawn]:
         tenant_id = access.api_key.tenant_id
         allowed = _allowed(access, tenant_id)
         own = _Drawn.of_limits(KEY_REQUESTS, access.api_key.pk, allowed)
-        return [own, _Drawn.of_limits(TENANT_REQUESTS, tenant_id, allowed)]
+        return [own] if tenant_id is None else [own, _Drawn.of_limits(TENANT_REQUESTS, tenant_id, allowed)]
     has_session = request.path_info.startswith((API_PREFIX, CONSOLE_PREFIX)) and request.user.is_authenticated
     if not has_session:
         return [_Drawn("address", client_address(request), *platform_settings.ANONYMOUS_REQUEST_RATE)]

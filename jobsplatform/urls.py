@@ -13,6 +13,7 @@ from django.views.generic import RedirectView
 from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
+from jobsplatform.api_root import RootView
 from jobsplatform.schema_document import SchemaView
 from tenants.api.problems import problem_response, replace_page
 from tenants.console.site import console_site
@@ -46,6 +47,12 @@ def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 _API = API_V1_PREFIX.removeprefix("/")
+# Below it.
+api_patterns: list[URLPattern | URLResolver] = [
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    *_urls_of_apps("api_urls"),
+]
 
 handler400 = refuse_request
 handler403 = "jobsplatform.console.error_pages.forbidden_page"
@@ -54,9 +61,7 @@ handler404 = "jobsplatform.console.error_pages.not_found_page"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path(CONSOLE_PREFIX.removeprefix("/"), console_site.urls),
-    path(f"{_API}schema/", SchemaView.as_view(), name="schema"),
-    path(f"{_API}docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path(_API, include(_urls_of_apps("api_urls"))),
+    path(_API, include([*api_patterns, path("", RootView.as_view(), name="api-root")])),
     # Without this pattern, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.
     re_path(f"^{API_PREFIX.removeprefix('/')}", refuse_address),
     # A POST from the account menu: stores the language in a cookie.

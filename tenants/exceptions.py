@@ -104,7 +104,7 @@ class TenantSuspendedError(DomainError):
 
 
 class SlugTakenError(DomainError):
-    """Raised if another tenant has the slug."""
+    """Raised if another tenant, plan or tier has the slug."""
 
     code, category, title = "slug_taken", "conflict", gettext_noop("The slug is taken.")
 

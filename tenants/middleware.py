@@ -24,7 +24,7 @@ from django.utils.functional import SimpleLazyObject
 from structlog.contextvars import bound_contextvars
 
 from tenants.access.addresses import is_from
-from tenants.access.caller import NO_ACCESS, Access, authenticate_api_key
+from tenants.access.caller import NO_ACCESS, Access, access_by_key, authenticate_api_key
 from tenants.access.errors import KeyAddressError, KeyExpiredError
 from tenants.access.memberships import remember_tenant_choice
 from tenants.access.people_queries import find_user_roles
@@ -195,9 +195,14 @@ def _access_by_key(token: str, request: HttpRequest) -> Access:
     if key is None:
         return NO_ACCESS
     named = request.headers.get("X-Tenant")
-    if named is not None and named != key.tenant.slug:
-        return Access(refusal=_no_such_tenant(named), api_key=key)
-    return Access(tenant=key.tenant, api_key=key)
+    if named is None or (key.tenant_id is not None and named == key.tenant.slug):
+        return access_by_key(key)
+    if key.tenant_id is not None:
+        return access_by_key(key, refusal=_no_such_tenant(named))
+    try:
+        return access_by_key(key, find_tenant(named))
+    except TenantNotFoundError as refusal:
+        return access_by_key(key, refusal=refusal)
 
 
 def _platform_access(request: HttpRequest, role: PlatformRole, *, is_api: bool) -> Access:

@@ -31,6 +31,9 @@ DELETE members/{member}/                 membership.removed      tenants.members
 POST   api-keys/                         api_key.issued          tenants.apikey
 POST   api-keys/{key}/rotate/            api_key.rotated         tenants.apikey
 POST   api-keys/{key}/revoke/            api_key.revoked         tenants.apikey
+POST   platform-keys/                    api_key.issued          tenants.apikey
+POST   platform-keys/{platform_key}/rotate/ api_key.rotated      tenants.apikey
+POST   platform-keys/{platform_key}/revoke/ api_key.revoked      tenants.apikey
 POST   upkeep-runs/                      upkeep.requested        scheduling.tenantupkeeprun
 POST   jobs/                             job.submitted           scheduling.job
 POST   jobs/bulk/                        job.submitted           scheduling.job
@@ -42,6 +45,8 @@ POST   batches/{batch}/cancel/           batch.cancelled         scheduling.batc
 POST   bulk-operations/                  bulk_operation.started  scheduling.bulkoperation
 POST   bulk-operations/{bulk}/abort/     bulk_operation.aborted  scheduling.bulkoperation
 POST   bulk-operations/{bulk}/undo/      bulk_operation.undone   scheduling.bulkoperation
+POST   jobs/{waiting}/suspend/           job.suspended           scheduling.job
+POST   jobs/{waiting}/resume/            job.resumed             scheduling.job
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
@@ -49,6 +54,14 @@ POST   circuits/noop/force/              circuit.forced_open     scheduling.circ
 POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.sharedcircuit
 POST   shared-circuits/noop/reset/       circuit.reset           scheduling.sharedcircuit
 POST   queues/                           queue.created           scheduling.queue
+PATCH  queues/dataset/                   queue.changed           scheduling.queue
+PATCH  pools/default/                    worker_pool.changed     scheduling.workerpool
+POST   plans/                            plan.created            tenants.plan
+POST   cfs-plans/                        cfs_plan.created        scheduling.cfsplan
+POST   tiers/                            tier.created            tenants.tier
+PATCH  tiers/team/                       tier.updated            tenants.tier
+POST   routing-rules/                    routing_rule.created    scheduling.routingrule
+PATCH  routing-rules/10/                 routing_rule.changed    scheduling.routingrule
 POST   queues/dataset/pause/             queue.paused            scheduling.queue
 POST   queues/dataset/resume/            queue.resumed           scheduling.queue
 POST   queues/dataset/drain/             queue.draining          scheduling.queue
@@ -199,6 +212,9 @@ scheduling.workerpool               change        worker_pool.changed      sched
 tenants.apikey                      add           api_key.issued           tenants.apikey
 tenants.apikey                      rotate        api_key.rotated          tenants.apikey
 tenants.apikey                      revoke        api_key.revoked          tenants.apikey
+tenants.platformkey                 add           api_key.issued           tenants.apikey
+tenants.platformkey                 rotate        api_key.rotated          tenants.apikey
+tenants.platformkey                 revoke        api_key.revoked          tenants.apikey
 tenants.invitation                  add           invitation.created       tenants.invitation
 tenants.invitation                  revoke        invitation.revoked       tenants.invitation
 tenants.membership                  change        membership.role_changed  tenants.membership
@@ -267,10 +283,10 @@ POST scheduling/job/views/{view}/forget/   saved_view.deleted    scheduling.save
 POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
+POST export/errors/                        list.exported         scheduling.joberror
 POST tenants/tenantsettings/of/{tenant}/   settings.changed      tenants.tenant
 POST scheduling/upkeeprun/run/partitions/  upkeep.requested      scheduling.upkeep
 POST scheduling/tenantupkeeprun/verify/    upkeep.requested      scheduling.upkeep
-POST tenants/auditlogentry/export/         audit.exported        tenants.auditlogentry
 """
 
 COMMANDS = """
@@ -342,8 +358,10 @@ OF_PLATFORM = frozenset(
 ELSEWHERE: dict[str, str | None] = {
     **{f"POST tenants/globex/{act}/": "globex" for act in ("suspend", "reinstate", "pause", "drain", "resume")},
     "PATCH tenants/globex/": "globex",
+    **{f"POST platform-keys/{act}": None for act in ("", "{platform_key}/rotate/", "{platform_key}/revoke/")},
+    **{f"tenants.platformkey {act}": None for act in ("add", "rotate", "revoke")},
     # Over all tenants at once.
-    "POST tenants/auditlogentry/export/": None,
+    "POST export/errors/": None,
     "POST tenants/auditlogentry/verify/": None,
     "move_backlog": None,
     # Saved by an account that sees the jobs of all tenants.
@@ -359,7 +377,6 @@ NO_ACTS: dict[str, str] = {
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
     "POST workflows/check/": "checks a definition and stores nothing",
     "POST workflows/{workflow}/preview/": "compares a definition and stores nothing",
-    "GET audit-log/export/": "recorded, and tested in test_interfaces.py: it is the one GET that is an act",
     "POST tenants/tenant/choose/": "what a member looks at next is a preference of its own",
     "check": "Django's, reads",
     "clearsessions": "Django's; removes what has expired, as upkeep does",

@@ -115,6 +115,7 @@ PAGES = (
     Page(SETTINGS, "tenants.Membership"),
     Page(SETTINGS, "tenants.Invitation"),
     Page(SETTINGS, "tenants.ApiKey"),
+    Page(SETTINGS, "tenants.PlatformKey"),
     Page(SETTINGS, "tenants.TenantSecret"),
     Page(SETTINGS, "webhooks.Webhook"),
     Page(SETTINGS, "webhooks.Delivery"),

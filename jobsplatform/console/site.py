@@ -147,6 +147,7 @@ class ConsoleSite(UnfoldAdminSite):
         from tenants.access.matrix import roles_view
         from tenants.access.permissions import Permission
         from tenants.console.base import guard_view
+        from tenants.console.exports import export_api_list
 
         # Cacheable by ETag: the browser keeps the fragment and gets 304 while it is unchanged.
         overview_part = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)
@@ -167,6 +168,11 @@ class ConsoleSite(UnfoldAdminSite):
             ),
             path("job-kinds/", guard_view(self, job_kinds_page, Permission.JOBS_VIEW), name="job_kinds"),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
+            path(
+                "export/<slug:resource>/",
+                guard_view(self, export_api_list, Permission.JOBS_VIEW),
+                name="export_api_list",
+            ),
             path("invitation/", invitation_page, name="invitation"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
         ]

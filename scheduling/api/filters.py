@@ -19,11 +19,10 @@ from scheduling.jobs.filters.fields import NO, YES
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter
 from tenants.api.input import MomentField, NameField, StrictSerializer
-from tenants.api.pagination import read_limit
+from tenants.api.pagination import PAGING, read_limit
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 
-_PAGING = frozenset({"cursor", "limit"})
 _MAX_ALTERNATIVES = 50
 MAX_QUERY_CHARACTERS = 4_000
 _REQUEUED = {"true": YES, "false": NO}
@@ -67,7 +66,7 @@ class QuerySerializer(StrictSerializer):
         """
         if "limit" in parameters:
             read_limit(str(parameters["limit"]))
-        return cls.of({name: given for name, given in parameters.lists() if name not in _PAGING})
+        return cls.of({name: given for name, given in parameters.lists() if name not in PAGING})
 
     def to_internal_value(self, data: Any) -> Any:
         values: dict[str, Any] = {}

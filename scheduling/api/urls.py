@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
+from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
@@ -16,7 +17,7 @@ from scheduling.jobs.batches.api import BatchViewSet
 from scheduling.jobs.bulk_api import BulkSubmissionViewSet
 from scheduling.jobs.dead_letters.api import DeadLetterViewSet
 from scheduling.jobs.kinds.api import JobKindViewSet
-from scheduling.jobs.routing.api import RoutingTrialViewSet
+from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
 from scheduling.plans.api import CFSPlanViewSet
 from scheduling.schedules.api import ScheduleViewSet
 from scheduling.shares.api import FairnessViewSet
@@ -45,9 +46,11 @@ router.register("job-kinds", JobKindViewSet, basename="job-kind")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")
 router.register("cfs-plans", CFSPlanViewSet, basename="cfs-plan")
+router.register("routing-rules", RoutingRuleViewSet, basename="routing-rule")
 router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [
+    path("diagnosis/", DiagnosisViewSet.as_view({"get": "diagnose"}), name="diagnosis"),
     path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),
     path("jobs/stream/", EventStreamViewSet.as_view({"get": "of_tenant"}), name="jobs-stream"),

@@ -25,6 +25,7 @@ from scheduling.jobs.dead_letters.links import cause_of, list_url, requeue_all_u
 from scheduling.statistics.minute_charts import spark
 from tenants.access.caller import Access, access_of
 from tenants.access.permissions import Permission
+from tenants.console.exports import api_export_url
 from tenants.console.site import console_site
 
 LIST_TEMPLATE = "scheduling/dashboards/failures.html"
@@ -94,9 +95,11 @@ def _context(request: HttpRequest, *, title: Any) -> dict[str, Any]:
     chosen = request.GET.get("range", "")
     chosen = chosen if chosen in RANGES else next(iter(RANGES))
     until = timezone.now() + CLOCK_SLACK
+    since = until - CLOCK_SLACK - RANGES[chosen][1]
     return console_site.each_context(request) | {
         "title": title,
+        "export_url": api_export_url("errors", {"created_after": since.isoformat()}),
         "chosen": chosen,
         "ranges": [(name, label) for name, (label, _length) in RANGES.items()],
-        "span": {"since": until - CLOCK_SLACK - RANGES[chosen][1], "until": until},
+        "span": {"since": since, "until": until},
     }

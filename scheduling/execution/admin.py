@@ -135,6 +135,7 @@ class ChargeAdmin(HistoryAdmin):
     view_permission = Permission.TENANT_VIEW
     list_title = gettext_lazy("Charge ledger")
     list_display = ("amount", "reason", "of_job", "queue", "at")
+    export_fields = ("microseconds", "reason", "job_id", "queue", "at")
     list_filter = (QueueFilter, TenantFilter)
     exclude = ("job",)
     readonly_fields = ("of_job", "amount")

@@ -50,6 +50,7 @@ from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.database.reads import first_or_raise
 
+EXPORTED_TIMES = ("run_at", "created_at", "started_at", "finished_at")
 HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")
 RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
 
@@ -100,6 +101,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     action_permissions = {"retry_selected": Permission.JOBS_RETRY, "cancel_selected": Permission.JOBS_CANCEL}
     list_display = ("job", "state_badge", "queue", "attempts", "submitted", "took", "error", "glance")
     list_display_links = ("job",)
+    export_fields = ("kind", "queue", "state", "priority", "fair_key", "attempt", "error_type", *EXPORTED_TIMES)
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
     post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal")

@@ -1,8 +1,8 @@
-"""`jobs/`: submit, read, cancel and retry jobs."""
+"""`jobs/`: submit, read, cancel, suspend and retry jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
@@ -57,6 +57,7 @@ from scheduling.jobs.serializers import (
     JobSummarySerializer,
 )
 from scheduling.jobs.submission import submit_job
+from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import Job
 from tenants.access.permissions import Permission
 from tenants.api.pagination import OldestFirstPagination
@@ -87,6 +88,8 @@ class JobViewSet(TenantViewSet):
         "wait": Permission.JOBS_VIEW,
         "create": Permission.JOBS_SUBMIT,
         "cancel": Permission.JOBS_CANCEL,
+        "suspend": Permission.JOBS_CANCEL,
+        "resume": Permission.JOBS_CANCEL,
         "retry": Permission.JOBS_RETRY,
         "events": Permission.JOBS_VIEW,
         "executions": Permission.JOBS_VIEW,
@@ -217,6 +220,22 @@ class JobViewSet(TenantViewSet):
         if result.is_new:
             return new_job_response(request, result.job, has_waiting=has_waiting)
         return job_response(request, result.job, has_waiting=has_waiting)
+
+    @extend_schema(operation_id="jobs_suspend", request=CancellationSerializer, responses=StoredJobSerializer)
+    @action(detail=True, methods=["post"])
+    def suspend(self, request: Request, pk: str) -> Response:
+        """Suspend a waiting job until it is resumed."""
+        return self._answer_to(request, suspend_job, pk)
+
+    @extend_schema(operation_id="jobs_resume", request=CancellationSerializer, responses=StoredJobSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Make a suspended job available again."""
+        return self._answer_to(request, resume_job, pk)
+
+    def _answer_to(self, request: Request, act: Callable[..., Job], pk: str) -> Response:
+        reason = CancellationSerializer.of(request.data).validated_data["reason"]
+        return job_response(request, act(job_id=UUID(pk), reason=reason), has_waiting=False)
 
     @extend_schema(
         operation_id="jobs_events_list", parameters=PAGING_PARAMETERS, responses=JobEventSerializer(many=True)

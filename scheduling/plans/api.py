@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from scheduling.models import CFSPlan
 from scheduling.plans.queries import find_cfs_plans, get_cfs_plan
-from scheduling.plans.service import CFS_PLANS, MAX_WEIGHT, TierRow, activate_cfs_plan, update_cfs_plan
+from scheduling.plans.service import CFS_PLANS, MAX_WEIGHT, TierRow, activate_cfs_plan, create_cfs_plan, update_cfs_plan
 from scheduling.topology.queries import queue_ids
 from tenants.access.permissions import Permission
 from tenants.api.input import NameField, StrictSerializer, WholeNumberField
@@ -71,6 +71,14 @@ class CFSPlanChangeSerializer(PlanEditSerializer):
     tiers = CFSPlanTierSerializer(many=True, required=False, max_length=MAX_TIERS)
 
 
+class NewCFSPlanSerializer(CFSPlanChangeSerializer):
+    """Request to add a CFS plan; fields that are left out get their defaults."""
+
+    name = NameField(max_length=60)
+    # A new plan has no version that one could expect or plan ahead of.
+    expected_version = effective_from = None  # type: ignore[assignment]
+
+
 @extend_schema_view(**version_operations("cfs_plans"))
 class CFSPlanViewSet(PlanEditorViewSet):
     """CFS plans: which queue serves each tier, and how queues share the slots. Exactly one plan is active."""
@@ -83,6 +91,7 @@ class CFSPlanViewSet(PlanEditorViewSet):
     versioned = CFS_PLANS
     find = staticmethod(get_cfs_plan)
     http_method_names: ClassVar[list[str]] = ["get", "head", "patch", "post"]
+    orderings = ("id", "name")
 
     def get_queryset(self) -> Any:
         return find_cfs_plans()
@@ -91,6 +100,13 @@ class CFSPlanViewSet(PlanEditorViewSet):
     def list(self, request: Request) -> Response:
         """List CFS plans."""
         return super().list(request)
+
+    @extend_schema(operation_id="cfs_plans_create", request=NewCFSPlanSerializer, responses={201: CFSPlanSerializer})
+    def create(self, request: Request) -> Response:
+        """Add a CFS plan, as its first version; it is not active."""
+        fields, options = NewCFSPlanSerializer.of(request.data).split()
+        tiers = _tier_rows(fields.pop("tiers", [])) or []
+        return self.answer(create_cfs_plan(fields=fields, tiers=tiers, **options), status=201)
 
     @extend_schema(operation_id="cfs_plans_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:

@@ -191,6 +191,7 @@ class FairnessViewSet(TenantViewSet):
     model = ShareMinute
     serializer_class = ShareHistorySerializer
     pagination_class = None
+    export_rows = "tenants"
     filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.JOBS_VIEW,

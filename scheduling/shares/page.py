@@ -18,6 +18,7 @@ from scheduling.shares.decisions import read_decisions
 from scheduling.shares.history import HistorySpan, read_share_history
 from scheduling.shares.virtual_times import read_virtual_times
 from tenants.access.caller import access_of
+from tenants.console.exports import api_export_url
 from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.site import console_site
 from tenants.models import Tenant
@@ -104,6 +105,9 @@ def fairness_page(request: HttpRequest) -> HttpResponse:
         "fairness_body": body,
         "fairness_etag": etag_of(body),
         "query": urlencode(choice.query),
+        "export_url": api_export_url(
+            "fairness", {name: value for name, value in choice.query.items() if name in ("range", "pool", "queue")}
+        ),
     }
     return render(request, PAGE_TEMPLATE, context)
 

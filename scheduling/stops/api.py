@@ -24,14 +24,16 @@ from scheduling.stops.queries import TargetState, read_target_state
 from scheduling.stops.serializers import (
     KindSerializer,
     NewPoolSerializer,
+    PoolChangeSerializer,
     PoolSerializer,
     StopRequestSerializer,
     TargetSerializer,
     WorkerSerializer,
 )
 from scheduling.stops.service import StopScope
-from scheduling.topology.service import create_worker_pool
+from scheduling.topology.service import create_worker_pool, update_worker_pool
 from tenants.access.permissions import Permission
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.viewsets import StaffViewSet
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
@@ -44,17 +46,20 @@ OPERATE: Mapping[str, Permission] = {
     "resume": Permission.QUEUES_OPERATE,
     "drain": Permission.QUEUES_OPERATE,
 }
+EDIT: Mapping[str, Permission] = dict.fromkeys(("create", "partial_update"), Permission.FAIRNESS_MANAGE)
 WORKER_ACTIONS = ("list", "retrieve", "drain", "resume")
 NAME_PATTERN = "[-a-zA-Z0-9_.]{1,64}"
 
 
-class StoppableViewSet(StaffViewSet):
+class StoppableViewSet(EditedRows, StaffViewSet):
     """Base of the resources that can be paused, drained and resumed, addressed by their names."""
 
     scope: ClassVar[StopScope]
     permissions = OPERATE
     serializer_class = TargetSerializer
     filter_backends: ClassVar[list[Any]] = []
+    # Its lists have one page.
+    orderings = ()
     lookup_field = "name"
     lookup_value_regex = NAME_PATTERN
 
@@ -146,7 +151,7 @@ class PoolViewSet(StoppableViewSet):
     model = WorkerPool
     scope = StopScope.POOL
     serializer_class = PoolSerializer
-    permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
+    permissions = {**OPERATE, **EDIT}
 
     @extend_schema(operation_id="pools_list", responses=PoolSerializer(many=True))
     def list(self, request: Request) -> Response:
@@ -166,6 +171,21 @@ class PoolViewSet(StoppableViewSet):
         """Return a pool with its settings, pause and drain."""
         stops.check_target(scope=self.scope, name=name)
         return self.answer(name)
+
+    @extend_schema(operation_id="pools_update", request=PoolChangeSerializer)
+    def partial_update(self, request: Request, name: str) -> Response:
+        """Change a pool; its resource class only while no worker and no queue needs the old one."""
+        stops.check_target(scope=self.scope, name=name)
+        values = dict(PoolChangeSerializer.of(request.data).validated_data)
+        reason = values.pop("reason")
+        pool = self.begin_edit(lambda: WorkerPool.objects.get(name=name))
+        update_worker_pool(pool=pool, changes=values, reason=reason)
+        return self.answer(name)
+
+    def answer(self, name: str) -> Response:
+        answer = super().answer(name)
+        answer.headers.update(etag_headers(WorkerPool.objects.get(name=name)))
+        return answer
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "pools": {pool.name: pool for pool in WorkerPool.objects.all()}}

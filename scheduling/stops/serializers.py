@@ -21,10 +21,9 @@ class StopRequestSerializer(StrictSerializer):
     )
 
 
-class NewPoolSerializer(StrictSerializer):
-    """Request to add a worker pool."""
+class PoolChangeSerializer(StrictSerializer):
+    """Request to change some settings of a worker pool."""
 
-    name = NameField(max_length=40, help_text="Lower-case letters, digits, hyphens and underscores; cannot be changed.")
     description = NameField(max_length=200, required=False, allow_blank=True)
     memory_mib = WholeNumberField(required=False, help_text="Memory of each child: 256, 512 or 1024. Default: 1024.")
     resource_class = NameField(max_length=3, required=False, help_text="`cpu` or `io`. Default: `cpu`.")
@@ -32,6 +31,12 @@ class NewPoolSerializer(StrictSerializer):
         required=False, help_text="Share of slot time that is charged, in thousandths, 1 to 1,000. Default: 1,000."
     )
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class NewPoolSerializer(PoolChangeSerializer):
+    """Request to add a worker pool."""
+
+    name = NameField(max_length=40, help_text="Lower-case letters, digits, hyphens and underscores; cannot be changed.")
 
 
 class PauseSerializer(serializers.Serializer[Stop]):

@@ -11,13 +11,13 @@ from rest_framework.response import Response
 
 from scheduling.api.filters import NoQuerySerializer
 from scheduling.models import Queue
-from scheduling.stops.api import OPERATE, StoppableViewSet
+from scheduling.stops.api import EDIT, OPERATE, StoppableViewSet
 from scheduling.stops.serializers import DrainSerializer, PauseSerializer, StopRequestSerializer, drain_facts
 from scheduling.stops.service import StopScope
 from scheduling.topology.queries import get_queue
 from scheduling.topology.queue_rows import QueueRow, read_queue_rows
-from scheduling.topology.service import create_queue
-from tenants.access.permissions import Permission
+from scheduling.topology.service import create_queue, update_queue
+from tenants.api.editions import etag_headers
 from tenants.api.input import NameField, NumberField, StrictSerializer, WholeNumberField
 from tenants.context import all_tenants
 from tenants.tenancy.serializers import WhySerializer
@@ -25,11 +25,9 @@ from tenants.tenancy.serializers import WhySerializer
 WITHOUT_CONSUMER = "Set while the queue has work or routing rules and no live worker consumes it."
 
 
-class NewQueueSerializer(StrictSerializer):
-    """Request to add a queue; omitted fields get their defaults."""
+class QueueChangeSerializer(StrictSerializer):
+    """Request to change some settings of a queue."""
 
-    name = NameField(max_length=60, help_text="Lower-case letters, digits, hyphens and underscores; cannot be changed.")
-    pool = NameField(max_length=40, help_text="Name of the pool that consumes it; cannot be changed.")
     description = NameField(max_length=200, required=False, allow_blank=True)
     weight = WholeNumberField(required=False, help_text="Share of the pool beside its other queues, 1 to 1,000.")
     cap = WholeNumberField(required=False, allow_null=True, help_text="Maximum number of messages in flight.")
@@ -40,6 +38,13 @@ class NewQueueSerializer(StrictSerializer):
     resource_class = NameField(max_length=12, required=False, help_text="`cpu`, `io` or `cpu+memory`.")
     expected_seconds = NumberField(required=False, help_text="Cost assumed for a kind that has not run yet.")
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class NewQueueSerializer(QueueChangeSerializer):
+    """Request to add a queue; omitted fields get their defaults."""
+
+    name = NameField(max_length=60, help_text="Lower-case letters, digits, hyphens and underscores; cannot be changed.")
+    pool = NameField(max_length=40, help_text="Name of the pool that consumes it; cannot be changed.")
 
 
 class QueueSerializer(serializers.Serializer[Queue]):
@@ -123,7 +128,7 @@ class QueueViewSet(StoppableViewSet):
 
     model = Queue
     scope = StopScope.QUEUE
-    permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
+    permissions = {**OPERATE, **EDIT}
     serializer_class = QueueSerializer
     lookup_value_regex = "[-a-zA-Z0-9_]{1,60}"
 
@@ -149,5 +154,15 @@ class QueueViewSet(StoppableViewSet):
         """Return a queue with its settings, its pause and its drain."""
         return self.answer(name)
 
+    @extend_schema(operation_id="queues_update", request=QueueChangeSerializer)
+    def partial_update(self, request: Request, name: str) -> Response:
+        """Change a queue; the next tick uses the new values."""
+        values = dict(QueueChangeSerializer.of(request.data).validated_data)
+        reason = values.pop("reason")
+        update_queue(queue=self.begin_edit(lambda: get_queue(name)), changes=values, reason=reason)
+        return self.answer(name)
+
     def answer(self, name: str) -> Response:
-        return Response(QueueSerializer(get_queue(name), context={"state": self.state_of(name)}).data)
+        queue = get_queue(name)
+        shown = QueueSerializer(queue, context={"state": self.state_of(name)}).data
+        return Response(shown, headers=etag_headers(queue))

@@ -66,6 +66,10 @@ class WorkerPool(PauseFacts):
     def __str__(self) -> str:
         return self.name
 
+    def edited_values(self) -> list[object]:
+        """Return what people edit: not what the dispatcher stores about its workers."""
+        return [self.description, self.memory_mib, self.resource_class, self.rate_milli, self.is_paused]
+
 
 class PoolClock(models.Model):
     """State that the dispatcher keeps for a pool; it is separate from the settings that people edit."""

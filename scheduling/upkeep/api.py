@@ -124,6 +124,8 @@ class UpkeepViewSet(StaffViewSet):
     model = UpkeepRun
     serializer_class = UpkeepTaskSerializer
     filter_backends: ClassVar[list[Any]] = []
+    # Its list has one page.
+    orderings = ()
     lookup_field = "name"
     lookup_value_regex = "[-a-z0-9_]{1,64}"
     permissions = {

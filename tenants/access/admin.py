@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -18,12 +19,12 @@ from tenants.access.api_keys import choose_end, issue_api_key, read_networks, re
 from tenants.access.key_queries import WARNED_BEFORE
 from tenants.access.memberships import change_role, remove_member
 from tenants.access.permission_texts import text_of
-from tenants.access.permissions import KEY_PERMISSIONS, Permission
+from tenants.access.permissions import KEY_PERMISSIONS, PLATFORM_KEY_PERMISSIONS, Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.exceptions import FieldInvalidError
-from tenants.models import ApiKey, Membership
+from tenants.models import ApiKey, Membership, PlatformKey
 
 
 class TenantPeopleAdmin(TenantScopedAdmin):
@@ -72,16 +73,17 @@ class MembershipAdmin(TenantPeopleAdmin):
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """Form of a new API key: its name, scopes, expiry time and allowed networks."""
 
+    allowed: ClassVar[frozenset[Permission]] = KEY_PERMISSIONS
     scopes = forms.MultipleChoiceField(
         label=gettext_lazy("Scopes"),
-        choices=lambda: [
-            (scope.value, f"{scope.value}: {gettext(text_of(scope))}")
-            for scope in Permission
-            if scope in KEY_PERMISSIONS
-        ],
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
         help_text=gettext_lazy("Select as few as the program needs. No key can manage keys or members."),
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        scopes = [scope for scope in Permission if scope in self.allowed]
+        self.fields["scopes"].choices = [(scope.value, f"{scope.value}: {gettext(text_of(scope))}") for scope in scopes]
 
     class Meta:
         model = ApiKey
@@ -105,6 +107,41 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         return values
 
 
+class PlatformKeyForm(ApiKeyForm):
+    """Form of a new key of the platform, which can have more scopes than a tenant's."""
+
+    allowed = PLATFORM_KEY_PERMISSIONS
+
+
+def key_acts(permission: Permission) -> tuple[Callable[..., HttpResponse], Callable[..., str]]:
+    """Return the actions `rotate` and `revoke` of a page of keys."""
+
+    @post_action(
+        label=gettext_lazy("Rotate"),
+        permission=permission,
+        asks_reason=True,
+        is_offered=lambda key: key.rotated_at is None and key.is_valid_at(timezone.now()),
+    )
+    def rotate(page: Any, request: HttpRequest, api_key: ApiKey, reason: str) -> HttpResponse:
+        """Issue a key in place of this one, and show its token."""
+        response: HttpResponse = page.show_token(request, rotate_api_key(api_key=api_key, reason=reason).token)
+        return response
+
+    @post_action(
+        label=gettext_lazy("Revoke"),
+        permission=permission,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda key: key.revoked_at is None,
+    )
+    def revoke(page: Any, request: HttpRequest, api_key: ApiKey, reason: str) -> str:
+        """Revoke the key at once."""
+        revoke_api_key(api_key=api_key, reason=reason)
+        return gettext("The key %(api_key)s is revoked.") % {"api_key": api_key}
+
+    return rotate, revoke
+
+
 @admin.register(ApiKey, site=console_site)
 class ApiKeyAdmin(TenantPeopleAdmin):
     """Admin page of a tenant's API keys. A key's token is shown once, in the response that creates the key."""
@@ -115,13 +152,25 @@ class ApiKeyAdmin(TenantPeopleAdmin):
     empty_title = gettext_lazy("No API keys yet")
     empty_text = gettext_lazy("Each program needs an API key of its own. Issue one with only the scopes that it needs.")
     post_actions = ("rotate", "revoke")
+    rotate, revoke = key_acts(Permission.API_KEYS_MANAGE)
+    issue_form: ClassVar[type[ApiKeyForm]] = ApiKeyForm
+    list_before_template = "tenants/admin/key_links.html"
     hidden_fields = frozenset({"secret_hash"})
     list_select_related = ("created_by",)
     readonly_fields = ("state_words", "issuer")
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        # Over all tenants, the platform's keys are visible, too.
+        return super().get_queryset(request).filter(tenant__isnull=False)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {**(extra_context or {}), "shows_platform_keys": self.access(request).may(Permission.PEOPLE_VIEW)}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         if obj is None:
-            kwargs["form"] = ApiKeyForm
+            kwargs["form"] = self.issue_form
         return super().get_form(request, obj, **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -152,36 +201,46 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         return gettext("ends soon") if ends_soon else gettext("valid")
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
-        return self._show(request, request.issued_token)  # type: ignore[attr-defined]
+        return self.show_token(request, request.issued_token)  # type: ignore[attr-defined]
 
-    def _show(self, request: HttpRequest, token: str) -> HttpResponse:
+    def show_token(self, request: HttpRequest, token: str) -> HttpResponse:
+        """Return a page with the token of a new key."""
         # Neither a message nor a redirect: both would put the token into a cookie or a URL.
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("API key issued"),
             "token": token,
-            "list_url": reverse("admin:tenants_apikey_changelist"),
+            "list_url": reverse(f"admin:tenants_{self.opts.model_name}_changelist"),
         }
         response = TemplateResponse(request, "tenants/admin/key_issued.html", context)
         add_never_cache_headers(response)
         return response
 
-    @post_action(
-        label=gettext_lazy("Rotate"),
-        permission=Permission.API_KEYS_MANAGE,
-        asks_reason=True,
-        is_offered=lambda key: key.rotated_at is None and key.is_valid_at(timezone.now()),
-    )
-    def rotate(self, request: HttpRequest, api_key: ApiKey, reason: str) -> HttpResponse:
-        return self._show(request, rotate_api_key(api_key=api_key, reason=reason).token)
 
-    @post_action(
-        label=gettext_lazy("Revoke"),
-        permission=Permission.API_KEYS_MANAGE,
-        asks_reason=True,
-        is_danger=True,
-        is_offered=lambda key: key.revoked_at is None,
+@admin.register(PlatformKey, site=console_site)
+class PlatformKeyAdmin(ApiKeyAdmin):
+    """Admin page of the platform's API keys, for programs that act in all tenants."""
+
+    view_permission = Permission.PEOPLE_VIEW
+    add_permission = Permission.PEOPLE_MANAGE
+    rotate, revoke = key_acts(Permission.PEOPLE_MANAGE)
+    issue_form = PlatformKeyForm
+    list_before_template = None
+    _has_tenant = False
+    empty_title = gettext_lazy("No platform keys yet")
+    empty_text = gettext_lazy(
+        "A program that provisions tenants or operates the platform needs a key of its own. Issue one with only the "
+        "scopes that it needs."
     )
-    def revoke(self, request: HttpRequest, api_key: ApiKey, reason: str) -> str:
-        revoke_api_key(api_key=api_key, reason=reason)
-        return gettext("The key %(api_key)s is revoked.") % {"api_key": api_key}
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return self.model._default_manager.all()
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [name for name in super().get_fields(request, obj) if name != "tenant"]
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("tenant",)
+
+    def tenant_of(self, request: HttpRequest, form: Any) -> None:
+        """Return None: the key belongs to no tenant."""

@@ -1,4 +1,4 @@
-"""The `members/`, `invitations/` and `api-keys/` endpoints of the caller's tenant."""
+"""The `members/`, `invitations/` and `api-keys/` endpoints of the caller's tenant, and `platform-keys/`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from django.http import HttpRequest, HttpResponseBase
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -26,16 +27,18 @@ from tenants.access.serializers import (
     KeyRequestSerializer,
     MemberSerializer,
     NewMemberSerializer,
+    PlatformKeyRequestSerializer,
     RevocationSerializer,
     RoleSerializer,
 )
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import PlatformPermission, TenantViewSet
 from tenants.console.links import invitation_link
+from tenants.context import all_tenants
 from tenants.database.reads import first_or_raise
 from tenants.exceptions import AddressUnknownError
-from tenants.models import ApiKey, Invitation, Membership
+from tenants.models import ApiKey, Invitation, Membership, PlatformKey, Tenant
 
 
 class OwnRowsViewSet(EditedRows, TenantViewSet):
@@ -130,6 +133,7 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
 
     model = ApiKey
     serializer_class = ApiKeySerializer
+    request_serializer: ClassVar[type[KeyRequestSerializer]] = KeyRequestSerializer
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.API_KEYS_VIEW,
@@ -140,12 +144,18 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
     }
 
     def get_queryset(self) -> Any:
-        return super().get_queryset().select_related("created_by", "tenant")
+        # Over all tenants, the platform's keys are visible, too.
+        return super().get_queryset().filter(tenant__isnull=False).select_related("created_by", "tenant")
+
+    @property
+    def owner(self) -> Tenant | None:
+        """Return whose keys these are: a tenant, or None for the platform."""
+        return self.tenant
 
     @extend_schema(operation_id="api_keys_issue", request=KeyRequestSerializer, responses={201: IssuedKeySerializer})
     def create(self, request: Request) -> Response:
         """Issue an API key. Its token is returned in this response only."""
-        return self._show(issue_api_key(tenant=self.tenant, **KeyRequestSerializer.of(request.data).validated_data))
+        return self._show(issue_api_key(tenant=self.owner, **self.request_serializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="api_keys_rotate", request=RevocationSerializer, responses={201: IssuedKeySerializer})
     @action(detail=True, methods=["post"])
@@ -164,3 +174,41 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
         """Revoke a key. Requests with it are refused from now on."""
         reason = RevocationSerializer.of(request.data).validated_data["reason"]
         return self.answer(revoke_api_key(api_key=self.row_of(pk), reason=reason))
+
+
+@extend_schema_view(
+    create=extend_schema(
+        operation_id="platform_keys_issue", request=PlatformKeyRequestSerializer, responses={201: IssuedKeySerializer}
+    ),
+    rotate=extend_schema(
+        operation_id="platform_keys_rotate", request=RevocationSerializer, responses={201: IssuedKeySerializer}
+    ),
+    revoke=extend_schema(operation_id="platform_keys_revoke", request=RevocationSerializer, responses=ApiKeySerializer),
+)
+class PlatformKeyViewSet(ApiKeyViewSet):
+    """API keys of the platform, which act as platform staff in all tenants with the permissions of their scopes."""
+
+    model = PlatformKey
+    request_serializer = PlatformKeyRequestSerializer
+    permission_classes: ClassVar[list[Any]] = [PlatformPermission]
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.PEOPLE_VIEW,
+        "retrieve": Permission.PEOPLE_VIEW,
+        "create": Permission.PEOPLE_MANAGE,
+        "rotate": Permission.PEOPLE_MANAGE,
+        "revoke": Permission.PEOPLE_MANAGE,
+    }
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Handle the request in the scope of all tenants, whatever tenant it names: these keys belong to none."""
+        with all_tenants(has_savepoint=False):
+            response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return response
+
+    def get_queryset(self) -> Any:
+        return OwnRowsViewSet.get_queryset(self).select_related("created_by")
+
+    @property
+    def owner(self) -> None:
+        """Return None, for the platform."""
+        return None

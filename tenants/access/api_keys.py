@@ -1,13 +1,15 @@
-"""API keys: they are issued, rotated and revoked; `caller` authenticates requests by them."""
+"""API keys of tenants and of the platform: issued, rotated and revoked; `caller` authenticates requests by them."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -15,13 +17,13 @@ from django.db.models.functions import Now
 from tenants.access.addresses import read_network
 from tenants.access.errors import KeyEndedError
 from tenants.access.key_count import check_key_count
-from tenants.access.permissions import KEY_PERMISSIONS
+from tenants.access.permissions import Permission, key_permissions
 from tenants.audit.service import record_audit, suppress_nested_entries
-from tenants.context import current_actor, tenant_context
+from tenants.context import Scope, current_actor, scope_context
 from tenants.database.clock import read_clock
 from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import FieldInvalidError, ScopeUnknownError
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey, PlatformKey, Tenant
 from tenants.tenancy.bases import clean_name
 
 OVERLAP = timedelta(days=7)
@@ -39,38 +41,44 @@ class IssuedKey:
 
 def issue_api_key(
     *,
-    tenant: Tenant,
+    tenant: Tenant | None,
     name: str,
     scopes: Iterable[str],
     expires_at: datetime | None = None,
     never_expires: bool = False,
     allowed_addresses: Iterable[str] = (),
 ) -> IssuedKey:
-    """Issue an API key for `tenant` with the permissions of `scopes`.
+    """Issue an API key for `tenant`, or for the platform if it is None, with the permissions of `scopes`.
 
     Without `expires_at` the key expires after API_KEY_DEFAULT_DAYS; with `never_expires` it is valid until it is
     revoked. `allowed_addresses` are the networks that it is accepted from; empty means from everywhere. Raise
     `ApiKeyLimitError` if the tenant has reached its limit of keys, `ScopeUnknownError` or `FieldInvalidError` for an
     invalid argument.
     """
-    with tenant_context(tenant):
-        check_key_count(tenant.pk)
+    with scope_of(tenant and tenant.pk):
+        if tenant is not None:
+            check_key_count(tenant.pk)
         ends_at = None if never_expires else choose_end(expires_at)
         return _issue(tenant, name, scopes, ends_at, allowed_addresses)
 
 
+def scope_of(tenant_id: UUID | None) -> AbstractContextManager[None]:
+    """Return the context of the keys of a tenant, or of the platform: only the scope of all tenants has those."""
+    return scope_context(Scope(tenant_id))
+
+
 def _issue(
-    tenant: Tenant, name: str, scopes: Iterable[str], ends_at: datetime | None, allowed_addresses: Iterable[str]
+    tenant: Tenant | None, name: str, scopes: Iterable[str], ends_at: datetime | None, allowed_addresses: Iterable[str]
 ) -> IssuedKey:
     actor = current_actor()
     prefix, secret = f"jp{secrets.token_hex(5)}", secrets.token_urlsafe(32)
-    with tenant_context(tenant):
+    with scope_of(tenant and tenant.pk):
         key = ApiKey.objects.create(
             tenant=tenant,
             name=clean_name(name, max_length=100),
             prefix=prefix,
             secret_hash=hash_secret(secret),
-            scopes=_choose_scopes(scopes),
+            scopes=_choose_scopes(scopes, key_permissions(is_of_platform=tenant is None)),
             allowed_addresses=read_networks(allowed_addresses),
             created_by_id=actor.id if actor.kind == "user" else None,
             expires_at=ends_at,
@@ -82,7 +90,7 @@ def _issue(
 
 def revoke_api_key(*, api_key: ApiKey, reason: str = "") -> ApiKey:
     """Revoke a key at once and return it. A key that is already revoked stays unchanged."""
-    with tenant_context(api_key.tenant_id):
+    with scope_of(api_key.tenant_id):
         revoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
         api_key.refresh_from_db()
         if revoked:
@@ -98,7 +106,7 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
 
     Raise `KeyEndedError` if `api_key` is expired, revoked or already rotated.
     """
-    with tenant_context(api_key.tenant_id):
+    with scope_of(api_key.tenant_id):
         now = read_clock()
         old = (
             ApiKey.objects.select_related("tenant__plan")
@@ -111,7 +119,8 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
             raise KeyEndedError("The API key was already rotated; rotate the key that replaced it.")
         with suppress_nested_entries():
             # Not checked against the limit: the new key replaces one that is no longer counted.
-            scopes, ends_at = KEY_PERMISSIONS.intersection(old.scopes), old.expires_at and choose_end(None)
+            scopes = key_permissions(is_of_platform=old.tenant_id is None).intersection(old.scopes)
+            ends_at = old.expires_at and choose_end(None)
             issued = _issue(old.tenant, old.name, scopes, ends_at, old.allowed_addresses)
         before = old.expires_at
         old.expires_at = min(old.expires_at or now + OVERLAP, now + OVERLAP)
@@ -123,17 +132,18 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
     return issued
 
 
-def revoke_keys_of(*, user_id: Any, reason: str) -> int:
-    """Revoke the keys that the user has issued for the tenants of the current scope. Return how many were revoked."""
-    keys = list(ApiKey.objects.filter(created_by_id=user_id, revoked_at=None))
+def revoke_keys_of(*, user_id: Any, reason: str, only_of_platform: bool = False) -> int:
+    """Revoke the keys of the current scope that the user has issued, or only the platform's. Return their number."""
+    model = PlatformKey if only_of_platform else ApiKey
+    keys = list(model.objects.filter(created_by_id=user_id, revoked_at=None))
     for key in keys:
         revoke_api_key(api_key=key, reason=reason)
     return len(keys)
 
 
-def _choose_scopes(scopes: Iterable[str]) -> list[str]:
+def _choose_scopes(scopes: Iterable[str], allowed: frozenset[Permission]) -> list[str]:
     wanted = set(scopes)
-    if strays := wanted - KEY_PERMISSIONS:
+    if strays := wanted - allowed:
         raise ScopeUnknownError("A key cannot have the scope %(names)s.", {"names": ", ".join(sorted(strays))})
     if not wanted:
         raise ScopeUnknownError("A key needs at least one scope.")

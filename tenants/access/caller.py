@@ -35,7 +35,7 @@ from tenants.access.permissions import (
     PlatformRole,
     read_scopes,
 )
-from tenants.context import Scope, query_cross_tenant, tenant_context
+from tenants.context import Scope, query_cross_tenant, scope_context
 from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import DomainError
 from tenants.models import ApiKey, Plan, Role, Tenant, TenantStatus
@@ -49,7 +49,8 @@ class Access:
 
     `tenant` is None for platform staff who have chosen none (they see all tenants) and for callers without access.
     Roles from memberships are ignored for a caller with a platform role. `refusal` is the error that explains why an
-    authenticated caller has no tenant; views that require a tenant raise it.
+    authenticated caller has no tenant; views that require a tenant raise it. A key of the platform has the platform
+    role, which its scopes narrow.
     """
 
     tenant: Tenant | None = None
@@ -80,12 +81,12 @@ class Access:
         """Return the permissions of the caller's role or API key, also while the tenant is suspended."""
         if self.refusal is not None:
             return NOTHING
+        if self.api_key is not None:
+            return read_scopes(tuple(self.api_key.scopes), is_of_platform=self.api_key.tenant_id is None)
         if self.platform_role is not None:
             return PLATFORM_ROLES[self.platform_role]
         if self.tenant is None:
             return NOTHING
-        if self.api_key is not None:
-            return read_scopes(tuple(self.api_key.scopes))
         return TENANT_ROLES[self.role] if self.role is not None else NOTHING
 
     @cached_property
@@ -101,6 +102,15 @@ class Access:
 
 
 NO_ACCESS = Access()
+
+
+def access_by_key(key: ApiKey | None, tenant: Tenant | None = None, refusal: DomainError | None = None) -> Access:
+    """Return the access of a valid key: to its own tenant, or as platform staff to all tenants or to ``tenant``."""
+    if key is None:
+        return NO_ACCESS
+    if key.tenant_id is not None:
+        return Access(tenant=None if refusal else key.tenant, api_key=key, refusal=refusal)
+    return Access(platform_role=PlatformRole.ADMIN, tenant=tenant, api_key=key, refusal=refusal)
 
 
 def access_of(request: HttpRequest | Request) -> Access:
@@ -187,7 +197,7 @@ def authenticate_api_key(*, token: str, is_from: Callable[[Iterable[str]], bool]
         logger.warning("api_key.refused", code=KeyAddressError.code, prefix=prefix, tenant_id=str(key.tenant_id))
         raise KeyAddressError
     if is_touch_due:
-        with tenant_context(key.tenant_id):
+        with scope_context(Scope(key.tenant_id)):
             ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
     return key
 
@@ -195,7 +205,7 @@ def authenticate_api_key(*, token: str, is_from: Callable[[Iterable[str]], bool]
 def _find(prefix: str) -> tuple[ApiKey | None, bool, bool]:
     """Return the key with its tenant and plan, whether to store its last use, and whether it has expired.
 
-    The key is None if it is unknown or revoked.
+    The key is None if it is unknown or revoked. A key of the platform has no tenant.
     """
     rows = query_cross_tenant(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
     if not rows:
@@ -203,6 +213,8 @@ def _find(prefix: str) -> tuple[ApiKey | None, bool, bool]:
     (found,) = rows
     key, tenant, plan = read_rows(_FOUND, found)
     assert isinstance(key, ApiKey)
+    if key.tenant_id is None:
+        return key, bool(found[-2]), bool(found[-1])
     assert isinstance(tenant, Tenant)
     assert isinstance(plan, Plan)
     tenant.plan = plan
@@ -216,7 +228,8 @@ def _find_statement() -> str:
         SELECT {select_list(_FOUND)}, k.last_used_at IS NULL
             OR k.last_used_at < statement_timestamp() - make_interval(secs => %s),
             coalesce(k.expires_at <= statement_timestamp(), false)
-        FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+        FROM tenants_apikey k
+        LEFT JOIN tenants_tenant t ON t.id = k.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
         WHERE k.prefix = %s AND k.revoked_at IS NULL
     """  # noqa: S608 - names of columns
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext
 
+from tenants.access.api_keys import scope_of
 from tenants.access.key_queries import ending_keys
+from tenants.access.permissions import PlatformRole
 from tenants.audit.service import record_audit
-from tenants.context import all_tenants, tenant_context
+from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.mail import deliver_mail
-from tenants.models import ApiKey, Membership, Role
+from tenants.models import ApiKey, Membership, PlatformMembership, Role
 
 # Owners that are mailed; the console warns all of them.
 MAX_OWNERS: Final = 5
@@ -30,7 +32,7 @@ def warn_of_next_ending_key() -> bool:
         key = unwarned.select_related("tenant").select_for_update(no_key=True, of=("self",), skip_locked=True).first()
         if key is None:
             return False
-        with tenant_context(key.tenant_id):
+        with scope_of(key.tenant_id):
             ApiKey.objects.filter(pk=key.pk).update(warned_at=read_clock())
             after = {"name": key.name, "prefix": key.prefix, "expires_at": key.expires_at}
             record_audit(action="api_key.expiring", target=key, after=after)
@@ -40,8 +42,11 @@ def warn_of_next_ending_key() -> bool:
 
 
 def _addresses_of(key: ApiKey) -> list[str]:
-    """Return the addresses of the issuer and of the first owners, of active accounts only."""
-    owners = Membership.objects.filter(role=Role.OWNER).order_by("pk").values_list("user_id", flat=True)[:MAX_OWNERS]
+    """Return the addresses of the issuer and of the first owners or platform admins, of active accounts only."""
+    owning: QuerySet[Any] = Membership.objects.filter(role=Role.OWNER)
+    if key.tenant_id is None:
+        owning = PlatformMembership.objects.filter(role=PlatformRole.ADMIN)
+    owners = owning.order_by("pk").values_list("user_id", flat=True)[:MAX_OWNERS]
     wanted = Q(pk=key.created_by_id) | Q(pk__in=list(owners))
     people = get_user_model()._default_manager.filter(wanted, is_active=True).exclude(email="").order_by("pk")
     return list(dict.fromkeys(people.values_list("email", flat=True)))
@@ -49,7 +54,11 @@ def _addresses_of(key: ApiKey) -> list[str]:
 
 def _mail(key: ApiKey, addresses: list[str]) -> None:
     assert key.expires_at is not None
-    values = {"name": str(key), "tenant": key.tenant.name, "end": f"{key.expires_at:%Y-%m-%d %H:%M} UTC"}
+    values = {
+        "name": str(key),
+        "tenant": key.tenant.name if key.tenant else gettext("the platform"),
+        "end": f"{key.expires_at:%Y-%m-%d %H:%M} UTC",
+    }
     subject = gettext("API key %(name)s expires on %(end)s") % values
     text = (
         gettext(

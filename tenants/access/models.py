@@ -11,12 +11,26 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tenants.access.permissions import PlatformRole
-from tenants.tenancy.bases import NamedModel, TenantModel
+from tenants.tenancy.bases import NamedModel, TenantManager, TenantModel
+
+
+class PlatformKeyManager(TenantManager["PlatformKey"]):
+    """Manager of the keys without a tenant."""
+
+    def get_queryset(self) -> models.QuerySet[PlatformKey]:
+        """Return the platform's keys; none in the scope of a tenant."""
+        return super().get_queryset().filter(tenant=None)
 
 
 class ApiKey(NamedModel, TenantModel):
-    """An API key of one tenant. Its secret is shown once; only the secret's SHA-256 hash is stored."""
+    """An API key of one tenant, or of the platform, without a tenant; only its secret's SHA-256 hash is stored.
 
+    Row-level security shows the platform's keys in the scope of all tenants only.
+    """
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), null=True, db_index=False, related_name="+"
+    )
     name = models.CharField(
         _("name"), max_length=100, help_text=_("The purpose of the key, such as the program that uses it.")
     )
@@ -68,6 +82,17 @@ class ApiKey(NamedModel, TenantModel):
     def is_valid_at(self, moment: datetime) -> bool:
         """Return whether, at `moment`, the key has not been revoked and has not expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > moment)
+
+
+class PlatformKey(ApiKey):
+    """An API key of the platform."""
+
+    objects = PlatformKeyManager()
+
+    class Meta:
+        proxy = True
+        verbose_name = _("platform key")
+        verbose_name_plural = _("platform keys")
 
 
 class Role(models.TextChoices):

@@ -76,6 +76,7 @@ def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = ""
         before = _role_of(user)
         if role is not PlatformRole.ADMIN:
             _keep_an_admin(user)
+            _end_platform_keys(user)
         membership, _ = PlatformMembership.objects.update_or_create(user_id=user.pk, defaults={"role": role})
         _accounts().filter(pk=user.pk).update(is_superuser=False)
         user.is_superuser = False
@@ -97,9 +98,14 @@ def revoke_platform_role(*, user: Any, reason: str = "") -> None:
             raise NoPlatformRoleError("%(user)s has no platform role.", {"user": user.get_username()})
         _keep_an_admin(user)
         PlatformMembership.objects.filter(user_id=user.pk).delete()
+        _end_platform_keys(user)
         _accounts().filter(pk=user.pk).update(is_superuser=False)
         user.is_superuser = False
         _record("platform_role.revoked", user, before=before, after=None, reason=reason)
+
+
+def _end_platform_keys(user: Any) -> None:
+    revoke_keys_of(user_id=user.pk, reason="The admin who issued it has lost the role.", only_of_platform=True)
 
 
 def deactivate_user(*, user: Any, reason: str = "") -> None:

@@ -1,8 +1,9 @@
 """Permissions and roles, shared by the API, the console and the management commands.
 
 A role is a set of permissions. A tenant role applies within its tenant; a platform role applies in every tenant and to
-rows that belong to no tenant. An API key has the permissions that its scopes name, at most `KEY_PERMISSIONS`. A view,
-page or action that declares no permission is forbidden to all. docs/reference/permissions.md shows the whole table.
+rows that belong to no tenant. An API key has the permissions that its scopes name, at most `KEY_PERMISSIONS`, or
+`PLATFORM_KEY_PERMISSIONS` if it is the platform's. A view, page or action that declares no permission is forbidden to
+all. docs/reference/permissions.md shows the whole table.
 """
 
 from __future__ import annotations
@@ -139,6 +140,8 @@ NEEDS_PERSON: Final = frozenset(
     {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.SECRETS_MANAGE, _P.WORKFLOWS_APPROVE, _P.JOBS_REVEAL}
 )
 KEY_PERMISSIONS: Final = _OWNER - NEEDS_PERSON
+# A key of the platform has them in all tenants. Erasures and accounts of people require a logged-in person, too.
+PLATFORM_KEY_PERMISSIONS: Final = frozenset(Permission) - NEEDS_PERSON - {_P.TENANTS_ERASE, _P.PEOPLE_MANAGE}
 # The developer permissions that a key can have: a choice of the command line and the demo, never a default.
 DEVELOPER_KEY_SCOPES: Final = _DEVELOPER & KEY_PERMISSIONS
 # Permissions that change nothing: all that members and keys of a suspended tenant keep.
@@ -150,6 +153,11 @@ NOTHING: Final[frozenset[Permission]] = frozenset()
 
 
 @lru_cache(maxsize=1_000)
-def read_scopes(scopes: tuple[str, ...]) -> frozenset[Permission]:
+def read_scopes(scopes: tuple[str, ...], *, is_of_platform: bool = False) -> frozenset[Permission]:
     """Return the permissions that an API key's scopes name. Unknown names grant nothing."""
-    return KEY_PERMISSIONS & {permission for permission in Permission if permission in set(scopes)}
+    return key_permissions(is_of_platform=is_of_platform) & {name for name in Permission if name in set(scopes)}
+
+
+def key_permissions(*, is_of_platform: bool) -> frozenset[Permission]:
+    """Return the permissions that a key of a tenant, or of the platform, can have."""
+    return PLATFORM_KEY_PERMISSIONS if is_of_platform else KEY_PERMISSIONS

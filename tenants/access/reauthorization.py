@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
-from tenants.access.caller import NO_ACCESS, Access, access_of
+from tenants.access.caller import NO_ACCESS, Access, access_by_key, access_of
 from tenants.access.key_queries import find_valid_key, find_valid_keys
 from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import Permission
@@ -47,7 +47,7 @@ def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpReq
         began = access_of(request)
         if began.api_key is not None:
             key = keys.get(began.api_key.pk)
-            access = NO_ACCESS if key is None else Access(tenant=key.tenant, api_key=key)
+            access = access_by_key(key, began.tenant)
         else:
             login = (request.session.session_key, None if began.tenant is None else began.tenant.pk)
             if login not in by_login:
@@ -67,7 +67,7 @@ def _by_session(request: HttpRequest, began: Access) -> Access:
 
 def _by_key(began: Access) -> Access:
     key = None if began.api_key is None else find_valid_key(began.api_key.pk)
-    return NO_ACCESS if key is None else Access(tenant=key.tenant, api_key=key)
+    return access_by_key(key, began.tenant)
 
 
 def _by_user(request: HttpRequest, began: Access) -> Access:

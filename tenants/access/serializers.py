@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from rest_framework import serializers
 
 from tenants.access.api_keys import MAX_NETWORKS
-from tenants.access.permissions import KEY_PERMISSIONS
+from tenants.access.permissions import KEY_PERMISSIONS, PLATFORM_KEY_PERMISSIONS
 from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.models import ApiKey, Invitation, Membership, Role
 
@@ -116,6 +116,19 @@ class KeyRequestSerializer(StrictSerializer):
         if value is not None and value <= timezone.now():
             raise serializers.ValidationError(gettext("The time is past."))
         return value
+
+
+class PlatformKeyRequestSerializer(KeyRequestSerializer):
+    """Request body of a new key of the platform, which can have more scopes than a tenant's."""
+
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(
+            choices=[(scope.value, scope.value) for scope in sorted(PLATFORM_KEY_PERMISSIONS)]
+        ),
+        min_length=1,
+        max_length=len(PLATFORM_KEY_PERMISSIONS),
+        help_text="Permissions, in all tenants: as few as the program needs.",
+    )
 
 
 class RevocationSerializer(StrictSerializer):

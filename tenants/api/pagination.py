@@ -16,21 +16,21 @@ from rest_framework.views import APIView
 
 from tenants.exceptions import CursorInvalidError, FieldInvalidError, FilterUnknownError
 
-_PAGING = frozenset({"cursor", "limit"})
-_MAX_LIMIT = 200
+PAGING = frozenset({"cursor", "limit"})
+MAX_LIMIT = 200
 
 
 def read_limit(given: str) -> int:
     """Return the page size given as text; raise `FieldInvalidError` unless it is a whole number from 1 to 200."""
-    if not (given.isascii() and given.isdigit() and len(given) <= 4 and 1 <= int(given) <= _MAX_LIMIT):
+    if not (given.isascii() and given.isdigit() and len(given) <= 4 and 1 <= int(given) <= MAX_LIMIT):
         raise FieldInvalidError(
             "limit: It must be a number from 1 to %(greatest)s.",
-            {"greatest": _MAX_LIMIT},
+            {"greatest": MAX_LIMIT},
             errors=[
                 {
                     "field": "limit",
                     "code": "field_invalid",
-                    "detail": gettext("1 to %(greatest)s") % {"greatest": _MAX_LIMIT},
+                    "detail": gettext("1 to %(greatest)s") % {"greatest": MAX_LIMIT},
                 }
             ],
         )
@@ -44,7 +44,7 @@ class TenantCursorPagination(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     page_size_query_description = "How many results a page holds; at most 200."
-    max_page_size = _MAX_LIMIT
+    max_page_size = MAX_LIMIT
 
     def get_page_size(self, request: Request) -> int:
         """Return the page size that the request asks for with `limit`, or the default."""
@@ -58,6 +58,12 @@ class TenantCursorPagination(CursorPagination):
         if cursor is not None and (cursor.position is None or cursor.offset):
             raise CursorInvalidError
         return cursor
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> tuple[str, ...]:
+        """Return the order that the request asks for with `ordering`, or the list's own."""
+        asked: str | None = getattr(view, "asked_ordering", None)
+        own: tuple[str, ...] = super().get_ordering(request, queryset, view)
+        return own if asked is None else (asked,)
 
     def paginate_queryset(
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
@@ -82,6 +88,6 @@ class PagingOnly(BaseFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         """Return the queryset unchanged; raise `FilterUnknownError` for a parameter other than `cursor` and `limit`."""
-        if unknown := sorted(set(request.query_params) - _PAGING):
+        if unknown := sorted(set(request.query_params) - PAGING):
             raise FilterUnknownError("There is no filter %(name)r; this list has none.", {"name": unknown[0][:100]})
         return queryset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -11,6 +12,7 @@ from rest_framework import serializers
 
 from tenants.api.editions import EDITING_METHODS, IF_MATCH
 from tenants.api.problems import MEDIA_TYPE
+from tenants.exports.service import CONTENT_TYPES, FORMAT, ORDERING
 
 
 class FaultSerializer(serializers.Serializer[Any]):
@@ -63,7 +65,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Api-Key PREFIX.SECRET`. A key belongs to one tenant.",
+            "description": "`Api-Key PREFIX.SECRET`. A key belongs to one tenant, or to the platform.",
         }
 
 
@@ -77,7 +79,16 @@ class TenantAutoSchema(AutoSchema):
             OpenApiParameter.HEADER,
             description="The tenant's slug; required for callers with several tenants.",
         )
-        return [tenant, IF_MATCH] if self.method in EDITING_METHODS else [tenant]
+        if self.method in EDITING_METHODS:
+            return [tenant, IF_MATCH]
+        return [tenant, *self._list_options()] if getattr(self.view, "action", "") == "list" else [tenant]
+
+    def _list_options(self) -> Iterator[OpenApiParameter]:
+        text = "All rows of the list as a file in this format, with the filters of the list."
+        yield OpenApiParameter(FORMAT, str, enum=list(CONTENT_TYPES), description=text)
+        if names := self.view.orderings if self.view.pagination_class is not None else ():
+            both = [sign + name for name in names for sign in ("", "-")]
+            yield OpenApiParameter(ORDERING, str, enum=both, description="The order; `-` in front reverses it.")
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)

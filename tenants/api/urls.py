@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
-from tenants.access.api import ApiKeyViewSet, InvitationViewSet, MemberViewSet
+from tenants.access.api import ApiKeyViewSet, InvitationViewSet, MemberViewSet, PlatformKeyViewSet
 from tenants.audit.api import AuditLogViewSet
 from tenants.limits.api import UsageViewSet
-from tenants.plans.api import PlanViewSet
+from tenants.plans.api import PlanViewSet, TierViewSet
 from tenants.secrets.api import SecretViewSet
 from tenants.settings.api import TenantSettingsViewSet
 from tenants.tenancy.api import OwnTenantViewSet, PlatformTenantViewSet
@@ -17,10 +17,12 @@ router = SimpleRouter()
 router.register("members", MemberViewSet, basename="member")
 router.register("invitations", InvitationViewSet, basename="invitation")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
+router.register("platform-keys", PlatformKeyViewSet, basename="platform-key")
 router.register("secrets", SecretViewSet, basename="secret")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
 router.register("tenants", PlatformTenantViewSet, basename="tenant")
 router.register("plans", PlanViewSet, basename="plan")
+router.register("tiers", TierViewSet, basename="tier")
 router.register("usage", UsageViewSet, basename="usage")
 
 urlpatterns = [

@@ -20,11 +20,11 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework.viewsets import GenericViewSet
 
 from tenants.access.caller import Access, access_of
 from tenants.access.permissions import READ_ONLY, Permission
 from tenants.api.input import StrictJSONParser
+from tenants.api.list_options import ListOptions
 from tenants.api.pagination import TenantCursorPagination
 from tenants.api.schema import TenantAutoSchema
 from tenants.console.polled_parts import etag_of
@@ -103,7 +103,7 @@ def _is_served(request: Request, view: APIView) -> bool:
 UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
-class TenantViewSet(GenericViewSet[Any]):
+class TenantViewSet(ListOptions):
     """Base view of a tenant's rows. A subclass sets `model`, or overrides `get_queryset` and extends its result.
 
     Do not set the class attribute `queryset`: it would be built at import, where the manager raises because no tenant

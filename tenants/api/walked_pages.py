@@ -31,6 +31,7 @@ class WalkedPagination(TenantCursorPagination):
     walked: QuerySet[Any] | None = None
     # The last scanned row, or None if there are no more rows.
     _look_end: UUID | None = None
+    _is_oldest_first: bool = False
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """Return the request's cursor or None; raise `CursorInvalidError` unless the cursor's position is a UUID."""
@@ -47,6 +48,7 @@ class WalkedPagination(TenantCursorPagination):
     ) -> list[Any] | None:
         """Return the rows of the page; if `walked` is set, only those among the next LOOK_LIMIT scanned rows."""
         if self.walked is not None:
+            self._is_oldest_first = getattr(view, "asked_ordering", None) == "id"
             queryset = queryset.filter(self._look(self.walked, self.decode_cursor(request)))
         return super().paginate_queryset(queryset, request, view)
 
@@ -64,14 +66,14 @@ class WalkedPagination(TenantCursorPagination):
 
     def _look(self, walked: QuerySet[Any], cursor: Cursor | None) -> Q:
         """Return the condition that bounds this page to LOOK_LIMIT rows from its cursor."""
-        is_backward = cursor is not None and cursor.reverse
+        is_upward = (cursor is not None and bool(cursor.reverse)) != self._is_oldest_first
         if cursor is not None:
-            walked = walked.filter(**{"id__gt" if is_backward else "id__lt": cursor.position})
-        ids = walked.order_by("id" if is_backward else "-id").values_list("id", flat=True)
+            walked = walked.filter(**{"id__gt" if is_upward else "id__lt": cursor.position})
+        ids = walked.order_by("id" if is_upward else "-id").values_list("id", flat=True)
         self._look_end = ids[LOOK_LIMIT : LOOK_LIMIT + 1].first()
         if self._look_end is None:
             return Q()
-        return Q(**{"id__lte" if is_backward else "id__gte": self._look_end})
+        return Q(**{"id__lte" if is_upward else "id__gte": self._look_end})
 
     def _link(self, *, is_backward: bool) -> str | None:
         """Return the URL of the next or previous page, beyond this page or its scan; None if there is none."""
@@ -83,7 +85,7 @@ class WalkedPagination(TenantCursorPagination):
             position = None
         else:
             # Back from an empty page: across all scanned rows, which held no result.
-            beyond = self._look_end or (_LEAST_ID if is_backward else _GREATEST_ID)
+            beyond = self._look_end or (_LEAST_ID if is_backward != self._is_oldest_first else _GREATEST_ID)
             position = self._edge(is_backward=is_backward) or beyond
         if position is None:
             return None

@@ -1,25 +1,21 @@
-"""Read-only admin pages of the audit log: filters, differences and export."""
+"""Read-only admin pages of the audit log: filters and differences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
-from django.views.decorators.http import require_POST
 
 from tenants.access.permissions import Permission
-from tenants.access.reauthorization import require_still_authorized
 from tenants.audit.diffs import diff_documents
-from tenants.audit.export import CONTENT_TYPES, ExportFormat, export_entries
+from tenants.audit.export import describe_entry
 from tenants.audit.filters import (
     ActionFilter,
     ActorFilter,
@@ -31,7 +27,6 @@ from tenants.audit.filters import (
 )
 from tenants.console.keyset import KeysetAdmin
 from tenants.console.site import console_site
-from tenants.limits.declared import HEAVY, costs
 from tenants.models import AuditLogEntry
 
 
@@ -41,6 +36,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
 
     view_permission = Permission.AUDIT_VIEW
     list_title = gettext_lazy("Audit")
+    export_permission = Permission.AUDIT_EXPORT
     list_display = ("at", "action", "target", "actor", "reason", "place")
     list_display_links = ("at", "action")
     list_select_related = ("seal",)
@@ -65,44 +61,19 @@ class AuditLogEntryAdmin(KeysetAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("tenant", *self.readonly_fields)
 
-    def get_urls(self) -> list[URLPattern]:
-        export = self.admin_site.admin_view(require_POST(self.export_view))
-        return [path("export/", export, name="tenants_auditlogentry_export"), *super().get_urls()]
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         query = request.GET.urlencode()
         acts = {
             # Pages of an app above this one, referenced by URL name only.
             "verify_url": f"{reverse('admin:scheduling_tenantupkeeprun_verify')}?{query}",
             "verifications_url": reverse("admin:scheduling_tenantupkeeprun_changelist"),
-            "export_url": f"{reverse('admin:tenants_auditlogentry_export')}?{query}",
-            "may_export": self.access(request).may(Permission.AUDIT_EXPORT),
-            "formats": list(CONTENT_TYPES),
         }
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "audit_acts": acts})
         return response
 
-    @costs(HEAVY)
-    def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Download the entries of the filtered list, of all its pages, as a file."""
-        if not self.access(request).may(Permission.AUDIT_EXPORT):
-            raise PermissionDenied
-        wanted = request.POST.get("format", "")
-        if wanted not in CONTENT_TYPES:
-            return HttpResponseBadRequest(gettext("There is no such format."))
-        file_format = cast("ExportFormat", wanted)
-        shown = self.get_changelist_instance(request)
-        lines = export_entries(
-            entries=shown.get_queryset(request),
-            filters=_given(request.GET.dict()),
-            file_format=file_format,
-            before_page=partial(require_still_authorized, request, Permission.AUDIT_EXPORT),
-        )
-        headers = {
-            "Content-Disposition": f'attachment; filename="audit-log.{file_format}"',
-            "Cache-Control": "no-store",
-        }
-        return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[file_format], headers=headers)
+    def export_row(self, row: AuditLogEntry, columns: Mapping[str, str]) -> dict[str, Any]:
+        """Return an entry with all hashed fields, and its seal."""
+        return describe_entry(row)
 
     @admin.display(description=gettext_lazy("Target"))
     def target(self, entry: AuditLogEntry) -> str:
@@ -136,7 +107,3 @@ class AuditLogEntryAdmin(KeysetAdmin):
     def changes(self, entry: AuditLogEntry) -> SafeString:
         diffs = diff_documents(entry.before, entry.after)
         return render_to_string("tenants/admin/audit_changes.html", {"diffs": diffs, "entry": entry})
-
-
-def _given(parameters: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in parameters.items() if value}

@@ -1,34 +1,26 @@
-"""The `audit-log/` endpoint, including the export."""
+"""The `audit-log/` endpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import django_filters
 from django.db.models import QuerySet
-from django.http import StreamingHttpResponse
 from django_filters.rest_framework import DjangoFilterBackend
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.decorators import action
+from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
 from tenants.access.permissions import Permission
-from tenants.access.reauthorization import require_still_authorized
+from tenants.api.pagination import PAGING
 from tenants.api.viewsets import TenantViewSet
-from tenants.audit.export import CONTENT_TYPES, ExportFormat, export_entries
+from tenants.audit.export import describe_entry
 from tenants.audit.queries import AuditFilter
-from tenants.exceptions import FieldInvalidError, FilterUnknownError
-from tenants.limits.declared import HEAVY
+from tenants.exceptions import FilterUnknownError
 from tenants.models import AuditLogEntry
 from tenants.tenancy.serializers import AuditLogEntrySerializer
-
-_PAGING = frozenset({"cursor", "limit"})
 
 
 class AuditLogFilter(django_filters.FilterSet):
@@ -59,7 +51,7 @@ class StrictFilterBackend(DjangoFilterBackend):
     """Filter backend that refuses unknown query parameters: to ignore one would silently return too many entries."""
 
     def get_filterset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
-        known = {*AuditLogFilter.base_filters, *view.other_parameters.get(view.action, _PAGING)}
+        known = {*AuditLogFilter.base_filters, *(PAGING if view.action == "list" else ())}
         if unknown := sorted(set(request.query_params) - known):
             raise FilterUnknownError(
                 "There is no filter %(name)r; the filters are %(known)s.",
@@ -68,14 +60,11 @@ class StrictFilterBackend(DjangoFilterBackend):
         return super().get_filterset(request, queryset, view)
 
 
-class OneRenderer(BaseContentNegotiation):
-    """Content negotiation that always uses the view's first renderer, so that `?format=` is free for the export."""
+class ExportedEntrySerializer(serializers.BaseSerializer[AuditLogEntry]):
+    """An entry in a file: all hashed fields, and its seal."""
 
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return next((parser for parser in parsers if parser.media_type in (request.content_type or "")), None)
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        return renderers[0], renderers[0].media_type
+    def to_representation(self, instance: AuditLogEntry) -> dict[str, Any]:
+        return describe_entry(instance)
 
 
 class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
@@ -86,47 +75,14 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.AUDIT_VIEW,
         "retrieve": Permission.AUDIT_VIEW,
-        "export": Permission.AUDIT_EXPORT,
     }
-    request_costs: ClassVar[Mapping[str, int]] = {"export": HEAVY}
+    export_permission = Permission.AUDIT_EXPORT
     filterset_class = AuditLogFilter
     filter_backends: ClassVar[list[Any]] = [StrictFilterBackend]
-    content_negotiation_class = OneRenderer
-    other_parameters: ClassVar[Mapping[str, frozenset[str]]] = {
-        "export": frozenset({"format"}),
-        "retrieve": frozenset(),
-    }
 
     def get_queryset(self) -> QuerySet[Any]:
         return super().get_queryset().select_related("seal")
 
-    @extend_schema(
-        operation_id="audit_log_export",
-        parameters=[OpenApiParameter("format", str, enum=list(CONTENT_TYPES), default="jsonl")],
-        responses={
-            (200, "application/x-ndjson"): OpenApiResponse(OpenApiTypes.STR, "One entry per line, newest first."),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, "The same as a table; cells never start a formula."),
-        },
-    )
-    @action(detail=False, pagination_class=None)
-    def export(self, request: Request) -> StreamingHttpResponse:
-        """Download the filtered entries with all fields that are hashed, and with their seals."""
-        wanted = request.query_params.get("format", "jsonl")
-        if wanted not in CONTENT_TYPES:
-            raise FieldInvalidError(
-                "format: %(wanted)r is not one of %(known)s.",
-                {"wanted": wanted[:20], "known": ", ".join(CONTENT_TYPES)},
-            )
-        file_format = cast("ExportFormat", wanted)
-        filters = {name: value for name, value in request.query_params.items() if name != "format"}
-        lines = export_entries(
-            entries=self.filter_queryset(self.get_queryset()),
-            filters=filters,
-            file_format=file_format,
-            before_page=partial(require_still_authorized, self.django_request, Permission.AUDIT_EXPORT),
-        )
-        headers = {
-            "Content-Disposition": f'attachment; filename="audit-log.{file_format}"',
-            "Cache-Control": "no-store",
-        }
-        return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[file_format], headers=headers)
+    def get_serializer_class(self) -> Any:
+        """Return the serializer of the list; the one of an export has all hashed fields."""
+        return ExportedEntrySerializer if self.is_export else super().get_serializer_class()

@@ -236,4 +236,6 @@ def _values(
 
 def _describe(target: models.Model) -> AuditTarget:
     tenant_id = target.pk if isinstance(target, Tenant) else getattr(target, "tenant_id", None)
-    return AuditTarget(type=target._meta.label_lower, id=str(target.pk), tenant_id=tenant_id)
+    # A proxy is another view of the same row.
+    concrete = target._meta.concrete_model or type(target)
+    return AuditTarget(type=concrete._meta.label_lower, id=str(target.pk), tenant_id=tenant_id)

@@ -30,6 +30,7 @@ from tenants.access.caller import Access, access_of
 from tenants.access.permissions import Permission
 from tenants.console.edit_conflicts import FIELD as SEEN
 from tenants.console.edit_conflicts import with_conflict_check
+from tenants.console.exports import ExportMixin
 from tenants.console.json_fields import StrictJSONField
 from tenants.console.page_names import PageNamesMixin
 from tenants.console.post_actions import PostActionsMixin
@@ -38,8 +39,7 @@ from tenants.requests.bodies import MAX_UPLOAD_BYTES
 from tenants.tenancy.editions import hold_for_edit
 
 COUNT_CAP = 10_000
-# Columns that no lookup in a URL may use.
-UNSEARCHED_FIELDS = (JSONField, BinaryField, ArrayField)
+UNSEARCHED_FIELDS = (JSONField, BinaryField, ArrayField)  # no lookup in a URL may use them
 View = Callable[..., HttpResponseBase]
 
 
@@ -52,7 +52,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic at run
         return int(rows.order_by()[:COUNT_CAP].count()) if isinstance(rows, QuerySet) else len(rows)
 
 
-class ConsoleAdmin(PageNamesMixin, PostActionsMixin):
+class ConsoleAdmin(ExportMixin, PageNamesMixin, PostActionsMixin):
     """Base of all admin pages: the database decides which rows are visible, this class which actions are permitted."""
 
     show_facets = ShowFacets.NEVER

@@ -80,6 +80,7 @@ class UsageViewSet(TenantViewSet):
     model = TenantUsage
     serializer_class = UsageSerializer
     pagination_class = None
+    export_rows = "limits"
     filter_backends: ClassVar[list[Any]] = []
     lookup_field = "key"
     lookup_value_regex = r"[a-z_]{1,50}(?:\.[a-z_]{1,49})?"

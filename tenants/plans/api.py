@@ -1,4 +1,4 @@
-"""The `plans/` endpoint for platform staff."""
+"""The `plans/` and `tiers/` endpoints for platform staff."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
+from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.input import NameField, StrictSerializer, WholeNumberField
+from tenants.api.pagination import PagingOnly
+from tenants.api.viewsets import StaffViewSet
+from tenants.database.reads import first_or_raise
+from tenants.exceptions import AddressUnknownError
 from tenants.limits.declared import MAX_LIMIT_VALUE
-from tenants.models import Plan
+from tenants.models import Plan, Tier
 from tenants.plans.models import MOST_CONCURRENCY, MOST_WEIGHT
 from tenants.plans.queries import find_plans, get_plan
 from tenants.plans.retry_rules import MOST_DELAY_SECONDS, MOST_DELAYS, MOST_RETRIES
-from tenants.plans.service import PLANS, update_plan
+from tenants.plans.service import PLANS, create_plan, create_tier, update_plan, update_tier
 from tenants.versions.api import (
     PlanEditorViewSet,
     PlanEditSerializer,
@@ -94,6 +100,19 @@ class PlanChangeSerializer(PlanEditSerializer):
         return limits
 
 
+class NewPlanSerializer(PlanChangeSerializer):
+    """Request body of a new plan; fields that are left out get their defaults."""
+
+    slug = NameField(max_length=50, help_text="It cannot be changed.")
+    name = NameField(max_length=100)
+    tier = NameField(max_length=50, help_text="Its slug.")
+    max_waiting_jobs = WholeNumberField(min_value=0, max_value=_MAX_INTEGER)
+    submits_per_minute = WholeNumberField(min_value=0, max_value=_MAX_INTEGER)
+    worker_seconds_per_month = WholeNumberField(min_value=0, max_value=_MAX_INTEGER)
+    # A new plan has no version that one could expect or plan ahead of.
+    expected_version = effective_from = None  # type: ignore[assignment]
+
+
 @extend_schema_view(**version_operations("plans"))
 class PlanViewSet(PlanEditorViewSet):
     """The plans that tenants can have."""
@@ -106,9 +125,17 @@ class PlanViewSet(PlanEditorViewSet):
     versioned = PLANS
     find = staticmethod(get_plan)
     http_method_names: ClassVar[list[str]] = ["get", "head", "patch", "post"]
+    orderings = ("id", "slug")
 
     def get_queryset(self) -> Any:
         return find_plans()
+
+    @extend_schema(operation_id="plans_create", request=NewPlanSerializer, responses={201: PlanSerializer})
+    def create(self, request: Request) -> Response:
+        """Add a plan, as its first version."""
+        values, options = NewPlanSerializer.of(request.data).split()
+        limits = values.pop("limits", None)
+        return self.answer(create_plan(values=values, limits=limits, **options), status=201)
 
     @extend_schema(operation_id="plans_list", responses=PlanSerializer(many=True))
     def list(self, request: Request) -> Response:
@@ -131,3 +158,46 @@ class PlanViewSet(PlanEditorViewSet):
         plan = self.begin_plan_edit(slug, options)
         update_plan(plan=plan, changes=changes, limits=limits, **options)
         return self.answer(plan)
+
+
+class TierSerializer(StrictSerializer):
+    """A tier, a class of service that plans belong to."""
+
+    slug = NameField(max_length=50, help_text="It cannot be changed.")
+    name = NameField(max_length=100)
+    rank = WholeNumberField(min_value=0, max_value=32_767, help_text="Greater is better; each tier has another.")
+
+
+class TierViewSet(ListModelMixin, EditedRows, StaffViewSet):
+    """The tiers of plans."""
+
+    model = Tier
+    serializer_class = TierSerializer
+    permissions = {name: PlanViewSet.permissions[name] for name in ("list", "retrieve", "create", "partial_update")}
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+    orderings = ("rank", "slug")
+    asked_ordering = "rank"
+    lookup_field = "slug"
+    lookup_value_regex = PlanViewSet.lookup_value_regex
+
+    @extend_schema(operation_id="tiers_retrieve")
+    def retrieve(self, request: Request, slug: str) -> Response:
+        """Return a tier."""
+        return self._answer(self._find(slug))
+
+    @extend_schema(operation_id="tiers_create", responses={201: TierSerializer})
+    def create(self, request: Request) -> Response:
+        """Add a tier. Plans can have it at once; CFS plans give it no queue yet."""
+        return self._answer(create_tier(**TierSerializer.of(request.data).validated_data), status=201)
+
+    @extend_schema(operation_id="tiers_update")
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Change the name or the rank of a tier."""
+        changes = TierSerializer.of(request.data, partial=True).validated_data
+        return self._answer(update_tier(tier=self.begin_edit(lambda: self._find(slug)), changes=changes))
+
+    def _find(self, slug: str) -> Tier:
+        return first_or_raise(Tier.objects.filter(pk=slug), AddressUnknownError("There is no such tier."))
+
+    def _answer(self, tier: Tier, *, status: int = 200) -> Response:
+        return Response(TierSerializer(tier).data, status=status, headers=etag_headers(tier))

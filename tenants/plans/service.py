@@ -7,10 +7,12 @@ from copy import copy
 from datetime import datetime
 from typing import Any, cast
 
+from django.db.models import Q
+
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.reads import first_or_raise
-from tenants.exceptions import FieldInvalidError, PlanContentInvalidError, PlanNotFoundError
+from tenants.exceptions import FieldInvalidError, PlanContentInvalidError, PlanNotFoundError, SlugTakenError
 from tenants.limits.declared import MAX_LIMIT_VALUE
 from tenants.models import Plan, PlanLimit, PlanVersion, Tenant, Tier
 from tenants.plans.queries import get_plan
@@ -37,6 +39,8 @@ def create_tier(*, slug: str, name: str, rank: int) -> Tier:
     """Create a tier. A greater rank is a better tier."""
     with all_tenants():
         tier = Tier()
+        if Tier.objects.filter(Q(pk=slug) | Q(rank=rank)).exists():
+            raise SlugTakenError("There is a tier with the slug %(slug)r or this rank.", {"slug": slug})
         created = assign(tier, {"slug": clean_slug(slug), "name": clean_name(name, max_length=100), "rank": rank})
         tier.save(force_insert=True)
         record_audit(action="tier.created", target=tier, after=created.after)
@@ -53,17 +57,32 @@ def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
     with all_tenants():
         locked = Tier.objects.select_for_update(no_key=True).get(pk=tier.pk)
         difference = assign(locked, dict(changes))
+        if Tier.objects.filter(rank=locked.rank).exclude(pk=locked.pk).exists():
+            raise FieldInvalidError("rank: There is a tier with this rank.")
         if difference:
             locked.save(update_fields=list(difference.after))
             record_audit(action="tier.updated", target=locked, before=difference.before, after=difference.after)
     return locked
 
 
+def find_tier(slug: str) -> Tier:
+    """Return the tier with that slug; raise `PlanContentInvalidError` if there is none."""
+    return first_or_raise(
+        Tier.objects.filter(pk=slug), PlanContentInvalidError("There is no tier %(tier)r.", {"tier": slug})
+    )
+
+
 def create_plan(*, values: Mapping[str, Any], limits: Mapping[str, int] | None = None, reason: str = "") -> Plan:
-    """Create a plan with the given fields and values for limits that plug-ins declare, as its first version."""
+    """Create a plan with the given fields and values for limits that plug-ins declare, as its first version.
+
+    `tier` is a row or its slug. Raise `SlugTakenError` if there is a plan with that slug.
+    """
     with all_tenants():
         plan = Plan()
-        created = assign(plan, values)
+        slug, tier = values["slug"], values["tier"]
+        if Plan.objects.filter(slug=slug).exists():
+            raise SlugTakenError("There is a plan with the slug %(slug)r.", {"slug": slug})
+        created = assign(plan, {**values, "tier": tier if isinstance(tier, Tier) else find_tier(tier)})
         plan.save(force_insert=True)
         set_limits = _write_limits(plan, limits or {})
         PLANS.begin(plan, reason=reason)

@@ -27,13 +27,15 @@ class StaleError(DomainError):
 def edition_of(row: models.Model) -> str:
     """Return the version of a row as text.
 
-    It is the row's `version` if every change increments that, else a digest of all its columns.
+    It is the row's `version` if every change increments that, else a digest of its `edited_values()` or of all columns.
     """
     version = getattr(row, "version", None)
     if isinstance(version, int) and getattr(row, "is_edited_by_version", True):
         return str(version)
-    values = [field.value_to_string(row) for field in row._meta.concrete_fields]
-    return digest_of(values)
+    edited = getattr(row, "edited_values", None)
+    return digest_of(
+        [field.value_to_string(row) for field in row._meta.concrete_fields] if edited is None else edited()
+    )
 
 
 def digest_of(value: Any) -> str:

@@ -115,10 +115,10 @@ class VersionsViewSetMixin(EditedRows):
         self.versioned.withdraw(row, **WithdrawalSerializer.of(request.data).validated_data)
         return self.answer(row)
 
-    def answer(self: Any, row: Any) -> Response:
+    def answer(self: Any, row: Any, *, status: int = 200) -> Response:
         """Return a response with the row as it is now, looked up by id because an edit may have renamed it."""
         found = self.get_queryset().get(pk=row.pk)
-        return Response(self.get_serializer(found).data, headers=etag_headers(found))
+        return Response(self.get_serializer(found).data, status=status, headers=etag_headers(found))
 
 
 class PlanEditorViewSet(VersionsViewSetMixin, StaffViewSet):
@@ -155,4 +155,4 @@ def version_operations(prefix: str) -> dict[str, Any]:
 def versioned_permissions(manage: Permission) -> Mapping[str, Permission]:
     """Return the permissions of the actions that every kind of plan has; ``manage`` is that of the changing ones."""
     looks = dict.fromkeys(("list", "retrieve", "versions"), Permission.PLATFORM_VIEW)
-    return looks | dict.fromkeys(("partial_update", "rollback", "withdraw"), manage)
+    return looks | dict.fromkeys(("create", "partial_update", "rollback", "withdraw"), manage)

@@ -8,6 +8,27 @@ from __future__ import annotations
 
 # Method, path under /api/v1/, cost.
 API = """
+GET    .                                                           1
+GET    diagnosis/                                                  20
+GET    platform-keys/                                              2
+POST   platform-keys/                                              2
+GET    platform-keys/{pk}/                                         1
+POST   platform-keys/{pk}/revoke/                                  2
+POST   platform-keys/{pk}/rotate/                                  2
+POST   jobs/{pk}/suspend/                                          2
+POST   jobs/{pk}/resume/                                           2
+PATCH  queues/{name}/                                              2
+PATCH  pools/{name}/                                               2
+POST   plans/                                                      2
+POST   cfs-plans/                                                  2
+GET    tiers/                                                      2
+POST   tiers/                                                      2
+GET    tiers/{slug}/                                               1
+PATCH  tiers/{slug}/                                               2
+GET    routing-rules/                                              2
+POST   routing-rules/                                              2
+GET    routing-rules/{position}/                                   1
+PATCH  routing-rules/{position}/                                   2
 DELETE secrets/{pk}/                                               2
 GET    invitations/                                                2
 GET    invitations/{pk}/                                           1
@@ -208,7 +229,6 @@ POST   schedules/preview/                                          5
 POST   workflows/                                                  5
 POST   workflows/{pk}/rollback/                                    5
 POST   workflows/{pk}/versions/                                    5
-GET    audit-log/export/                                           20
 POST   bulk-operations/                                            20
 POST   cfs-plans/what-if/                                          20
 GET    jobs/{job_id}/logs/download/                                20
@@ -220,11 +240,11 @@ POST   workflows/{pk}/preview/                                     20
 
 # Pages of the console whose cost is not the default: 1 for reading, 2 for a list or a change.
 CONSOLE = """
+admin/export/{resource}/                        20
 admin/search/                                   5
 admin/scheduling/schedule/preview/              5
 admin/retrieval/dataset/{object_id}/search/     5
 admin/scheduling/tenantupkeeprun/verify/        20
-admin/tenants/auditlogentry/export/             20
 admin/scheduling/cfsplan/{object_id}/what-if/   20
 admin/tenants/plan/{object_id}/what-if/         20
 """

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenants.access.permission_texts import text_of
-from tenants.access.permissions import KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+from tenants.access.permissions import (
+    KEY_PERMISSIONS,
+    PLATFORM_KEY_PERMISSIONS,
+    PLATFORM_ROLES,
+    TENANT_ROLES,
+    Permission,
+)
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "permissions.md"
 BEGIN, END = "<!-- roles -->\n", "<!-- end of roles -->\n"
@@ -16,6 +22,7 @@ def render_roles() -> str:
     columns: dict[str, frozenset[Permission]] = {
         **TENANT_ROLES,
         "key": KEY_PERMISSIONS,
+        "platform key": PLATFORM_KEY_PERMISSIONS,
         **{role.value: rights for role, rights in PLATFORM_ROLES.items()},
     }
     head = f"| permission | meaning | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}\n"

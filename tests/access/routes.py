@@ -17,7 +17,7 @@ from tests.access import table
 SAMPLE_ID = "00000000-0000-7000-8000-000000000000"
 API_PREFIX, CONSOLE_PREFIX = "/api/v1/", "/admin/"
 # Routes that Django creates for each model; a line of PAGES covers all of them.
-_PAGE_ROUTES = re.compile(r"_(changelist|add|change|delete|history|act)$")
+_PAGE_ROUTES = re.compile(r"_(changelist|add|change|delete|history|act|export)$")
 _LINE = re.compile(r"(?P<method>[A-Z]+)\s+(?P<path>\S+)\s+(?P<right>\S+)\s*(?P<body>\{.*\})?\s*(?P<status>\d{3})?$")
 
 

@@ -68,6 +68,7 @@ people.manage                                                            admin
 
 # Method, path under /api/v1/, right, body, status.
 API = """
+GET    .                                     anyone
 GET    schema/                               anyone
 GET    docs/                                 anyone
 GET    tenants/me/                           tenant.view
@@ -102,9 +103,13 @@ POST   api-keys/                             api_keys.manage   {"name": "new", "
 GET    api-keys/{key}/                       api_keys.view
 POST   api-keys/{key}/revoke/                api_keys.manage   {}
 POST   api-keys/{key}/rotate/                api_keys.manage   {}
+GET    platform-keys/                        people.view
+POST   platform-keys/                        people.manage     {"name": "new", "scopes": ["tenants.manage"]}
+GET    platform-keys/{platform_key}/         people.view
+POST   platform-keys/{platform_key}/revoke/  people.manage     {"reason": "leaked"}
+POST   platform-keys/{platform_key}/rotate/  people.manage     {"reason": "each quarter"}
 GET    audit-log/                            audit.view
 GET    audit-log/{entry}/                    audit.view
-GET    audit-log/export/                     audit.export
 GET    jobs/                                 jobs.view
 POST   jobs/                                 jobs.submit       {"kind": "noop"}
 POST   jobs/bulk/                            jobs.submit       {"jobs": [{"kind": "noop"}]}
@@ -126,6 +131,8 @@ GET    errors/{fingerprint}/                 jobs.view
 GET    fairness/                             jobs.view
 GET    fairness/decisions/                   jobs.view
 POST   jobs/{waiting}/cancel/                jobs.cancel       {}
+POST   jobs/{waiting}/suspend/               jobs.cancel       {"reason": "wait for the data"}
+POST   jobs/{waiting}/resume/                jobs.cancel       {"reason": "it is here"} 409
 POST   jobs/{job}/retry/                     jobs.retry        {}
 GET    batches/                              jobs.view
 POST   batches/                              jobs.submit       {"label": "new", "jobs": [{"kind": "noop"}]}
@@ -147,6 +154,7 @@ POST   dead-letters/{letter}/requeue/        jobs.retry        {}
 GET    queues/                               platform.view
 POST   queues/                               fairness.manage   {"name": "another", "pool": "default", "reason": "x"}
 GET    queues/dataset/                       platform.view
+PATCH  queues/dataset/                       fairness.manage   {"weight": 7, "reason": "x"}
 POST   queues/dataset/pause/                 queues.operate    {"reason": "disk"}
 POST   queues/dataset/resume/                queues.operate    {}
 POST   cfs-plans/what-if/                    platform.view     {"slots": 3}
@@ -175,6 +183,7 @@ POST   shared-circuits/noop/reset/           queues.operate    {"dependency": "a
 GET    pools/                                platform.view
 POST   pools/                                fairness.manage   {"name": "another", "reason": "x"}
 GET    pools/default/                        platform.view
+PATCH  pools/default/                        fairness.manage   {"description": "the first", "reason": "x"}
 POST   pools/default/pause/                  queues.operate    {"reason": "deploy"}
 POST   pools/default/resume/                 queues.operate    {}
 POST   pools/default/drain/                  queues.operate    {"reason": "deploy"}
@@ -202,18 +211,29 @@ GET    upkeep-runs/                          audit.view
 POST   upkeep-runs/                          audit.view        {"task": "verify_audit"}
 GET    upkeep-runs/{upkeep_run}/             audit.view
 GET    plans/                                platform.view
+POST   plans/                                plans.manage      {"slug": "new", "name": "New", "tier": "team", "max_waiting_jobs": 9, "submits_per_minute": 9, "worker_seconds_per_month": 9, "reason": "x"}
 GET    plans/team/                           platform.view
 PATCH  plans/team/                           plans.manage      {"weight": 3, "reason": "launch"}
 GET    plans/team/versions/                  platform.view
 POST   plans/team/rollback/                  plans.manage      {"number": 1, "reason": "too much"}
 POST   plans/team/withdraw/                  plans.manage      {"number": 1, "reason": "not yet"}  409
 GET    cfs-plans/                            platform.view
+POST   cfs-plans/                            fairness.manage   {"name": "night", "reason": "x"}
 GET    cfs-plans/cloud/                      platform.view
 PATCH  cfs-plans/cloud/                      fairness.manage   {"granularity_seconds": 60, "reason": "shorter"}
 POST   cfs-plans/community/activate/         fairness.manage   {"reason": "drill"}
 GET    cfs-plans/cloud/versions/             platform.view
 POST   cfs-plans/cloud/rollback/             fairness.manage   {"number": 1, "reason": "too short"}
 POST   cfs-plans/cloud/withdraw/             fairness.manage   {"number": 1, "reason": "not yet"}  409
+GET    tiers/                                platform.view
+POST   tiers/                                plans.manage      {"slug": "new", "name": "New", "rank": 99}
+GET    tiers/team/                           platform.view
+PATCH  tiers/team/                           plans.manage      {"name": "Teams"}
+GET    diagnosis/                            platform.view
+GET    routing-rules/                        platform.view
+POST   routing-rules/                        fairness.manage   {"position": 5, "queue": "dataset", "reason": "x"}
+GET    routing-rules/10/                     platform.view
+PATCH  routing-rules/10/                     fairness.manage   {"is_active": false, "reason": "x"}
 POST   routing-rules/test/                   platform.view     {"kind": "noop", "tier": "team"}
 GET    datasets/                             datasets.view
 POST   datasets/                             datasets.manage   {"name": "new"}
@@ -330,6 +350,7 @@ tenants.apikey                     api_keys.view   api_keys.manage  -           
 tenants.auditlogentry              audit.view      -                -
 tenants.invitation                 members.view    members.manage   -                revoke:members.manage
 tenants.membership                 members.view    -                members.manage   remove:members.manage
+tenants.platformkey                people.view     people.manage    -                rotate:people.manage revoke:people.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage     rollback:plans.manage withdraw:plans.manage
 tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate erase:tenants.erase
@@ -344,6 +365,9 @@ workflow_storage.workflowrun       jobs.view       -                -           
 webhooks.delivery                  jobs.view       -                -
 webhooks.webhook                   tenant.view     webhooks.manage  webhooks.manage  try_it:jobs.submit rotate:webhooks.manage delete:webhooks.manage
 """
+
+# Rights to export the list of a page, where they are not those to view it.
+EXPORTS = {"tenants.auditlogentry": "audit.export"}
 
 # Actions on selected rows of a list: without the right, one is not offered, and has no effect if sent.
 ACTIONS = """
@@ -368,6 +392,7 @@ GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view
 GET    failures/                             jobs.view
 GET    failures/{error}/                     jobs.view
+POST   export/errors/                        jobs.view         {"format": "csv"}
 GET    job-kinds/                            jobs.view
 GET    invitation/                           anyone                                    400
 POST   invitation/                           anyone            {}                      400
@@ -417,7 +442,6 @@ GET    workflow_execution/workflow/{workflow}/versions/1/ workflows.view
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
 POST   scheduling/tenantupkeeprun/verify/    audit.view                                302
 GET    scheduling/tenantupkeeprun/{upkeep_run}/now/ audit.view
-POST   tenants/auditlogentry/export/         audit.export      {"format": "csv"}
 POST   tenants/tenant/choose/                tenant.view       {"tenant": "acme"}      302
 GET    tenants/tenant/{tenant}/now/          tenant.view
 GET    tenants/tenantsettings/of/{tenant}/   tenant.view

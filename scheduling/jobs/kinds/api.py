@@ -59,6 +59,8 @@ class JobKindViewSet(TenantViewSet):
         "retrieve": Permission.JOBS_VIEW,
     }
     filter_backends: ClassVar[list[Any]] = []
+    # Its list has one page.
+    orderings = ()
     lookup_field = "kind"
     lookup_value_regex = "[-a-zA-Z0-9_.]{1,64}"
 

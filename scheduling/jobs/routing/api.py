@@ -1,4 +1,4 @@
-"""`routing-rules/test/`: which queue a hypothetical job would go to."""
+"""`routing-rules/`: the rules, and `test/`: which queue a hypothetical job would go to."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from scheduling.api.filters import NoQuerySerializer, page_response
 from scheduling.jobs.routing.trials import try_route
-from scheduling.models import RoutingRule
+from scheduling.models import Queue, RoutingRule
+from scheduling.topology.service import MAX_WEIGHT, create_routing_rule, update_routing_rule
 from tenants.access.permissions import Permission
-from tenants.api.input import NameField, StrictSerializer
+from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.input import NameField, StrictSerializer, WholeNumberField
 from tenants.api.viewsets import StaffViewSet
+from tenants.database.reads import first_or_raise
+from tenants.exceptions import AddressUnknownError, FieldInvalidError
 from tenants.limits.declared import HEAVY
+from tenants.plans.service import find_tier
 
 
 class RouteQuestionSerializer(StrictSerializer):
@@ -68,3 +74,109 @@ class RoutingTrialViewSet(StaffViewSet):
         given = RouteQuestionSerializer.of(request.data).validated_data
         trial = try_route(kind=given["kind"], tier=given["tier"], payload=given["payload"], queue=given["queue"])
         return Response(RouteAnswerSerializer(trial).data)
+
+
+class RoutingRuleSerializer(serializers.Serializer[RoutingRule]):
+    """A routing rule. Of all rules that match a job, the one with the lowest position applies."""
+
+    position = serializers.IntegerField()
+    kind = serializers.CharField(help_text="Empty: every kind.")
+    tier = serializers.CharField(source="tier_id", allow_null=True, help_text="Null: every tier.")
+    condition = serializers.JSONField(help_text="On the payload; null: none.")
+    queue = serializers.CharField(source="queue.name", default=None, allow_null=True)
+    by_tier = serializers.BooleanField(help_text="To the queue that the active CFS plan names for the tier.")
+    balance = serializers.CharField(help_text="`weighted` or `least_loaded` over `targets`; empty: one queue.")
+    targets = serializers.SerializerMethodField(help_text="Weights by the names of the queues to balance over.")
+    allows_queue_choice = serializers.BooleanField(help_text="Whether a tenant may choose one of the kind's queues.")
+    is_active = serializers.BooleanField()
+
+    def get_targets(self, rule: RoutingRule) -> dict[str, int]:
+        return {target.queue.name: target.weight for target in rule.targets.all()}
+
+
+class RuleRequestSerializer(StrictSerializer):
+    """Request to add a routing rule, or to change some of its fields; `targets` replaces all queues to balance over."""
+
+    position = WholeNumberField(min_value=0, max_value=2**31 - 1)
+    kind = NameField(max_length=64, required=False, allow_blank=True)
+    tier = NameField(max_length=50, required=False, allow_null=True)
+    condition = serializers.JSONField(required=False, allow_null=True)
+    queue = NameField(max_length=60, required=False, allow_null=True)
+    by_tier = serializers.BooleanField(required=False)
+    balance = NameField(max_length=12, required=False, allow_blank=True)
+    targets = serializers.DictField(child=WholeNumberField(min_value=1, max_value=MAX_WEIGHT), required=False)
+    allows_queue_choice = serializers.BooleanField(required=False)
+    is_active = serializers.BooleanField(required=False)
+    reason = NameField(max_length=500, required=False, allow_blank=True)
+
+    def read(self) -> tuple[dict[str, Any], dict[int, int] | None, str]:
+        """Return the values of the rule's fields, the weights of its queues by id if given, and the reason."""
+        values = dict(self.validated_data)
+        reason, targets = values.pop("reason", ""), values.pop("targets", None)
+        if values.get("tier") is not None:
+            values["tier"] = find_tier(values["tier"])
+        if values.get("queue") is not None:
+            values["queue"] = _find_queue(values["queue"])
+        weights = None if targets is None else {_find_queue(name).pk: weight for name, weight in targets.items()}
+        return values, weights, reason
+
+
+def _find_queue(name: str) -> Queue:
+    rows = Queue.objects.filter(name=name)
+    return first_or_raise(rows, FieldInvalidError("queue: There is no queue %(name)r.", {"name": name[:60]}))
+
+
+class RoutingRuleViewSet(EditedRows, StaffViewSet):
+    """Routing rules by their positions; a change applies to submissions, not to jobs that wait."""
+
+    model = RoutingRule
+    serializer_class = RoutingRuleSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.PLATFORM_VIEW,
+        "retrieve": Permission.PLATFORM_VIEW,
+        "create": Permission.FAIRNESS_MANAGE,
+        "partial_update": Permission.FAIRNESS_MANAGE,
+    }
+    filter_backends: ClassVar[list[Any]] = []
+    orderings = ("position",)
+    asked_ordering = "position"
+    lookup_field = "position"
+    lookup_value_regex = "[0-9]{1,9}"
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().select_related("queue").prefetch_related("targets__queue")
+
+    @extend_schema(operation_id="routing_rules_list", responses=RoutingRuleSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List the rules in the order in which they are evaluated."""
+        NoQuerySerializer.parse(request.query_params)
+        return page_response(self, self.get_queryset(), RoutingRuleSerializer)
+
+    @extend_schema(operation_id="routing_rules_retrieve")
+    def retrieve(self, request: Request, position: str) -> Response:
+        """Return a rule."""
+        return self._answer(self._find(position))
+
+    @extend_schema(
+        operation_id="routing_rules_create", request=RuleRequestSerializer, responses={201: RoutingRuleSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """Add a rule, which applies to jobs submitted from now on."""
+        values, targets, reason = RuleRequestSerializer.of(request.data).read()
+        rule = create_routing_rule(values=values, targets=targets, reason=reason)
+        return self._answer(rule, status=201)
+
+    @extend_schema(operation_id="routing_rules_update", request=RuleRequestSerializer)
+    def partial_update(self, request: Request, position: str) -> Response:
+        """Change a rule; jobs that wait stay in their queues until a reroute moves them."""
+        changes, targets, reason = RuleRequestSerializer.of(request.data, partial=True).read()
+        rule = self.begin_edit(lambda: self._find(position))
+        return self._answer(update_routing_rule(rule=rule, changes=changes, targets=targets, reason=reason))
+
+    def _find(self, position: str) -> RoutingRule:
+        rows = self.get_queryset().filter(position=int(position))
+        return first_or_raise(rows, AddressUnknownError("There is no routing rule at this position."))
+
+    def _answer(self, rule: RoutingRule, *, status: int = 200) -> Response:
+        shown = self.get_queryset().get(pk=rule.pk)
+        return Response(RoutingRuleSerializer(shown).data, status=status, headers=etag_headers(shown))

@@ -81,6 +81,11 @@ class RoutingRule(models.Model):
         target = self.queue or self.balance or gettext("by tier")
         return f"{self.position}: {self.kind or gettext('any kind')} → {target}"
 
+    def edited_values(self) -> list[object]:
+        """Return what people edit: the columns, and the queues to balance over."""
+        columns = [field.value_to_string(self) for field in self._meta.concrete_fields]
+        return [*columns, sorted((target.queue_id, target.weight) for target in self.targets.all())]
+
 
 class RoutingTarget(models.Model):
     """One of the queues that a balancing rule distributes its jobs over."""

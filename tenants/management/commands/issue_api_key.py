@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from tenants.access.api_keys import issue_api_key
-from tenants.access.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES, PLATFORM_KEY_PERMISSIONS
 from tenants.database.platform_settings import platform_settings
 from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
@@ -19,16 +19,18 @@ DEVELOPER = "developer"
 
 
 class Command(PlatformCommand):
-    help = "Issue an API key of a tenant and print it; it cannot be shown again."
+    help = "Issue an API key of a tenant, or of the platform, and print it; it cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("tenant", help="the tenant's slug")
+        owner = parser.add_mutually_exclusive_group(required=True)
+        owner.add_argument("tenant", nargs="?", help="the tenant's slug")
+        owner.add_argument("--platform", action="store_true", help="a key of the platform, for all tenants")
         parser.add_argument("--name", default="command line", help="the purpose of the key")
         parser.add_argument(
             "--scope",
             action="append",
             dest="scopes",
-            choices=[DEVELOPER, *sorted(KEY_PERMISSIONS)],
+            choices=[DEVELOPER, *sorted(PLATFORM_KEY_PERMISSIONS)],
             metavar="SCOPE",
             required=True,
             help="a permission of the key, such as jobs.submit; may be repeated; `developer`: all of a developer's",
@@ -47,7 +49,7 @@ class Command(PlatformCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         issued = issue_api_key(
-            tenant=find_tenant(options["tenant"]),
+            tenant=None if options["platform"] else find_tenant(options["tenant"]),
             name=options["name"],
             scopes=_scopes(options["scopes"]),
             expires_at=_expiry(options["expires_in_days"]),

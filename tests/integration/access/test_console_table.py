@@ -47,6 +47,21 @@ def test_other_console_routes_answer_as_the_access_table_states(world: World, ro
     assert faults == {}
 
 
+@pytest.mark.parametrize("role", CONSOLE_ROLES)
+def test_lists_are_exported_to_holders_of_their_right_only(world: World, role: str) -> None:
+    faults = {}
+    for page in routes.pages():
+        url = reverse(f"admin:{page.label.replace('.', '_')}_export")
+        wanted = console_wants(role, table.EXPORTS.get(page.label, page.view))
+        answer = ask(world.console[role], "POST", url, form={"format": "csv"})
+        if console_result(answer, wanted) != wanted:
+            faults[page.label] = f"{answer.status_code} in place of {wanted}"
+        if wanted == "passes":
+            b"".join(answer.streaming_content)
+            assert ask(world.console[role], "GET", url).status_code == 405
+    assert faults == {}
+
+
 @pytest.mark.parametrize("role", ["viewer", "developer", "owner", "outsider"])
 def test_other_console_routes_hide_foreign_rows(world: World, role: str) -> None:
     faults = {}

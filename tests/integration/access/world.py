@@ -20,12 +20,13 @@ from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import BulkOperation, CFSPlan, JobError, Queue
 from scheduling.schedules.definitions import create_schedule
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
+from tenants.access import api_keys
 from tenants.access.invitations import invite
 from tenants.access.memberships import add_member
 from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
-from tenants.models import AuditLogEntry, Membership, Role, Tenant
+from tenants.models import AuditLogEntry, Membership, PlatformKey, Role, Tenant
 from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
@@ -81,6 +82,7 @@ def make_world() -> World:
     add_member(tenant=globex, user=User.objects.create_user("greta"), role=Role.OWNER)
     add_member(tenant=globex, user=User.objects.create_user("gustav"), role=Role.VIEWER)
     own, foreign = _make_rows(acme, users["viewer"]), _make_rows(globex, User.objects.get(username="gustav"))
+    own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
     return World(
         api=_api_clients(acme, users),
         console=_console_clients(users),
@@ -247,6 +249,8 @@ def _key_of(model: Any, tenant: Tenant) -> Any:
     rows = model._base_manager.all()
     if model is Tenant:
         rows = rows.filter(pk=tenant.pk)
+    elif model is PlatformKey:
+        rows = rows.filter(tenant=None)
     elif any(field.attname == "tenant_id" for field in model._meta.concrete_fields):
         rows = rows.filter(tenant_id=tenant.pk)
     row = rows.order_by("pk").first()

@@ -80,6 +80,7 @@ ROWS = {
     "approvals": "approval",
     "members": "member",
     "api-keys": "key",
+    "platform-keys": "platform_key",
     "audit-log": "entry",
 }
 NAMES = {
@@ -92,6 +93,8 @@ NAMES = {
     "tenants": "globex",
     "upkeep": "partitions",
     "usage": "submit_burst",
+    "tiers": "team",
+    "routing-rules": "10",
 }
 
 

@@ -299,6 +299,7 @@ PREPARE: dict[str, Prepare] = {
     "POST bulk-operations/{bulk}/undo/": lambda world: _ended_bulk(world) and None,
     "scheduling.bulkoperation undo": _ended_bulk,
     "POST tenants/me/resume/": _pause_own_tenant,
+    "POST jobs/{waiting}/resume/": lambda world: _suspended_job(world) and None,
     "POST queues/dataset/resume/": _pause_queue,
     "POST schedules/{schedule}/resume/": _pause_schedule,
     "POST documents/{document}/resume/": _pause_document,
@@ -441,6 +442,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "django_celery_beat.periodictask change": lambda world: {"description": "changed"},
     "tenants.apikey add": lambda world: {"tenant": acme().pk, "name": "new", "scopes": ["jobs.view"]},
+    "tenants.platformkey add": lambda world: {"name": "new", "scopes": ["tenants.manage"]},
     "tenants.tenantsecret add": lambda world: {
         "tenant": acme().pk,
         "name": "new",
@@ -612,12 +614,10 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST scheduling/deadletter/{letter}/requeue-edited/": lambda world: _post(
         world, f"scheduling/deadletter/{world.own['letter']}/requeue-edited/", {"payload": "{}", "reason": "x"}
     ),
+    "POST export/errors/": lambda world: _post(world, "export/errors/", {"format": "csv"}),
     "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
     "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
     "POST scheduling/tenantupkeeprun/verify/": lambda world: _post(world, "scheduling/tenantupkeeprun/verify/", {}),
-    "POST tenants/auditlogentry/export/": lambda world: _post(
-        world, "tenants/auditlogentry/export/", {"format": "csv"}
-    ),
 }
 # Routes of the console that change nothing, as `tests/access/table.py` writes them.
 CONSOLE_READS = (

@@ -18,7 +18,7 @@ from tenants.models import AuditLogEntry, Membership, Tenant
 from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
-EXPORT = "/api/v1/audit-log/export/"
+EXPORT = "/api/v1/audit-log/?format=jsonl"
 MANY_PAGES = 1_234
 
 

@@ -1,0 +1,53 @@
+"""API of `diagnosis/`: the checks of the self-diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.filters import NoQuerySerializer
+from scheduling.diagnosis.service import Check, Diagnosis, Health, diagnose
+from scheduling.models import ProcessHeartbeat
+from tenants.access.permissions import Permission
+from tenants.api.viewsets import StaffViewSet
+from tenants.limits.declared import HEAVY
+
+_STATES = [(state.value, state.value) for state in Health]
+
+
+class CheckSerializer(serializers.Serializer[Check]):
+    """A check that has run."""
+
+    name = serializers.CharField()
+    state = serializers.ChoiceField(choices=_STATES)
+    measured = serializers.CharField()
+    hint = serializers.CharField(help_text="What to do; empty if it is ok.")
+
+
+class DiagnosisSerializer(serializers.Serializer[Diagnosis]):
+    """All checks; a check comes after those that it depends on."""
+
+    state = serializers.ChoiceField(choices=_STATES, help_text="The worst state of the checks.")
+    checks = CheckSerializer(many=True)
+
+
+class DiagnosisViewSet(StaffViewSet):
+    """The self-diagnosis of the platform."""
+
+    model = ProcessHeartbeat
+    serializer_class = DiagnosisSerializer
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = {"diagnose": Permission.PLATFORM_VIEW}
+    request_costs: ClassVar[Mapping[str, int]] = {"diagnose": HEAVY}
+
+    @extend_schema(operation_id="diagnosis_retrieve")
+    def diagnose(self, request: Request) -> Response:
+        """Run all checks and return what they have measured."""
+        NoQuerySerializer.parse(request.query_params)
+        return Response(DiagnosisSerializer(diagnose()).data)
