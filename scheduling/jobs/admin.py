@@ -42,6 +42,7 @@ from scheduling.jobs.payload_form.page import payload_view
 from scheduling.jobs.queries import find_jobs
 from scheduling.jobs.retries import replay_job, retry_job
 from scheduling.jobs.reveals import reveal_payload
+from scheduling.jobs.submit_page import SubmitPages
 from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import BulkOperation, Job
 from tenants.access.permissions import Permission
@@ -100,7 +101,7 @@ def _edited(job: Job) -> Edited:
 
 
 @admin.register(Job, site=console_site)
-class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
+class JobAdmin(SubmitPages, JobListPages, JobLogPages, JobReplayPages):
     """The console's pages of the jobs that the user may see, newest first."""
 
     view_permission = Permission.JOBS_VIEW
@@ -112,7 +113,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal")
     empty_title = gettext_lazy("No jobs yet")
     empty_text = gettext_lazy(
-        "Submit a job with POST /api/v1/jobs/ or “manage.py submit_job noop --tenant SLUG --payload {}”."
+        "Submit one here, with POST /api/v1/jobs/ or with “manage.py submit_job noop --tenant SLUG --payload {}”."
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
@@ -129,6 +130,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         may_act = self.access(request).may(Permission.JOBS_BULK)
         context = {**(extra_context or {}), "bulk_url": start_url(request.GET) if may_act else ""}
+        context["may_submit"] = self.access(request).may(Permission.JOBS_SUBMIT)
         response: HttpResponse = super().changelist_view(request, context)
         return response
 

@@ -220,6 +220,7 @@ POST   workflows/{pk}/preview/                                     20
 CONSOLE = """
 admin/search/                                   5
 admin/scheduling/schedule/preview/              5
+admin/scheduling/job/submit/preview/            5
 admin/retrieval/dataset/{object_id}/search/     5
 admin/scheduling/tenantupkeeprun/verify/        20
 admin/tenants/auditlogentry/export/             20

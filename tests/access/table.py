@@ -389,6 +389,10 @@ POST   scheduling/job/views/                 jobs.submit       {"name": "mine", 
 POST   scheduling/job/views/{view}/rename/   jobs.submit       {"name": "theirs"}                         302
 POST   scheduling/job/views/{view}/forget/   jobs.submit                                                  302
 POST   scheduling/job/{job}/replay/          jobs.reveal       {"payload": " {{}}"}         302
+POST   scheduling/job/payload/               jobs.view                                                    400
+GET    scheduling/job/submit/                jobs.submit
+POST   scheduling/job/submit/                jobs.submit       {"tenant": "{tenant}", "kind": "noop", "payload": " {{}}"} 302
+POST   scheduling/job/submit/preview/        jobs.submit       {"tenant": "{tenant}", "kind": "noop", "payload": " {{}}"}
 GET    scheduling/queue/rows/                platform.view
 GET    scheduling/queue/{queue}/now/         platform.view
 GET    scheduling/worker/rows/               platform.view
