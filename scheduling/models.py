@@ -7,6 +7,7 @@ from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecuti
 from scheduling.jobs.batches.models import Batch, BatchNews
 from scheduling.jobs.dead_letters.models import DeadLetter
 from scheduling.jobs.job_keys.models import ConcurrencyKey, ConcurrencyKeyNews, UniqueKey
+from scheduling.jobs.meta.models import JobMeta
 from scheduling.jobs.models import Job, JobDeadline, JobDue, JobHeld, JobReady, JobSuspended
 from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
@@ -72,6 +73,7 @@ __all__ = [
     "JobHeld",
     "JobLog",
     "JobLogTally",
+    "JobMeta",
     "JobReady",
     "JobSuspended",
     "KindCost",

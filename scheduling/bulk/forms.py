@@ -6,26 +6,12 @@ from collections.abc import Collection
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from scheduling.models import BulkOperation
-from tenants.console.json_fields import StrictJSONField
+from tenants.console.json_fields import JSONObjectField
 from tenants.console.post_actions import REASON_LIMIT
-
-
-class PatchField(StrictJSONField):
-    """A form field for a JSON object, which may be empty."""
-
-    empty_values = (None, "")
-    widget = UnfoldAdminTextareaWidget
-
-    def clean(self, value: Any) -> Any:
-        cleaned = super().clean(value)
-        if cleaned is not None and not isinstance(cleaned, dict):
-            raise forms.ValidationError(gettext("It must be a JSON object."))
-        return cleaned
 
 
 class BulkForm(forms.Form):
@@ -51,9 +37,10 @@ class BulkForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(),
         help_text=_("Only for “move to another queue”: its name."),
     )
-    payload_patch = PatchField(
+    payload_patch = JSONObjectField(
         label=_("Payload patch"),
         required=False,
+        widget=UnfoldAdminTextareaWidget(),
         help_text=_(
             'For retry and requeue of one tenant\'s jobs: merged into each payload, such as {"url": '
             '"https://new.example"}; null removes a member.'

@@ -97,6 +97,7 @@ class JobSummarySerializer(serializers.Serializer[Job]):
     unique_key = serializers.CharField(allow_null=True)
     unique_until = serializers.CharField(allow_null=True, help_text="`started` or `ended`; null without a unique key.")
     tags = serializers.ListField(child=serializers.CharField())
+    meta = serializers.DictField()
     attempt = serializers.IntegerField(help_text="Failed attempts.")
     max_retries = serializers.IntegerField()
     yields = serializers.IntegerField(

@@ -223,6 +223,7 @@ class _Intake:
             unique_key=request.claimed_key or None,
             unique_until=(request.unique_until or UniqueUntil.ENDED.value) if request.claimed_key else None,
             tags=list(request.tags),
+            meta=dict(request.meta),
             payload=dict(request.payload),
             payload_bytes=request.payload_bytes,
             payload_hash=digest_of(self.tenant.pk, request.fingerprint()),

@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from scheduling.exceptions import IdempotencyMismatchError, OptionInvalidError, PriorityNotAllowedError
 from scheduling.jobs.payload_form.fields import PayloadField, follow_kind
@@ -28,6 +28,7 @@ from tenants.access.caller import Access
 from tenants.access.permissions import Permission
 from tenants.api.input import format_moment
 from tenants.console.base import ConsoleAdmin
+from tenants.console.json_fields import JSONObjectField
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
 from tenants.models import Tenant
@@ -74,6 +75,12 @@ class SubmitForm(forms.Form):
         gettext_lazy("Idempotency key"),
         gettext_lazy("A repeated key returns the first job."),
         max_length=MAX_KEY_CHARACTERS,
+    )
+    meta = JSONObjectField(
+        label=gettext_lazy("Meta"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text=gettext_lazy('A JSON object, such as {"order": 4711}: shown with the job, found by meta.order:4711.'),
     )
 
     def __init__(self, *args: Any, access: Access, **kwargs: Any) -> None:
@@ -196,7 +203,7 @@ class SubmitPages(ConsoleAdmin):
 
 def body_of(asked: JobRequest) -> dict[str, Any]:
     """Return the body of an API request for the job, without the values that are the default."""
-    given = {name: getattr(asked, name) for name in ("priority", "fair_key")}
+    given = {name: getattr(asked, name) for name in ("priority", "fair_key", "meta")}
     moments = {name: format_moment(getattr(asked, name)) for name in ("run_at", "deadline")}
     options = given | moments | {"tags": list(asked.tags)}
     return {"kind": asked.kind, "payload": asked.payload} | {name: value for name, value in options.items() if value}
