@@ -35,6 +35,7 @@ from scheduling.jobs.artifacts import artifacts_of
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.jobs.list_admin import JobListPages
+from scheduling.jobs.notes.page import JobNotePages
 from scheduling.jobs.output import may_read_output, read_output
 from scheduling.jobs.page import BODY_TEMPLATE, job_page_context
 from scheduling.jobs.payload_editor import Edited, PayloadEditor
@@ -101,7 +102,7 @@ def _edited(job: Job) -> Edited:
 
 
 @admin.register(Job, site=console_site)
-class JobAdmin(SubmitPages, JobListPages, JobLogPages, JobReplayPages):
+class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPages):
     """The console's pages of the jobs that the user may see, newest first."""
 
     view_permission = Permission.JOBS_VIEW
@@ -153,6 +154,7 @@ class JobAdmin(SubmitPages, JobListPages, JobLogPages, JobReplayPages):
             "job_etag": etag_of(body),
             "post_actions": list(self._buttons(request, job)),
             **self.log_context(request, job),
+            **self.notes_context(request, job),
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "scheduling/dashboards/job_page.html", context)

@@ -117,6 +117,8 @@ POST   files/{pk}/link/                                            2
 GET    job-kinds/                                                  2
 GET    jobs/                                                       2
 GET    jobs/{job_id}/artifacts/                                    2
+GET    jobs/{job_id}/notes/                                        2
+POST   jobs/{job_id}/notes/                                        2
 GET    jobs/{job_id}/logs/                                         2
 POST   jobs/{pk}/cancel/                                           2
 GET    jobs/{pk}/events/                                           2

@@ -113,6 +113,8 @@ GET    jobs/{job}/executions/                jobs.view
 GET    jobs/stream/                          jobs.view                                                                 503
 GET    jobs/{job}/stream/                    jobs.view                                                                 503
 GET    jobs/{job}/logs/                      logs.view
+GET    jobs/{job}/notes/                     jobs.view
+POST   jobs/{job}/notes/                     jobs.submit       {"text": "seen"}
 GET    jobs/{job}/artifacts/                 files.view
 GET    jobs/{job}/artifacts/{artifact}/      files.download                                                             302
 GET    jobs/{job}/logs/download/             logs.view
@@ -393,6 +395,7 @@ POST   scheduling/job/payload/               jobs.view                          
 GET    scheduling/job/submit/                jobs.submit
 POST   scheduling/job/submit/                jobs.submit       {"tenant": "{tenant}", "kind": "noop", "payload": " {{}}"} 302
 POST   scheduling/job/submit/preview/        jobs.submit       {"tenant": "{tenant}", "kind": "noop", "payload": " {{}}"}
+POST   scheduling/job/{job}/notes/           jobs.submit       {"text": "seen"}                          302
 GET    scheduling/queue/rows/                platform.view
 GET    scheduling/queue/{queue}/now/         platform.view
 GET    scheduling/worker/rows/               platform.view

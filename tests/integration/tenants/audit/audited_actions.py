@@ -627,6 +627,8 @@ CONSOLE_READS = (
     "alerts/",
     "compliance/",
     "diagnosis/",
+    "scheduling/job/payload/",
+    "scheduling/job/submit/preview/",
     "scheduling/schedule/preview/",
     "scheduling/job/{job}/log/",
     "scheduling/job/{job}/log/download/",
