@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest, rank_of
 from scheduling.jobs.routing.service import Routes
@@ -16,16 +14,8 @@ from tenants.database.rows import new_row
 from tenants.models import Tenant
 
 
-@dataclass(frozen=True, slots=True)
-class SubmissionPreview:
-    """The queue of a job that is not submitted yet, and the explanation of its wait."""
-
-    queue: str
-    waiting: Explanation | None
-
-
-def preview_submission(*, tenant: Tenant, request: JobRequest) -> SubmissionPreview:
-    """Return where a job would go and when it would start; raise the DomainError of a job without a queue."""
+def preview_submission(*, tenant: Tenant, request: JobRequest) -> tuple[str, Explanation | None]:
+    """Return the queue of a job and the explanation of its wait; raise the DomainError of a job without a queue."""
     with tenant_context(tenant):
         queue = Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
         now = read_clock()
@@ -43,4 +33,4 @@ def preview_submission(*, tenant: Tenant, request: JobRequest) -> SubmissionPrev
             created_at=now,
             payload_hash=b"",
         )
-        return SubmissionPreview(queue.name, why_waiting(job))
+        return queue.name, why_waiting(job)

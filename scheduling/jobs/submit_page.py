@@ -17,7 +17,12 @@ from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from scheduling.exceptions import IdempotencyMismatchError, OptionInvalidError, PriorityNotAllowedError
+from scheduling.exceptions import (
+    IdempotencyMismatchError,
+    OptionInvalidError,
+    PayloadInvalidError,
+    PriorityNotAllowedError,
+)
 from scheduling.jobs.payload_form.fields import PayloadField, follow_kind
 from scheduling.jobs.payload_form.page import tenant_of
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_KEY_CHARACTERS, JobRequest
@@ -35,7 +40,11 @@ from tenants.models import Tenant
 
 TEMPLATE = "scheduling/dashboards/submit_job.html"
 PREVIEW_TEMPLATE = "scheduling/dashboards/parts/submit_preview.html"
-_FIELD_OF_ERROR = {PriorityNotAllowedError: "priority", IdempotencyMismatchError: "idempotency_key"}
+_FIELD_OF_ERROR = {
+    PayloadInvalidError: "payload",
+    PriorityNotAllowedError: "priority",
+    IdempotencyMismatchError: "idempotency_key",
+}
 
 
 class MomentInput(UnfoldAdminTextInputWidget):
@@ -192,7 +201,7 @@ class SubmitPages(ConsoleAdmin):
         asked = form.request
         if form.tenant is not None and asked.kind:
             try:
-                context["preview"] = preview_submission(tenant=form.tenant, request=asked)
+                context["queue"], context["waiting"] = preview_submission(tenant=form.tenant, request=asked)
             except DomainError as refusal:
                 context["refusal"] = refusal.detail
         if context["is_valid"]:

@@ -22,6 +22,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, TEXTAREA_CLASSES
 
 from scheduling.exceptions import KindUnknownError, PayloadInvalidError
@@ -48,6 +49,7 @@ from tenants.secrets.references import SecretReference
 TEMPLATE = "scheduling/dashboards/parts/payload.html"
 CLASSES = {"input": INPUT_CLASSES, "select": SELECT_CLASSES, "textarea": TEXTAREA_CLASSES}
 FIELDS_MODE, JSON_MODE = "fields", "json"
+MARKED = gettext_lazy("The payload has errors: correct what is marked.")
 
 
 @dataclass(slots=True)
@@ -166,7 +168,7 @@ class PayloadField(forms.Field):
     Without a kind, or of an unknown one, any JSON object is valid.
     """
 
-    widget = PayloadWidget
+    widget: Any = PayloadWidget
 
     def use(self, kind: str, *, tenant: Tenant | None, access: Access | None) -> None:
         """Set the kind, and the tenant whose files and secrets are offered to the caller."""
@@ -175,10 +177,6 @@ class PayloadField(forms.Field):
         self.widget.tenant, self.widget.access = tenant, access
         if processor is not None:
             self.widget.shape = shape_of(processor.payload_schema, processor.secret_fields)
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return the value unchanged."""
-        return value
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Return whether the payload differs from the initial one."""
@@ -201,29 +199,20 @@ class PayloadField(forms.Field):
 
     def read(self, value: Any) -> dict[str, Any]:
         """Return the entered payload without checking it against the schema; raise ValidationError if that fails."""
-        self.widget.faults = {}
-        payload = self._read_json(value.text) if isinstance(value, Entered) and value.mode == JSON_MODE else value
-        if isinstance(value, Entered) and value.mode == FIELDS_MODE:
+        payload, self.widget.faults = value, {}
+        if isinstance(value, Entered) and value.mode == JSON_MODE:
+            payload = _parse(value.text)
+        elif isinstance(value, Entered):
             root = read_inputs(self.widget.shape, value.inputs)
             self.widget.faults = {one.json_path: one.faults for one in root.walk() if one.faults}
             if self.widget.faults:
-                raise forms.ValidationError(_("The payload has errors: correct the marked fields."))
+                raise forms.ValidationError(MARKED)
             payload = root.value
-        if payload is None and not self.required:
-            payload = {}
-        if not isinstance(payload, dict):
-            raise forms.ValidationError(_("It must be a JSON object."))
-        return payload
-
-    def _read_json(self, text: str) -> Any:
-        if not text.strip() and not self.required:
-            return {}
-        if not text.strip():
+        if payload is None and self.required:
             raise forms.ValidationError(self.error_messages["required"], code="required")
-        try:
-            return parse_json(text.encode("utf-8", "replace"))
-        except JsonInvalidError as refusal:
-            raise forms.ValidationError(refusal.detail) from refusal
+        if not isinstance(payload, dict | None):
+            raise forms.ValidationError(_("It must be a JSON object."))
+        return payload or {}
 
     def _check(self, payload: dict[str, Any]) -> None:
         """Raise ValidationError for a payload that the kind refuses; each fault has its position and a sentence."""
@@ -235,8 +224,7 @@ class PayloadField(forms.Field):
         except PayloadInvalidError as refusal:
             for fault in refusal.errors:
                 self.widget.faults.setdefault(fault["field"], []).append(fault["detail"])
-            detail = _("The payload has errors: correct the marked fields.") if refusal.errors else refusal.detail
-            raise forms.ValidationError(detail) from refusal
+            raise forms.ValidationError(MARKED if refusal.errors else refusal.detail) from refusal
         except DomainError as refusal:
             raise forms.ValidationError(refusal.detail) from refusal
 
@@ -252,6 +240,14 @@ class PayloadField(forms.Field):
                 raise forms.ValidationError(refusal.detail) from refusal
             entered.inputs[key.removesuffix(FILE)] = file_id
             self.widget.stored = {**self.widget.stored, key.removesuffix(FILE): file_id}
+
+
+def _parse(text: str) -> Any:
+    """Return the value of a JSON text, None for a blank one; raise ValidationError for any other text."""
+    try:
+        return parse_json(text.encode("utf-8", "replace")) if text.strip() else None
+    except JsonInvalidError as refusal:
+        raise forms.ValidationError(refusal.detail) from refusal
 
 
 def find_processor(kind: str) -> type[TaskProcessor] | None:
