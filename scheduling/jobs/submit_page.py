@@ -105,10 +105,8 @@ class SubmitForm(forms.Form):
             )
             self.fields = {"tenant": choice, **self.fields}
             follow_kind(choice.widget, "payload")
-        kind = given.get("kind")
-        self.fields["payload"].use(  # type: ignore[attr-defined]
-            kind if kind in kinds else "", tenant=self.tenant, access=access
-        )
+        kind = given.get("kind") if given.get("kind") in kinds else ""
+        self.fields["payload"].use(kind, tenant=self.tenant, access=access)  # type: ignore[attr-defined]
         follow_kind(self.fields["kind"].widget, "payload")
 
     @property
@@ -129,9 +127,8 @@ class SubmitForm(forms.Form):
     @property
     def request(self) -> JobRequest:
         """Return the request of the fields that are valid; those that are not have their defaults."""
-        given = {
-            name: value for name, value in self.cleaned_data.items() if name != "tenant" and value not in (None, "")
-        }
+        given = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+        given.pop("tenant", None)
         tags = [tag.strip() for tag in given.pop("tags", "").split(",")]
         return JobRequest(**{"kind": "", **given}, tags=tuple(dict.fromkeys(filter(None, tags))))
 
@@ -162,14 +159,12 @@ class SubmitPages(ConsoleAdmin):
     def submit_view(self, request: HttpRequest) -> HttpResponse:
         """Show the form; on POST submit the job and redirect to its page."""
         access = self.access(request)
-        if request.method != "POST":
-            form = SubmitForm(
-                initial={name: request.GET[name] for name in ("kind", "tenant") if name in request.GET}, access=access
-            )
-        else:
+        if request.method == "POST":
             form = SubmitForm(request.POST, request.FILES, access=access)
             if form.is_valid() and (done := self._submit(request, form)):
                 return done
+        else:
+            form = SubmitForm(initial={name: request.GET.get(name) for name in ("kind", "tenant")}, access=access)
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Submit a job"),
@@ -187,10 +182,8 @@ class SubmitPages(ConsoleAdmin):
         except DomainError as refusal:
             form.refuse(refusal)
             return None
-        said = gettext("The job is submitted. This is its page.")
-        messages.success(
-            request, said if done.created else gettext("The key has this job already, so no other was submitted.")
-        )
+        new, known = gettext("The job is submitted. This is its page."), gettext("The key already has this job.")
+        messages.success(request, new if done.created else known)
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[done.job.pk]))
 
     @costs(SEARCH)
@@ -215,7 +208,9 @@ def body_of(asked: JobRequest) -> dict[str, Any]:
     given = {name: getattr(asked, name) for name in ("priority", "fair_key", "meta")}
     moments = {name: format_moment(getattr(asked, name)) for name in ("run_at", "deadline")}
     options = given | moments | {"tags": list(asked.tags)}
-    return {"kind": asked.kind, "payload": asked.payload} | {name: value for name, value in options.items() if value}
+    return {"kind": asked.kind, "payload": asked.payload} | {
+        name: value for name, value in options.items() if value not in (None, "", [], {})
+    }
 
 
 def as_curl(asked: JobRequest, url: str) -> str:

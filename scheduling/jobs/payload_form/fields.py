@@ -13,6 +13,7 @@ class RunForm(forms.Form):
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -69,6 +70,7 @@ class PayloadWidget(forms.Widget):
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
         super().__init__(attrs)
         self.kind = ""
+        self.processor: type[TaskProcessor] | None = None
         self.shape = shape_of({})
         self.tenant: Tenant | None = None
         self.access: Access | None = None
@@ -91,8 +93,9 @@ class PayloadWidget(forms.Widget):
         """Return what was entered, None without any input."""
         mode, start = data.get(f"{name}-mode"), len(name)
         if mode == FIELDS_MODE and self.has_fields:
-            given = {key[start:]: data[key] for key in data if key.startswith((f"{name}/", f"{name}#"))}
-            uploads = {key[start:]: files[key] for key in files if key.startswith(f"{name}/") and key.endswith(FILE)}
+            own = (f"{name}/", f"{name}#")
+            given = {key[start:]: data[key] for key in data if key.startswith(own) and not key.endswith(FILE)}
+            uploads = {key[start:]: files[key] for key in files if key.startswith(own) and key.endswith(FILE)}
             left = {key: file for key, file in uploads.items() if key.removesuffix(FILE) not in self.stored}
             return Entered(FIELDS_MODE, inputs={**given, **left, **self.stored})
         return None if (text := data.get(name)) is None else Entered(JSON_MODE, text=str(text))
@@ -112,10 +115,8 @@ class PayloadWidget(forms.Widget):
         if value in (None, "", {}):
             value = {} if (default := defaults_of(self.shape)) is MISSING else default
         if self.has_fields and isinstance(value, Mapping):
-            try:
+            with suppress(UnshowableError):
                 return Entered(FIELDS_MODE, inputs=write_inputs(self.shape, value))
-            except UnshowableError:
-                pass
         return Entered(JSON_MODE, text=write_json(value, indent=2))
 
     def render(self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None) -> SafeString:
@@ -172,10 +173,9 @@ class PayloadField(forms.Field):
 
     def use(self, kind: str, *, tenant: Tenant | None, access: Access | None) -> None:
         """Set the kind, and the tenant whose files and secrets are offered to the caller."""
-        processor = find_processor(kind)
-        self.widget.kind = kind
-        self.widget.tenant, self.widget.access = tenant, access
-        if processor is not None:
+        self.widget.kind, self.widget.tenant, self.widget.access = kind, tenant, access
+        with suppress(KindUnknownError):
+            self.widget.processor = processor = registry.get(kind)
             self.widget.shape = shape_of(processor.payload_schema, processor.secret_fields)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
@@ -216,11 +216,9 @@ class PayloadField(forms.Field):
 
     def _check(self, payload: dict[str, Any]) -> None:
         """Raise ValidationError for a payload that the kind refuses; each fault has its position and a sentence."""
-        processor = find_processor(self.widget.kind)
-        if processor is None:
-            return
         try:
-            check_payload(payload, processor)
+            if self.widget.processor is not None:
+                check_payload(payload, self.widget.processor)
         except PayloadInvalidError as refusal:
             for fault in refusal.errors:
                 self.widget.faults.setdefault(fault["field"], []).append(fault["detail"])
@@ -248,14 +246,6 @@ def _parse(text: str) -> Any:
         return parse_json(text.encode("utf-8", "replace")) if text.strip() else None
     except JsonInvalidError as refusal:
         raise forms.ValidationError(refusal.detail) from refusal
-
-
-def find_processor(kind: str) -> type[TaskProcessor] | None:
-    """Return the class of a kind, None for an unknown one."""
-    try:
-        return registry.get(kind)
-    except KindUnknownError:
-        return None
 
 
 def parts_url(name: str, **given: str) -> str:

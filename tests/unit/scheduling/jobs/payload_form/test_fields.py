@@ -216,6 +216,14 @@ def test_posted_fields_are_validated_by_the_kinds_schema() -> None:
     }
 
 
+def test_posted_text_is_no_upload() -> None:
+    widget = PayloadWidget()
+    widget.shape = shape_of(EVERYTHING)
+    data = QueryDict(mutable=True)
+    data.update({"payload-mode": "fields", "payload/document#file": "[object File]"})
+    assert widget.value_from_datadict(data, {}, "payload").inputs == {}
+
+
 def test_json_has_the_position_and_a_sentence_for_each_fault() -> None:
     field = field_of("http_call")
     entered = Entered("json", text='{"url": "https://x", "timeout_seconds": 0}')
