@@ -108,8 +108,8 @@ _MADE: Final = frozenset({"state", "tags", "meta", "payload"})
 _NO_META: Final = Jsonb({})
 # Optional parts of the statement beside the jobs and the wakes.
 _KEYED: Final = {"parked": _PARKED, "key_news": _KEY_NEWS}
-_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "meta_members": _META, **_KEYED}
-_PARTS |= {"event": _EVENT, "entry": INSERT_ENTRY}
+_ALWAYS: Final = {"event": _EVENT, "entry": INSERT_ENTRY}
+_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "meta_members": _META} | _ALWAYS | _KEYED
 # Texts differ by which columns are shared by all jobs.
 _MOST_TEXTS: Final = 256
 
