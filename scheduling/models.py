@@ -7,7 +7,9 @@ from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecuti
 from scheduling.jobs.batches.models import Batch, BatchNews
 from scheduling.jobs.dead_letters.models import DeadLetter
 from scheduling.jobs.job_keys.models import ConcurrencyKey, ConcurrencyKeyNews, UniqueKey
+from scheduling.jobs.meta.models import JobMeta
 from scheduling.jobs.models import Job, JobDeadline, JobDue, JobHeld, JobReady, JobSuspended
+from scheduling.jobs.notes.models import JobNote
 from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
@@ -73,6 +75,8 @@ __all__ = [
     "JobHeld",
     "JobLog",
     "JobLogTally",
+    "JobMeta",
+    "JobNote",
     "JobReady",
     "JobSuspended",
     "KindCost",

@@ -48,6 +48,7 @@ POST   bulk-operations/{bulk}/undo/      bulk_operation.undone   scheduling.bulk
 POST   jobs/{waiting}/suspend/           job.suspended           scheduling.job
 POST   jobs/{waiting}/resume/            job.resumed             scheduling.job
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
+POST   jobs/{job}/notes/                 job.noted               scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
 POST   circuits/noop/force/              circuit.forced_open     scheduling.circuit
@@ -277,6 +278,8 @@ POST retrieval/document/reindex/           dataset.reindexed     retrieval.datas
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation
 POST scheduling/job/{job}/replay/          job.retried           scheduling.job
+POST scheduling/job/submit/                job.submitted         scheduling.job
+POST scheduling/job/{job}/notes/           job.noted             scheduling.job
 POST scheduling/job/views/                 saved_view.created    scheduling.savedview
 POST scheduling/job/views/{view}/rename/   saved_view.renamed    scheduling.savedview
 POST scheduling/job/views/{view}/forget/   saved_view.deleted    scheduling.savedview

@@ -17,6 +17,7 @@ from scheduling.jobs.batches.api import BatchViewSet
 from scheduling.jobs.bulk_api import BulkSubmissionViewSet
 from scheduling.jobs.dead_letters.api import DeadLetterViewSet
 from scheduling.jobs.kinds.api import JobKindViewSet
+from scheduling.jobs.notes.api import JobNoteViewSet
 from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
 from scheduling.plans.api import CFSPlanViewSet
 from scheduling.schedules.api import ScheduleViewSet
@@ -73,6 +74,11 @@ urlpatterns = [
         rf"^jobs/(?P<job_id>{UUID_PATTERN})/artifacts/(?P<artifact_id>{UUID_PATTERN})/$",
         ArtifactViewSet.as_view({"get": "download"}),
         name="job-artifact",
+    ),
+    re_path(
+        rf"^jobs/(?P<job_id>{UUID_PATTERN})/notes/$",
+        JobNoteViewSet.as_view({"get": "list", "post": "create"}),
+        name="job-notes",
     ),
     path("", include(router.urls)),
 ]

@@ -7,10 +7,10 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from scheduling.jobs.payload_editor import PayloadObjectField
 from scheduling.models import BulkOperation
+from tenants.console.json_fields import JSONObjectField
 from tenants.console.post_actions import REASON_LIMIT
 
 # The field that each operation has beside those of all.
@@ -37,9 +37,10 @@ class BulkForm(forms.Form):
     operation = forms.ChoiceField(label=_("Operation"), widget=UnfoldAdminSelectWidget())
     priority = forms.IntegerField(label=_("New priority"), widget=UnfoldAdminTextInputWidget())
     queue = forms.SlugField(label=_("New queue"), max_length=60, widget=UnfoldAdminTextInputWidget())
-    payload_patch = PayloadObjectField(
+    payload_patch = JSONObjectField(
         label=_("Payload patch"),
         required=False,
+        widget=UnfoldAdminTextareaWidget(),
         help_text=_(
             'For jobs of one tenant: merged into each payload, such as {"url": '
             '"https://new.example"}; null removes a member.'

@@ -35,12 +35,15 @@ from scheduling.jobs.artifacts import artifacts_of
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.jobs.list_admin import JobListPages
+from scheduling.jobs.notes.page import JobNotePages
 from scheduling.jobs.output import may_read_output, read_output
 from scheduling.jobs.page import BODY_TEMPLATE, job_page_context
 from scheduling.jobs.payload_editor import Edited, PayloadEditor
+from scheduling.jobs.payload_form.page import payload_view
 from scheduling.jobs.queries import find_jobs
 from scheduling.jobs.retries import replay_job, retry_job
 from scheduling.jobs.reveals import reveal_payload
+from scheduling.jobs.submit_page import SubmitPages
 from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import BulkOperation, Job
 from tenants.access.permissions import Permission
@@ -59,8 +62,13 @@ class JobReplayPages(PayloadEditor, KeysetAdmin):
     """A mixin for the admin of jobs: the action that shows the payload in a form, and the view that submits it."""
 
     def get_urls(self) -> list[URLPattern]:
-        edited = self.guard(require_POST(self.replay_view), Permission.JOBS_REVEAL)
-        return [path("<uuid:object_id>/replay/", edited, name="scheduling_job_replay"), *super().get_urls()]
+        edited = self.guard(require_POST(self.replay_view), Permission.JOBS_REVEAL, takes_files=True)
+        fields = self.guard(require_POST(payload_view), Permission.JOBS_VIEW)
+        return [
+            path("<uuid:object_id>/replay/", edited, name="scheduling_job_replay"),
+            path("payload/", fields, name="scheduling_job_payload"),
+            *super().get_urls(),
+        ]
 
     @post_action(
         label=gettext_lazy("Edit payload and retry"),
@@ -88,13 +96,14 @@ def _edited(job: Job) -> Edited:
     return Edited(
         job_id=job.pk,
         kind=job.kind,
+        tenant=job.tenant,
         address=reverse("admin:scheduling_job_replay", args=[job.pk]),
         back=reverse("admin:scheduling_job_change", args=[job.pk]),
     )
 
 
 @admin.register(Job, site=console_site)
-class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
+class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPages):
     """The console's pages of the jobs that the user may see, newest first."""
 
     view_permission = Permission.JOBS_VIEW
@@ -107,7 +116,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal")
     empty_title = gettext_lazy("No jobs yet")
     empty_text = gettext_lazy(
-        "Submit a job with POST /api/v1/jobs/ or “manage.py submit_job noop --tenant SLUG --payload {}”."
+        "Submit one here, with POST /api/v1/jobs/ or with “manage.py submit_job noop --tenant SLUG --payload {}”."
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
@@ -123,6 +132,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {**(extra_context or {}), "bulk_links": start_links(self.access(request), request.GET)}
+        context["may_submit"] = self.access(request).may(Permission.JOBS_SUBMIT)
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
@@ -145,6 +155,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
             "job_etag": etag_of(body),
             "post_actions": list(self._buttons(request, job)),
             **self.log_context(request, job),
+            **self.notes_context(request, job),
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "scheduling/dashboards/job_page.html", context)

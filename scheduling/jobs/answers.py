@@ -79,6 +79,10 @@ class JobSubmissionSerializer(StrictSerializer):
         help_text="End of the uniqueness, by default `ended`. Without a `unique_key` that of the `concurrency_key`.",
     )
     tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), default=list, max_length=MAX_TAGS)
+    meta = serializers.DictField(
+        default=dict,
+        help_text="Shown with the job and found by `meta.name:value`; at most 4 KiB as JSON. Not encrypted.",
+    )
     queue = NameField(
         default=None, allow_null=True, max_length=60, help_text="Only if routing allows a choice of queue."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.batches.models import Batch
@@ -47,6 +47,7 @@ class Job(TenantModel):
         _("unique until"), max_length=8, choices=UniqueUntil.choices, null=True, blank=True, editable=False
     )
     tags = ArrayField(models.CharField(max_length=64), verbose_name=_("tags"), default=list, blank=True)
+    meta = models.JSONField(_("meta"), default=dict, blank=True, db_default=Value({}, models.JSONField()))
     payload = SealedJSONField(verbose_name=_("payload"), default=dict)
     payload_bytes = models.IntegerField(_("payload bytes"), db_default=0, help_text=_("Input of the cost prediction."))
     payload_hash = models.BinaryField(_("payload hash"), max_length=32, help_text=_("SHA-256 of the whole request."))
@@ -182,8 +183,7 @@ class WaitingRow(models.Model):
     entity_id = models.BigIntegerField()
     kind = models.CharField(max_length=64)
     rank = models.BigIntegerField()
-    # The inputs of its cost prediction.
-    payload_bytes = models.IntegerField(db_default=0)
+    payload_bytes = models.IntegerField(db_default=0)  # an input of the cost prediction, as `used_us`
     used_us = models.BigIntegerField(db_default=0)
 
     objects = TenantManager()

@@ -10,9 +10,13 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from scheduling.jobs.charts import AXIS_UNITS, GanttRow, draw_attempts, fold_traceback, folded_words, trace_states
+from scheduling.jobs.filters.terms import write_value
 from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.list_page import list_url_of_text
 from scheduling.jobs.masking import summarize_stored
+from scheduling.jobs.meta.models import MAX_FOUND_CHARACTERS
 from scheduling.jobs.page_queries import JobPageRows, read_job_page
+from scheduling.jobs.payload_form.shapes import write_json
 from scheduling.models import Job
 from scheduling.tracing import trace_id_of
 from tenants.context import require_scope
@@ -39,6 +43,7 @@ def job_page_context(job: Job) -> dict[str, Any]:
         "traceback": [(frames, folded_words(frames)) for frames in fold_traceback(rows.traceback)],
         "lived": (job.finished_at or now) - job.created_at,
         "waited": (job.started_at or job.finished_at or now) - job.created_at,
+        "meta": [_meta_line(name, value) for name, value in job.meta.items()],
         "payload_summary": summarize_stored(job, "payload"),
         "result_summary": summarize_stored(job, "result") if _has(job, "result") else None,
         "checkpoint_summary": summarize_stored(job, "checkpoint") if _has(job, "checkpoint") else None,
@@ -52,6 +57,13 @@ def _record_of(job: Job) -> tuple[str, str] | None:
     paths = (getattr(config, "job_pages", {}).get(job.kind) for config in apps.get_app_configs())
     path = next(filter(None, paths), None)
     return import_string(path)(job) if path else None
+
+
+def _meta_line(name: str, value: Any) -> tuple[str, str, str]:
+    """Return a member of meta, its value as text, and the URL of the jobs with this value if filters find it."""
+    shown = value if isinstance(value, str) else write_json(value)
+    is_found = isinstance(value, str | int | float) and 0 < len(shown) <= MAX_FOUND_CHARACTERS
+    return name, shown, list_url_of_text(f"meta.{name}:{write_value(shown)}") if is_found else ""
 
 
 def _has(job: Job, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -24,10 +25,12 @@ from scheduling.exceptions import (
     RetriesNotAllowedError,
 )
 from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
+from scheduling.jobs.meta.models import MAX_META_BYTES, MAX_META_MEMBERS, MAX_META_NAME_CHARACTERS
 from scheduling.kit import registry
 from scheduling.kit.base import TaskProcessor
 from scheduling.kit.retry import RetryPolicy, policy_on_plan
 from tenants.context import current_actor
+from tenants.database.platform_settings import platform_settings
 from tenants.models import Plan
 from tenants.schema_faults import describe_fault
 from tenants.secrets.references import WORD, faults_of_references, has_references
@@ -37,6 +40,8 @@ from tenants.tenancy.pausing import LATEST
 MAX_KEY_CHARACTERS = 200
 MAX_TAG_CHARACTERS = 64
 MAX_FAIR_KEY_CHARACTERS = 100
+# A name of a member of meta, as filters write it.
+META_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_META_NAME_CHARACTERS}}}", re.ASCII)
 # The most faults of a payload that are listed.
 MAX_REPORTED_ERRORS = 20
 
@@ -52,6 +57,8 @@ class JobRequest:
     At most ``concurrency_limit`` jobs of a kind run at once with the same ``concurrency_key``. While a job has a
     ``unique_key``, until it has started or ended, a request with the same key returns that job. Without a unique key
     ``unique_until`` applies to the concurrency key, and without ``unique_until`` a unique key is kept until the end.
+
+    ``meta`` is shown with the job to all who may see it; filters find its members, such as `meta.order:4711`.
     """
 
     kind: str
@@ -68,6 +75,7 @@ class JobRequest:
     concurrency_key: str = ""
     unique_key: str = ""
     unique_until: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def claimed_key(self) -> str:
@@ -93,7 +101,7 @@ class JobRequest:
         return hashlib.sha256(text.encode()).digest()
 
 
-_JOB_KEYS = ("concurrency_key", "unique_key", "unique_until")
+_JOB_KEYS = ("concurrency_key", "unique_key", "unique_until", "meta")
 _FINGERPRINTED = tuple(
     item.name for item in fields(JobRequest) if item.name not in {"idempotency_key", "is_internal", *_JOB_KEYS}
 )
@@ -115,6 +123,11 @@ def check_depth(payload: object) -> None:
         raise PayloadInvalidError("The payload is nested deeper than %(limit)s levels.", {"limit": MAX_PAYLOAD_DEPTH})
 
 
+def rank_of(run_at: datetime, priority: int) -> int:
+    """Return the place of a job in its tenant's order, in microseconds; the least comes first."""
+    return int((run_at.timestamp() - priority * platform_settings.AGEING_SECONDS) * 1_000_000)
+
+
 def retry_policy_on(plan: Plan, processor: type[TaskProcessor]) -> RetryPolicy:
     """Return the retry policy of a kind's jobs on a plan."""
     own = RetryPolicy(max_retries=processor.max_retries, delays_seconds=processor.retry_delays_seconds)
@@ -126,9 +139,10 @@ def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[Tas
     processor = registry.get(request.kind)
     if processor.is_internal and not request.is_internal:
         raise KindInternalError("Only the platform submits jobs of the kind %(kind)r.", {"kind": request.kind})
-    _check_payload(request.payload, processor)
+    check_payload(request.payload, processor)
     _check_times(request, now)
     _check_labels(request)
+    _check_meta(request.meta)
     max_priority = plan.max_priority
     if not -max_priority <= (request.priority or 0) <= max_priority:
         raise PriorityNotAllowedError(
@@ -161,7 +175,8 @@ def _validator(processor: type[TaskProcessor]) -> Draft202012Validator:
     return Draft202012Validator(dict(processor.payload_schema), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
+def check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
+    """Raise PayloadInvalidError or PayloadTooLargeError unless the payload may be submitted for the kind."""
     check_depth(payload)
     try:
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
@@ -212,6 +227,27 @@ def _check_times(request: JobRequest, now: datetime) -> None:
             raise OptionInvalidError("%(name)s must lie before the year %(year)s.", {"name": name, "year": LATEST.year})
     if request.deadline is not None and request.deadline <= max(request.run_at or now, now):
         raise OptionInvalidError("deadline must lie in the future and after run_at.")
+
+
+def _check_meta(meta: Mapping[str, Any]) -> None:
+    if not meta:
+        return
+    if len(meta) > MAX_META_MEMBERS or not all(META_NAME.fullmatch(name) for name in meta):
+        raise OptionInvalidError(
+            "meta has at most %(most)s members, whose names have 1 to %(longest)s letters, digits, dots, hyphens and "
+            "underscores.",
+            {"most": MAX_META_MEMBERS, "longest": MAX_META_NAME_CHARACTERS},
+        )
+    check_depth(meta)
+    try:
+        text = json.dumps(meta, ensure_ascii=False, allow_nan=False)
+        is_too_long = len(text.encode()) > MAX_META_BYTES
+    except (TypeError, ValueError) as error:
+        raise OptionInvalidError("meta is not valid JSON: %(error)s", {"error": error}) from error
+    if is_too_long or "\\u0000" in text.replace("\\\\", ""):
+        raise OptionInvalidError(
+            "meta must have at most %(limit)s bytes and no NUL character.", {"limit": MAX_META_BYTES}
+        )
 
 
 def _check_labels(request: JobRequest) -> None:

@@ -250,6 +250,7 @@ def _request_anew(job: Job, payload: Mapping[str, Any] | None, plan: Plan) -> Jo
         # A unique key is not claimed again: the caller wants this very job to run.
         concurrency_key=job.concurrency_key or "",
         tags=job.tags,
+        meta=job.meta,
         max_retries=_retries_of_replay(job, plan),
         is_internal=payload is None,
     )

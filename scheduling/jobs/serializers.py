@@ -97,6 +97,7 @@ class JobSummarySerializer(serializers.Serializer[Job]):
     unique_key = serializers.CharField(allow_null=True)
     unique_until = serializers.CharField(allow_null=True, help_text="`started` or `ended`; null without a unique key.")
     tags = serializers.ListField(child=serializers.CharField())
+    meta = serializers.DictField()
     attempt = serializers.IntegerField(source="started_attempts", help_text="Attempts that have started.")
     max_retries = serializers.IntegerField()
     yields = serializers.IntegerField(

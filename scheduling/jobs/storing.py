@@ -13,9 +13,11 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models.fields import NOT_PROVIDED
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from scheduling.jobs.fair_share_nodes import Line
 from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.meta.models import MAX_FOUND_CHARACTERS
 from scheduling.models import Job
 from tenants.audit.service import INSERT_ENTRY, AuditTarget, entry_parameters
 from tenants.context import Actor, claim_for_scope, current_actor, require_scope
@@ -47,6 +49,7 @@ _DECIDED: Final = (
     "unique_key",
     "unique_until",
     "tags",
+    "meta",
     "payload",
     "payload_bytes",
     "payload_hash",
@@ -84,6 +87,12 @@ _DEADLINE = """
     INSERT INTO scheduling_job_deadline (job_id, tenant_id, deadline_at)
     SELECT id, tenant_id, deadline_at FROM given WHERE deadline_at IS NOT NULL
 """
+_META = f"""
+    INSERT INTO scheduling_job_meta (tenant_id, job_id, name, value)
+    SELECT g.tenant_id, g.id, m.key, m.value #>> '{{}}' FROM given g, jsonb_each(g.meta) m
+    WHERE jsonb_typeof(m.value) IN ('string', 'number', 'boolean')
+        AND length(m.value #>> '{{}}') <= {MAX_FOUND_CHARACTERS}
+"""  # noqa: S608 - constants
 _EVENT = """
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, id, created_at, %(event)s::varchar, state, %(actor)s::varchar, %(request_id)s::varchar,
@@ -95,10 +104,12 @@ _WAKE = """
     SELECT tenant_id, entity_id, queue_id, count(*) FROM given GROUP BY 1, 2, 3
 """
 # Columns whose values are converted for the driver.
-_MADE: Final = frozenset({"state", "tags", "payload"})
+_MADE: Final = frozenset({"state", "tags", "meta", "payload"})
+_NO_META: Final = Jsonb({})
 # Optional parts of the statement beside the jobs and the wakes.
 _KEYED: Final = {"parked": _PARKED, "key_news": _KEY_NEWS}
-_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "event": _EVENT, "entry": INSERT_ENTRY} | _KEYED
+_ALWAYS: Final = {"event": _EVENT, "entry": INSERT_ENTRY}
+_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "meta_members": _META} | _ALWAYS | _KEYED
 # Texts differ by which columns are shared by all jobs.
 _MOST_TEXTS: Final = 256
 
@@ -143,6 +154,7 @@ def _columns(jobs: Sequence[Job], lines: Mapping[Line, int]) -> dict[str, list[A
     return columns | {
         "state": [str(job.state) for job in jobs],
         "tags": [array_literal(job.tags) for job in jobs],
+        "meta": [Jsonb(job.meta) if job.meta else _NO_META for job in jobs],
         "payload": [written[id(value)] for value in sealed],
         "entity_id": [lines[job.queue_id, job.fair_key] for job in jobs],
         "event_id": uuid7s(len(jobs)),
@@ -163,6 +175,7 @@ def _parts_of(jobs: Sequence[Job], *, has_entry: bool) -> frozenset[str]:
         **dict.fromkeys(_KEYED, True in is_keyed),
         "due": JobState.SCHEDULED in states,
         "deadline": any(job.deadline_at is not None for job in jobs),
+        "meta_members": any(job.meta for job in jobs),
         "event": True,
         "entry": has_entry,
     }

@@ -21,7 +21,7 @@ from scheduling.jobs.fair_share_nodes import Line, node_ids
 from scheduling.jobs.job_keys.models import UniqueUntil
 from scheduling.jobs.job_keys.service import KindAndKey, claim_keys, find_holders, lock_idempotency_keys
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.requests import JobRequest, check_request, retry_policy_on
+from scheduling.jobs.requests import JobRequest, check_request, rank_of, retry_policy_on
 from scheduling.jobs.routing.service import Routes, refuse_too_large
 from scheduling.jobs.storing import store_jobs
 from scheduling.limits.admission import RateStatus, SubmissionAllowance, TokenGrant, refuse_draining_tenant
@@ -29,7 +29,6 @@ from scheduling.models import Batch, Job, Queue
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
-from tenants.database.platform_settings import platform_settings
 from tenants.database.rows import new_row
 from tenants.encryption.fields import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
@@ -218,12 +217,13 @@ class _Intake:
             queue=queue,
             state=JobState.SCHEDULED if run_at > self.now else JobState.AVAILABLE,
             priority=priority,
-            rank=int((run_at.timestamp() - priority * platform_settings.AGEING_SECONDS) * 1_000_000),
+            rank=rank_of(run_at, priority),
             fair_key=request.fair_key,
             concurrency_key=request.concurrency_key or None,
             unique_key=request.claimed_key or None,
             unique_until=(request.unique_until or UniqueUntil.ENDED.value) if request.claimed_key else None,
             tags=list(request.tags),
+            meta=dict(request.meta),
             payload=dict(request.payload),
             payload_bytes=request.payload_bytes,
             payload_hash=digest_of(self.tenant.pk, request.fingerprint()),

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
+from django.utils.translation import gettext
 
 from tenants.api.strict_json import parse_json
 from tenants.exceptions import JsonInvalidError
@@ -40,6 +41,19 @@ class StrictJSONField(forms.JSONField):
             return super().has_changed(initial, self.to_python(data))
         except ValidationError:
             return True
+
+
+class JSONObjectField(StrictJSONField):
+    """Strict JSON form field for an object, which may be empty."""
+
+    empty_values = (None, "")
+
+    def clean(self, value: Any) -> Any:
+        """Return the object, or None if there is none; raise `ValidationError` for another value."""
+        cleaned = super().clean(value)
+        if cleaned is not None and not isinstance(cleaned, dict):
+            raise ValidationError(gettext("It must be a JSON object."))
+        return cleaned
 
 
 class IndentedJSONField(StrictJSONField):

@@ -138,6 +138,8 @@ POST   files/{pk}/link/                                            2
 GET    job-kinds/                                                  2
 GET    jobs/                                                       2
 GET    jobs/{job_id}/artifacts/                                    2
+GET    jobs/{job_id}/notes/                                        2
+POST   jobs/{job_id}/notes/                                        2
 GET    jobs/{job_id}/logs/                                         2
 POST   jobs/{pk}/cancel/                                           2
 GET    jobs/{pk}/events/                                           2
@@ -243,6 +245,7 @@ CONSOLE = """
 admin/export/{resource}/                        20
 admin/search/                                   5
 admin/scheduling/schedule/preview/              5
+admin/scheduling/job/submit/preview/            5
 admin/retrieval/dataset/{object_id}/search/     5
 admin/scheduling/tenantupkeeprun/verify/        20
 admin/scheduling/cfsplan/{object_id}/what-if/   20

@@ -120,6 +120,8 @@ GET    jobs/{job}/executions/                jobs.view
 GET    jobs/stream/                          jobs.view                                                                 503
 GET    jobs/{job}/stream/                    jobs.view                                                                 503
 GET    jobs/{job}/logs/                      logs.view
+GET    jobs/{job}/notes/                     jobs.view
+POST   jobs/{job}/notes/                     jobs.submit       {"text": "seen"}
 GET    jobs/{job}/artifacts/                 files.view
 GET    jobs/{job}/artifacts/{artifact}/      files.download                                                             302
 GET    jobs/{job}/logs/download/             logs.view
@@ -414,6 +416,11 @@ POST   scheduling/job/views/                 jobs.submit       {"name": "mine", 
 POST   scheduling/job/views/{view}/rename/   jobs.submit       {"name": "theirs"}                         302
 POST   scheduling/job/views/{view}/forget/   jobs.submit                                                  302
 POST   scheduling/job/{job}/replay/          jobs.reveal       {"payload": " {{}}"}         302
+POST   scheduling/job/payload/               jobs.view                                                    400
+GET    scheduling/job/submit/                jobs.submit
+POST   scheduling/job/submit/                jobs.submit       {"tenant": "{tenant}", "kind": "noop", "payload": " {{}}"} 302
+POST   scheduling/job/submit/preview/        jobs.submit       {"tenant": "{tenant}", "kind": "noop", "payload": " {{}}"}
+POST   scheduling/job/{job}/notes/           jobs.submit       {"text": "seen"}                          302
 GET    scheduling/queue/rows/                platform.view
 GET    scheduling/queue/{queue}/now/         platform.view
 GET    scheduling/worker/rows/               platform.view

@@ -108,7 +108,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "scheduling/jobs/filters/fields.py:read_small": ("small", (("-", "1"),)),
     "scheduling/jobs/filters/syntax.py:_BARE_VALUE": ("match", (("", "a,"),)),
     "scheduling/jobs/filters/syntax.py:_BARE_WORD": ("match", ()),
-    "scheduling/jobs/filters/syntax.py:_FIELD": ("match", (("", "a_"),)),
+    "scheduling/jobs/filters/syntax.py:_FIELD": ("match", (("", "a_"), ("", "meta."), ("meta.", "a"))),
     "scheduling/jobs/filters/syntax.py:_OP": ("match", (("", ">"),)),
     "scheduling/jobs/filters/syntax.py:_SPACE": ("match", ()),
     "scheduling/jobs/filters/terms.py:_BARE_VALUE": ("fullmatch", ()),

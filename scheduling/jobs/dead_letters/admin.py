@@ -39,7 +39,7 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
     """A mixin for the admin of dead letters: the action that opens the payload editor, and its view."""
 
     def get_urls(self) -> list[URLPattern]:
-        edited = self.guard(require_POST(self.requeue_edited_view), Permission.JOBS_REVEAL)
+        edited = self.guard(require_POST(self.requeue_edited_view), Permission.JOBS_REVEAL, takes_files=True)
         return [
             path("<uuid:object_id>/requeue-edited/", edited, name="scheduling_deadletter_requeue_edited"),
             *super().get_urls(),
@@ -74,6 +74,7 @@ def _edited(letter: DeadLetter) -> Edited:
     return Edited(
         job_id=letter.job_id,
         kind=letter.kind,
+        tenant=letter.tenant,
         address=reverse("admin:scheduling_deadletter_requeue_edited", args=[letter.pk]),
         back=reverse("admin:scheduling_deadletter_change", args=[letter.pk]),
     )

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from scheduling.jobs.filters.terms import UNIT_SECONDS, WORDS, Value
+from scheduling.jobs.filters.terms import UNIT_SECONDS, WORDS, Value, meta_member
 from scheduling.jobs.lifecycle import JobState
 from tenants.translation import LocalizableText
 
@@ -139,6 +139,8 @@ _ALL_FIELDS = (
     Field("kind", read_text, "kind:noop"),
     Field("tenant", read_text, "tenant:acme"),
     Field("tag", read_text, "tag:night"),
+    # With a member's name after a dot: the value of the member.
+    Field("meta", read_text, "meta.order:4711"),
     Field("error", read_text, "error:Timeout"),
     Field("fair_key", read_text, "fair_key:user-7", may_be_empty=True),
     Field("concurrency_key", read_text, "concurrency_key:account-7"),
@@ -158,3 +160,9 @@ _ALL_FIELDS = (
 )
 FIELDS: dict[str, Field] = {field.name: field for field in _ALL_FIELDS}
 WORDS_FIELD = Field(WORDS, read_text, '"free words"')
+
+
+def find_field(name: str) -> Field | None:
+    """Return the field of a name as it is written, such as `state` or `meta.order`; None for an unknown one."""
+    member = meta_member(name)
+    return FIELDS.get(name.lower()) if member is None else replace(FIELDS["meta"], name=f"meta.{member}")

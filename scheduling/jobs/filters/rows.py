@@ -17,9 +17,9 @@ from uuid import UUID
 from django.db.models import Q, Subquery
 
 from scheduling.jobs.filters.fields import NO
-from scheduling.jobs.filters.terms import WORDS, Term, Value
+from scheduling.jobs.filters.terms import WORDS, Term, Value, meta_member
 from scheduling.jobs.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, JobState
-from scheduling.models import DeadLetter, Job, JobDue, LiveExecution
+from scheduling.models import DeadLetter, Job, JobDue, JobMeta, LiveExecution
 from tenants.database.ids import uuid7_floor
 from tenants.models import Tenant
 
@@ -159,7 +159,8 @@ def as_uuid(text: str) -> UUID | None:
 
 
 def _is_range(term: Term) -> bool:
-    return term.field in _RANGED_FIELDS and not term.is_negated and len(term.values) == 1
+    is_ranged = term.field in _RANGED_FIELDS or meta_member(term.field) is not None
+    return is_ranged and not term.is_negated and len(term.values) == 1
 
 
 def _is_key(term: Term) -> bool:
@@ -183,7 +184,7 @@ def _condition(term: Term) -> Q:
     if term.field in _LETTER_FIELDS:
         match = _has_letter([replace(term, is_negated=False)])
     else:
-        match = _CONDITIONS[term.field](term)
+        match = _meta(term) if meta_member(term.field) is not None else _CONDITIONS[term.field](term)
     return ~match if term.is_negated else match
 
 
@@ -229,6 +230,13 @@ def _tag(term: Term) -> Q:
     return Q(tags__overlap=list(term.values))
 
 
+def _meta(term: Term) -> Q:
+    """Return the condition for a member's value, or of `meta:name` for the presence of a member."""
+    member = meta_member(term.field)
+    match = Q(name__in=term.values) if member is None else Q(name=member, value__in=term.values)
+    return Q(id__in=JobMeta.objects.filter(match).values("job_id"))
+
+
 def _error(term: Term) -> Q:
     return reduce(or_, (_has_error(value) for value in term.values))
 
@@ -260,6 +268,7 @@ _CONDITIONS: dict[str, Callable[[Term], Q]] = {
     "kind": _among("kind"),
     "tenant": _tenant,
     "tag": _tag,
+    "meta": _meta,
     "error": _error,
     "fair_key": _among("fair_key"),
     "concurrency_key": _among("concurrency_key"),

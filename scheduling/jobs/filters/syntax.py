@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 
-from scheduling.jobs.filters.fields import FIELDS, WORDS_FIELD, Field, ValueUnreadableError
+from scheduling.jobs.filters.fields import FIELDS, WORDS_FIELD, Field, ValueUnreadableError, find_field
 from scheduling.jobs.filters.terms import JOINING_WORDS, Term, Value
 from tenants.exceptions import DomainError
 from tenants.translation import LocalizableText, gettext_noop
@@ -20,7 +20,7 @@ MAX_VALUE_CHARACTERS = 200
 MAX_CHARACTERS = 1_000_000
 _SHOWN_CHARACTERS = 100
 _SPACE = re.compile(r"\s*")
-_FIELD = re.compile(r"([A-Za-z_]+):")
+_FIELD = re.compile(r"([A-Za-z_]+|(?i:meta)\.[A-Za-z0-9_.-]{1,64}):")
 _OP = re.compile(r">=|<=|>|<|=|")
 _BARE_VALUE = re.compile(r'[^\s",]*')
 _BARE_WORD = re.compile(r'[^\s"]*')
@@ -111,7 +111,7 @@ class _Reader:
         return Term(WORDS_FIELD.name, (value,), is_negated=is_negated)
 
     def _field_term(self, named: re.Match[str], *, is_negated: bool) -> Term:
-        field = FIELDS.get(named[1].lower())
+        field = find_field(named[1])
         if field is None:
             message = LocalizableText(
                 "There is no such field. To search for a word with a colon, put it in quotation marks."

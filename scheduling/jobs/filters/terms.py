@@ -35,6 +35,12 @@ class Term:
         return f"{sign}{self.field}:{self.op}{','.join(map(write_value, self.values))}"
 
 
+def meta_member(field: str) -> str | None:
+    """Return the name of the member of meta that a field such as `meta.order` compares, None for another field."""
+    head, dot, member = field.partition(".")
+    return member if dot and head.lower() == "meta" else None
+
+
 def write_value(value: Value) -> str:
     """Return the text of one value of a field, in quotation marks if needed."""
     if isinstance(value, datetime):

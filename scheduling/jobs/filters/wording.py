@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, pgettext
 
-from scheduling.jobs.filters.terms import WORDS, Term, write_value
+from scheduling.jobs.filters.terms import WORDS, Term, meta_member, write_value
 
 # By field: the clause, and its negation.
 _CLAUSES = {
@@ -17,6 +17,7 @@ _CLAUSES = {
     "kind": (gettext_noop("of kind %(values)s"), gettext_noop("not of kind %(values)s")),
     "tenant": (gettext_noop("of tenant %(values)s"), gettext_noop("not of tenant %(values)s")),
     "tag": (gettext_noop("tagged %(values)s"), gettext_noop("not tagged %(values)s")),
+    "meta": (gettext_noop("with meta %(values)s"), gettext_noop("without meta %(values)s")),
     "error": (
         gettext_noop("whose error type contains %(values)s"),
         gettext_noop("whose error type does not contain %(values)s"),
@@ -72,9 +73,11 @@ _IN_TIME = {
 
 def clause_of(term: Term) -> str:
     """Return one condition as a clause in the reader's language."""
-    asked, ruled_out = _CLAUSES[term.field]
+    member = meta_member(term.field)
+    asked, ruled_out = _CLAUSES[term.field if member is None else "meta"]
     written = [_value_in_words(term, index) for index in range(len(term.values))]
     values = pgettext("between alternatives", " or ").join(written)
+    values = values if member is None else f"{member} = {values}"
     return _(ruled_out if term.is_negated else asked) % {"values": values}
 
 

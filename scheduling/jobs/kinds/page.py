@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from scheduling.jobs.kinds.service import JobKind, list_job_kinds
 from tenants.access.caller import access_of
+from tenants.access.permissions import Permission
 from tenants.console.site import console_site
 
 MEMORY_WORDS = {"small": gettext_noop("small"), "medium": gettext_noop("medium"), "large": gettext_noop("large")}
@@ -21,8 +22,10 @@ TEMPLATE = "scheduling/dashboards/job_kinds.html"
 @require_safe
 def job_kinds_page(request: HttpRequest) -> HttpResponse:
     """Show the installed job kinds, with the queues that routing gives the user's tenant."""
-    kinds = list_job_kinds(tenant=access_of(request).tenant)
+    access = access_of(request)
+    kinds = list_job_kinds(tenant=access.tenant)
     context = console_site.each_context(request) | {
+        "may_submit": access.may(Permission.JOBS_SUBMIT),
         "rows": [(_told(kind), json.dumps(kind.payload_schema, indent=2, ensure_ascii=False)) for kind in kinds],
     }
     return render(request, TEMPLATE, context)

@@ -44,6 +44,7 @@ class Command(PlatformCommand):
         parser.add_argument("--unique-key", default="", help="while a job has it, no second job is submitted")
         parser.add_argument("--unique-until", default="", choices=UniqueUntil.values, help="default: ended")
         parser.add_argument("--tag", action="append", default=[], help="may be repeated")
+        parser.add_argument("--meta", type=json_object, default={}, metavar="JSON", help="shown with the job")
         parser.add_argument("--queue", help="default: by the routing rules")
         parser.add_argument("--max-retries", type=int, help="default: the kind's")
         parser.add_argument("--idempotency-key", help="a repeated key submits no second job")
@@ -107,6 +108,7 @@ def _request(options: dict[str, Any]) -> JobRequest:
         unique_key=options["unique_key"],
         unique_until=options["unique_until"],
         tags=tuple(options["tag"]),
+        meta=options["meta"],
         queue=options["queue"],
         max_retries=options["max_retries"],
         idempotency_key=options["idempotency_key"],

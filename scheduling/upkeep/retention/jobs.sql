@@ -62,9 +62,11 @@ WITH rows_to_delete AS (
 ;
 
 -- fragment: delete_doomed
--- Rest of such a statement: delete the jobs and count them in their batches.
+-- Rest of such a statement: delete the jobs with their meta and count them in their batches.
 , letter AS (
     DELETE FROM scheduling_deadletter l USING rows_to_delete d WHERE l.job_id = d.id RETURNING l.id
+), meta AS (
+    DELETE FROM scheduling_job_meta m USING rows_to_delete d WHERE m.job_id = d.id
 ), batch AS (
     UPDATE scheduling_batch b SET pruned = b.pruned + g.jobs
     FROM (SELECT batch_id, count(*) AS jobs FROM rows_to_delete WHERE batch_id IS NOT NULL GROUP BY 1) AS g

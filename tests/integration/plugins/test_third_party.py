@@ -21,6 +21,7 @@ from scheduling.kit import registry
 from scheduling.models import Job, Queue, RoutingRule
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tests.form_data import posted
 from tests.integration.api.test_access import API, assert_problem
 
 COUNT, GREETING = "acme_word_count", "acme_greeting"
@@ -64,6 +65,24 @@ def test_kind_is_listed_among_those_that_can_be_paused(staff_api: APIClient) -> 
     assert staff_api.post(API + f"kinds/{COUNT}/pause/", {"reason": "a bug"}).json()["is_paused"]
     row = staff_api.get(API + f"job-kinds/{GREETING}/").json()
     assert row["queues"] == ["dataset"]
+
+
+@pytest.mark.parametrize("kind", [COUNT, "acme_corpus_count"])
+def test_console_submits_a_job_by_fields_of_its_schema(
+    client: Client, acme: Tenant, acme_user: User, kind: str
+) -> None:
+    member = "texts" if kind == COUNT else "documents"
+    client.force_login(acme_user)
+    data = posted(client.get(reverse("admin:scheduling_job_submit"), {"kind": kind}).content.decode())
+    fields = f"{reverse('admin:scheduling_job_payload')}?name=payload&kind={kind}"
+    for _row in range(2):
+        data |= posted(client.post(fields, data | {"payload-act": f"add:/{member}"}).content.decode())
+    data |= {f"payload/{member}/0": "to be", f"payload/{member}/1": "or not"}
+    done = client.post(reverse("admin:scheduling_job_submit"), data)
+    assert done.status_code == 302
+    with tenant_context(acme):
+        [job] = Job.objects.filter(kind=kind)
+        assert job.payload == {member: ["to be", "or not"]}
 
 
 def test_payload_is_validated_by_the_kinds_schema(acme_api: APIClient) -> None:

@@ -38,6 +38,7 @@ ONE_KIND: dict[str, dict[str, Any]] = {
     "due with a deadline": {"run_at": SOON, "deadline": SOON + timedelta(hours=1)},
     "deadline": {"deadline": SOON},
     "with a key": {"fair_key": "ann"},
+    "with meta": {"meta": {"order": 4711, "region": "eu"}},
 }
 # One bulk, so that each column differs by job, and some are empty in some jobs.
 MIXED: list[dict[str, Any]] = [

@@ -18,6 +18,7 @@ from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
+from scheduling.jobs.notes.service import add_note
 from scheduling.models import (
     Batch,
     Charge,
@@ -27,6 +28,8 @@ from scheduling.models import (
     JobEvent,
     JobLog,
     JobLogTally,
+    JobMeta,
+    JobNote,
     Worker,
     WorkerPool,
 )
@@ -151,6 +154,20 @@ def test_finished_jobs_are_removed_by_each_tenants_plan(acme: Tenant, globex: Te
     assert jobs_left() == kept
     again = run_upkeep(name="finished_jobs")
     assert (again.counts["jobs"], jobs_left()) == (0, kept)
+
+
+def test_meta_and_notes_are_removed_with_their_job(acme: Tenant) -> None:
+    with all_tenants():
+        keep(acme, finished_jobs=30)
+    removed, kept = old_job(acme, "completed", days=31), old_job(acme, "completed", days=1)
+    with tenant_context(acme):
+        for job in (removed, kept):
+            JobMeta.objects.create(tenant=acme, job_id=job.pk, name="order", value="4711")
+            add_note(job_id=job.pk, text="seen")
+    assert run_upkeep(name="finished_jobs").counts["jobs"] == 1
+    with tenant_context(acme):
+        assert list(JobMeta.objects.values_list("job_id", flat=True)) == [kept.pk]
+        assert list(JobNote.objects.values_list("job_id", flat=True)) == [kept.pk]
 
 
 def test_unfinished_jobs_are_never_removed(acme: Tenant) -> None:

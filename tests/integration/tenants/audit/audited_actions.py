@@ -634,6 +634,8 @@ CONSOLE_READS = (
     "errors/{fingerprint}/",
     "roles/",
     "diagnosis/",
+    "scheduling/job/payload/",
+    "scheduling/job/submit/preview/",
     "scheduling/schedule/preview/",
     "scheduling/job/{job}/log/",
     "scheduling/job/{job}/log/download/",

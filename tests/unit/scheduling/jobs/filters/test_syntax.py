@@ -40,7 +40,7 @@ named = st.sampled_from(["queue", "kind", "tenant", "tag", "error", "key"])
 terms = st.one_of(
     st.builds(
         Term,
-        st.sampled_from(["queue", "kind", "tenant", "tag", "error", "key", "fingerprint"]),
+        st.sampled_from(["queue", "kind", "tenant", "tag", "meta", "meta.Order_1.id-2", "error", "key", "fingerprint"]),
         many(texts),
         st.just(""),
         negations,
