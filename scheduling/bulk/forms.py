@@ -6,12 +6,26 @@ from collections.abc import Collection
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from scheduling.jobs.payload_editor import PayloadObjectField
 from scheduling.models import BulkOperation
+from tenants.console.json_fields import StrictJSONField
 from tenants.console.post_actions import REASON_LIMIT
+
+
+class PatchField(StrictJSONField):
+    """A form field for a JSON object, which may be empty."""
+
+    empty_values = (None, "")
+    widget = UnfoldAdminTextareaWidget
+
+    def clean(self, value: Any) -> Any:
+        cleaned = super().clean(value)
+        if cleaned is not None and not isinstance(cleaned, dict):
+            raise forms.ValidationError(gettext("It must be a JSON object."))
+        return cleaned
 
 
 class BulkForm(forms.Form):
@@ -37,7 +51,7 @@ class BulkForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(),
         help_text=_("Only for “move to another queue”: its name."),
     )
-    payload_patch = PayloadObjectField(
+    payload_patch = PatchField(
         label=_("Payload patch"),
         required=False,
         help_text=_(

@@ -38,6 +38,7 @@ from scheduling.jobs.list_admin import JobListPages
 from scheduling.jobs.output import may_read_output, read_output
 from scheduling.jobs.page import BODY_TEMPLATE, job_page_context
 from scheduling.jobs.payload_editor import Edited, PayloadEditor
+from scheduling.jobs.payload_form.page import payload_view
 from scheduling.jobs.queries import find_jobs
 from scheduling.jobs.retries import replay_job, retry_job
 from scheduling.jobs.reveals import reveal_payload
@@ -58,8 +59,13 @@ class JobReplayPages(PayloadEditor, KeysetAdmin):
     """A mixin for the admin of jobs: the action that shows the payload in a form, and the view that submits it."""
 
     def get_urls(self) -> list[URLPattern]:
-        edited = self.guard(require_POST(self.replay_view), Permission.JOBS_REVEAL)
-        return [path("<uuid:object_id>/replay/", edited, name="scheduling_job_replay"), *super().get_urls()]
+        edited = self.guard(require_POST(self.replay_view), Permission.JOBS_REVEAL, takes_files=True)
+        fields = self.guard(require_POST(payload_view), Permission.JOBS_VIEW)
+        return [
+            path("<uuid:object_id>/replay/", edited, name="scheduling_job_replay"),
+            path("payload/", fields, name="scheduling_job_payload"),
+            *super().get_urls(),
+        ]
 
     @post_action(
         label=gettext_lazy("Edit payload and retry"),
@@ -87,6 +93,7 @@ def _edited(job: Job) -> Edited:
     return Edited(
         job_id=job.pk,
         kind=job.kind,
+        tenant=job.tenant,
         address=reverse("admin:scheduling_job_replay", args=[job.pk]),
         back=reverse("admin:scheduling_job_change", args=[job.pk]),
     )

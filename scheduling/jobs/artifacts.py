@@ -1,4 +1,4 @@
-"""The files that jobs attach, and the app that stores them: ``artifact_store`` of its AppConfig names its functions."""
+"""The files of jobs, and the app that stores them: ``artifact_store`` of its AppConfig names its functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import IO
 from uuid import UUID
 
 from django.apps import apps
+from django.core.files.base import File
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import PermanentError
 from scheduling.models import Job
 from tenants.exceptions import DomainError
+from tenants.models import Tenant
 
 
 class ArtifactNotFoundError(DomainError):
@@ -54,6 +56,9 @@ class ArtifactStore:
     FenceLostError unless the execution still owns the job. Before it, ``upload(tenant_id, file)`` may write the file
     without the database, if ``may_upload(new)``. ``of_job(job_id)`` returns a job's artifacts, and
     ``link_to(job_id, artifact_id)`` the path of a download, None if there is no such artifact.
+
+    Payloads refer to uploaded files by their ids: ``newest_files(tenant_id)`` returns ids and names, and
+    ``store_file(tenant, file)`` stores a file and returns its id.
     """
 
     attach: Callable[[NewArtifact, Callable[[], object]], None]
@@ -61,6 +66,8 @@ class ArtifactStore:
     upload: Callable[[UUID, IO[bytes]], None]
     of_job: Callable[[UUID], Sequence[ShownArtifact]]
     link_to: Callable[[UUID, UUID], str | None]
+    newest_files: Callable[[UUID], Sequence[tuple[str, str]]]
+    store_file: Callable[[Tenant, File[bytes]], str]
 
 
 @cache

@@ -14,35 +14,35 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext, gettext_lazy
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
+from scheduling.jobs.payload_form.fields import PayloadField
 from scheduling.jobs.reveals import reveal_payload
 from scheduling.models import Job
+from tenants.access.caller import Access
 from tenants.console.base import ConsoleAdmin
-from tenants.console.json_fields import StrictJSONField
 from tenants.console.post_actions import REASON_LIMIT
 from tenants.exceptions import DomainError
+from tenants.models import Tenant
 
 TEMPLATE = "scheduling/dashboards/payload_edit.html"
 
 
-class PayloadObjectField(StrictJSONField):
-    """A form field for a JSON object, which may be empty."""
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The job whose payload is edited, the form's target, and the page to return to."""
 
-    empty_values = (None, "")
-    widget = UnfoldAdminTextareaWidget
-
-    def clean(self, value: Any) -> Any:
-        cleaned = super().clean(value)
-        if cleaned is not None and not isinstance(cleaned, dict):
-            raise forms.ValidationError(gettext("It must be a JSON object."))
-        return cleaned
+    job_id: UUID
+    kind: str
+    tenant: Tenant
+    address: str
+    back: str
 
 
 class EditedPayloadForm(forms.Form):
     """The payload for a new run of the job, and the reason."""
 
-    payload = PayloadObjectField(
+    payload = PayloadField(
         label=gettext_lazy("Payload"), help_text=gettext_lazy("Must match the kind's schema, at most 256 KiB.")
     )
     reason = forms.CharField(
@@ -53,15 +53,9 @@ class EditedPayloadForm(forms.Form):
         help_text=gettext_lazy("Kept in the audit log."),
     )
 
-
-@dataclass(frozen=True, slots=True)
-class Edited:
-    """The job whose payload is edited, the form's target, and the page to return to."""
-
-    job_id: UUID
-    kind: str
-    address: str
-    back: str
+    def __init__(self, *args: Any, edited: Edited, access: Access, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["payload"].use(edited.kind, tenant=edited.tenant, access=access)  # type: ignore[attr-defined]
 
 
 class PayloadEditor(ConsoleAdmin):
@@ -70,7 +64,9 @@ class PayloadEditor(ConsoleAdmin):
     def open_editor(self, request: HttpRequest, edited: Edited, reason: str) -> HttpResponse:
         """Show the job's payload in a form, and record in the audit log that it was revealed."""
         revealed = reveal_payload(job_id=edited.job_id, reason=reason)
-        return self._answer(request, edited, EditedPayloadForm(initial={"payload": revealed.payload, "reason": reason}))
+        values = {"payload": revealed.payload, "reason": reason}
+        form = EditedPayloadForm(initial=values, edited=edited, access=self.access(request))
+        return self._answer(request, edited, form)
 
     def submit_edited(
         self, request: HttpRequest, edited: Edited, run: Callable[[dict[str, Any], str], Job]
@@ -79,7 +75,7 @@ class PayloadEditor(ConsoleAdmin):
 
         If the form is invalid or the job is refused, show the form again with the fault.
         """
-        form = EditedPayloadForm(request.POST)
+        form = EditedPayloadForm(request.POST, request.FILES, edited=edited, access=self.access(request))
         if form.is_valid():
             try:
                 job = run(form.cleaned_data["payload"], form.cleaned_data["reason"])

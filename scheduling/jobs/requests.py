@@ -126,7 +126,7 @@ def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[Tas
     processor = registry.get(request.kind)
     if processor.is_internal and not request.is_internal:
         raise KindInternalError("Only the platform submits jobs of the kind %(kind)r.", {"kind": request.kind})
-    _check_payload(request.payload, processor)
+    check_payload(request.payload, processor)
     _check_times(request, now)
     _check_labels(request)
     max_priority = plan.max_priority
@@ -161,7 +161,8 @@ def _validator(processor: type[TaskProcessor]) -> Draft202012Validator:
     return Draft202012Validator(dict(processor.payload_schema), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
+def check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
+    """Raise PayloadInvalidError or PayloadTooLargeError unless the payload may be submitted for the kind."""
     check_depth(payload)
     try:
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Final
 from uuid import UUID
 
+from django.core.files.base import File
 from django.urls import reverse
 
 from scheduling.jobs.artifacts import ArtifactStore, NewArtifact, ShownArtifact
@@ -16,14 +17,17 @@ from tenants.context import tenant_context
 from tenants.database.reads import from_row
 from tenants.exceptions import SpaceExceededError
 from tenants.limits.usage import check_room
+from tenants.models import Tenant
 from tenants.tenancy.bases import find_invisible_character
 from workloads.files.incoming import MAX_NAME_LENGTH
 from workloads.files.limits import STORAGE_BYTES
 from workloads.files.links import make_link
-from workloads.files.models import Artifact
+from workloads.files.models import Artifact, UploadedFile
+from workloads.files.service import upload_files
 from workloads.files.store import discard_on_commit, errors_of_job, store_file, write_ahead
 
 MAX_ARTIFACTS: Final = 100
+MAX_OFFERED_FILES: Final = 100
 _CONTENT_TYPE: Final = re.compile(r"[\w!#$&^.+-]{1,50}/[\w!#$&^.+-]{1,49}", re.ASCII)
 
 
@@ -105,4 +109,15 @@ def link_to(job_id: UUID, artifact_id: UUID) -> str | None:
     return None if found is None else make_link(file=found).path
 
 
-STORE = ArtifactStore(attach, may_upload, upload, artifacts_of, link_to)
+def newest_files(tenant_id: UUID) -> list[tuple[str, str]]:
+    """Return the ids and names of the newest uploaded files."""
+    newest = UploadedFile.objects.filter(tenant_id=tenant_id).order_by("-id")[:MAX_OFFERED_FILES]
+    return [(str(file.pk), file.name) for file in newest.only("id", "name")]
+
+
+def store_upload(tenant: Tenant, file: File[bytes]) -> str:
+    """Store an uploaded file and return its id; raise `UploadRefusedError` or `SpaceExceededError`."""
+    return str(upload_files(tenant=tenant, files=[file])[0].pk)
+
+
+STORE = ArtifactStore(attach, may_upload, upload, artifacts_of, link_to, newest_files, store_upload)

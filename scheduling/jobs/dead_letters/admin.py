@@ -44,7 +44,7 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         groups = self.guard(require_safe(self.groups_view), Permission.JOBS_VIEW)
-        edited = self.guard(require_POST(self.requeue_edited_view), Permission.JOBS_REVEAL)
+        edited = self.guard(require_POST(self.requeue_edited_view), Permission.JOBS_REVEAL, takes_files=True)
         return [
             path("groups/", groups, name="scheduling_deadletter_groups"),
             path("<uuid:object_id>/requeue-edited/", edited, name="scheduling_deadletter_requeue_edited"),
@@ -114,6 +114,7 @@ def _edited(letter: DeadLetter) -> Edited:
     return Edited(
         job_id=letter.job_id,
         kind=letter.kind,
+        tenant=letter.tenant,
         address=reverse("admin:scheduling_deadletter_requeue_edited", args=[letter.pk]),
         back=reverse("admin:scheduling_deadletter_change", args=[letter.pk]),
     )

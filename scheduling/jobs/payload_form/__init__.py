@@ -1,0 +1,1 @@
+"""Form fields of a payload, made from the JSON Schema of its kind."""
