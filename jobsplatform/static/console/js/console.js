@@ -1,4 +1,4 @@
-// The console's own behaviour, in six parts. Alpine and htmx come with unfold.
+// The console's own behaviour, in seven parts. Alpine and htmx come with unfold.
 "use strict";
 
 // 1. Alpine's CSP build looks up names in data, never among the page's globals. unfold's templates use a
@@ -195,4 +195,13 @@ document.addEventListener("click", (event) => {
 	const named = event.target.closest("tr, .form-group")?.querySelector("select, input[type=text]");
 	const name = named?.selectedOptions?.[0]?.textContent ?? named?.value ?? "";
 	if (!window.confirm(said("remove").replace("%s", name.trim()))) event.preventDefault();
+});
+
+// 7. A button that fills in a field, as if it were typed.
+document.addEventListener("click", (event) => {
+	const button = event.target.closest("[data-fill]");
+	if (!button) return;
+	const field = document.getElementById(button.dataset.fill);
+	field.value = button.dataset.value;
+	field.dispatchEvent(new Event("input", { bubbles: true }));
 });
