@@ -63,6 +63,7 @@ class JobReplayPages(PayloadEditor, KeysetAdmin):
 
     @post_action(
         label=gettext_lazy("Edit payload and retry"),
+        consequence=gettext_lazy("The payload is shown in a form, and the audit log records that you have seen it."),
         permission=Permission.JOBS_REVEAL,
         asks_reason=True,
         is_offered=lambda job: job.state in REPLAYABLE_STATES,
@@ -175,7 +176,12 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         }
         return render_to_string(BODY_TEMPLATE, context, request)
 
-    @post_action(label=gettext_lazy("Reveal payload"), permission=Permission.JOBS_REVEAL, asks_reason=True)
+    @post_action(
+        label=gettext_lazy("Reveal payload"),
+        consequence=gettext_lazy("The payload is shown once, and the audit log records that you have seen it."),
+        permission=Permission.JOBS_REVEAL,
+        asks_reason=True,
+    )
     def reveal(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
         """Show the payload in the response to this POST only, so that no URL, cache or message contains it."""
         context = {
@@ -190,6 +196,9 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @post_action(
         label=gettext_lazy("Retry"),
+        consequence=gettext_lazy(
+            "A job that waits for its retry is ready at once. An ended job stays on record, and a new one runs."
+        ),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda job: job.state in RETRIABLE_STATES,
@@ -203,6 +212,9 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @post_action(
         label=gettext_lazy("Cancel"),
+        consequence=gettext_lazy(
+            "A waiting job ends at once, a running one at its next safe point. It does not run again."
+        ),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_danger=True,
@@ -216,6 +228,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @post_action(
         label=gettext_lazy("Suspend"),
+        consequence=gettext_lazy("The job does not start until it is resumed."),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_offered=lambda job: job.state in WAITING_STATES,
@@ -226,6 +239,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @post_action(
         label=gettext_lazy("Resume"),
+        consequence=gettext_lazy("The job waits for a slot again."),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_offered=lambda job: job.state == JobState.SUSPENDED,

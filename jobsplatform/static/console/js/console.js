@@ -1,4 +1,4 @@
-// The console's own behaviour, in five parts. Alpine and htmx come with unfold.
+// The console's own behaviour, in six parts. Alpine and htmx come with unfold.
 "use strict";
 
 // 1. Alpine's CSP build looks up names in data, never among the page's globals. unfold's templates use a
@@ -35,7 +35,8 @@ function isBusy(part) {
 	const hasSelection = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
 	// A swap would lose the keyboard focus.
 	const hasFocus = part.contains(document.activeElement) && document.activeElement.matches(":focus-visible");
-	return document.documentElement.dataset.paused === "true" || document.hidden || hasSelection || hasFocus;
+	const hasDialog = part.querySelector("dialog[open]");
+	return document.documentElement.dataset.paused === "true" || document.hidden || hasSelection || hasFocus || hasDialog;
 }
 
 function tellAge(part) {
@@ -171,4 +172,11 @@ document.addEventListener("keydown", (event) => {
 	if (event.target.closest("input, textarea, select, [contenteditable]")) return;
 	event.preventDefault();
 	box.focus();
+});
+
+// 6. Dialogs of actions: a button with data-opens shows its dialog; the browser holds the focus in it and closes it on Escape.
+document.addEventListener("click", (event) => {
+	const opener = event.target.closest("[data-opens]");
+	if (opener) document.getElementById(opener.dataset.opens).showModal();
+	else event.target.closest("[data-closes]")?.closest("dialog").close();
 });
