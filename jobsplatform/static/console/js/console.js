@@ -1,4 +1,4 @@
-// The console's own behaviour, in six parts. Alpine and htmx come with unfold.
+// The console's own behaviour, in seven parts. Alpine and htmx come with unfold.
 "use strict";
 
 // 1. Alpine's CSP build looks up names in data, never among the page's globals. unfold's templates use a
@@ -180,3 +180,47 @@ document.addEventListener("click", (event) => {
 	if (opener) document.getElementById(opener.dataset.opens).showModal();
 	else event.target.closest("[data-closes]")?.closest("dialog").close();
 });
+
+// 7. Times in the viewer's zone and language, relative to now; lists as cards need the names of their columns.
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const LANGUAGE = document.documentElement.lang || "en";
+const relative = new Intl.RelativeTimeFormat(LANGUAGE, { style: "short" });
+const absolute = new Intl.DateTimeFormat(LANGUAGE, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+const minute = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
+
+function sinceNow(at) {
+	const seconds = Math.round((at - Date.now()) / 1000);
+	const [unit, length] = UNITS.find(([, each]) => Math.abs(seconds) >= each) || UNITS.at(-1);
+	return relative.format(Math.trunc(seconds / length), unit);
+}
+
+const FORMS = { relative: sinceNow, absolute: (at) => absolute.format(at), clock: (at) => clock.format(at), minute: (at) => minute.format(at) };
+
+function showTimes(root) {
+	for (const element of root.querySelectorAll("time[data-moment]")) {
+		const at = new Date(element.dateTime);
+		const text = FORMS[element.dataset.moment](at);
+		if (element.textContent !== text) element.textContent = text;
+		element.title = element.dataset.moment === "absolute" ? sinceNow(at) : absolute.format(at);
+	}
+}
+
+function nameCells(root) {
+	for (const table of root.querySelectorAll(".result-list, .console-table")) {
+		const names = [...table.querySelectorAll("thead tr:last-child th")].map((head) => head.textContent.trim());
+		for (const cell of table.querySelectorAll("tbody td:not([colspan])")) {
+			const name = names[cell.cellIndex];
+			if (name && cell.cellIndex) cell.dataset.label = name;
+		}
+	}
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+	const zone = document.querySelector("[data-zone]:not(template)");
+	if (zone) zone.textContent = said("zone").replace("%s", Intl.DateTimeFormat().resolvedOptions().timeZone);
+	showTimes(document);
+	nameCells(document);
+	setInterval(() => { if (!document.hidden) showTimes(document); }, 10_000);
+});
+document.addEventListener("htmx:load", (event) => { showTimes(event.target); nameCells(event.target); });
