@@ -28,6 +28,7 @@ class Permission(StrEnum):
     JOBS_CANCEL = "jobs.cancel"  # cancel, suspend, resume
     JOBS_RETRY = "jobs.retry"  # retry, requeue
     JOBS_BULK = "jobs.bulk"  # act on all jobs of a filter; change priorities and queues
+    TEMPLATES_MANAGE = "templates.manage"  # job templates, and who may run each
     JOBS_RESULTS = "jobs.results"  # results in the clear
     JOBS_REVEAL = "jobs.reveal"  # payloads and results in the clear
     LOGS_VIEW = "logs.view"  # log lines and tracebacks of jobs
@@ -90,6 +91,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.JOBS_CANCEL,
     _P.JOBS_RETRY,
     _P.JOBS_BULK,
+    _P.TEMPLATES_MANAGE,
     _P.JOBS_RESULTS,
     _P.JOBS_REVEAL,
     _P.DATASETS_MANAGE,
