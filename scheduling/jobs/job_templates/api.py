@@ -55,8 +55,8 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     permissions: ClassVar[Mapping[str, Permission]] = {
         **dict.fromkeys(("list", "retrieve", "versions"), Permission.JOBS_VIEW),
         **dict.fromkeys(("create", "partial_update", "destroy", "add_version", "rollback", "withdraw"), _MANAGE),
-        # The right to run is on the template.
-        "run": Permission.JOBS_VIEW,
+        # Which templates a caller may run is on the templates.
+        "run": Permission.TEMPLATES_RUN,
     }
     request_costs: ClassVar[Mapping[str, int]] = {"versions": LIST}
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
