@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from tenants.encryption.fields import SealedJSONField
 from tenants.models import Role
 from tenants.tenancy.bases import TenantModel
 from tenants.versions.models import VersionedModel, VersionFacts
@@ -15,7 +16,7 @@ from tenants.versions.models import VersionedModel, VersionFacts
 class JobTemplate(TenantModel, VersionedModel):
     """A named job request with parameters. Its versions hold the content; a job records the version that it ran."""
 
-    # Description and runners change without a version.
+    # Name, description and runners change without a version.
     is_edited_by_version = False
 
     name = models.SlugField(
@@ -47,6 +48,10 @@ class JobTemplate(TenantModel, VersionedModel):
 class JobTemplateVersion(TenantModel, VersionFacts):
     """One version of a template's content: kind, payload, parameters and options of its jobs."""
 
+    # A payload is sealed here as it is on a job.
+    content = SealedJSONField()
+    before = SealedJSONField()
+    after = SealedJSONField()
     # Rows refer to each other by (tenant, id); the constraint is in the migration.
     template = models.ForeignKey(
         JobTemplate, models.CASCADE, db_constraint=False, db_index=False, related_name="versions"

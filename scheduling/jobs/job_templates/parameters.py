@@ -168,5 +168,5 @@ def _faults_of_schema(schema: Any, path: str, depth: int) -> Iterator[tuple[str,
 
 def _refusal(path: str, detail: str) -> ParametersInvalidError:
     return ParametersInvalidError(
-        detail, errors=[{"code": ParametersInvalidError.code, "field": path, "detail": detail}]
+        f"{path}: {detail}", errors=[{"code": ParametersInvalidError.code, "field": path, "detail": detail}]
     )

@@ -37,6 +37,7 @@ class TemplateContentSerializer(StrictSerializer):
 class TemplateFactsSerializer(StrictSerializer):
     """Request body: what can be changed of a template without a new version."""
 
+    name = NameField(max_length=50, required=False, help_text="Lower-case letters, digits and hyphens.")
     description = TextField(max_length=1_000, required=False, allow_blank=True)
     runners = serializers.ListField(
         child=serializers.ChoiceField(choices=Role.choices),

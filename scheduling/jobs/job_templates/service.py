@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, cast
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -20,6 +21,7 @@ from scheduling.exceptions import (
 from scheduling.jobs.job_templates.models import JobTemplate, JobTemplateVersion
 from scheduling.jobs.job_templates.parameters import check_parameters, fill_in, is_complete
 from scheduling.jobs.requests import JobRequest, check_depth, check_request
+from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.submission import Submission, submit_job
 from scheduling.kit import registry
 from tenants.access.caller import Access
@@ -33,6 +35,7 @@ from tenants.models import Role, Tenant
 from tenants.secrets.references import has_references
 from tenants.secrets.service import require_use_of_secrets
 from tenants.tenancy.bases import clean_slug
+from tenants.tenancy.changes import Difference
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned
 
@@ -93,30 +96,41 @@ def create_template(
         )
         TEMPLATES.check(template, content.describe())
         TEMPLATES.authorise(content.describe())
-        try:
-            with transaction.atomic():
-                template.save()
-        except IntegrityError as error:
-            if "job_template_name_unique" not in str(error):
-                raise
-            raise JobTemplateNameTakenError("There is a template %(name)s already.", {"name": name}) from error
+        _save(template)
         TEMPLATES.begin(template, content=content.describe(), reason=reason)
         record_audit(action="job_template.created", target=template, after=_facts(template), reason=reason)
     return template
 
 
-def update_template(
-    *, template: JobTemplate, description: str | None = None, runners: Sequence[str] | None = None
-) -> JobTemplate:
-    """Change the description of a template, or the roles that may run it. The content is changed by `add_version`."""
+def update_template(*, template: JobTemplate, **changes: Any) -> JobTemplate:
+    """Change the name or the description of a template, or its `runners`. The content is changed by `add_version`.
+
+    Jobs keep the name under which they were submitted.
+    """
+    if unknown := changes.keys() - {"name", "description", "runners"}:
+        raise TypeError(f"A template has no {', '.join(sorted(unknown))}.")
     with tenant_context(template.tenant_id):
         locked = TEMPLATES.lock(template)
         before = _facts(locked)
-        locked.description = locked.description if description is None else description
-        locked.runners = locked.runners if runners is None else _roles(runners)
-        locked.save(update_fields=["description", "runners"])
+        locked.name = clean_slug(changes.get("name", locked.name), field="name")
+        locked.description = changes.get("description", locked.description)
+        locked.runners = _roles(changes.get("runners", locked.runners))
+        _save(locked)
         record_audit(action="job_template.updated", target=locked, before=before, after=_facts(locked))
     return locked
+
+
+def save_as_template(*, job_id: UUID, reason: str) -> JobTemplate:
+    """Create a template with the kind, payload and options of a job, named after its kind and id.
+
+    The audit log records that the payload was revealed. Raise `ReasonRequiredError` without a reason.
+    """
+    job = reveal_payload(job_id=job_id, reason=reason).job
+    content = TemplateContent(
+        kind=job.kind, payload=job.payload, priority=job.priority, tags=list(job.tags), fair_key=job.fair_key
+    )
+    name = f"{job.kind.replace('_', '-').lower()[:36]}-{str(job.pk)[-12:]}"
+    return create_template(tenant=job.tenant, name=name, content=content, reason=reason)
 
 
 def add_version(
@@ -203,7 +217,7 @@ class _Templates(Versioned[JobTemplate]):
         return first_or_raise(locked, JobTemplateNotFoundError)
 
     def describe(self, row: JobTemplate) -> Content:
-        content: Content = self.versions.objects.values_list("content", flat=True).get(template=row, number=row.version)
+        content: Content = self.versions.objects.get(template=row, number=row.version).content
         return content
 
     def check(self, row: JobTemplate, content: Mapping[str, Any]) -> None:
@@ -226,6 +240,13 @@ class _Templates(Versioned[JobTemplate]):
         payload = {f"payload.{name}": value for name, value in content["payload"].items()}
         return {name: value for name, value in content.items() if name != "payload"} | payload
 
+    def audited(self, difference: Difference) -> Difference:
+        # The audit log names the changed parts of a payload without their values.
+        def masked(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: "…" if name.startswith("payload.") else value for name, value in values.items()}
+
+        return Difference(masked(difference.before), masked(difference.after))
+
     def overtaken(self, row: JobTemplate, expected: int) -> DomainError:
         return JobTemplateChangedError(
             "It is at version %(current)s, not %(expected)s.", {"current": row.version, "expected": expected}
@@ -233,6 +254,16 @@ class _Templates(Versioned[JobTemplate]):
 
 
 TEMPLATES = _Templates()
+
+
+def _save(template: JobTemplate) -> None:
+    try:
+        with transaction.atomic():
+            template.save()
+    except IntegrityError as error:
+        if "job_template_name_unique" not in str(error):
+            raise
+        raise JobTemplateNameTakenError("There is a template %(name)s already.", {"name": template.name}) from error
 
 
 def _roles(runners: Sequence[str]) -> list[str]:

@@ -64,6 +64,6 @@ def _store(tenant: Tenant, row: dict[str, Any], reason: str) -> str:
         except JobTemplateNotFoundError:
             create_template(tenant=tenant, **row)
             return "created"
-        update_template(template=template, description=row.get("description"), runners=row.get("runners"))
+        update_template(template=template, **{key: row[key] for key in ("description", "runners") if key in row})
         version = add_version(template=template, content=row["content"], reason=row["reason"])
         return "unchanged" if version is None else f"version {version.number}"
