@@ -25,7 +25,7 @@ class SchedulingConfig(AppConfig):
     tenant_settings = "scheduling.tenant_settings:SETTINGS"
     limits = LIMITS
     measures_usage = "scheduling.limits.usage.measure_usage"
-    versioned = ("scheduling.plans.service:CFS_PLANS",)
+    versioned = ("scheduling.plans.service:CFS_PLANS", "scheduling.jobs.job_templates.service:TEMPLATES")
 
     def ready(self) -> None:
         from scheduling import checks  # noqa: F401 - registers on import

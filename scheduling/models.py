@@ -7,6 +7,7 @@ from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecuti
 from scheduling.jobs.batches.models import Batch, BatchNews
 from scheduling.jobs.dead_letters.models import DeadLetter
 from scheduling.jobs.job_keys.models import ConcurrencyKey, ConcurrencyKeyNews, UniqueKey
+from scheduling.jobs.job_templates.models import JobTemplate, JobTemplateVersion
 from scheduling.jobs.meta.models import JobMeta
 from scheduling.jobs.models import Job, JobDeadline, JobDue, JobHeld, JobReady, JobSuspended
 from scheduling.jobs.notes.models import JobNote
@@ -79,6 +80,8 @@ __all__ = [
     "JobNote",
     "JobReady",
     "JobSuspended",
+    "JobTemplate",
+    "JobTemplateVersion",
     "KindCost",
     "KindHour",
     "KindPause",

@@ -67,6 +67,7 @@ GROUPS = (
 PAGES = (
     Page(OVERVIEW, "admin:index", gettext_noop("Overview"), place="overview"),
     Page(JOBS, "scheduling.Job", place="jobs"),
+    Page(JOBS, "scheduling.JobTemplate"),
     Page(JOBS, "scheduling.BulkOperation"),
     Page(JOBS, "admin:job_kinds", gettext_noop("Job kinds"), Permission.JOBS_VIEW),
     Page(JOBS, "files.UploadedFile"),

@@ -95,6 +95,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
             ],
             "libraries": {"console": "scheduling.console.tags"},
+            "builtins": ["tenants.console.moments"],
         },
     },
 ]

@@ -16,6 +16,7 @@ from scheduling.jobs.artifacts_api import ArtifactViewSet
 from scheduling.jobs.batches.api import BatchViewSet
 from scheduling.jobs.bulk_api import BulkSubmissionViewSet
 from scheduling.jobs.dead_letters.api import DeadLetterViewSet
+from scheduling.jobs.job_templates.api import JobTemplateViewSet
 from scheduling.jobs.kinds.api import JobKindViewSet
 from scheduling.jobs.notes.api import JobNoteViewSet
 from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
@@ -43,6 +44,7 @@ router.register("queues", QueueViewSet, basename="queue")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("upkeep", UpkeepViewSet, basename="upkeep")
 router.register("upkeep-runs", TenantRunViewSet, basename="upkeep-run")
+router.register("job-templates", JobTemplateViewSet, basename="job-template")
 router.register("job-kinds", JobKindViewSet, basename="job-kind")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")

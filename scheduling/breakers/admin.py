@@ -119,6 +119,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @post_action(
         label=gettext_lazy("Reset"),
+        consequence=gettext_lazy("The breaker closes, and the jobs behind it may run at once."),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda circuit: circuit.state != CircuitState.CLOSING,
@@ -132,6 +133,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @post_action(
         label=gettext_lazy("Force open"),
+        consequence=gettext_lazy("The jobs behind it wait until then, whatever the dependency answers."),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -145,6 +147,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @post_action(
         label=gettext_lazy("Force closed"),
+        consequence=gettext_lazy("The jobs behind it run until then, even if the dependency fails."),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,

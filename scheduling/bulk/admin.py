@@ -180,6 +180,9 @@ class BulkOperationAdmin(KeysetAdmin):
 
     @post_action(
         label=gettext_lazy("Abort"),
+        consequence=gettext_lazy(
+            "The operation stops after the present chunk. Jobs that are already changed stay changed."
+        ),
         permission=Permission.JOBS_BULK,
         asks_reason=True,
         is_danger=True,
@@ -191,6 +194,7 @@ class BulkOperationAdmin(KeysetAdmin):
 
     @post_action(
         label=gettext_lazy("Undo"),
+        consequence=gettext_lazy("A new operation restores the former values, except of jobs that have changed since."),
         permission=Permission.JOBS_BULK,
         asks_reason=True,
         is_offered=lambda operation: operation.is_undoable,

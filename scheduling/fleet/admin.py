@@ -86,6 +86,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
 
     @post_action(
         label=gettext_lazy("Drain"),
+        consequence=gettext_lazy("The worker takes no further job. It can be stopped when its jobs have ended."),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         is_offered=lambda worker: worker.status == Worker.Status.ONLINE,

@@ -24,7 +24,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from scheduling.bulk.admin import start_links
 from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
@@ -33,77 +33,32 @@ from scheduling.console.wording import duration_words
 from scheduling.execution.logs.admin import JobLogPages
 from scheduling.jobs.artifacts import artifacts_of
 from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.job_templates.saved_jobs import SavedJobs
 from scheduling.jobs.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.jobs.list_admin import JobListPages
 from scheduling.jobs.notes.page import JobNotePages
 from scheduling.jobs.output import may_read_output, read_output
 from scheduling.jobs.page import BODY_TEMPLATE, job_page_context
-from scheduling.jobs.payload_editor import Edited, PayloadEditor
-from scheduling.jobs.payload_form.page import payload_view
 from scheduling.jobs.queries import find_jobs
-from scheduling.jobs.retries import replay_job, retry_job
+from scheduling.jobs.replay_pages import JobReplayPages
+from scheduling.jobs.retries import retry_job
 from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.submit_page import SubmitPages
 from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import BulkOperation, Job
 from tenants.access.permissions import Permission
-from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.keyset import parse_uuid
 from tenants.console.polled_parts import STOP_POLLING, etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
-from tenants.database.reads import first_or_raise
 
 EXPORTED_TIMES = ("run_at", "created_at", "started_at", "finished_at")
 HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")
 RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
 
 
-class JobReplayPages(PayloadEditor, KeysetAdmin):
-    """A mixin for the admin of jobs: the action that shows the payload in a form, and the view that submits it."""
-
-    def get_urls(self) -> list[URLPattern]:
-        edited = self.guard(require_POST(self.replay_view), Permission.JOBS_REVEAL, takes_files=True)
-        fields = self.guard(require_POST(payload_view), Permission.JOBS_VIEW)
-        return [
-            path("<uuid:object_id>/replay/", edited, name="scheduling_job_replay"),
-            path("payload/", fields, name="scheduling_job_payload"),
-            *super().get_urls(),
-        ]
-
-    @post_action(
-        label=gettext_lazy("Edit payload and retry"),
-        permission=Permission.JOBS_REVEAL,
-        asks_reason=True,
-        is_offered=lambda job: job.state in REPLAYABLE_STATES,
-    )
-    def edit(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
-        """Show the payload in a form, in the response to this POST only."""
-        return self.open_editor(request, _edited(job), reason)
-
-    def replay_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        """Run the ended job again, as a new job, with the payload entered in the form."""
-        if not self.access(request).may(Permission.JOBS_RETRY):
-            raise PermissionDenied
-        job = first_or_raise(find_jobs().filter(pk=object_id), Http404("There is no such job."))
-
-        def run(payload: dict[str, Any], reason: str) -> Job:
-            return replay_job(job_id=job.pk, payload=payload, reason=reason)
-
-        return self.submit_edited(request, _edited(job), run)
-
-
-def _edited(job: Job) -> Edited:
-    return Edited(
-        job_id=job.pk,
-        kind=job.kind,
-        tenant=job.tenant,
-        address=reverse("admin:scheduling_job_replay", args=[job.pk]),
-        back=reverse("admin:scheduling_job_change", args=[job.pk]),
-    )
-
-
 @admin.register(Job, site=console_site)
-class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPages):
+class JobAdmin(SubmitPages, SavedJobs, JobNotePages, JobListPages, JobLogPages, JobReplayPages):
     """The console's pages of the jobs that the user may see, newest first."""
 
     view_permission = Permission.JOBS_VIEW
@@ -113,7 +68,7 @@ class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPa
     export_fields = ("kind", "queue", "state", "priority", "fair_key", "attempt", "error_type", *EXPORTED_TIMES)
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
-    post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal")
+    post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal", "save_as_template")
     empty_title = gettext_lazy("No jobs yet")
     empty_text = gettext_lazy(
         "Submit one here, with POST /api/v1/jobs/ or with “manage.py submit_job noop --tenant SLUG --payload {}”."
@@ -187,7 +142,12 @@ class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPa
         }
         return render_to_string(BODY_TEMPLATE, context, request)
 
-    @post_action(label=gettext_lazy("Reveal payload"), permission=Permission.JOBS_REVEAL, asks_reason=True)
+    @post_action(
+        label=gettext_lazy("Reveal payload"),
+        consequence=gettext_lazy("The payload is shown once, and the audit log records that you have seen it."),
+        permission=Permission.JOBS_REVEAL,
+        asks_reason=True,
+    )
     def reveal(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
         """Show the payload in the response to this POST only, so that no URL, cache or message contains it."""
         context = {
@@ -202,6 +162,9 @@ class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPa
 
     @post_action(
         label=gettext_lazy("Retry"),
+        consequence=gettext_lazy(
+            "A job that waits for its retry is ready at once. An ended job stays on record, and a new one runs."
+        ),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda job: job.state in RETRIABLE_STATES,
@@ -215,6 +178,9 @@ class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPa
 
     @post_action(
         label=gettext_lazy("Cancel"),
+        consequence=gettext_lazy(
+            "A waiting job ends at once, a running one at its next safe point. It does not run again."
+        ),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_danger=True,
@@ -228,6 +194,7 @@ class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPa
 
     @post_action(
         label=gettext_lazy("Suspend"),
+        consequence=gettext_lazy("The job does not start until it is resumed."),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_offered=lambda job: job.state in WAITING_STATES,
@@ -238,6 +205,7 @@ class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPa
 
     @post_action(
         label=gettext_lazy("Resume"),
+        consequence=gettext_lazy("The job waits for a slot again."),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_offered=lambda job: job.state == JobState.SUSPENDED,

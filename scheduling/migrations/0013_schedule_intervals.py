@@ -6,7 +6,7 @@ from django.db.models import Q
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0010_blocks_of_workers")]
+    dependencies = [("scheduling", "0012_job_notes")]
 
     operations = [
         migrations.AlterField(

@@ -138,6 +138,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
 
     @post_action(
         label=gettext_lazy("Activate"),
+        consequence=gettext_lazy("Queues are weighted by this plan from the next tick on. The present plan is kept."),
         permission=Permission.FAIRNESS_MANAGE,
         asks_reason=True,
         is_offered=lambda plan: not plan.is_active,

@@ -199,7 +199,12 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         access = self.access(request)
         return access.platform_role is None and access.may(Permission.JOBS_REVEAL)
 
-    @post_action(label=gettext_lazy("Run now"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True)
+    @post_action(
+        label=gettext_lazy("Run now"),
+        consequence=gettext_lazy("One job is submitted at once, besides the runs that are due."),
+        permission=Permission.SCHEDULES_MANAGE,
+        asks_reason=True,
+    )
     def run_now(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         is_rate_limited = self.access(request).platform_role is None
         fire = run_schedule_now(schedule_id=schedule.pk, reason=reason, is_rate_limited=is_rate_limited)
@@ -212,6 +217,9 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @post_action(
         label=gettext_lazy("Pause"),
+        consequence=gettext_lazy(
+            "No job is submitted until it is resumed; the catch-up policy says what happens to the missed runs."
+        ),
         permission=Permission.SCHEDULES_MANAGE,
         asks_reason=True,
         is_offered=lambda schedule: schedule.is_enabled,
@@ -229,7 +237,13 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         resume_schedule(schedule_id=schedule.pk, reason=reason)
         return gettext("%(schedule)s is resumed.") % {"schedule": schedule}
 
-    @post_action(label=gettext_lazy("Delete"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("No further job is submitted. Its jobs so far stay."),
+        permission=Permission.SCHEDULES_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
     def delete(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         delete_schedule(schedule_id=schedule.pk, reason=reason)
         self.message_user(

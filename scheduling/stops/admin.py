@@ -73,7 +73,12 @@ class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
         values = form.cleaned_data
         pause_kind(kind=values["kind"], reason=values["reason"], until=values["paused_until"])
 
-    @post_action(label=gettext_lazy("Resume"), permission=Permission.QUEUES_OPERATE, asks_reason=True)
+    @post_action(
+        label=gettext_lazy("Resume"),
+        consequence=gettext_lazy("Waiting jobs of the kind may start at once."),
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+    )
     def resume(self, request: HttpRequest, pause: KindPause, reason: str) -> str:
         resume_kind(kind=pause.kind, reason=reason)
         return gettext("Jobs of kind %(kind)s are dispatched again.") % {"kind": pause.kind}

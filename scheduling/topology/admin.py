@@ -125,6 +125,7 @@ class WorkerPoolAdmin(TopologyAdmin):
 
     @post_action(
         label=gettext_lazy("Pause"),
+        consequence=gettext_lazy("No job of the pool starts until it is resumed. Running jobs end as usual."),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -138,6 +139,7 @@ class WorkerPoolAdmin(TopologyAdmin):
 
     @post_action(
         label=gettext_lazy("Drain"),
+        consequence=gettext_lazy("No job of the pool starts; the page says when the last one has ended."),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -151,6 +153,7 @@ class WorkerPoolAdmin(TopologyAdmin):
 
     @post_action(
         label=gettext_lazy("Resume"),
+        consequence=gettext_lazy("Waiting jobs of the pool may start at once."),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         is_offered=lambda pool: pool.is_paused or is_draining("pool", pool),

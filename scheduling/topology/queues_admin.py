@@ -97,6 +97,9 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
 
     @post_action(
         label=gettext_lazy("Pause"),
+        consequence=gettext_lazy(
+            "No job of the queue starts until it is resumed. Running jobs end as usual, and new ones are accepted."
+        ),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -110,6 +113,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
 
     @post_action(
         label=gettext_lazy("Resume"),
+        consequence=gettext_lazy("Waiting jobs of the queue may start at once."),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         is_offered=lambda queue: queue.is_paused or is_draining("queue", queue),
@@ -120,6 +124,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
 
     @post_action(
         label=gettext_lazy("Drain"),
+        consequence=gettext_lazy("No job of the queue starts; the page says when the last one has ended."),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,

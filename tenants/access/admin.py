@@ -60,7 +60,12 @@ class MembershipAdmin(TenantPeopleAdmin):
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         change_role(membership=Membership.objects.get(pk=obj.pk), role=form.cleaned_data["role"])
 
-    @post_action(label=gettext_lazy("Remove"), permission=Permission.MEMBERS_MANAGE, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Remove"),
+        consequence=gettext_lazy("The person loses access to the tenant at once."),
+        permission=Permission.MEMBERS_MANAGE,
+        is_danger=True,
+    )
     def remove(self, request: HttpRequest, membership: Membership, reason: str) -> str:
         sentence = gettext("%(user)s is no longer a member.") % {"user": membership.user}
         remove_member(membership=membership)
@@ -118,6 +123,7 @@ def key_acts(permission: Permission) -> tuple[Callable[..., HttpResponse], Calla
 
     @post_action(
         label=gettext_lazy("Rotate"),
+        consequence=gettext_lazy("A new key is shown once. The old one stays valid for at most seven more days."),
         permission=permission,
         asks_reason=True,
         is_offered=lambda key: key.rotated_at is None and key.is_valid_at(timezone.now()),
@@ -129,6 +135,7 @@ def key_acts(permission: Permission) -> tuple[Callable[..., HttpResponse], Calla
 
     @post_action(
         label=gettext_lazy("Revoke"),
+        consequence=gettext_lazy("Requests with this key are refused at once."),
         permission=permission,
         asks_reason=True,
         is_danger=True,

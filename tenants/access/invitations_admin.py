@@ -85,6 +85,7 @@ class InvitationAdmin(TenantPeopleAdmin):
 
     @post_action(
         label=gettext_lazy("Revoke"),
+        consequence=gettext_lazy("The link of the invitation is refused from now on."),
         permission=Permission.MEMBERS_MANAGE,
         asks_reason=True,
         is_danger=True,

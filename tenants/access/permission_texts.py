@@ -23,6 +23,8 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.JOBS_CANCEL: gettext_noop("Cancel, suspend and resume jobs"),
     _P.JOBS_RETRY: gettext_noop("Retry jobs and requeue dead letters"),
     _P.JOBS_BULK: gettext_noop("Run bulk operations on filtered jobs, change their priority and queue"),
+    _P.TEMPLATES_RUN: gettext_noop("Run the job templates that name the role, and with jobs.submit all of them"),
+    _P.TEMPLATES_MANAGE: gettext_noop("Create, change and delete job templates, and choose who may run them"),
     _P.JOBS_RESULTS: gettext_noop("View the results of jobs"),
     _P.JOBS_REVEAL: gettext_noop("View payloads and results in the clear, and edit payloads when requeueing"),
     _P.LOGS_VIEW: gettext_noop("View job logs and tracebacks"),

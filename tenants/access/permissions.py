@@ -29,6 +29,8 @@ class Permission(StrEnum):
     JOBS_CANCEL = "jobs.cancel"  # cancel, suspend, resume
     JOBS_RETRY = "jobs.retry"  # retry, requeue
     JOBS_BULK = "jobs.bulk"  # act on all jobs of a filter; change priorities and queues
+    TEMPLATES_RUN = "templates.run"  # job templates whose runners include the role, or all with jobs.submit
+    TEMPLATES_MANAGE = "templates.manage"  # job templates, and who may run each
     JOBS_RESULTS = "jobs.results"  # results in the clear
     JOBS_REVEAL = "jobs.reveal"  # payloads and results in the clear
     LOGS_VIEW = "logs.view"  # log lines and tracebacks of jobs
@@ -75,6 +77,7 @@ _VIEWER: Final = frozenset(
     {
         _P.TENANT_VIEW,
         _P.JOBS_VIEW,
+        _P.TEMPLATES_RUN,
         _P.LOGS_VIEW,
         _P.DATASETS_VIEW,
         _P.FILES_VIEW,
@@ -91,6 +94,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.JOBS_CANCEL,
     _P.JOBS_RETRY,
     _P.JOBS_BULK,
+    _P.TEMPLATES_MANAGE,
     _P.JOBS_RESULTS,
     _P.JOBS_REVEAL,
     _P.DATASETS_MANAGE,
@@ -111,13 +115,20 @@ _OWNER: Final = _DEVELOPER | {
     _P.SECRETS_MANAGE,
     _P.AUDIT_EXPORT,
 }
-_AUDITOR: Final = _VIEWER | {_P.API_KEYS_VIEW, _P.AUDIT_VIEW, _P.AUDIT_EXPORT, _P.PLATFORM_VIEW, _P.PEOPLE_VIEW}
+_AUDITOR: Final = (_VIEWER - {_P.TEMPLATES_RUN}) | {
+    _P.API_KEYS_VIEW,
+    _P.AUDIT_VIEW,
+    _P.AUDIT_EXPORT,
+    _P.PLATFORM_VIEW,
+    _P.PEOPLE_VIEW,
+}
 _OPERATOR: Final = _AUDITOR | {
     _P.TENANT_PAUSE,
     _P.JOBS_SUBMIT,
     _P.JOBS_CANCEL,
     _P.JOBS_RETRY,
     _P.JOBS_BULK,
+    _P.TEMPLATES_RUN,
     _P.SCHEDULES_MANAGE,
     _P.QUEUES_OPERATE,
     _P.TENANTS_OPERATE,

@@ -106,7 +106,13 @@ class PlatformMembershipAdmin(PlatformStaffAdmin):
         obj.pk = grant_platform_role(user=user, role=values["role"], reason=values["reason"]).pk
         obj.user = user
 
-    @post_action(label=gettext_lazy("Revoke"), permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Revoke"),
+        consequence=gettext_lazy("The person loses the rights of this role at once."),
+        permission=Permission.PEOPLE_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
     def revoke(self, request: HttpRequest, membership: PlatformMembership, reason: str) -> str:
         revoke_platform_role(user=membership.user, reason=reason)
         return gettext("%(user)s no longer has a platform role.") % {"user": membership.user}

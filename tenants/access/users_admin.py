@@ -152,6 +152,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
 
     @post_action(
         label=gettext_lazy("Deactivate"),
+        consequence=gettext_lazy("The sessions end, and the person cannot log in until activated again."),
         permission=Permission.PEOPLE_MANAGE,
         asks_reason=True,
         is_danger=True,
@@ -163,6 +164,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
 
     @post_action(
         label=gettext_lazy("Activate"),
+        consequence=gettext_lazy("The person can log in again."),
         permission=Permission.PEOPLE_MANAGE,
         asks_reason=True,
         is_offered=lambda user: not user.is_active,
@@ -173,6 +175,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
 
     @post_action(
         label=gettext_lazy("Unlock"),
+        consequence=gettext_lazy("The person can try to log in again at once."),
         permission=Permission.PEOPLE_MANAGE,
         asks_reason=True,
         is_offered=lambda user: locked_until(user) is not None,

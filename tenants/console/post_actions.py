@@ -1,9 +1,16 @@
 """Actions on one row as buttons that POST, so that no link, prefetch or crawler can start one.
 
+An action that asks for something or is dangerous opens one dialog: title, consequence, its inputs, Cancel.
+
 class TenantAdmin(TenantScopedAdmin):
     post_actions = ("suspend",)
 
-    @post_action(label=gettext_lazy("Suspend"), permission=Permission.TENANTS_OPERATE, asks_reason=True)
+    @post_action(
+        label=gettext_lazy("Suspend"),
+        consequence=gettext_lazy("None of its jobs is dispatched until it is reinstated."),
+        permission=Permission.TENANTS_OPERATE,
+        asks_reason=True,
+    )
     def suspend(self, request, tenant, reason):
         suspend_tenant(tenant=tenant, reason=reason)
         return f"{tenant} is suspended."
@@ -35,35 +42,60 @@ REASON_LIMIT = 500
 
 @dataclass(frozen=True, slots=True)
 class PostAction:
-    """A button on a row's page: its permission, for which rows it is offered, and which inputs it asks for.
+    """A button on a row's page: its permission, for which rows it is offered, and which inputs its dialog asks for.
 
-    The inputs are a reason, an end time and, as confirmation, the row's slug.
+    The inputs are a reason (required or not), an end time and, as confirmation, the row's slug.
     """
 
     label: str | Promise
+    consequence: str | Promise
     permission: Permission
     asks_reason: bool
+    takes_reason: bool
     asks_until: bool
     asks_slug: bool
     is_danger: bool
     is_offered: Callable[[Any], bool]
+
+    @property
+    def opens_dialog(self) -> bool:
+        """Return whether the button opens a dialog instead of acting at once."""
+        return self.takes_reason or self.asks_until or self.asks_slug or self.is_danger
 
 
 def post_action(
     *,
     label: str | Promise,
     permission: Permission,
+    consequence: str | Promise = "",
     asks_reason: bool = False,
+    takes_reason: bool = False,
     asks_until: bool = False,
     asks_slug: bool = False,
     is_danger: bool = False,
     is_offered: Callable[[Any], bool] = lambda row: True,
 ) -> Callable[[Act], Act]:
-    """Return a decorator that makes an admin's method an action, offered as a button on the row's page."""
+    """Return a decorator that makes an admin's method an action, offered as a button on the row's page.
+
+    ``consequence`` says in the dialog what the action does; ``takes_reason`` asks for a reason that may stay empty.
+    Raise `ValueError` if the action opens a dialog and has no consequence.
+    """
 
     def describe(act: Act) -> Act:
         """Attach the declaration to the method."""
-        described = PostAction(label, permission, asks_reason, asks_until, asks_slug, is_danger, is_offered)
+        described = PostAction(
+            label,
+            consequence,
+            permission,
+            asks_reason,
+            takes_reason or asks_reason,
+            asks_until,
+            asks_slug,
+            is_danger,
+            is_offered,
+        )
+        if described.opens_dialog and not consequence:
+            raise ValueError(f"The dialog of {act.__qualname__} must say what the action does.")
         act.post_action = described  # type: ignore[attr-defined]
         return act
 
@@ -145,7 +177,8 @@ class PostActionsMixin(ModelAdmin):
             action = self._described(name)
             if action is not None and self._is_permitted(request, action) and action.is_offered(row):
                 url_name = f"admin:{self.opts.app_label}_{self.opts.model_name}_act"
-                yield {"name": name, "action": action, "url": reverse(url_name, args=[row.pk, name])}
+                url = reverse(url_name, args=[row.pk, name])
+                yield {"id": name, "name": name, "action": action, "url": url, "row": row}
 
     def _described(self, name: str) -> PostAction | None:
         return getattr(getattr(self, name, None), "post_action", None) if name in self.post_actions else None

@@ -56,6 +56,7 @@ class TenantErasureAdmin(PlatformStaffAdmin):
 
     @post_action(
         label=gettext_lazy("Cancel"),
+        consequence=gettext_lazy("Nothing is deleted, and the tenant stays suspended."),
         permission=Permission.TENANTS_ERASE,
         asks_reason=True,
         is_offered=lambda erasure: erasure.status == ErasureStatus.PENDING,

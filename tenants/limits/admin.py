@@ -154,7 +154,13 @@ class TenantLimitAdmin(TenantScopedAdmin):
         assert override is not None  # the form offers no other limits
         obj.pk = override.pk
 
-    @post_action(label=gettext_lazy("Clear"), permission=Permission.TENANTS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Clear"),
+        consequence=gettext_lazy("The limit of the plan applies again."),
+        permission=Permission.TENANTS_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
     def clear(self, request: HttpRequest, override: TenantLimit, reason: str) -> HttpResponse:
         clear_tenant_limit(tenant=override.tenant, key=override.key, reason=reason)
         self.message_user(

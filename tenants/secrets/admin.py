@@ -106,7 +106,13 @@ class TenantSecretAdmin(TenantScopedAdmin):
         secret = create_secret(tenant=tenant, name=form.cleaned_data["name"], value=value, hosts=hosts)
         obj.pk, obj.tenant = secret.pk, tenant
 
-    @post_action(label=gettext_lazy("Delete"), permission=Permission.SECRETS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("Jobs that refer to this secret fail until it exists again."),
+        permission=Permission.SECRETS_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
     def delete(self, request: HttpRequest, secret: TenantSecret, reason: str) -> HttpResponse:
         delete_secret(secret=secret, reason=reason)
         self.message_user(request, gettext("The secret %(name)s is deleted.") % {"name": secret.name})

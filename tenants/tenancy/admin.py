@@ -169,6 +169,9 @@ class TenantAdmin(TenantScopedAdmin):
 
     @post_action(
         label=gettext_lazy("Pause work"),
+        consequence=gettext_lazy(
+            "None of its jobs starts until work is resumed. Running jobs end as usual, and new ones are accepted."
+        ),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -180,6 +183,7 @@ class TenantAdmin(TenantScopedAdmin):
 
     @post_action(
         label=gettext_lazy("Drain"),
+        consequence=gettext_lazy("None of its jobs starts; the page says when the last one has ended."),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -202,6 +206,9 @@ class TenantAdmin(TenantScopedAdmin):
 
     @post_action(
         label=gettext_lazy("Suspend"),
+        consequence=gettext_lazy(
+            "None of its jobs is accepted or dispatched until it is reinstated. Running jobs continue."
+        ),
         permission=Permission.TENANTS_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -223,6 +230,9 @@ class TenantAdmin(TenantScopedAdmin):
 
     @post_action(
         label=gettext_lazy("Erase permanently"),
+        consequence=gettext_lazy(
+            "After a waiting time, in which it can be cancelled, all of its data is deleted for ever."
+        ),
         permission=Permission.TENANTS_ERASE,
         asks_reason=True,
         asks_slug=True,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -126,8 +127,24 @@ class VersionsMixin(ModelAdmin):
         row = context.get("original")
         if row is not None:
             context["versions"] = self.describe_versions(row)
-            context["may_roll_back"] = self.has_change_permission(request)
+            if self.has_change_permission(request):
+                for item in context["versions"]:
+                    item["act"] = self._act_on(row, item["row"])
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _act_on(self, row: Any, version: Any) -> dict[str, Any] | None:
+        """Return the button of a version: withdraw a waiting one, roll back to another; None for that in effect."""
+        if version.number == row.version:
+            return None
+        name = "withdraw" if version.outcome == "waiting" else "rollback"
+        url = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_act", args=[row.pk, name])
+        return {
+            "id": f"version-{version.number}",
+            "url": url,
+            "action": getattr(self, name).post_action,
+            "row": gettext("version %(number)s") % {"number": version.number},
+            "hidden": {"number": version.number, "seen_version": row.version},
+        }
 
     def describe_versions(self, row: Any) -> list[dict[str, Any]]:
         """Return the newest versions with their differences, for the page's template."""
@@ -140,7 +157,15 @@ class VersionsMixin(ModelAdmin):
 def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpResponse], Callable[..., str | HttpResponse]]:
     """Return the actions `rollback` and `withdraw`, which a page offers beside each version, not above the form."""
 
-    @post_action(label=gettext_lazy("Roll back"), permission=permission, is_offered=lambda row: False)
+    @post_action(
+        label=gettext_lazy("Roll back"),
+        consequence=gettext_lazy(
+            "A new version with this content takes effect at once; later versions stay on record."
+        ),
+        permission=permission,
+        asks_reason=True,
+        is_offered=lambda row: False,
+    )
     def rollback(page: Any, request: HttpRequest, row: Any, reason: str) -> str:
         """Roll back to the requested version."""
         version = page.versioned.roll_back(
@@ -152,7 +177,13 @@ def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpRespon
             else gettext("%(plan)s is at %(version)s.") % {"plan": row, "version": version}
         )
 
-    @post_action(label=gettext_lazy("Withdraw"), permission=permission, is_offered=lambda row: False)
+    @post_action(
+        label=gettext_lazy("Withdraw"),
+        consequence=gettext_lazy("The scheduled version does not take effect; it stays on record."),
+        permission=permission,
+        asks_reason=True,
+        is_offered=lambda row: False,
+    )
     def withdraw(page: Any, request: HttpRequest, row: Any, reason: str) -> str:
         """Withdraw the requested version."""
         version = page.versioned.withdraw(row, asked_number(request), reason=reason)

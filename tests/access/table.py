@@ -34,6 +34,8 @@ jobs.submit               developer owner key                   operator admin
 jobs.cancel               developer owner key                   operator admin
 jobs.retry                developer owner key                   operator admin
 jobs.bulk                 developer owner key                   operator admin
+templates.run      viewer developer owner key                   operator admin
+templates.manage          developer owner key                            admin
 jobs.results              developer owner key                            admin
 jobs.reveal               developer owner                                admin
 logs.view          viewer developer owner key           auditor operator admin
@@ -261,6 +263,16 @@ POST   files/                                files.manage      {}               
 GET    files/{file}/                         files.view
 DELETE files/{file}/                         files.manage
 POST   files/{file}/link/                    files.download    {}
+GET    job-templates/                        jobs.view
+POST   job-templates/                        templates.manage  {"name": "new", "content": {"kind": "noop"}}
+GET    job-templates/{template}/             jobs.view
+PATCH  job-templates/{template}/             templates.manage  {"description": "x"}
+DELETE job-templates/{template}/             templates.manage
+GET    job-templates/{template}/versions/    jobs.view
+POST   job-templates/{template}/versions/    templates.manage  {"content": {"kind": "noop", "priority": 1}}
+POST   job-templates/{template}/rollback/    templates.manage  {"number": 1, "reason": "too slow"}
+POST   job-templates/{template}/withdraw/    templates.manage  {"number": 1, "reason": "not yet"}  409
+POST   job-templates/{template}/run/         templates.run     {}
 GET    workflows/                            workflows.view
 POST   workflows/                            workflows.manage  {"name": "new", "definition": {"nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}], "edges": [{"from": "start", "to": "end"}]}}
 GET    workflows/schema/                     workflows.view

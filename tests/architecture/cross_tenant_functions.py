@@ -321,7 +321,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"ExportMixin._read_pages"},
         "an export is read after its request's transaction has ended, in the scope of the request",
     ),
-    "tenants/migrations/0003_platform_keys.py": (
+    "tenants/migrations/0002_platform_keys.py": (
         {"remove_platform_keys"},
         "the reversal removes keys that belong to no tenant",
     ),

@@ -71,6 +71,15 @@ class Console:
     def open(self, path: str) -> None:
         self.page.goto(f"{self.url}{path}")
 
+    def act(self, label: str, reason: str, *, until: str = "") -> None:
+        """Press the button of an action, fill in its dialog and confirm."""
+        self.page.locator(".console-actions").get_by_role("button", name=label, exact=True).click()
+        dialog = self.page.get_by_role("dialog")
+        dialog.get_by_label("Reason, for the audit log").fill(reason)
+        if until:
+            dialog.get_by_label("Until (UTC)").fill(until)
+        dialog.get_by_role("button", name=label, exact=True).click()
+
     def _note(self, kind: str, text: str) -> None:
         # A page with another status is recorded by its status and address.
         if kind in {"error", "warning"} and not text.startswith("Failed to load resource"):

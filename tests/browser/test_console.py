@@ -36,8 +36,7 @@ def test_dead_letter_is_shown_and_requeued(console: Console, acme: Tenant) -> No
     expect(page.get_by_text("page 7 is torn").first).to_be_visible()
 
     page.get_by_role("link", name="Dead letter", exact=True).click()
-    page.get_by_label("Reason to Requeue").fill("the page was scanned again")
-    page.get_by_role("button", name="Requeue", exact=True).click()
+    console.act("Requeue", "the page was scanned again")
     expect(page.get_by_text("A new job repeats the work")).to_be_visible()
 
     with all_tenants():
@@ -56,9 +55,7 @@ def test_page_of_cancelled_job_is_updated(console: Console, acme: Tenant) -> Non
     console.log_in()
     console.open(f"/admin/scheduling/job/{job.pk}/change/")
     page = console.page
-    page.locator("details[data-act=cancel] summary").click()
-    page.get_by_label("Reason, for the audit log").filter(visible=True).fill("not needed")
-    page.locator("details[data-act=cancel]").get_by_role("button").click()
+    console.act("Cancel", "not needed")
     expect(page.get_by_text("The job will stop at its next safe point")).to_be_visible()
     wait_for(job, "cancelled")
     expect(page.locator(".console-facts").get_by_text("cancelled")).to_be_visible()

@@ -10,6 +10,7 @@ from playwright.sync_api import Page
 from tenants.context import all_tenants
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
+from tests.browser.controls import find_hidden_controls
 from tests.browser.pages import NOTHING_BEHIND, is_page, paths, without_rows
 
 pytestmark = [pytest.mark.browser]
@@ -78,5 +79,5 @@ def faults_of_themes(page: Page) -> Iterator[str]:
             # Themes by the menu and by the system, without a reload.
             page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
             rules = ("color-contrast",) if scheme == "dark" else ()
-            for violation in find_violations(page, rules=rules):
+            for violation in [*find_violations(page, rules=rules), *find_hidden_controls(page)]:
                 yield f"{scheme}, {width} px: {violation}"

@@ -118,10 +118,16 @@ def test_shortcuts_open_help_actions_and_search_and_pause_updates(console: Conso
     console.open("/admin/scheduling/queue/")
     page.locator("#result_list").get_by_role("link", name="dataset", exact=True).click()
     page.wait_for_url("**/change/")
-    expect(page.locator(".console-acts input[name=reason]").first).to_be_visible()
+    expect(page.locator(".console-actions button").first).to_be_visible()
     page.wait_for_load_state("domcontentloaded")
     page.keyboard.press(".")
-    expect(page.locator(".console-acts input[name=reason]").first).to_be_focused()
+    expect(page.locator(".console-actions button").first).to_be_focused()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Pause: dataset")
+    expect(dialog.get_by_label("Reason, for the audit log")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator(".console-actions button").first).to_be_focused()
 
 
 def test_dialog_closed_while_it_opens_raises_no_error(console: Console, work: Tenant) -> None:

@@ -110,10 +110,7 @@ def test_list_of_queues_shows_reason_and_end_of_a_pause(console: Console, work: 
     with all_tenants():
         queue = Queue.objects.get(name="dataset")
     console.open(f"/admin/scheduling/queue/{queue.pk}/change/")
-    form = page.locator("form[data-act=pause]")
-    form.get_by_label("Reason to Pause").fill("disk is full")
-    form.locator("input[name=until]").fill("2099-01-31T09:30")
-    form.get_by_role("button").click()
+    console.act("Pause", "disk is full", until="2099-01-31T09:30")
     try:
         expect(page.get_by_text("no job is dispatched until it is resumed")).to_be_visible()
         console.open("/admin/scheduling/queue/")
@@ -122,8 +119,7 @@ def test_list_of_queues_shows_reason_and_end_of_a_pause(console: Console, work: 
         expect(row).to_contain_text("2099-01-31 09:30")
     finally:
         console.open(f"/admin/scheduling/queue/{queue.pk}/change/")
-        page.locator("form[data-act=resume]").get_by_label("Reason to Resume").fill("there is room again")
-        page.locator("form[data-act=resume]").get_by_role("button").click()
+        console.act("Resume", "there is room again")
     expect(page.get_by_text("its jobs are dispatched again")).to_be_visible()
 
 

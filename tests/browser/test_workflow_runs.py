@@ -46,8 +46,6 @@ def test_graph_and_timeline_of_a_run_are_updated_without_reload(console: Console
     expect(page.locator("section[aria-labelledby=run-nodes]")).to_contain_text("ask.1")
     assert find_violations(page) == []
 
-    page.get_by_text("Reveal values").first.click()
-    page.get_by_label("Reason, for the audit log").fill("a customer asks")
-    page.get_by_role("button", name="Reveal values").click()
+    console.act("Reveal values", "a customer asks")
     expect(page.locator("section[aria-labelledby=revealed-inputs]")).to_contain_text("why?")
     assert find_violations(page) == []

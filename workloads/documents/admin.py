@@ -80,7 +80,12 @@ class DatasetAdmin(TenantScopedAdmin):
         tenant = self.access(request).tenant or values["tenant"]
         obj.pk = create_dataset(tenant=tenant, **{name: values[name] for name in _SETTINGS}).pk
 
-    @post_action(label=gettext_lazy("Delete"), permission=Permission.DATASETS_MANAGE, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("The dataset is deleted. It must have no documents."),
+        permission=Permission.DATASETS_MANAGE,
+        is_danger=True,
+    )
     def delete_empty(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
         delete_dataset(dataset=dataset)
         self.message_user(request, gettext("%(dataset)s is deleted.") % {"dataset": dataset})

@@ -83,7 +83,13 @@ class UploadedFileAdmin(StoredFileAdmin):
     list_before_template = "files/admin/upload_link.html"
     post_actions = ("download", "delete")
 
-    @post_action(label=gettext_lazy("Delete"), permission=Permission.FILES_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("The file is deleted for ever. Jobs that refer to it fail."),
+        permission=Permission.FILES_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
     def delete(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:
         delete_file(file=file, reason=reason)
         self.message_user(request, gettext("%(file)s is deleted.") % {"file": file})

@@ -119,11 +119,22 @@ class WebhookAdmin(TenantScopedAdmin):
     def try_it(self, request: HttpRequest, webhook: Webhook, reason: str) -> str:
         return gettext("A test delivery was submitted as the job %(value)s.") % {"value": try_webhook(webhook=webhook)}
 
-    @post_action(label=gettext_lazy("New secret"), permission=Permission.WEBHOOKS_MANAGE, asks_reason=True)
+    @post_action(
+        label=gettext_lazy("New secret"),
+        consequence=gettext_lazy("A new secret is shown once; requests are signed with it from now on."),
+        permission=Permission.WEBHOOKS_MANAGE,
+        asks_reason=True,
+    )
     def rotate(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
         return self._show(request, rotate_secret(webhook_id=webhook.pk, reason=reason))
 
-    @post_action(label=gettext_lazy("Delete"), permission=Permission.WEBHOOKS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("No further request is sent to its URL."),
+        permission=Permission.WEBHOOKS_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
     def delete(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
         delete_webhook(webhook=webhook, reason=reason)
         self.message_user(request, gettext("%(webhook)s is deleted.") % {"webhook": webhook})

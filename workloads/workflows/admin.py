@@ -95,7 +95,13 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
             )
             self.message_user(request, text % {"number": version.number})
 
-    @post_action(label=gettext_lazy("Delete"), permission=Permission.WORKFLOWS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("It is deleted with its versions. The records of its runs stay."),
+        permission=Permission.WORKFLOWS_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
     def delete(self, request: HttpRequest, workflow: Workflow, reason: str) -> HttpResponse:
         delete_workflow(workflow=workflow, reason=reason)
         self.message_user(
@@ -262,8 +268,9 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     @post_action(
         label=gettext_lazy("Approve"),
+        consequence=gettext_lazy("The run continues with this answer. It cannot be changed later."),
         permission=Permission.WORKFLOWS_APPROVE,
-        asks_reason=True,
+        takes_reason=True,
         is_offered=lambda approval: approval.shown_state == ApprovalState.PENDING,
     )
     def approve(self, request: HttpRequest, approval: Approval, reason: str) -> str:
@@ -272,6 +279,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     @post_action(
         label=gettext_lazy("Reject"),
+        consequence=gettext_lazy("The run continues with this answer. It cannot be changed later."),
         permission=Permission.WORKFLOWS_APPROVE,
         asks_reason=True,
         is_danger=True,

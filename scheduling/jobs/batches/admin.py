@@ -125,6 +125,7 @@ class BatchAdmin(KeysetAdmin):
 
     @post_action(
         label=gettext_lazy("Cancel"),
+        consequence=gettext_lazy("All jobs of the batch that have not ended are cancelled."),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_danger=True,

@@ -47,6 +47,7 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
 
     @post_action(
         label=gettext_lazy("Edit payload and requeue"),
+        consequence=gettext_lazy("The payload is shown in a form, and the audit log records that you have seen it."),
         permission=Permission.JOBS_REVEAL,
         asks_reason=True,
         is_offered=lambda letter: letter.requeued_at is None,
@@ -146,6 +147,7 @@ class DeadLetterAdmin(DeadLetterPages):
 
     @post_action(
         label=gettext_lazy("Requeue"),
+        consequence=gettext_lazy("A new job runs with the same payload; this one stays as the record."),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda letter: letter.requeued_at is None,

@@ -71,6 +71,8 @@ class PayloadWidget(forms.Widget):
         super().__init__(attrs)
         self.kind = ""
         self.processor: type[TaskProcessor] | None = None
+        # The URL that draws the payload again, if it is not that of a kind.
+        self.url = ""
         self.shape = shape_of({})
         self.tenant: Tenant | None = None
         self.access: Access | None = None
@@ -127,7 +129,7 @@ class PayloadWidget(forms.Widget):
         """Return the HTML of what was entered; the control named ``focus`` gets the focus."""
         known = {"kind": self.kind} | ({} if self.tenant is None else {"tenant": str(self.tenant.pk)})
         faults, context = dict(self.faults), {"name": name, "entered": entered, "widget": self}
-        context |= {"classes": CLASSES, "url": parts_url(name, **known)}
+        context |= {"classes": CLASSES, "url": self.url or parts_url(name, **known)}
         if entered.mode == FIELDS_MODE:
             context["root"] = root = read_inputs(self.shape, entered.inputs)
             context["secrets"] = self._secrets() if any(one.shape.takes_secrets for one in root.walk()) else ()
@@ -177,6 +179,10 @@ class PayloadField(forms.Field):
         with suppress(KindUnknownError):
             self.widget.processor = processor = registry.get(kind)
             self.widget.shape = shape_of(processor.payload_schema, processor.secret_fields)
+
+    def use_schema(self, schema: Mapping[str, Any], *, url: str) -> None:
+        """Set the schema of a value that is no kind's payload; the view at ``url`` draws the field again by `redraw`."""
+        self.widget.shape, self.widget.url = shape_of({"type": "object", **schema}), url
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Return whether the payload differs from the initial one."""

@@ -29,6 +29,11 @@ def payload_view(request: HttpRequest) -> HttpResponse:
     access, field = access_of(request), PayloadField(required=False)
     tenant = tenant_of(access, given.get("tenant") or request.POST.get("tenant", ""))
     field.use(kind[:MAX_NAME_CHARACTERS], tenant=tenant, access=access)
+    return redraw(request, field, name)
+
+
+def redraw(request: HttpRequest, field: PayloadField, name: str) -> HttpResponse:
+    """Return the HTML of the posted value of a field after the act of the pressed button."""
     entered = field.widget.value_from_datadict(request.POST, {}, name)
     focus = ""
     if isinstance(entered, Entered):

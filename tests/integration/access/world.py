@@ -16,6 +16,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from scheduling.bulk.starting import start_bulk_operation
+from scheduling.jobs.job_templates.service import TemplateContent, create_template
 from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import BulkOperation, CFSPlan, JobError, Queue
 from scheduling.schedules.definitions import create_schedule
@@ -103,6 +104,9 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         artifact = Artifact.objects.create(
             tenant=tenant, job_id=work.failed.pk, name="a.csv", content_type="text/csv", **facts
         )
+    template = create_template(
+        tenant=tenant, name="greeting", content=TemplateContent(kind="noop"), runners=[Role.VIEWER]
+    )
     workflow = create_workflow(tenant=tenant, name="greeting", definition=DEFINITION)
     with tenant_context(tenant):
         approval = Approval.objects.create(
@@ -151,6 +155,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "document": upload.files[0].document.pk,
         "file": file.pk,
         "artifact": artifact.pk,
+        "template": template.pk,
         "workflow": workflow.pk,
         "approval": approval.pk,
         "workflow_run": run,

@@ -156,6 +156,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @post_action(
         label=gettext_lazy("Retry"),
+        consequence=gettext_lazy("The document is indexed again. Passages that are stored already are kept."),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.shown_status == "error",
@@ -166,6 +167,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @post_action(
         label=gettext_lazy("Pause"),
+        consequence=gettext_lazy("Indexing stops at its next safe point and continues from there when resumed."),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.shown_status not in _ENDED_OR_PAUSED,
@@ -185,13 +187,21 @@ class DocumentAdmin(ReadOnlyAdmin):
         resume_document(document_id=document.pk, reason=reason)
         return gettext("%(document)s is resumed.") % {"document": document}
 
-    @post_action(label=gettext_lazy("Re-index"), permission=Permission.DATASETS_MANAGE, asks_reason=True)
+    @post_action(
+        label=gettext_lazy("Re-index"),
+        consequence=gettext_lazy(
+            "The document is extracted and embedded again. The present passages are served until then."
+        ),
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+    )
     def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
         reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rate_limited=True, reason=reason)
         return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
 
     @post_action(
         label=gettext_lazy("Fetch again"),
+        consequence=gettext_lazy("The document is fetched from its address again and indexed."),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.source_url,
@@ -204,7 +214,13 @@ class DocumentAdmin(ReadOnlyAdmin):
             "document": document
         }
 
-    @post_action(label=gettext_lazy("Delete"), permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("The document and its passages are deleted for ever."),
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
     def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
         delete_document(document_id=document.pk, reason=reason)
         self.message_user(request, gettext("%(document)s is deleted with its chunks.") % {"document": document})

@@ -90,7 +90,13 @@ class PipelineAdmin(TenantScopedAdmin):
     def run_first(self, request: HttpRequest, pipeline: Pipeline, reason: str) -> HttpResponse:
         return self._start(request, pipeline, has_priority=True)
 
-    @post_action(label=gettext_lazy("Delete"), permission=Permission.PIPELINES_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("It cannot be run any more. The records of its runs stay."),
+        permission=Permission.PIPELINES_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
     def delete(self, request: HttpRequest, pipeline: Pipeline, reason: str) -> HttpResponse:
         delete_pipeline(pipeline_id=pipeline.pk, reason=reason)
         self.message_user(

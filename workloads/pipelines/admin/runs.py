@@ -171,6 +171,7 @@ class PipelineEntityAdmin(ReadOnlyAdmin):
 
     @post_action(
         label=gettext_lazy("Retry"),
+        consequence=gettext_lazy("The entity is processed again by a new job."),
         permission=Permission.PIPELINES_MANAGE,
         asks_reason=True,
         is_offered=lambda entity: entity.shown_state in RETRYABLE_STATES,

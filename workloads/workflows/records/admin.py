@@ -127,7 +127,12 @@ class WorkflowRunAdmin(KeysetAdmin):
             raise Http404(error.detail) from error
         return context | {"job_url": job_url(context["run"])}
 
-    @post_action(label=gettext_lazy("Reveal values"), permission=Permission.JOBS_REVEAL, asks_reason=True)
+    @post_action(
+        label=gettext_lazy("Reveal values"),
+        consequence=gettext_lazy("The values are shown once, and the audit log records that you have seen them."),
+        permission=Permission.JOBS_REVEAL,
+        asks_reason=True,
+    )
     def reveal(self, request: HttpRequest, run: WorkflowRun, reason: str) -> HttpResponse:
         """Show the values of a run in the response to this POST only, so that they are in no URL, cache or message."""
         reveal_run(run_id=run.pk, reason=reason)

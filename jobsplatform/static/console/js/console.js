@@ -1,4 +1,4 @@
-// The console's own behaviour, in seven parts. Alpine and htmx come with unfold.
+// The console's own behaviour, in nine parts. Alpine and htmx come with unfold.
 "use strict";
 
 // 1. Alpine's CSP build looks up names in data, never among the page's globals. unfold's templates use a
@@ -35,7 +35,8 @@ function isBusy(part) {
 	const hasSelection = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
 	// A swap would lose the keyboard focus.
 	const hasFocus = part.contains(document.activeElement) && document.activeElement.matches(":focus-visible");
-	return document.documentElement.dataset.paused === "true" || document.hidden || hasSelection || hasFocus;
+	const hasDialog = part.querySelector("dialog[open]");
+	return document.documentElement.dataset.paused === "true" || document.hidden || hasSelection || hasFocus || hasDialog;
 }
 
 function tellAge(part) {
@@ -205,3 +206,56 @@ document.addEventListener("click", (event) => {
 	field.value = button.dataset.value;
 	field.dispatchEvent(new Event("input", { bubbles: true }));
 });
+
+// 8. Dialogs of actions: a button with data-opens shows its dialog; the browser holds the focus in it and closes it on Escape.
+document.addEventListener("click", (event) => {
+	const opener = event.target.closest("[data-opens]");
+	if (opener) document.getElementById(opener.dataset.opens).showModal();
+	else event.target.closest("[data-closes]")?.closest("dialog").close();
+});
+// A link to an action opens its dialog.
+window.addEventListener("load", () => document.getElementById(window.location.hash.slice(1))?.showModal?.());
+
+// 9. Times in the viewer's zone and language, relative to now; lists as cards need the names of their columns.
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const LANGUAGE = document.documentElement.lang || "en";
+const relative = new Intl.RelativeTimeFormat(LANGUAGE, { style: "short" });
+const absolute = new Intl.DateTimeFormat(LANGUAGE, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+const minute = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
+
+function sinceNow(at) {
+	const seconds = Math.round((at - Date.now()) / 1000);
+	const [unit, length] = UNITS.find(([, each]) => Math.abs(seconds) >= each) || UNITS.at(-1);
+	return relative.format(Math.trunc(seconds / length), unit);
+}
+
+const FORMS = { relative: sinceNow, absolute: (at) => absolute.format(at), clock: (at) => clock.format(at), minute: (at) => minute.format(at) };
+
+function showTimes(root) {
+	for (const element of root.querySelectorAll("time[data-moment]")) {
+		const at = new Date(element.dateTime);
+		const text = FORMS[element.dataset.moment](at);
+		if (element.textContent !== text) element.textContent = text;
+		element.title = element.dataset.moment === "absolute" ? sinceNow(at) : absolute.format(at);
+	}
+}
+
+function nameCells(root) {
+	for (const table of root.querySelectorAll(".result-list, .console-table")) {
+		const names = [...table.querySelectorAll("thead tr:last-child th")].map((head) => head.textContent.trim());
+		for (const cell of table.querySelectorAll("tbody td:not([colspan])")) {
+			const name = names[cell.cellIndex];
+			if (name && cell.cellIndex) cell.dataset.label = name;
+		}
+	}
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+	const zone = document.querySelector("[data-zone]:not(template)");
+	if (zone) zone.textContent = said("zone").replace("%s", Intl.DateTimeFormat().resolvedOptions().timeZone);
+	showTimes(document);
+	nameCells(document);
+	setInterval(() => { if (!document.hidden) showTimes(document); }, 10_000);
+});
+document.addEventListener("htmx:load", (event) => { showTimes(event.target); nameCells(event.target); });

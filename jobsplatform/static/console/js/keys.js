@@ -4,7 +4,7 @@
 
 const FIELDS = "input, textarea, select, [contenteditable]";
 const ROWS = "#result_list tr, .console-table tbody tr";
-const ACTS = ".console-acts :is(input, button), .console-action > summary, select[name=action]";
+const ACTS = ".console-actions button, select[name=action]";
 
 function isShown(element) {
 	return element.getClientRects().length > 0;

@@ -9,7 +9,7 @@ FILL = "ALTER TABLE scheduling_worker_minute SET (fillfactor = 70, autovacuum_va
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0010_blocks_of_workers")]
+    dependencies = [("scheduling", "0013_schedule_intervals")]
 
     operations = [
         migrations.CreateModel(

@@ -1,0 +1,1 @@
+"""Job templates: named, versioned job requests with typed parameters."""

@@ -1,0 +1,167 @@
+"""Admin page of job templates: their content by versions, and the form that runs one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_POST
+
+from scheduling.jobs.job_templates.forms import JobTemplateForm
+from scheduling.jobs.job_templates.queries import find_templates
+from scheduling.jobs.job_templates.service import (
+    TEMPLATES,
+    add_version,
+    create_template,
+    delete_template,
+    require_right_to_run,
+    run_template,
+    update_template,
+)
+from scheduling.jobs.list_page import list_url_of_text
+from scheduling.jobs.payload_form.fields import PayloadField
+from scheduling.jobs.payload_form.page import redraw
+from scheduling.models import JobTemplate
+from tenants.access.permissions import Permission
+from tenants.console.base import TenantScopedAdmin
+from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
+from tenants.database.reads import first_or_raise
+from tenants.exceptions import DomainError
+from tenants.versions.admin import VERSION_FIELDS, VersionsMixin, version_acts
+
+_FACTS = ("name", "description", "runners")
+_CONTENT = ("kind", "payload", "parameters", "queue", "priority", "tags", "fair_key", "max_retries")
+
+
+class TemplateRunForm(forms.Form):
+    """Form for the parameters of a run."""
+
+    parameters = PayloadField(label=gettext_lazy("Parameters"), required=False)
+
+
+@admin.register(JobTemplate, site=console_site)
+class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
+    """Admin page of job templates. A changed content is saved as the template's next version."""
+
+    empty_title = gettext_lazy("No templates yet")
+    empty_text = gettext_lazy("A template is a job with parameters. Add one above, or use “Save as template” on a job.")
+    view_permission = Permission.JOBS_VIEW
+    add_permission = change_permission = Permission.TEMPLATES_MANAGE
+    form = JobTemplateForm
+    versioned = TEMPLATES
+    rollback, withdraw = version_acts(Permission.TEMPLATES_MANAGE)
+    list_display = ("name", "description", "version", "created_at")
+    search_fields = ("name",)
+    ordering = ("name",)
+    post_actions = ("delete", "rollback", "withdraw")
+    change_form_before_template = "scheduling/dashboards/parts/template_links.html"
+
+    def get_fields(self, request: HttpRequest, obj: JobTemplate | None = None) -> Any:
+        if obj is None:
+            own = (*_FACTS, *_CONTENT, "reason")
+            return own if self.access(request).tenant is not None else ("tenant", *own)
+        if not self.has_change_permission(request):
+            return (*_FACTS, "version")
+        return (*_FACTS, *_CONTENT, *VERSION_FIELDS)
+
+    def save_model(self, request: HttpRequest, obj: JobTemplate, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        facts = {name: values[name] for name in _FACTS}
+        if not change:
+            tenant = self.access(request).tenant or values["tenant"]
+            obj.pk = create_template(tenant=tenant, content=form.content(), reason=values["reason"], **facts).pk
+            return
+        template = find_templates().get(pk=obj.pk)
+        if set(_FACTS) & set(form.changed_data):
+            update_template(template=template, **facts)
+        options = form.options()
+        version = add_version(template=template, content=form.content(), **options)
+        if version is not None:
+            self.message_user(request, gettext("Saved as version %(number)s.") % {"number": version.number})
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Render the form with the links to run the template and to its jobs."""
+        template = context.get("original")
+        if template is not None:
+            context["may_run"] = self._may_run(request, template)
+            context["jobs_url"] = list_url_of_text(f"meta.template:{template.name}@{template.version}")
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("It is deleted with its versions. Its jobs keep its name and version."),
+        permission=Permission.TEMPLATES_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+    )
+    def delete(self, request: HttpRequest, template: JobTemplate, reason: str) -> HttpResponse:
+        delete_template(template=template, reason=reason)
+        self.message_user(request, gettext("The template %(name)s is deleted.") % {"name": template.name})
+        return HttpResponseRedirect(reverse("admin:scheduling_jobtemplate_changelist"))
+
+    def get_urls(self) -> list[URLPattern]:
+        run = self.guard(self.run_view, Permission.TEMPLATES_RUN)
+        parameters = self.guard(require_POST(self.parameters_view), Permission.TEMPLATES_RUN)
+        return [
+            path("<uuid:object_id>/run/", run, name="scheduling_jobtemplate_run"),
+            path("<uuid:object_id>/parameters/", parameters, name="scheduling_jobtemplate_parameters"),
+            *super().get_urls(),
+        ]
+
+    def parameters_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Return the HTML of the posted parameters after a change of their rows or tab."""
+        return redraw(request, self._form(request, self._find(request, object_id)).fields["parameters"], "parameters")
+
+    def run_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Show a form for the parameters of a run; on POST, submit the job."""
+        template = self._find(request, object_id)
+        form = self._form(request, template)
+        if request.method == "POST" and form.is_valid():
+            try:
+                job = run_template(
+                    template=template,
+                    values=form.cleaned_data["parameters"],
+                    is_rate_limited=self.access(request).platform_role is None,
+                ).job
+            except DomainError as refusal:
+                for fault in refusal.errors or [{"detail": refusal.detail}]:
+                    form.add_error("parameters", f"{fault.get('field', '')} {fault['detail']}".strip())
+            else:
+                self.message_user(request, gettext("The job is submitted. This is its page."))
+                return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Run %(name)s") % {"name": template.name},
+            "opts": self.opts,
+            "template": template,
+            "form": form,
+        }
+        return TemplateResponse(request, "scheduling/dashboards/template_run.html", context)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return find_templates()
+
+    def _find(self, request: HttpRequest, object_id: Any) -> JobTemplate:
+        template = first_or_raise(find_templates().filter(pk=object_id), Http404(gettext("There is no such template.")))
+        require_right_to_run(self.access(request), template)
+        return template
+
+    def _form(self, request: HttpRequest, template: JobTemplate) -> TemplateRunForm:
+        form = TemplateRunForm(request.POST or None)
+        url = reverse("admin:scheduling_jobtemplate_parameters", args=[template.pk])
+        form.fields["parameters"].use_schema(TEMPLATES.describe(template)["parameters"], url=url)  # type: ignore[attr-defined]
+        return form
+
+    def _may_run(self, request: HttpRequest, template: JobTemplate) -> bool:
+        try:
+            require_right_to_run(self.access(request), template)
+        except DomainError:
+            return False
+        return True

@@ -1,0 +1,129 @@
+"""`job-templates/`: named job requests with parameters, their versions, and their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.jobs.answers import RATE_HEADERS, StoredJobSerializer, add_rate_headers, parse_idempotency_key
+from scheduling.jobs.job_templates.models import JobTemplate
+from scheduling.jobs.job_templates.queries import find_templates, get_template
+from scheduling.jobs.job_templates.serializers import (
+    NewTemplateSerializer,
+    NewTemplateVersionSerializer,
+    TemplateDetailSerializer,
+    TemplateFactsSerializer,
+    TemplateRunSerializer,
+    TemplateSerializer,
+)
+from scheduling.jobs.job_templates.service import (
+    TEMPLATES,
+    TemplateContent,
+    add_version,
+    create_template,
+    delete_template,
+    require_right_to_run,
+    run_template,
+    update_template,
+)
+from tenants.access.caller import access_of
+from tenants.access.permissions import Permission
+from tenants.api.editions import etag_headers
+from tenants.api.pagination import PagingOnly
+from tenants.api.viewsets import TenantViewSet
+from tenants.limits.declared import LIST
+from tenants.versions.api import VersionsViewSetMixin, version_operations
+
+_MANAGE = Permission.TEMPLATES_MANAGE
+
+
+@extend_schema_view(**version_operations("job_templates"))
+class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
+    """Job templates: named job requests with parameters and versions."""
+
+    model = JobTemplate
+    serializer_class = TemplateSerializer
+    versioned = TEMPLATES
+    find = staticmethod(lambda pk: get_template(UUID(pk)))
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        **dict.fromkeys(("list", "retrieve", "versions"), Permission.JOBS_VIEW),
+        **dict.fromkeys(("create", "partial_update", "destroy", "add_version", "rollback", "withdraw"), _MANAGE),
+        # Which templates a caller may run is on the templates.
+        "run": Permission.TEMPLATES_RUN,
+    }
+    request_costs: ClassVar[Mapping[str, int]] = {"versions": LIST}
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+
+    def get_queryset(self) -> Any:
+        return find_templates()
+
+    @extend_schema(
+        operation_id="job_templates_create", request=NewTemplateSerializer, responses={201: TemplateDetailSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """Create a template with its first version."""
+        values = NewTemplateSerializer.of(request.data).to_values()
+        return _answer(create_template(tenant=self.tenant, **values), status=201)
+
+    @extend_schema(operation_id="job_templates_retrieve", responses=TemplateDetailSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Return a template with the content in effect."""
+        return _answer(get_template(UUID(pk)))
+
+    @extend_schema(
+        operation_id="job_templates_update", request=TemplateFactsSerializer, responses=TemplateDetailSerializer
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change the description of a template, or the roles that may run it."""
+        template = self.begin_edit(lambda: get_template(UUID(pk)))
+        return _answer(update_template(template=template, **TemplateFactsSerializer.of(request.data).validated_data))
+
+    @extend_schema(operation_id="job_templates_destroy", responses={204: OpenApiResponse(description="Deleted.")})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete a template with its versions. Its jobs keep its name and version."""
+        delete_template(template=self.begin_edit(lambda: get_template(UUID(pk))))
+        return Response(status=204)
+
+    @extend_schema(
+        operation_id="job_templates_versions_create",
+        request=NewTemplateVersionSerializer,
+        responses={201: TemplateDetailSerializer},
+    )
+    @VersionsViewSetMixin.versions.mapping.post
+    def add_version(self, request: Request, pk: str) -> Response:
+        """Store the next version, which takes effect now or at a given time."""
+        given = dict(NewTemplateVersionSerializer.of(request.data).validated_data)
+        template = get_template(UUID(pk))
+        add_version(template=template, content=TemplateContent(**given.pop("content")), **given)
+        return _answer(get_template(template.pk), status=201)
+
+    @extend_schema(
+        operation_id="job_templates_run",
+        request=TemplateRunSerializer,
+        parameters=RATE_HEADERS,
+        responses={201: StoredJobSerializer},
+    )
+    @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
+    def run(self, request: Request, pk: str) -> Response:
+        """Submit a job by the template. Answer 422 `parameters_invalid` with each faulty parameter."""
+        template = get_template(UUID(pk))
+        require_right_to_run(access_of(request), template)
+        given = dict(TemplateRunSerializer.of(request.data).validated_data)
+        key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
+        submission = run_template(
+            template=template, values=given.pop("parameters"), is_rate_limited=True, idempotency_key=key, **given
+        )
+        answer = Response(StoredJobSerializer(submission.job).data, status=201 if submission.created else 200)
+        add_rate_headers(answer, submission.rate)
+        return answer
+
+
+def _answer(template: JobTemplate, *, status: int = 200) -> Response:
+    return Response(TemplateDetailSerializer(template).data, status=status, headers=etag_headers(template))
