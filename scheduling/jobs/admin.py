@@ -48,6 +48,7 @@ from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import BulkOperation, Job
 from tenants.access.permissions import Permission
 from tenants.console.keyset import parse_uuid
+from tenants.console.moments import moment
 from tenants.console.polled_parts import STOP_POLLING, etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
@@ -238,8 +239,8 @@ class JobAdmin(SubmitPages, SavedJobs, JobNotePages, JobListPages, JobLogPages, 
         return _("%(attempt)s of %(most)s") % {"attempt": job.started_attempts, "most": job.max_retries + 1}
 
     @admin.display(description=gettext_lazy("Submitted"))
-    def submitted(self, job: Job) -> str:
-        return f"{job.created_at:%Y-%m-%d %H:%M:%S}"
+    def submitted(self, job: Job) -> SafeString | str:
+        return moment(job.created_at)
 
     @admin.display(description=gettext_lazy("Duration"))
     def took(self, job: Job) -> str:

@@ -36,6 +36,7 @@ from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.edit_conflicts import FIELD as SEEN
 from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.moments import moment
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.database.reads import first_or_raise
@@ -262,9 +263,9 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     def when(self, schedule: Schedule) -> SafeString:
         return format_html("{}<br><code>{}</code>", describe_schedule(schedule), schedule.cron)
 
-    @admin.display(description=gettext_lazy("Next run (UTC)"))
-    def next_run(self, schedule: Schedule) -> str:
-        return f"{schedule.next_fire_at:%Y-%m-%d %H:%M}" if schedule.next_fire_at else "–"
+    @admin.display(description=gettext_lazy("Next run"))
+    def next_run(self, schedule: Schedule) -> SafeString | str:
+        return moment(schedule.next_fire_at)
 
     @admin.display(description=gettext_lazy("Last outcome"))
     def last_badge(self, schedule: Any) -> SafeString | str:
@@ -294,9 +295,9 @@ class ScheduleFireAdmin(KeysetAdmin):
             return queryset, False
         return (queryset.filter(schedule_id=wanted) if wanted else queryset.none()), False
 
-    @admin.display(description=gettext_lazy("Time (UTC)"))
-    def shown_time(self, fire: ScheduleFire) -> str:
-        return f"{fire.fire_time:%Y-%m-%d %H:%M:%S}"
+    @admin.display(description=gettext_lazy("Time"))
+    def shown_time(self, fire: ScheduleFire) -> SafeString | str:
+        return moment(fire.fire_time, "absolute")
 
     @admin.display(description=gettext_lazy("Outcome"))
     def outcome_badge(self, fire: ScheduleFire) -> SafeString:

@@ -181,7 +181,7 @@ class PayloadField(forms.Field):
             self.widget.shape = shape_of(processor.payload_schema, processor.secret_fields)
 
     def use_schema(self, schema: Mapping[str, Any], *, url: str) -> None:
-        """Set the schema of a value that is no kind's payload; the view at ``url`` draws the field again by `redraw`."""
+        """Set the schema of a value that is no payload of a kind; the view at ``url`` calls `redraw`."""
         self.widget.shape, self.widget.url = shape_of({"type": "object", **schema}), url
 
     def has_changed(self, initial: Any, data: Any) -> bool:

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_safe
 
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.moments import moment
 from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
@@ -175,8 +176,8 @@ class WorkflowRunAdmin(KeysetAdmin):
         return run.total_tokens
 
     @admin.display(description=gettext_lazy("Started"))
-    def started(self, run: WorkflowRun) -> str:
-        return f"{run.started_at:%Y-%m-%d %H:%M:%S}" if run.started_at else "–"
+    def started(self, run: WorkflowRun) -> SafeString | str:
+        return moment(run.started_at)
 
     @admin.display(description=gettext_lazy("Duration"))
     def took(self, run: WorkflowRun) -> str:
