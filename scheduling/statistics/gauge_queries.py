@@ -77,12 +77,15 @@ class Gauges:
 
     @property
     def known_since(self) -> datetime | None:
-        """Return the first minute of the last ten that has a sample from before its start, else the current minute.
+        """Return the first minute of the last ten that has a sample from before its start, or None without samples.
 
-        Return None without samples.
+        If only the current minute has one, return the minute before: what ended shortly before it counts.
         """
-        sampled = [at for at in self.by_minute if at >= self.minutes[-1] - WINDOW - _MINUTE]
-        return min(min(sampled) + _MINUTE, self.minutes[-1]) if sampled else None
+        this = self.minutes[-1]
+        first = min((at for at in self.by_minute if at >= this - WINDOW - _MINUTE), default=None)
+        if first is None:
+            return None
+        return first + _MINUTE if first < this else this - _MINUTE
 
     @cached_property
     def minutes(self) -> list[datetime]:
