@@ -166,7 +166,7 @@ class _Axis:
         return max(0, (moment - self.since) // self.length)
 
 
-def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Queue] | None = None) -> dict[UUID, int]:
+def _read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Queue] | None = None) -> dict[UUID, int]:
     """Return by tenant the microseconds of slot time that it is behind its ideal share, by the last sample."""
     named = None if queues is None else [queue.pk for queue in queues]
     parameters = {"tenants": list(tenant_ids), "queues": named, "lag_since": now - LAG_AGE}
@@ -212,7 +212,7 @@ def read_share_history(
     sampled_at = clock.shares_sampled_at if clock else None
     # A sample is some seconds old: the running bin ends at the last sample.
     lines = _with_entitlements(lines, sampled, axis.lengths_us(min(sampled_at or now, now)))
-    lags = read_lags(list(tenants), now, queues=queues)
+    lags = _read_lags(list(tenants), now, queues=queues)
     return ShareHistory(
         now=now,
         since=axis.since,

@@ -84,7 +84,9 @@ class Gauges:
         """
         this = self.minutes[-1]
         first = min((at for at in self.by_minute if at >= this - WINDOW - _MINUTE), default=None)
-        return first and (first + _MINUTE if first < this else this - _MINUTE)
+        if first is None:
+            return None
+        return first + _MINUTE if first < this else this - _MINUTE
 
     @cached_property
     def minutes(self) -> list[datetime]:
