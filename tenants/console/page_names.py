@@ -65,6 +65,8 @@ class PageNamesMixin(ModelAdmin):
             value = getattr(row, name)
             return link(value) if value else None
 
+        # The class of its cells.
+        linked.__name__ = name
         return linked
 
     def change_view(
