@@ -28,6 +28,7 @@ from scheduling.shares.charts import draw_share
 from scheduling.shares.entitlements import ABOVE, BELOW, EntitlementState
 from scheduling.shares.history import HistorySpan, read_share_history
 from scheduling.tenant_pages.queries import NOT_COMPARED, read_ratios, with_load
+from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.console.keyset import parse_uuid
 from tenants.console.live_pages import LivePageMixin
@@ -135,8 +136,8 @@ class TenantChangeList(ChangeList):
     """Change list of tenants with their load, by default those first that use most of their entitlement."""
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Tenant]:
-        sees_all = self.model_admin.access(request).sees_all_tenants
-        self.root_queryset = with_load(self.root_queryset, read_ratios() if sees_all else {})
+        ratios = read_ratios() if access_of(request).sees_all_tenants else {}
+        self.root_queryset = with_load(self.root_queryset, ratios)
         rows: QuerySet[Tenant] = super().get_queryset(request, *args, **kwargs)
         return rows
 

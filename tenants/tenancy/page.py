@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -71,7 +71,7 @@ def list_url(model: str, tenant: Tenant) -> str:
     return f"{reverse(f'admin:{model}_changelist')}?tenant__id__exact={tenant.pk}"
 
 
-def newest(rows: Any) -> Iterable[Any]:
+def newest(rows: QuerySet[Any]) -> QuerySet[Any]:
     """Return the newest rows of a queryset, as many as a part shows."""
     return rows.order_by("-pk")[:SHOWN]
 

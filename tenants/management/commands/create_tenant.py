@@ -24,13 +24,14 @@ class Command(PlatformCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         data = {name: options[name] for name in ("slug", "plan", "name")}
-        if not options["owner"]:
-            tenant, lines, secrets = create_tenant(**data), [], {}
-        else:
+        shown_once: dict[str, str | None] = {}
+        if options["owner"]:
             wanted = NewTenant(**data, owner=options["owner"])
             made = provision_tenant(wanted=wanted, link_of=lambda token: options["host"] + invitation_path(token))
-            tenant, secrets = made.tenant, {"link": made.link, "token": made.token}
-            lines = [f"{name.capitalize()}: {value}" for name, value in secrets.items() if value]
+            tenant, shown_once = made.tenant, {"link": made.link, "token": made.token}
+        else:
+            tenant = create_tenant(**data)
+        lines = [f"{name.capitalize()}: {value}" for name, value in shown_once.items() if value]
         facts = {"id": str(tenant.pk), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
         text = f"Tenant {tenant.slug} is on the plan {tenant.plan.slug}."
-        self.show(options, facts | secrets, "\n".join([text, *lines]))
+        self.show(options, facts | shown_once, "\n".join([text, *lines]))
