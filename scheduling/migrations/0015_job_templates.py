@@ -92,12 +92,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="JobTemplateVersion",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
+                ("id", key()),
                 ("number", models.PositiveIntegerField()),
                 ("author", models.CharField(blank=True, max_length=200)),
                 ("reason", models.CharField(blank=True, max_length=500)),

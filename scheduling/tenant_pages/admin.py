@@ -25,9 +25,8 @@ from scheduling.models import Schedule
 from scheduling.overview.queries import Overview, read_overview
 from scheduling.overview.tiles import window_words
 from scheduling.shares.charts import draw_share
-from scheduling.shares.entitlements import ABOVE, BELOW, EntitlementState
 from scheduling.shares.history import HistorySpan, read_share_history
-from scheduling.tenant_pages.queries import NOT_COMPARED, read_ratios, with_load
+from scheduling.tenant_pages.queries import NOT_COMPARED, read_lines, with_load
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.console.keyset import parse_uuid
@@ -102,15 +101,10 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
 
     @admin.display(description=gettext_lazy("Share of entitlement"), ordering=_SHARE)
     def share_of_entitlement(self, tenant: Any) -> SafeString | str:
-        """Return used over entitled slots of the last hour while jobs waited, with its verdict."""
-        if tenant.share == NOT_COMPARED:
+        """Return used over entitled slots of the last ten minutes while jobs waited, with its verdict."""
+        if not tenant.verdict:
             return "–"
-        # A stopped tenant uses little on purpose.
-        if state_of(tenant) != "active":
-            return percent_words(tenant.share)
-        is_fair = BELOW <= tenant.share <= ABOVE
-        verdict = EntitlementState.BELOW if tenant.share < BELOW else EntitlementState.ABOVE
-        return badge(EntitlementState.FAIR if is_fair else verdict, percent_words(tenant.share))
+        return badge(tenant.verdict, percent_words(tenant.share) if tenant.share != NOT_COMPARED else "")
 
     @admin.display(description=gettext_lazy("Waiting"), ordering=_WAITING)
     def waiting_jobs(self, tenant: Any) -> str:
@@ -136,8 +130,8 @@ class TenantChangeList(ChangeList):
     """Change list of tenants with their load, by default those first that use most of their entitlement."""
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Tenant]:
-        ratios = read_ratios() if access_of(request).sees_all_tenants else {}
-        self.root_queryset = with_load(self.root_queryset, ratios)
+        lines = read_lines() if access_of(request).sees_all_tenants else ()
+        self.root_queryset = with_load(self.root_queryset, lines)
         rows: QuerySet[Tenant] = super().get_queryset(request, *args, **kwargs)
         return rows
 
@@ -196,12 +190,12 @@ def _failures(tenant: Tenant) -> PagePart:
 
 
 def _schedules(tenant: Tenant) -> PagePart:
-    rows = Schedule.objects.filter(tenant=tenant).order_by(F("next_run_at").asc(nulls_last=True), "name")[:SHOWN]
+    rows = Schedule.objects.filter(tenant=tenant).order_by(F("next_fire_at").asc(nulls_last=True), "name")[:SHOWN]
     lines = [
         PartLine(
             row.name,
             reverse("admin:scheduling_schedule_change", args=[row.pk]),
-            f"{row.kind}, {f'{row.next_run_at:%Y-%m-%d %H:%M} UTC' if row.next_run_at else _('paused')}",
+            f"{row.kind}, {f'{row.next_fire_at:%Y-%m-%d %H:%M} UTC' if row.next_fire_at else _('paused')}",
         )
         for row in rows
     ]
