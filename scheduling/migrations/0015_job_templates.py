@@ -84,7 +84,6 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "job templates",
                 "db_table": "scheduling_job_template",
                 "constraints": [
-                    models.UniqueConstraint(fields=("tenant", "id"), name="job_template_tenant_id"),
                     models.UniqueConstraint(fields=("tenant", "name"), name="job_template_name_unique"),
                 ],
             },
@@ -141,6 +140,11 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
+        ),
+        # Not part of the table's creation, because its foreign key needs it in this migration.
+        migrations.AddConstraint(
+            model_name="jobtemplate",
+            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="job_template_tenant_id"),
         ),
         EnableRowSecurity("JobTemplate"),
         EnableRowSecurity("JobTemplateVersion", app_may=["SELECT", "INSERT", "UPDATE", "DELETE"]),
