@@ -133,14 +133,13 @@ def test_stop_of_a_tenant_with_waiting_jobs_is_its_verdict(
     with all_tenants():
         node = demand(acme, waiting=20)
     assert verdict_of(acme) is EntitlementState.IDLE
-    changed = Tenant.objects.filter(pk=acme.pk)
     for values, expected in (
         ({"is_draining": True}, EntitlementState.DRAINING),
         ({"is_paused": True}, EntitlementState.PAUSED),
         ({"status": "suspended"}, EntitlementState.SUSPENDED),
     ):
         with all_tenants():
-            changed.update(**values)
+            Tenant.objects.filter(pk=acme.pk).update(**values)
             FairShareNode.objects.filter(pk=node.pk).update(is_runnable=False)
         assert verdict_of(acme) is expected
     words = words_of(console, staff)
