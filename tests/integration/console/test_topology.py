@@ -9,6 +9,7 @@ from django.urls import reverse
 from scheduling.fleet.workers import register_worker
 from scheduling.models import CFSPlan, Queue, QueueClock, WorkerPool
 from tenants.access.people import grant_platform_role
+from tenants.context import all_tenants
 from tests.integration.console.admin_actions import Console, entries_of
 
 pytestmark = pytest.mark.django_db
@@ -71,11 +72,12 @@ def test_name_and_pool_are_fixed_and_an_edit_needs_a_reason(console: Console, st
 
 def test_weight_is_that_of_the_active_plan_and_read_only(console: Console, staff: User) -> None:
     client = console(staff)
-    CFSPlan.objects.update(is_active=False)
-    plan = CFSPlan.objects.get(name="cloud")
-    CFSPlan.objects.filter(pk=plan.pk).update(is_active=True)
-    plan.tiers.filter(tier_id="team").update(weight=8)
-    queue = plan.tiers.get(tier_id="team").queue
+    with all_tenants():
+        CFSPlan.objects.update(is_active=False)
+        plan = CFSPlan.objects.get(name="cloud")
+        CFSPlan.objects.filter(pk=plan.pk).update(is_active=True)
+        plan.tiers.filter(tier_id="team").update(weight=8)
+        queue = plan.tiers.get(tier_id="team").queue
     listed = client.get(reverse("admin:scheduling_queue_changelist")).content.decode()
     assert '8 <span class="console-quiet">by plan cloud</span>' in listed
     page = reverse("admin:scheduling_queue_change", args=[queue.pk])
