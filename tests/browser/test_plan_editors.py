@@ -33,7 +33,7 @@ def test_weight_is_previewed_saved_and_rolled_back(console: Console, globex: Ten
     try:
         console.log_in()
         page = console.page
-        page.get_by_role("link", name="CFS plans").click()
+        page.get_by_role("link", name="Plans & weights").click()
         page.get_by_role("link", name="cloud").click()
         panel = page.locator("#what-if")
         expect(panel).to_contain_text("Change a number above")
@@ -131,6 +131,7 @@ def test_error_groups_and_job_log_are_shown(console: Console, acme: Tenant) -> N
     slept = wait_for(submit(acme, "sleep", {"seconds": 0.1})[0], "completed")
     console.log_in()
     page = console.page
+    page.get_by_role("link", name="Failures", exact=True).click()
     page.get_by_role("link", name="Errors", exact=True).click()
     row = page.get_by_role("row").filter(has_text="page 9 is torn")
     row.get_by_role("link").first.click()
