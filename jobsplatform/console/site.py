@@ -68,7 +68,7 @@ class ConsoleSite(UnfoldAdminSite):
         """Serve the results of the palette, unfold's form of them; unlike its own search, they are not cached."""
         from jobsplatform.console.palette import find_in_console
 
-        if not (text := request.GET.get("s", "").replace("\x00", "").strip()):
+        if not (text := request.GET.get("s", "").strip()):
             return HttpResponse()
         began = time.monotonic()
         found = Paginator(find_in_console(request, text), 100)

@@ -85,8 +85,8 @@ class PageNamesMixin(ModelAdmin):
         try:
             self.opts.pk.to_python(text)
         except ValidationError:
-            rows = self.get_queryset(request).filter(**{self.named_by: text})
-            return rows.first() if text.isprintable() else None
+            row: Model | None = self.get_queryset(request).filter(**{self.named_by: text}).first()
+            return row
         return None
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

@@ -72,7 +72,7 @@ def test_changed_weights_take_effect_without_a_restart(console: Console, globex:
         assert before[initech.pk] > before[globex.pk], before
         console.log_in()
         page = console.page
-        page.get_by_role("link", name="CFS plans").click()
+        page.get_by_role("link", name="Plans & weights").click()
         page.get_by_role("link", name="cloud").click()
         weights = {"tasks_sandbox": "20", "tasks_professional": "1"}
         expect(page.get_by_label("Reason", exact=True)).to_be_visible()  # `all` does not wait

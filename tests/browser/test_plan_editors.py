@@ -33,7 +33,7 @@ def test_weight_is_previewed_saved_and_rolled_back(console: Console, globex: Ten
     try:
         console.log_in()
         page = console.page
-        page.get_by_role("link", name="CFS plans").click()
+        page.get_by_role("link", name="Plans & weights").click()
         page.get_by_role("link", name="cloud").click()
         panel = page.locator("#what-if")
         expect(panel).to_contain_text("Change a number above")

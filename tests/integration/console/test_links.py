@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from selectolax.lexbor import LexborHTMLParser
 
-from scheduling.models import Queue, Worker
+from scheduling.models import Queue, Worker, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work
@@ -62,7 +62,6 @@ def test_names_on_pages_of_rows_are_links(
         reverse("admin:scheduling_worker_change", args=[live_worker.pk]),
         reverse("admin:scheduling_deadletter_groups"),
         f"{reverse('admin:scheduling_bulkoperation_start')}?operation=cancel&filter=kind:noop",
-        reverse("admin:error_occurrences", args=[acme_work.failed.error_fingerprint]),
         reverse("admin:fairness") + "?view=table",
         reverse("admin:overview_kinds") + "?view=table",
     ):
@@ -81,7 +80,6 @@ def test_link_by_name_leads_to_the_page_of_the_row(console: Console, staff: User
             reverse(f"admin:{page[0]}_change", args=[page[1]]),
         )
     assert client.get(reverse("admin:tenants_tenant_change", args=["nobody"])).status_code == 404
-    assert client.get("/admin/tenants/tenant/%00/change/").status_code == 404
 
 
 def test_member_reaches_no_foreign_row_by_its_name(console: Console, acme_user: User, globex: Tenant) -> None:
@@ -108,5 +106,7 @@ def test_links_of_a_member_lead_to_pages_that_it_may_view(
 
 def _names(acme: Tenant, globex: Tenant, worker: Worker) -> set[str]:
     with all_tenants():
-        queues = set(Queue.objects.values_list("name", flat=True))
+        # A name that a pool has too may stand in the column of pools.
+        pools = WorkerPool.objects.values("name")
+        queues = set(Queue.objects.exclude(name__in=pools).values_list("name", flat=True))
     return {acme.slug, acme.name, globex.slug, globex.name, "noop", str(worker), "acme upload", *queues}

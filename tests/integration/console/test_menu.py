@@ -41,7 +41,7 @@ def world(db: None, tmp_path: Path) -> Iterator[World]:
 def test_menu_has_the_named_entries_and_one_closed_group(console: Console, staff: User) -> None:
     tree = page_of(console(staff), reverse("admin:index"))
     groups = tree.css("#nav-sidebar-apps > ol")
-    entries = [link.text(strip=True) for group in groups for link in group.css("li > a:not([hidden])")]
+    entries = [name_of(link) for group in groups for link in group.css("li > a:not([hidden])")]
     assert entries == [
         *("Overview", "Jobs", "Failures", "Batches", "Workflows", "Pipelines", "Datasets", "Schedules"),
         *("Tenants", "Plans & weights", "Fairness", "Queues & workers", "Audit", "Settings"),
@@ -51,7 +51,7 @@ def test_menu_has_the_named_entries_and_one_closed_group(console: Console, staff
     (inspect,) = tree.css("#nav-sidebar-apps > details")
     assert inspect.css_first("summary").text(strip=True) == INSPECT.title
     assert "open" not in inspect.attributes
-    assert [link.text(strip=True) for link in inspect.css("li > a:not([hidden])")] == [
+    assert [name_of(link) for link in inspect.css("li > a:not([hidden])")] == [
         "Executions",
         "In flight",
         "Job events",
@@ -62,7 +62,7 @@ def test_menu_has_the_named_entries_and_one_closed_group(console: Console, staff
 def test_owner_of_a_tenant_sees_the_entries_with_pages_that_it_may_view(console: Console, acme_user: User) -> None:
     client = console(acme_user)
     tree = page_of(client, reverse("admin:index"))
-    links = {link.text(strip=True): link.attributes["href"] for link in entries_of(tree)}
+    links = {name_of(link): link.attributes["href"] for link in entries_of(tree)}
     assert "Plans & weights" not in links
     assert "Queues & workers" not in links
     assert {"Jobs", "Failures", "Tenants", "Fairness", "Audit", "Settings"} <= set(links)
@@ -90,9 +90,9 @@ def test_every_page_is_two_clicks_away_and_has_a_parent_and_one_name(world: Worl
         tree = opened(client, path)
         if tree is None or path.removeprefix("/admin/").startswith(OUTSIDE):
             continue
-        trail = [part.text(strip=True) for part in tree.css("h1 > :is(a, span:not(.material-symbols-outlined))")]
+        trail = trail_of(tree)
         name = tree.css_first("#page-name").text(strip=True)
-        current = [link.text(strip=True) for link in tree.css("#nav-sidebar-apps a.active")]
+        current = [name_of(link) for link in tree.css("#nav-sidebar-apps a.active")]
         tab = [link.text(strip=True) for link in tree.css(".console-tabs a[aria-current]")]
         titled = tree.css_first("title").text(strip=True).split(" | ")[0]
         parent = trail[0] if trail[0] != INSPECT.title else trail[1]
@@ -117,7 +117,7 @@ def test_breadcrumb_and_title_name_the_row_and_no_django_app(world: World) -> No
         tree = opened(client, path)
         if tree is None:
             continue
-        trail = [part.text(strip=True) for part in tree.css("h1 > :is(a, span:not(.material-symbols-outlined))")]
+        trail = trail_of(tree)
         assert not applications & set(trail), path
         assert not trail[-1].startswith(("View ", "Change ", "Select ")), path
         assert len(trail) >= 2, path
@@ -126,7 +126,7 @@ def test_breadcrumb_and_title_name_the_row_and_no_django_app(world: World) -> No
 def test_page_of_a_row_highlights_its_entry_and_closes_no_group(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     letter = page_of(client, reverse("admin:scheduling_deadletter_change", args=[acme_work.letter.pk]))
-    assert [link.text(strip=True) for link in letter.css("#nav-sidebar-apps a.active")] == ["Failures"]
+    assert [name_of(link) for link in letter.css("#nav-sidebar-apps a.active")] == ["Failures"]
     execution = page_of(client, reverse("admin:scheduling_execution_change", args=[acme_work.execution.pk]))
     assert "open" in execution.css_first("#nav-sidebar-apps > details").attributes
 
@@ -164,6 +164,17 @@ def clicks_to_pages(client: Client) -> dict[str, int]:
 
 def entries_of(tree: LexborHTMLParser) -> list[Any]:
     return tree.css("#nav-sidebar-apps > ol > li > a:not([hidden])")
+
+
+def name_of(link: Any) -> str:
+    """Return the name of an entry, without the word of its icon."""
+    return str(link.css("span")[1].text(strip=True))
+
+
+def trail_of(tree: LexborHTMLParser) -> list[str]:
+    """Return the parts of the breadcrumb, the page's name last."""
+    parts = tree.css("h1 > a, h1 > span.tracking-tight")
+    return [part.text(strip=True) for part in parts]
 
 
 def models() -> list[Any]:
