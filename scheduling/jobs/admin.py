@@ -131,7 +131,6 @@ class JobAdmin(SubmitPages, JobNotePages, JobListPages, JobLogPages, JobReplayPa
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         may_act = self.access(request).may(Permission.JOBS_BULK)
         context = {**(extra_context or {}), "bulk_url": start_url(request.GET) if may_act else ""}
-        context["may_submit"] = self.access(request).may(Permission.JOBS_SUBMIT)
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
