@@ -20,6 +20,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
         "idempotency_header": None,
     },
     "noop": {"any": ["thing"]},
+    "noop_task": {},
     "rag_pipeline": {"run_id": _ID},
     "sleep": {"seconds": 0},
     "spin": {"seconds": 0.1, "lines": 3},

@@ -88,7 +88,6 @@ class JobAdmin(SubmitPages, SavedJobs, JobNotePages, JobListPages, JobLogPages, 
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {**(extra_context or {}), "bulk_links": start_links(self.access(request), request.GET)}
-        context["may_submit"] = self.access(request).may(Permission.JOBS_SUBMIT)
         response: HttpResponse = super().changelist_view(request, context)
         return response
 

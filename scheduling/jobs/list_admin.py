@@ -22,6 +22,7 @@ from scheduling.jobs.list_page import facet_context, frame_context, new_jobs_con
 from scheduling.jobs.planner_hints import force_index_scans
 from scheduling.jobs.saved_views.admin import SavedViewPages
 from scheduling.models import Job
+from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.console.keyset import AFTER, BEFORE, LOOK_LIMIT, KeysetChangeList, parse_uuid
 from tenants.console.polled_parts import part_response
@@ -36,8 +37,10 @@ class JobChangeList(KeysetChangeList):
 
     empty_title = ""
     empty_text = ""
+    may_submit = False
 
     def get_results(self, request: HttpRequest) -> None:
+        self.may_submit = access_of(request).may(Permission.JOBS_SUBMIT)
         asked = filter_of_request(request)
         # From the few jobs of rare states to their rows, never through all rows to the few.
         with force_index_scans() if isinstance(asked, JobFilter) and asked.is_found_by_table else nullcontext():

@@ -48,6 +48,10 @@ class JSONObjectField(StrictJSONField):
 
     empty_values = (None, "")
 
+    def prepare_value(self, value: Any) -> Any:
+        """Return the JSON text that the form shows, empty without an object."""
+        return "" if value is None else super().prepare_value(value)
+
     def clean(self, value: Any) -> Any:
         """Return the object, or None if there is none; raise `ValidationError` for another value."""
         cleaned = super().clean(value)

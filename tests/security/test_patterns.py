@@ -91,6 +91,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     ),
     "jobsplatform/urls.py:urlpatterns": ("search", (("api/", "a/"),)),
     "scheduling/api/urls.py:urlpatterns": ("search", (("jobs/", "0-"), ("", "jobs/"))),
+    "scheduling/jobs/requests.py:META_NAME": ("fullmatch", ()),
     "scheduling/plans/api.py:CFSPlanViewSet": ("fullmatch", ()),
     "scheduling/breakers/api.py:CircuitViewSet": ("fullmatch", ()),
     "scheduling/breakers/api.py:SharedCircuitViewSet": ("fullmatch", ()),

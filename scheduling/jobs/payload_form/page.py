@@ -74,7 +74,7 @@ def _as_json(widget: PayloadWidget, entered: Entered) -> Entered:
 def _as_fields(field: PayloadField, entered: Entered) -> Entered:
     """Return the fields of the JSON; if they cannot hold it, the JSON with the reason."""
     try:
-        shown = field.widget.entered(field.read(entered))
+        shown: Entered = field.widget.entered(field.read(entered))
     except ValidationError as error:
         field.widget.faults = {"$": list(error.messages)}
         return entered

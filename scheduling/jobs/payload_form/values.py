@@ -60,7 +60,7 @@ class Control:
     @property
     def json_path(self) -> str:
         """Return the position of the value as errors of payloads write it, such as `$.texts[0]`."""
-        return SchemaFault("", path=self.path).json_path
+        return str(SchemaFault("", path=self.path).json_path)
 
     @property
     def is_blank(self) -> bool:

@@ -68,7 +68,7 @@ def test_each_kind_is_submitted_by_the_form(console: Console, acme_user: User, a
     assert posted(page)["kind"] == kind
     drawn = draw(client, kind, "fields", **{"payload-mode": "json", "payload": json.dumps(PAYLOADS[kind])})
     data = posted(drawn)
-    assert data["payload-mode"] == ("json" if kind == "noop" else "fields")
+    assert data["payload-mode"] == ("json" if kind in ("noop", "noop_task") else "fields")
     done = client.post(reverse(SUBMIT), {"kind": kind, **data})
     [job] = jobs_of(acme)
     assert done.status_code == 302
@@ -203,7 +203,8 @@ def test_file_is_stored_once_all_else_is_valid(console: Console, acme_user: User
             [stored] = UploadedFile.objects.all()
         again = posted(refused.content.decode()) | {"priority": ""}
         assert again["payload/document"] == str(stored.pk)
-        client.post(reverse(SUBMIT), again)
+        done = client.post(reverse(SUBMIT), again)
+        assert done.status_code == 302, done.context["form"].errors
         [job] = jobs_of(acme)
         assert job.payload == {"document": str(stored.pk), "pages": 3}
         assert "invoice.txt" in client.get(reverse(SUBMIT), {"kind": "filed"}).content.decode()

@@ -110,7 +110,7 @@ def test_api_takes_and_shows_meta(acme: Tenant, acme_api: APIClient) -> None:
     assert (row["id"], row["meta"]) == (answer.json()["id"], {"order": 4711})
     other = acme_api.post(JOBS, {"kind": "noop", "meta": {"order": 4712}}, headers={"Idempotency-Key": "k"})
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
-    assert acme_api.post(JOBS, {"kind": "noop", "meta": [1]}).status_code == 400
+    assert acme_api.post(JOBS, {"kind": "noop", "meta": [1]}).status_code == 422
 
 
 def test_command_takes_meta(acme: Tenant) -> None:
@@ -127,9 +127,9 @@ def test_replay_keeps_meta(acme: Tenant) -> None:
 
 
 def test_filter_on_meta_needs_no_scan() -> None:
-    for text in ("meta.order:4711", "meta:order", "meta.order:1 age:<1h"):
+    for text in ("meta.order:4711", "meta.order:1 age:<1h"):
         assert not parse(text).needs_scan, text
-    for text in ("meta.order:1,2", "-meta.order:1", "meta.order:1 kind:noop"):
+    for text in ("meta:order", "meta.order:1,2", "-meta.order:1", "meta.order:1 kind:noop"):
         assert parse(text).needs_scan, text
     assert parse("Meta.Order:7 meta:x").text == "meta.Order:7 meta:x"
     assert parse("meta.order:4711").in_words() == "Jobs with meta order = 4711."
