@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -100,9 +99,9 @@ def next_runs(task: PeriodicTask, now: datetime, count: int) -> list[PreviewedRu
     return preview_runs(times, after=after, count=1 if task.one_off else count, until=task.expires)
 
 
-def past_runs(task: PeriodicTask, count: int) -> Sequence[AuditLogEntry]:
+def past_runs(task: PeriodicTask, count: int) -> list[AuditLogEntry]:
     """Return the newest audit entries of a periodic task's due times: submitted, skipped or refused."""
-    return _entries().filter(target_id=str(task.pk)).order_by("-id")[:count]
+    return list(_entries().filter(target_id=str(task.pk)).order_by("-id")[:count])
 
 
 def find_beat_jobs(tenant_slug: str | None) -> list[tuple[PeriodicTask, BeatJob, AuditLogEntry | None]]:

@@ -112,8 +112,9 @@ def draw_preview(posted: Mapping[str, Any], request: HttpRequest) -> str:
     else:
         try:
             timing = read_timing(form.cleaned_data, now=read_clock())
-            times, bounds = timing.recurrence, {"starts_at": timing.starts_at, "ends_at": timing.ends_at}
-            context = {"words": describe_times(times), "runs": preview(times, **bounds), "zone": times.zone.key}
+            times = timing.recurrence
+            runs = preview(times, starts_at=timing.starts_at, ends_at=timing.ends_at)
+            context = {"words": describe_times(times), "runs": runs, "zone": times.zone.key}
         except DomainError as refusal:
             context = {"faults": refusal.errors}
     return render_to_string(PREVIEW_TEMPLATE, context, request)

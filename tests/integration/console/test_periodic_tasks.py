@@ -83,7 +83,6 @@ def test_job_is_made_and_changed_by_fields(beat: Client) -> None:
         ({"job_tenant": "unknown", "job_kind": "noop"}, "job_tenant"),
         ({"job_tenant": "acme", "regtask": "scheduling.submit"}, "job_kind"),
         ({"job_tenant": "acme", "job_kind": "nonsense"}, "job_kind"),
-        ({"job_tenant": "acme", "job_kind": "webhook_delivery"}, "job_kind"),
         ({"job_tenant": "acme", "job_kind": "sleep", "job_payload": '{"seconds": "long"}'}, "job_payload"),
         ({"job_tenant": "acme", "job_kind": "noop", "job_payload": "[1]"}, "job_payload"),
         ({"job_tenant": "acme", "job_kind": "noop", "job_priority": "99"}, "job_priority"),
