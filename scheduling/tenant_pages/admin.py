@@ -196,12 +196,12 @@ def _failures(tenant: Tenant) -> PagePart:
 
 
 def _schedules(tenant: Tenant) -> PagePart:
-    rows = Schedule.objects.filter(tenant=tenant).order_by(F("next_run_at").asc(nulls_last=True), "name")[:SHOWN]
+    rows = Schedule.objects.filter(tenant=tenant).order_by(F("next_fire_at").asc(nulls_last=True), "name")[:SHOWN]
     lines = [
         PartLine(
             row.name,
             reverse("admin:scheduling_schedule_change", args=[row.pk]),
-            f"{row.kind}, {f'{row.next_run_at:%Y-%m-%d %H:%M} UTC' if row.next_run_at else _('paused')}",
+            f"{row.kind}, {f'{row.next_fire_at:%Y-%m-%d %H:%M} UTC' if row.next_fire_at else _('paused')}",
         )
         for row in rows
     ]
