@@ -39,11 +39,11 @@ class ClockedConfig(AppConfig):
         folder = os.environ.get(VARIABLE)
         if not folder:
             return
-        from scheduling.celery import tasks as task
+        from scheduling.execution import message
         from scheduling.execution.runtime import ExecutionRuntime
         from workloads.documents.indexing.processor import DocumentIndexing
 
-        task.execute_message = _message(task.execute_message, Path(folder))
+        message.execute = _message(message.execute, Path(folder))
         DocumentIndexing.process = _timed(DocumentIndexing.process, "processor")  # type: ignore[method-assign]
         for name in _RUNTIME_METHODS:
             setattr(ExecutionRuntime, name, _timed(_with_timed_effects(getattr(ExecutionRuntime, name)), "platform"))

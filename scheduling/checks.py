@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 from django.db import DatabaseError
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
-from scheduling.diagnosis.service import Check, Health, check_clock, check_consumers
-from scheduling.fleet.processes import measure_clock_skew
-from scheduling.fleet.queries import read_liveness
 from scheduling.kit import registry
-from scheduling.kit.http.policy import AllowedHostInvalidError, current_policy
 from tenants.checks import START, is_database_at_hand
 from tenants.context import all_tenants
+
+# Every process registers the checks, and few run them: each imports what it needs when it runs.
+if TYPE_CHECKING:
+    from scheduling.diagnosis.service import Check
 
 
 @register("scheduling", START)
@@ -35,6 +33,8 @@ def check_processors(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckM
 @register("scheduling")
 def check_outgoing_http(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
     """Check that every host of OUTGOING_HTTP_ALLOWED_HOSTS is written as host:port (scheduling.E003)."""
+    from scheduling.kit.http.policy import AllowedHostInvalidError, current_policy
+
     try:
         current_policy()
     except AllowedHostInvalidError as error:
@@ -44,6 +44,9 @@ def check_outgoing_http(app_configs: Sequence[Any] | None, **_: Any) -> list[Che
 
 
 def _check_schema(kind: str) -> list[CheckMessage]:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
     try:
         Draft202012Validator.check_schema(dict(registry.get(kind).payload_schema))
     except SchemaError as error:
@@ -55,6 +58,8 @@ def _check_schema(kind: str) -> list[CheckMessage]:
 @register(Tags.database)
 def check_queue_consumers(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Check that a live worker consumes every queue in use (scheduling.W001)."""
+    from scheduling.diagnosis.service import check_consumers
+
     return _ask(databases, lambda: [check_consumers()], check_id="scheduling.W001")
 
 
@@ -66,6 +71,8 @@ def check_clocks(databases: Sequence[str] | None = None, **_: Any) -> list[Check
 
 def _ask(databases: Sequence[str] | None, question: Callable[[], list[Check]], *, check_id: str) -> list[CheckMessage]:
     """Return the failed checks as warnings. They are not errors, because a restart would not repair them."""
+    from scheduling.diagnosis.service import Health
+
     if not is_database_at_hand(databases):
         return []
     try:
@@ -81,8 +88,14 @@ def _ask(databases: Sequence[str] | None, question: Callable[[], list[Check]], *
 
 
 def _check_own_clock() -> Check:
+    from scheduling.diagnosis.service import check_clock
+    from scheduling.fleet.processes import measure_clock_skew
+
     return replace(check_clock(measure_clock_skew()), name="this machine's clock")
 
 
 def _check_other_clocks() -> Check:
+    from scheduling.diagnosis.service import check_clock
+    from scheduling.fleet.queries import read_liveness
+
     return replace(check_clock(read_liveness().worst_skew_seconds), name="clocks of the running processes")

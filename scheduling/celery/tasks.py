@@ -1,4 +1,8 @@
-"""The Celery tasks that workers run: executions, canaries, upkeep, and submissions by beat."""
+"""The Celery tasks that workers run: executions, canaries, upkeep, and submissions by beat.
+
+Every process registers them, and only workers run them: each imports what it needs when it runs. `run_worker` has
+imported all of it before it forks.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,7 @@ from scheduling.celery.external_processes import PlatformTask
 from scheduling.celery.publishing import SUBMIT_TASK, TIME_HEADER, publish_upkeep, signing_time
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, MAX_MESSAGE_JOBS, RUN_UPKEEP_TASK
 from scheduling.exceptions import UpkeepBusyError
-from scheduling.execution.message import execute as execute_message
 from scheduling.models import UpkeepRun
-from scheduling.schedules.beat_submissions import read_request, submit_beat_task
-from scheduling.upkeep.partitions import maintain_partitions as make_partitions
-from scheduling.upkeep.runs import UpkeepTakenOverError, has_begun_since
-from scheduling.upkeep.runs import run_upkeep as start_upkeep
-from scheduling.upkeep.tenant_runs import run_tenant_upkeep
-from scheduling.worker.local_worker import local_worker
-from scheduling.worker.process_state import check_connection
 from tenants.context import Actor, acting_as
 from tenants.tenancy.queries import find_tenant
 
@@ -31,6 +27,8 @@ from tenants.tenancy.queries import find_tenant
 @shared_task(base=PlatformTask, name=CANARY_TASK)
 def canary(*args: Any, **kwargs: Any) -> None:
     """Record in shared memory that a child has read canary number ``args[0]``; ignore any other arguments."""
+    from scheduling.worker.local_worker import local_worker
+
     match args:
         case (int(number),) if not kwargs:
             local_worker().block.answer_canary(number)
@@ -46,6 +44,9 @@ def execute(*args: Any, **kwargs: Any) -> None:
     A worker accepts only messages that the platform signed. A repeated or late message does nothing: the arguments are
     only ids, and an execution starts only once, with its current token.
     """
+    from scheduling.execution.message import execute as execute_message
+    from scheduling.worker.local_worker import local_worker
+
     hint = read_hint(args, kwargs)
     if hint is None:
         logger.warning("message.malformed")
@@ -88,6 +89,9 @@ def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = N
 
     The message's headers name beat's periodic task: of two messages for one due time, only one submits a job.
     """
+    from scheduling.schedules.beat_submissions import read_request, submit_beat_task
+    from scheduling.worker.process_state import check_connection
+
     check_connection()
     with acting_as(Actor(kind="system", id="beat", label="beat")):
         job_id = submit_beat_task(
@@ -107,6 +111,10 @@ def run_upkeep(self: Any, name: str, tenant: str | None = None) -> str:
     With a tenant's id, continue the run that was requested for the tenant. Return "answered" for a message of the
     platform's upkeep that was signed long before the last run began: it is late or repeated.
     """
+    from scheduling.upkeep.runs import has_begun_since
+    from scheduling.upkeep.runs import run_upkeep as start_upkeep
+    from scheduling.worker.process_state import check_connection
+
     check_connection()
     if tenant is not None:
         return _continue_run(name, UUID(tenant))
@@ -125,6 +133,9 @@ def run_upkeep(self: Any, name: str, tenant: str | None = None) -> str:
 
 
 def _continue_run(name: str, tenant_id: UUID) -> str:
+    from scheduling.upkeep.runs import UpkeepTakenOverError
+    from scheduling.upkeep.tenant_runs import run_tenant_upkeep
+
     try:
         run = run_tenant_upkeep(name=name, tenant_id=tenant_id)
     except UpkeepBusyError:
@@ -139,6 +150,8 @@ def _continue_run(name: str, tenant_id: UUID) -> str:
 @shared_task(base=PlatformTask, name="scheduling.maintain_partitions")
 def maintain_partitions() -> list[str]:
     """Create the partitions of the coming days; return their names."""
+    from scheduling.upkeep.partitions import maintain_partitions as make_partitions
+
     return make_partitions()
 
 

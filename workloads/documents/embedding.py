@@ -11,23 +11,20 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 from django.core.exceptions import ImproperlyConfigured
 
 from scheduling.kit.base import Dependency, PermanentError, TransientError
-from scheduling.kit.http import Limits, NoAnswerError, send
 from tenants.database.platform_settings import platform_settings
 from workloads.model_endpoints.refusals import EndpointName, body_has_error, error_of
 
+# Every process imports this module with the models, and few embed: numpy and the HTTP client are loaded at first use.
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 DIMENSIONS = 512
 # Characters of one text that are embedded. A chunk is shorter; a query can be of any length.
 _MAX_EMBEDDED_LENGTH = 8_000
-# A response with 32 vectors has about half a megabyte.
-_API_LIMITS = Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=32 * 1024 * 1024)
-
 # Seconds to wait if an endpoint names none, and the maximum.
 _LIMITED_SECONDS, _MOST_LIMITED_SECONDS = 5.0, 300.0
 
@@ -79,6 +76,8 @@ class LocalEmbedder:
         self.embed(["warm"])
 
     def embed(self, texts: Sequence[str]) -> Vectors:
+        import numpy as np
+
         # Its lazy parts are not thread-safe, and the web process uses threads.
         with self._lock:
             vectors = self._model.encode([text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts])
@@ -122,6 +121,8 @@ class ApiEmbedder:
 
     def _fit(self, rows: list[list[float]], texts: int) -> Vectors:
         """Return the rows as vectors of 512 dimensions."""
+        import numpy as np
+
         lengths = {len(row) for row in rows}
         wanted = {self._dimensions} if self._dimensions else set(range(1, DIMENSIONS + 1))
         if len(rows) != texts or len(lengths) != 1 or not lengths <= wanted:
@@ -136,13 +137,16 @@ class ApiEmbedder:
         return vectors
 
     def _ask(self, body: dict[str, object]) -> list[list[float]]:
+        from scheduling.kit.http import Limits, NoAnswerError, send
+
         try:
             answer = send(
                 "POST",
                 self._url,
                 headers=self._headers,
                 body=json.dumps(body).encode(),
-                limits=_API_LIMITS,
+                # A response with 32 vectors has about half a megabyte.
+                limits=Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=32 * 1024 * 1024),
                 is_url_by_operator=True,
             )
         except NoAnswerError as error:
@@ -166,6 +170,8 @@ class ApiEmbedder:
 
 def normalise(vectors: Vectors) -> Vectors:
     """Return the rows scaled to the length 1. A row of zeros stays unchanged."""
+    import numpy as np
+
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 

@@ -82,7 +82,7 @@ class WebhookAdmin(TenantScopedAdmin):
     ordering = ("-id",)
     empty_title = gettext_lazy("No webhooks yet")
     empty_text = gettext_lazy(
-        "A webhook is a URL of yours that receives signed notifications of events, such as the end of a job."
+        "The platform sends a signed request to the URL of a webhook when something happens, such as the end of a job."
     )
     hidden_fields = frozenset({"sealed_secret", "previous_sealed_secret"})
     readonly_fields = ("deliveries", "rotated_at", "created_at")

@@ -59,7 +59,7 @@ def test_checks_read_nothing_unless_the_database_is_named() -> None:
 
 
 def test_check_command_prints_the_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "measure_clock_skew", lambda: 9.0)
+    monkeypatch.setattr(processes, "measure_clock_skew", lambda: 9.0)
     out = StringIO()
     call_command("check", databases=HERE, stderr=out)
     assert "scheduling.W002" in out.getvalue()

@@ -144,3 +144,15 @@ def test_every_label_is_translated_lazily(find: object) -> None:
     assert len(labels) > 20
     plain = [f"{label.where}: {label.text!r}" for label in labels if not label.is_lazy]
     assert plain == [], "\n".join(["Mark them with gettext_lazy:", *plain])
+
+
+def test_templates_write_dates_without_names_of_months() -> None:
+    # Django's Chinese names of months, as in “十一月 28”, are no dates.
+    named = re.compile(r'\|date:"[^"c]*[MNFEbDl]')
+    faults = [
+        str(path)
+        for package in (*PACKAGES, "templates")
+        for path in (ROOT / package).rglob("*.html")
+        if named.search(path.read_text())
+    ]
+    assert faults == []

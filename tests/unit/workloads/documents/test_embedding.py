@@ -59,7 +59,7 @@ class Endpoint:
                 raise answer
             return answer
 
-        monkeypatch.setattr(embedding, "send", send)
+        monkeypatch.setattr("scheduling.kit.http.send", send)
 
 
 def answer(status: int, content: Any = None, **headers: str) -> Answer:
