@@ -18,8 +18,10 @@ from tenants.console.links import tenant_link
 from tenants.context import require_scope
 
 register = template.Library()
-for link in (tenant_link, links.kind_link, links.queue_link, links.batch_link):
-    register.filter(link.__name__, link)
+register.filter("tenant_link", tenant_link)
+register.filter("kind_link", links.kind_link)
+register.filter("queue_link", links.queue_link)
+register.filter("batch_link", links.batch_link)
 register.simple_tag(links.worker_link)
 
 

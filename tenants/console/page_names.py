@@ -53,11 +53,11 @@ class PageNamesMixin(ModelAdmin):
     def _linked(self, name: Any) -> Any:
         """Return the column, or a function that renders it as a link if it is a field that has links."""
         link = LINKED_COLUMNS.get(name) if isinstance(name, str) and not hasattr(self, name) else None
+        if link is None:
+            return name
         try:
-            field = self.opts.get_field(name) if link is not None else None
+            field: Any = self.opts.get_field(name)
         except FieldDoesNotExist:
-            field = None
-        if link is None or field is None:
             return name
 
         @display(description=field.verbose_name, ordering=name)
