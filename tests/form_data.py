@@ -22,7 +22,7 @@ class _Inputs(HTMLParser):
         elif tag == "input" and name and given.get("type") not in ("file", "submit"):
             is_box = given.get("type") in ("checkbox", "radio")
             if not is_box or "checked" in given:
-                self.data[name] = given.get("value", "on")
+                self.data[name] = given.get("value", "on" if is_box else "")
 
     def handle_data(self, data: str) -> None:
         if self.name:
