@@ -195,9 +195,9 @@ def _access_by_key(token: str, request: HttpRequest) -> Access:
     if key is None:
         return NO_ACCESS
     named = request.headers.get("X-Tenant")
-    if named is None or (key.tenant_id is not None and named == key.tenant.slug):
+    if named is None or (key.tenant is not None and named == key.tenant.slug):
         return access_by_key(key)
-    if key.tenant_id is not None:
+    if key.tenant is not None:
         return access_by_key(key, refusal=_no_such_tenant(named))
     try:
         return access_by_key(key, find_tenant(named))

@@ -154,6 +154,8 @@ class ConsoleSite(UnfoldAdminSite):
         shares_part = guard_view(self, shares_fragment, Permission.JOBS_VIEW, cacheable=True)
         kinds_part = guard_view(self, kinds_fragment, Permission.PLATFORM_VIEW, cacheable=True)
         fairness_part = guard_view(self, fairness_fragment, Permission.JOBS_VIEW, cacheable=True)
+        one_error = guard_view(self, error_occurrences_page, Permission.JOBS_VIEW)
+        export = guard_view(self, export_api_list, Permission.JOBS_VIEW)
         return [
             path("overview/", overview_part, name="overview_fragment"),
             path("overview/shares/", shares_part, name="overview_shares"),
@@ -161,18 +163,10 @@ class ConsoleSite(UnfoldAdminSite):
             path("fairness/", guard_view(self, fairness_page, Permission.JOBS_VIEW), name="fairness"),
             path("fairness/part/", fairness_part, name="fairness_fragment"),
             path("failures/", guard_view(self, failures_page, Permission.JOBS_VIEW), name="failures"),
-            path(
-                "failures/<slug:fingerprint>/",
-                guard_view(self, error_occurrences_page, Permission.JOBS_VIEW),
-                name="error_occurrences",
-            ),
+            path("failures/<slug:fingerprint>/", one_error, name="error_occurrences"),
             path("job-kinds/", guard_view(self, job_kinds_page, Permission.JOBS_VIEW), name="job_kinds"),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
-            path(
-                "export/<slug:resource>/",
-                guard_view(self, export_api_list, Permission.JOBS_VIEW),
-                name="export_api_list",
-            ),
+            path("export/<slug:resource>/", export, name="export_api_list"),
             path("invitation/", invitation_page, name="invitation"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
         ]

@@ -184,7 +184,7 @@ class PoolViewSet(StoppableViewSet):
 
     def answer(self, name: str) -> Response:
         answer = super().answer(name)
-        answer.headers.update(etag_headers(WorkerPool.objects.get(name=name)))
+        answer["ETag"] = etag_headers(WorkerPool.objects.get(name=name))["ETag"]
         return answer
 
     def get_serializer_context(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase, QueryDict
 from django.urls import URLPattern, path, resolve, reverse
 from django.utils.html import strip_tags
+from django.utils.text import capfirst
 from django.utils.translation import get_language, override
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
@@ -122,7 +123,7 @@ class ExportMixin(ModelAdmin):
         key = self.opts.pk.name
         shown = [name for name in self.get_list_display(request) if name != "action_checkbox"]
         names = [*(["tenant"] if "tenant" in shown else []), *self.export_fields] if self.export_fields else shown
-        titles = {name: str(label_for_field(name, self.model, self)) for name in names if name != key}
+        titles = {name: capfirst(label_for_field(name, self.model, self)) for name in names if name != key}
         return {key: key, **titles}
 
 

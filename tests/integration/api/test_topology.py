@@ -162,8 +162,9 @@ def test_staff_adds_plans_tiers_and_cfs_plans(staff_api: APIClient, acme: Tenant
     assert_problem(again, 409, "slug_taken")
     wrong = staff_api.post(API + "plans/", {"slug": "x", "name": "x", "tier": "nope", **limits})
     assert_problem(wrong, 422, "plan_content_invalid")
-    night = {"name": "night", "tiers": [{"tier": "team", "queue": "workflow_team", "weight": 2}], "reason": "quiet"}
+    night = {"name": "night", "tiers": [{"tier": "team", "queue": "dataset", "weight": 2}], "reason": "quiet"}
     made = staff_api.post(API + "cfs-plans/", night)
+    assert made.status_code == 201, made.content
     assert (made.status_code, made.json()["is_active"], made.json()["version"]) == (201, False, 1), made.content
     assert staff_api.post(API + "cfs-plans/", night).status_code == 422
 
