@@ -7,11 +7,13 @@ from scheduling.fleet import admin as workers
 from scheduling.jobs import admin as jobs
 from scheduling.jobs.batches import admin as batches
 from scheduling.jobs.dead_letters import admin as dead_letters
+from scheduling.jobs.job_templates import admin as job_templates
 from scheduling.jobs.routing import admin as routing
 from scheduling.plans import admin as cfs_plans
 from scheduling.plans import admin as plans
 from scheduling.schedules import admin as schedules
 from scheduling.schedules import beat_admin as beat
+from scheduling.schedules import fires_admin as fires
 from scheduling.shares import admin as fair_share
 from scheduling.stops import admin as kind_pauses
 from scheduling.tenant_pages import admin as tenants
@@ -28,7 +30,9 @@ __all__ = [
     "circuits",
     "dead_letters",
     "fair_share",
+    "fires",
     "history",
+    "job_templates",
     "jobs",
     "kind_pauses",
     "plans",

@@ -18,7 +18,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import BadRequest, FieldDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import DataError, ProgrammingError, transaction
-from django.db.models import BinaryField, DateTimeField, ForeignKey, JSONField, Model, QuerySet
+from django.db.models import BinaryField, ForeignKey, JSONField, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.html import format_html
@@ -32,7 +32,6 @@ from tenants.console.edit_conflicts import FIELD as SEEN
 from tenants.console.edit_conflicts import with_conflict_check
 from tenants.console.exports import ExportMixin
 from tenants.console.json_fields import StrictJSONField
-from tenants.console.moments import moment_column
 from tenants.console.page_names import PageNamesMixin
 from tenants.console.post_actions import PostActionsMixin
 from tenants.exceptions import DomainError
@@ -138,19 +137,6 @@ class ConsoleAdmin(ExportMixin, PageNamesMixin, PostActionsMixin):
             raise BadRequest(gettext("A selected row has no such key.")) from error
         response: HttpResponse | None = super().response_action(request, queryset)
         return response
-
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """Return the columns; times of the model are shown in the console's one format."""
-        return [self._column(name) for name in super().get_list_display(request)]
-
-    def _column(self, name: Any) -> Any:
-        if not isinstance(name, str) or hasattr(self, name):
-            return name
-        try:
-            field = self.opts.get_field(name)
-        except FieldDoesNotExist:
-            return name
-        return moment_column(field) if isinstance(field, DateTimeField) else name
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Return the actions on selected rows that the caller may run."""

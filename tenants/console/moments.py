@@ -7,12 +7,8 @@ viewer's zone. Fragments therefore do not depend on the viewer and may be cached
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any
 
 from django import template
-from django.contrib.admin import display
-from django.db.models import DateTimeField
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -41,15 +37,3 @@ def moment(at: datetime | None, form: str = "relative") -> SafeString | str:
     text = utc.strftime(PATTERNS[form])
     shown = text[:-3] if form == "clock" else text
     return format_html('<time datetime="{}" data-moment="{}">{}</time>', utc.isoformat(), form, shown)
-
-
-@cache
-def moment_column(field: DateTimeField[Any, Any]) -> Any:
-    """Return the column of a list that shows a model's time by `moment`."""
-
-    @display(description=field.verbose_name, ordering=field.name)
-    def column(row: Any) -> SafeString | str:
-        return moment(getattr(row, field.name))
-
-    column.__name__ = field.name
-    return column

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib.admin import display
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import Model
+from django.db.models import DateTimeField, Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -16,6 +16,7 @@ from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
 from tenants.console.links import tenant_link
+from tenants.console.moments import moment
 
 # By the name of a column of lists, what turns a row's value into a link; apps add theirs.
 LINKED_COLUMNS: dict[str, Callable[[Any], SafeString | str]] = {
@@ -43,7 +44,7 @@ class PageNamesMixin(ModelAdmin):
         return f"{capfirst(str(self.opts.verbose_name))} {f'…{str(obj.pk)[-12:]}' if self.is_named_by_id else obj}"
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the change list with the list's name, and with links in the columns of `LINKED_COLUMNS`."""
+        """Return the change list with the list's name, and with links in the columns of `LINKED_COLUMNS`, and times."""
         shown = super().get_changelist_instance(request)
         own_links = shown.list_display_links or ()
         shown.title = self.page_title
@@ -51,19 +52,21 @@ class PageNamesMixin(ModelAdmin):
         return shown
 
     def _linked(self, name: Any) -> Any:
-        """Return the column, or a function that renders it as a link if it is a field that has links."""
-        link = LINKED_COLUMNS.get(name) if isinstance(name, str) and not hasattr(self, name) else None
-        if link is None:
+        """Return the column, or a function that renders it: as a link, or as a time in the console's one format."""
+        if not isinstance(name, str) or hasattr(self, name):
             return name
         try:
             field: Any = self.opts.get_field(name)
         except FieldDoesNotExist:
             return name
+        render = moment if isinstance(field, DateTimeField) else LINKED_COLUMNS.get(name)
+        if render is None:
+            return name
 
         @display(description=field.verbose_name, ordering=name)
         def linked(row: Model) -> SafeString | str | None:
             value = getattr(row, name)
-            return link(value) if value else None
+            return render(value) if value else None
 
         # The class of its cells.
         linked.__name__ = name

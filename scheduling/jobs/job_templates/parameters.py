@@ -15,7 +15,7 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from scheduling.exceptions import ParametersInvalidError
+from scheduling.jobs.job_templates.exceptions import ParametersInvalidError
 from tenants.schema_faults import describe_fault
 from tenants.translation import translate
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from scheduling.exceptions import JobTemplateNotFoundError
+from scheduling.jobs.job_templates.exceptions import JobTemplateNotFoundError
 from scheduling.jobs.job_templates.models import JobTemplate
 from tenants.database.reads import first_or_raise
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from scheduling.exceptions import (
+from scheduling.jobs.job_templates.exceptions import (
     JobTemplateChangedError,
     JobTemplateInvalidError,
     JobTemplateNameTakenError,

@@ -10,7 +10,7 @@ import yaml
 from django.core.management.base import CommandError
 from django.db import transaction
 
-from scheduling.exceptions import JobTemplateNotFoundError
+from scheduling.jobs.job_templates.exceptions import JobTemplateNotFoundError
 from scheduling.jobs.job_templates.queries import get_template_by_name
 from scheduling.jobs.job_templates.serializers import NewTemplateSerializer
 from scheduling.jobs.job_templates.service import add_version, create_template, update_template

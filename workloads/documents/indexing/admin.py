@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -21,12 +20,12 @@ from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
+from workloads.documents.indexing.forms import DocumentUploadForm, ReindexForm
 from workloads.documents.indexing.queries import SHOWN_STATUSES, find_documents
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
 from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.models import Dataset, Document
-from workloads.files.forms import ManyFilesField
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _DATASET_CHOICES = 200
@@ -39,38 +38,6 @@ _UPLOAD_NOTE = gettext_lazy(
     "All files are accepted or none. One job indexes each; a file whose content is already in the dataset is not "
     "indexed again."
 )
-
-
-class DocumentUploadForm(forms.Form):
-    """Form of an upload: the files, and the dataset to add them to."""
-
-    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Set here, since in the class `files` is a form's attribute of uploaded files.
-        self.fields["files"] = ManyFilesField(
-            help_text=gettext("PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
-        )
-        field: Any = self.fields["dataset"]
-        field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
-
-
-class ReindexForm(forms.Form):
-    """Form that re-indexes a dataset: which documents, and why."""
-
-    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
-    everything = forms.BooleanField(
-        required=False,
-        label=gettext_lazy("All documents"),
-        help_text=gettext_lazy("Including documents whose settings and embedding model are current."),
-    )
-    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, required=False)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field: Any = self.fields["dataset"]
-        field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
 
 
 class ShownStatusFilter(admin.SimpleListFilter):

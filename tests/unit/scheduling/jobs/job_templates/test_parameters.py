@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scheduling.exceptions import ParametersInvalidError
+from scheduling.jobs.job_templates.exceptions import ParametersInvalidError
 from scheduling.jobs.job_templates.parameters import MAX_REFERENCES, check_parameters, fill_in, is_complete
 
 SCHEMA: dict[str, Any] = {

@@ -1,0 +1,32 @@
+"""Errors of job templates."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_noop
+
+from tenants.exceptions import DomainError
+
+
+class ParametersInvalidError(DomainError):
+    code, category = "parameters_invalid", "invalid"
+    title = gettext_noop("The parameters do not fit the template's schema")
+
+
+class JobTemplateInvalidError(DomainError):
+    code, category, title = "job_template_invalid", "invalid", gettext_noop("The job template is invalid")
+
+
+class JobTemplateNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such job template or version")
+
+
+class JobTemplateNameTakenError(DomainError):
+    code, category, title = "job_template_name_taken", "conflict", gettext_noop("The template's name is taken")
+
+
+class JobTemplateChangedError(DomainError):
+    code, category, title = "job_template_changed", "conflict", gettext_noop("The template has changed meanwhile")
+
+
+class PermissionToRunDeniedError(DomainError):
+    code, category, title = "permission_denied", "forbidden", gettext_noop("Your role may not run this template")

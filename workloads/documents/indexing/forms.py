@@ -1,0 +1,43 @@
+"""Forms of documents: upload and re-indexing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext, gettext_lazy
+
+from workloads.documents.models import Dataset
+from workloads.files.forms import ManyFilesField
+
+
+class DocumentUploadForm(forms.Form):
+    """Form of an upload: the files, and the dataset to add them to."""
+
+    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Set here, since in the class `files` is a form's attribute of uploaded files.
+        self.fields["files"] = ManyFilesField(
+            help_text=gettext("PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
+        )
+        field: Any = self.fields["dataset"]
+        field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
+
+
+class ReindexForm(forms.Form):
+    """Form that re-indexes a dataset: which documents, and why."""
+
+    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
+    everything = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("All documents"),
+        help_text=gettext_lazy("Including documents whose settings and embedding model are current."),
+    )
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["dataset"]
+        field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
