@@ -26,7 +26,7 @@ class Cause:
     kinds: list[str]
     type: str
     message: str
-    pattern: str
+    normalised: str
     errors: int
     trend: list[int]
     letters: CappedCount
@@ -77,7 +77,7 @@ def _merge(errors: Sequence[ErrorGroup], letters: Sequence[DeadLetterGroup]) -> 
         kinds=sorted({kind for error in errors for kind in error.kinds} | {group.kind for group in letters}),
         type=last.type,
         message=last.message,
-        pattern=normalised_message(last.type, last.message),
+        normalised=normalised_message(last.type, last.message),
         errors=failed.total(),
         trend=[at[bucket] for bucket in range(1, BUCKETS + 1)],
         letters=CappedCount(dead.total(), any(group.count.is_capped for group in letters)),

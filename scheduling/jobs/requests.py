@@ -41,7 +41,7 @@ MAX_KEY_CHARACTERS = 200
 MAX_TAG_CHARACTERS = 64
 MAX_FAIR_KEY_CHARACTERS = 100
 # A name of a member of meta, as filters write it.
-META_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_META_NAME_CHARACTERS}}}", re.ASCII)
+META_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 # The most faults of a payload that are listed.
 MAX_REPORTED_ERRORS = 20
 

@@ -8,8 +8,10 @@ from django.db import migrations, models
 import tenants.database.ids
 from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity
 
+# A version stays as it was written; its content may be sealed, and sealed with another key.
 TRIGGER = """
-    CREATE TRIGGER keep_version BEFORE UPDATE ON scheduling_job_template_version
+    CREATE TRIGGER keep_version BEFORE UPDATE OF id, tenant_id, template_id, number, author, reason, effective_from,
+        created_at ON scheduling_job_template_version
     FOR EACH ROW EXECUTE FUNCTION public.keep_version();
 """
 
@@ -128,6 +130,7 @@ class Migration(migrations.Migration):
                 ("tenant", tenant_field()),
             ],
             options={
+                "verbose_name_plural": "versions of job templates",
                 "db_table": "scheduling_job_template_version",
                 "constraints": [
                     models.UniqueConstraint(fields=("tenant", "template", "number"), name="job_template_version_unique")

@@ -58,6 +58,7 @@ class JobTemplateVersion(TenantModel, VersionFacts):
     )
 
     class Meta:
+        verbose_name_plural = _("versions of job templates")
         db_table = "scheduling_job_template_version"
         constraints = [
             models.UniqueConstraint(fields=["tenant", "template", "number"], name="job_template_version_unique"),

@@ -67,7 +67,7 @@ def make_due(*rows: Any) -> None:
 
 
 def test_registry_names_each_kind_of_versioned_row() -> None:
-    assert list(versioned()) == ["plan", "cfs-plan", "workflow"]
+    assert list(versioned()) == ["plan", "cfs-plan", "job-template", "workflow"]
 
 
 def test_initial_content_is_the_first_version() -> None:
