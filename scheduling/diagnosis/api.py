@@ -11,20 +11,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import NoQuerySerializer
-from scheduling.diagnosis.service import Check, Diagnosis, Health, diagnose
+from scheduling.diagnosis.service import Check, Diagnosis, diagnose
 from scheduling.models import ProcessHeartbeat
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import StaffViewSet
 from tenants.limits.declared import HEAVY
 
-_STATES = [(state.value, state.value) for state in Health]
+# A string, not an enumeration: other resources have fields of this name with other choices.
+_STATES = "`ok`, `warning` or `failure`"
 
 
 class CheckSerializer(serializers.Serializer[Check]):
     """A check that has run."""
 
     name = serializers.CharField()
-    state = serializers.ChoiceField(choices=_STATES)
+    state = serializers.CharField(help_text=f"{_STATES}.")
     measured = serializers.CharField()
     hint = serializers.CharField(help_text="What to do; empty if it is ok.")
 
@@ -32,7 +33,7 @@ class CheckSerializer(serializers.Serializer[Check]):
 class DiagnosisSerializer(serializers.Serializer[Diagnosis]):
     """All checks; a check comes after those that it depends on."""
 
-    state = serializers.ChoiceField(choices=_STATES, help_text="The worst state of the checks.")
+    state = serializers.CharField(help_text=f"The worst state of the checks: {_STATES}.")
     checks = CheckSerializer(many=True)
 
 

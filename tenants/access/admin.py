@@ -88,7 +88,8 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         scopes = [scope for scope in Permission if scope in self.allowed]
-        self.fields["scopes"].choices = [(scope.value, f"{scope.value}: {gettext(text_of(scope))}") for scope in scopes]
+        field: Any = self.fields["scopes"]
+        field.choices = [(scope.value, f"{scope.value}: {gettext(text_of(scope))}") for scope in scopes]
 
     class Meta:
         model = ApiKey
@@ -171,7 +172,8 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         return super().get_queryset(request).filter(tenant__isnull=False)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        context = {**(extra_context or {}), "shows_platform_keys": self.access(request).may(Permission.PEOPLE_VIEW)}
+        has_others = self.model is ApiKey and self.access(request).may(Permission.PEOPLE_VIEW)
+        context = {**(extra_context or {}), "shows_platform_keys": has_others}
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
@@ -232,16 +234,18 @@ class PlatformKeyAdmin(ApiKeyAdmin):
     add_permission = Permission.PEOPLE_MANAGE
     rotate, revoke = key_acts(Permission.PEOPLE_MANAGE)
     issue_form = PlatformKeyForm
-    list_before_template = None
-    _has_tenant = False
     empty_title = gettext_lazy("No platform keys yet")
     empty_text = gettext_lazy(
         "A program that provisions tenants or operates the platform needs a key of its own. Issue one with only the "
         "scopes that it needs."
     )
 
+    @property
+    def _has_tenant(self) -> bool:
+        return False
+
     def get_queryset(self, request: HttpRequest) -> Any:
-        return self.model._default_manager.all()
+        return self.model._default_manager.filter(tenant=None)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [name for name in super().get_fields(request, obj) if name != "tenant"]

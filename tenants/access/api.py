@@ -206,7 +206,7 @@ class PlatformKeyViewSet(ApiKeyViewSet):
         return response
 
     def get_queryset(self) -> Any:
-        return OwnRowsViewSet.get_queryset(self).select_related("created_by")
+        return OwnRowsViewSet.get_queryset(self).filter(tenant=None).select_related("created_by")
 
     @property
     def owner(self) -> None:

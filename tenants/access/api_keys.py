@@ -23,7 +23,7 @@ from tenants.context import Scope, current_actor, scope_context
 from tenants.database.clock import read_clock
 from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import FieldInvalidError, ScopeUnknownError
-from tenants.models import ApiKey, PlatformKey, Tenant
+from tenants.models import ApiKey, Tenant
 from tenants.tenancy.bases import clean_name
 
 OVERLAP = timedelta(days=7)
@@ -134,11 +134,11 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
 
 def revoke_keys_of(*, user_id: Any, reason: str, only_of_platform: bool = False) -> int:
     """Revoke the keys of the current scope that the user has issued, or only the platform's. Return their number."""
-    model = PlatformKey if only_of_platform else ApiKey
-    keys = list(model.objects.filter(created_by_id=user_id, revoked_at=None))
-    for key in keys:
+    keys = ApiKey.objects.filter(created_by_id=user_id, revoked_at=None)
+    found = list(keys.filter(tenant=None) if only_of_platform else keys)
+    for key in found:
         revoke_api_key(api_key=key, reason=reason)
-    return len(keys)
+    return len(found)
 
 
 def _choose_scopes(scopes: Iterable[str], allowed: frozenset[Permission]) -> list[str]:

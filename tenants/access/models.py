@@ -11,15 +11,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tenants.access.permissions import PlatformRole
-from tenants.tenancy.bases import NamedModel, TenantManager, TenantModel
-
-
-class PlatformKeyManager(TenantManager["PlatformKey"]):
-    """Manager of the keys without a tenant."""
-
-    def get_queryset(self) -> models.QuerySet[PlatformKey]:
-        """Return the platform's keys; none in the scope of a tenant."""
-        return super().get_queryset().filter(tenant=None)
+from tenants.tenancy.bases import NamedModel, TenantModel
 
 
 class ApiKey(NamedModel, TenantModel):
@@ -85,9 +77,7 @@ class ApiKey(NamedModel, TenantModel):
 
 
 class PlatformKey(ApiKey):
-    """An API key of the platform."""
-
-    objects = PlatformKeyManager()
+    """An API key without a tenant, for a page and an address of its own."""
 
     class Meta:
         proxy = True

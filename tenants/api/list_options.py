@@ -118,8 +118,8 @@ class ListOptions(GenericViewSet[Any]):
             query["limit"] = str(MAX_LIMIT)
             following.GET = query  # type: ignore[assignment]
             with scope_context(scope), override(language):
-                answer = match.func(following, *match.args, **match.kwargs)
+                answer: Any = match.func(following, *match.args, **match.kwargs)
             if answer.status_code != 200:
                 raise ExportBrokenError
-            page = answer.data  # type: ignore[attr-defined]
+            page = answer.data
             yield page[self.export_rows]

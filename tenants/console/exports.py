@@ -156,8 +156,9 @@ def export_api_list(request: HttpRequest, resource: str) -> HttpResponseBase:
     if resource not in API_LISTS:
         raise Http404
     asked = copy(request)
-    asked.method, asked.resolver_match = "GET", resolve(f"{API_V1_PREFIX}{resource}/")
-    asked.GET = request.GET.copy()
-    asked.GET[FORMAT] = request.POST.get(FORMAT, "")
-    response: HttpResponseBase = asked.resolver_match.func(asked)
+    query, match = request.GET.copy(), resolve(f"{API_V1_PREFIX}{resource}/")
+    query[FORMAT] = request.POST.get(FORMAT, "")
+    asked.method, asked.resolver_match = "GET", match
+    asked.GET = query  # type: ignore[assignment] # only read
+    response: HttpResponseBase = match.func(asked)
     return response
