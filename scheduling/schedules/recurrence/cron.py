@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 
 from cronsim import CronSim, CronSimError
 
-from tenants.translation import translate
+from tenants.translation import LocalizableText, translate
 
 MAX_CRON_CHARACTERS = 200
+ALIASES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
 # ASCII only: other alphabets have digits too.
 _WRITTEN = re.compile(r"[0-9A-Za-z*,/#\- \t]+")
 # Fixed start for the evaluation of expressions; naive, because wall-clock time has no zone.
 _ORIGIN = datetime(2024, 1, 1)  # noqa: DTZ001
 _MINUTES_A_DAY = 24 * 60
+_PACES = (
+    (86_400, LocalizableText("Every day"), LocalizableText("Every %(count)s days")),
+    (3_600, LocalizableText("Every hour"), LocalizableText("Every %(count)s hours")),
+    (60, LocalizableText("Every minute"), LocalizableText("Every %(count)s minutes")),
+    (1, LocalizableText("Every second"), LocalizableText("Every %(count)s seconds")),
+)
 # The weekdays of leap days repeat after 28 years (40 around a skipped leap year).
 _HORIZON_DAYS = 41 * 366
 
@@ -35,14 +50,20 @@ class Cron:
 
     @classmethod
     def parse(cls, text: str) -> Cron:
-        """Return ``text`` as a cron in normalized spelling; raise CronInvalidError if it is invalid."""
+        """Return ``text``, five fields or an alias, as a cron in normalized spelling.
+
+        Raise CronInvalidError if it is invalid.
+        """
         if len(text) > MAX_CRON_CHARACTERS:
             raise CronInvalidError(
                 translate("A cron expression has at most %(limit)s characters.", {"limit": MAX_CRON_CHARACTERS})
             )
-        fields = text.upper().split()
+        text = ALIASES.get(text.strip().lower(), text)
         if text.strip().startswith("@"):
-            raise CronInvalidError(translate("Aliases such as @daily are not supported; write the five fields."))
+            raise CronInvalidError(
+                translate("There is no such alias. The aliases are %(known)s.", {"known": ", ".join(ALIASES)})
+            )
+        fields = text.upper().split()
         if len(fields) != 5:
             raise CronInvalidError(
                 translate(
@@ -76,7 +97,15 @@ class Cron:
     @property
     def words(self) -> str:
         """Return the expression in English words."""
-        return str(_simulator(self.expression).explain())
+        return str(self.pace or _simulator(self.expression).explain())
+
+    @property
+    def pace(self) -> LocalizableText | None:
+        """Return the interval of its times, "Every 5 minutes"; None if they are not equally far apart."""
+        minutes = _minutes_of(_simulator(self.expression))
+        step = self.least_interval_seconds() // 60
+        is_even = minutes == list(range(0, _MINUTES_A_DAY, step)) and step < _MINUTES_A_DAY
+        return words_of_interval(step * 60) if is_even and self.expression.split()[2:] == ["*"] * 3 else None
 
     def times_after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the matching wall-clock times after a naive ``moment``; stop if 50 years contain no match."""
@@ -85,6 +114,12 @@ class Cron:
     def least_interval_seconds(self) -> int:
         """Return the shortest time between two matches in seconds, without regard to clock changes."""
         return _least_interval_seconds(self.expression)
+
+
+def words_of_interval(seconds: int) -> LocalizableText:
+    """Return "Every 90 minutes" and the like, in the largest unit that divides the interval."""
+    length, one, many = next(pace for pace in _PACES if seconds % pace[0] == 0)
+    return one if seconds == length else replace(many, values={"count": seconds // length})
 
 
 def _is_readable(minute: str, hour: str, day: str, month: str, weekday: str) -> bool:
@@ -104,7 +139,7 @@ def _simulator(expression: str) -> CronSim:
 @lru_cache(maxsize=512)
 def _least_interval_seconds(expression: str) -> int:
     simulator = _simulator(expression)
-    minutes = sorted(hour * 60 + minute for hour in simulator.hours for minute in simulator.minutes)
+    minutes = _minutes_of(simulator)
     within_day = min((later - earlier for earlier, later in pairwise(minutes)), default=None)
     over_night = _MINUTES_A_DAY - minutes[-1] + minutes[0]
     if within_day is not None and within_day <= over_night:
@@ -112,6 +147,11 @@ def _least_interval_seconds(expression: str) -> int:
     days = _least_days(simulator)
     between_days = None if days is None else (days - 1) * _MINUTES_A_DAY + over_night
     return min(gap for gap in (within_day, between_days, _HORIZON_DAYS * _MINUTES_A_DAY) if gap is not None) * 60
+
+
+def _minutes_of(simulator: CronSim) -> list[int]:
+    """Return the minutes of a day at which the expression matches, in order."""
+    return sorted(hour * 60 + minute for hour in simulator.hours for minute in simulator.minutes)
 
 
 def _least_days(simulator: CronSim) -> int | None:

@@ -13,16 +13,18 @@ If several wall-clock times give the same moment, they are one fire.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from heapq import heappop, heappush
-from itertools import islice
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from itertools import count, islice
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from scheduling.schedules.recurrence.cron import Cron
-from tenants.translation import translate
+from scheduling.schedules.recurrence.cron import Cron, words_of_interval
+from tenants.translation import LocalizableText, translate
 
 MAX_ZONE_CHARACTERS = 64
 # Keys of the tz database that are files, not places.
@@ -73,35 +75,29 @@ def find_zone(name: str) -> ZoneInfo:
     raise ZoneUnknownError(translate("There is no such time zone; use an IANA name such as Europe/Berlin."))
 
 
-@dataclass(frozen=True, slots=True)
-class Recurrence:
-    """Cron in a time zone with a policy for clock changes; its methods compute from these fields alone."""
+@cache
+def zone_names() -> list[str]:
+    """Return the names of the places of the tz database, and UTC."""
+    return ["UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))]
 
-    cron: Cron
+
+class FireTimes(ABC):
+    """Times at which something fires, in a time zone; all methods compute from fields alone."""
+
     zone: ZoneInfo
-    policy: DstPolicy = DstPolicy.STANDARD
 
+    @abstractmethod
     def fires_after(self, moment: datetime) -> Iterator[Fire]:
-        """Yield all fires after ``moment``, in strictly increasing order.
+        """Yield all fires after ``moment``, in strictly increasing order."""
 
-        Wall-clock times increase, but their moments may not: the second occurrence of a repeated time is kept in a heap
-        until no earlier moment can follow.
-        """
-        last = moment.astimezone(UTC)
-        pending: list[Fire] = []
-        for civil in self.cron.times_after(self._civil_before(last)):
-            early, late = self._readings(civil)
-            # No later wall-clock time occurs first before this moment.
-            while pending and pending[0].at < min(early, late):
-                if (fire := heappop(pending)).at > last:
-                    last = fire.at
-                    yield fire
-            for fire in self._fires_at(civil, early, late):
-                heappush(pending, fire)
-        while pending:
-            if (fire := heappop(pending)).at > last:
-                last = fire.at
-                yield fire
+    @property
+    @abstractmethod
+    def words(self) -> LocalizableText:
+        """Return the times in words."""
+
+    @abstractmethod
+    def least_interval_seconds(self) -> int | None:
+        """Return the shortest time between two fires in seconds; None if there is only one."""
 
     def next_after(self, moment: datetime) -> Fire | None:
         """Return the first fire after ``moment``, or None if there is none within 50 years."""
@@ -132,6 +128,90 @@ class Recurrence:
             if len(found) > limit or since == after:
                 return found[-limit:], len(found) > limit
             span *= 2
+
+    def _at(self, moment: datetime) -> Fire:
+        return Fire(moment, moment.astimezone(self.zone).replace(tzinfo=None))
+
+
+@dataclass(frozen=True)
+class Once(FireTimes):
+    """A single time."""
+
+    moment: datetime
+    zone: ZoneInfo
+
+    def fires_after(self, moment: datetime) -> Iterator[Fire]:
+        if self.moment > moment:
+            yield self._at(self.moment.astimezone(UTC))
+
+    @property
+    def words(self) -> LocalizableText:
+        return LocalizableText("Once at %(time)s", {"time": f"{self.moment.astimezone(self.zone):%Y-%m-%d %H:%M}"})
+
+    def least_interval_seconds(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Interval(FireTimes):
+    """Times that are ``seconds`` apart, before and after ``start``; changes of clocks do not move them."""
+
+    seconds: int
+    start: datetime
+    zone: ZoneInfo
+
+    def fires_after(self, moment: datetime) -> Iterator[Fire]:
+        step = timedelta(seconds=self.seconds)
+        try:
+            for number in count((moment - self.start) // step + 1):
+                yield self._at(self.start.astimezone(UTC) + number * step)
+        except OverflowError:
+            return  # the year 10000
+
+    @property
+    def words(self) -> LocalizableText:
+        return words_of_interval(self.seconds)
+
+    def least_interval_seconds(self) -> int:
+        return self.seconds
+
+
+@dataclass(frozen=True)
+class Recurrence(FireTimes):
+    """Cron in a time zone with a policy for clock changes."""
+
+    cron: Cron
+    zone: ZoneInfo
+    policy: DstPolicy = DstPolicy.STANDARD
+
+    @property
+    def words(self) -> LocalizableText:
+        return LocalizableText(self.cron.words)
+
+    def least_interval_seconds(self) -> int:
+        return self.cron.least_interval_seconds()
+
+    def fires_after(self, moment: datetime) -> Iterator[Fire]:
+        """Yield all fires after ``moment``, in strictly increasing order.
+
+        Wall-clock times increase, but their moments may not: the second occurrence of a repeated time is kept in a heap
+        until no earlier moment can follow.
+        """
+        last = moment.astimezone(UTC)
+        pending: list[Fire] = []
+        for civil in self.cron.times_after(self._civil_before(last)):
+            early, late = self._readings(civil)
+            # No later wall-clock time occurs first before this moment.
+            while pending and pending[0].at < min(early, late):
+                if (fire := heappop(pending)).at > last:
+                    last = fire.at
+                    yield fire
+            for fire in self._fires_at(civil, early, late):
+                heappush(pending, fire)
+        while pending:
+            if (fire := heappop(pending)).at > last:
+                last = fire.at
+                yield fire
 
     def _civil_before(self, moment: datetime) -> datetime:
         """Return a wall-clock time that is earlier than that of every fire after ``moment``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from scheduling.schedules.recurrence.fires import ClockChange, Fire, Recurrence
+from scheduling.schedules.recurrence.fires import ClockChange, Fire, FireTimes
 from tenants.translation import translate
 
 
@@ -20,7 +20,7 @@ class PreviewedRun:
 
 
 def preview_runs(
-    recurrence: Recurrence, *, after: datetime, count: int, until: datetime | None = None
+    recurrence: FireTimes, *, after: datetime, count: int, until: datetime | None = None
 ) -> list[PreviewedRun]:
     """Return the next ``count`` runs after a moment, without those later than ``until``."""
     offset = offset_words(after.astimezone(recurrence.zone))

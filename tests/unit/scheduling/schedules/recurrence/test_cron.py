@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduling.schedules.recurrence import Cron, CronInvalidError
+from scheduling.schedules.recurrence.cron import ALIASES, words_of_interval
 from tests.examples import scaled
 
 # Wall-clock times have no zone.
@@ -23,7 +24,7 @@ MINUTE, HOUR, DAY, YEAR = 60, 3_600, 86_400, 31_536_000
         ("", "must have five fields"),
         ("* * * *", "must have five fields"),
         ("*/10 * * * * *", "must have five fields"),  # with seconds
-        ("@daily", "Aliases"),
+        ("@reboot", "no such alias. The aliases are @hourly"),
         ("60 * * * *", "Bad minute"),
         ("* 24 * * *", "Bad hour"),
         ("* * 0 * *", "Bad day-of-month"),
@@ -60,7 +61,14 @@ def test_invalid_or_never_firing_cron_is_refused_with_a_reason(text: str, why: s
     ("text", "words", "least_seconds"),
     [
         ("* * * * *", "Every minute", MINUTE),
-        ("*/5 * * * *", "Every fifth minute of every hour", 5 * MINUTE),
+        ("*/5 * * * *", "Every 5 minutes", 5 * MINUTE),
+        ("0,30 * * * *", "Every 30 minutes", 30 * MINUTE),
+        ("0 * * * *", "Every hour", HOUR),
+        ("30 * * * *", "At minute 30 of every hour", HOUR),
+        ("0 */6 * * *", "Every 6 hours", 6 * HOUR),
+        ("*/5 * * * MON", "Every fifth minute of every hour on Monday", 5 * MINUTE),
+        ("@hourly", "Every hour", HOUR),
+        (" @Daily ", "At 00:00 every day", DAY),
         ("*/7 * * * *", "Every seventh minute of every hour", 4 * MINUTE),  # from minute 56 to the full hour
         ("2,59 * * * *", "At minutes 2 and 59 of every hour", 3 * MINUTE),
         ("0 9 * * MON-FRI", "At 09:00 on Monday through Friday", DAY),
@@ -77,6 +85,24 @@ def test_cron_has_a_description_and_a_least_interval(text: str, words: str, leas
     cron = Cron.parse(text)
     assert cron.words == words
     assert cron.least_interval_seconds() == least_seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1, "Every second"),
+        (90, "Every 90 seconds"),
+        (5_400, "Every 90 minutes"),
+        (DAY, "Every day"),
+        (HOUR, "Every hour"),
+    ],
+)
+def test_interval_is_named_in_its_largest_unit(seconds: int, words: str) -> None:
+    assert str(words_of_interval(seconds)) == words
+
+
+def test_alias_is_stored_as_its_five_fields() -> None:
+    assert {alias: Cron.parse(alias).expression for alias in ALIASES} == ALIASES
 
 
 def test_equal_expressions_have_one_canonical_form() -> None:

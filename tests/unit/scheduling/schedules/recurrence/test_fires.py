@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduling.schedules.recurrence import Cron, DstPolicy, Recurrence, ZoneUnknownError, find_zone
+from scheduling.schedules.recurrence import (
+    Cron,
+    DstPolicy,
+    Interval,
+    Once,
+    Recurrence,
+    ZoneUnknownError,
+    find_zone,
+    preview_runs,
+)
 from tests.examples import scaled
 
 MINUTE = timedelta(minutes=1)
@@ -199,3 +208,29 @@ def test_newest_of_many_missed_fires_are_found_directly() -> None:
     newest, has_older = rule.newest_between(until - timedelta(days=3_650), until, 100)
     assert [fire.at for fire in newest] == [until - MINUTE * n for n in range(99, -1, -1)]
     assert has_older
+
+
+NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
+
+
+def test_interval_keeps_its_pace_over_a_clock_change() -> None:
+    times = Interval(6 * 3_600, NOON, find_zone(BERLIN))
+    found = [fire.at for fire in times.fires_between(NOON, NOON + timedelta(days=2), 100)]
+    assert found == [NOON + number * timedelta(hours=6) for number in range(1, 9)]
+    assert times.fires_between(NOON - timedelta(seconds=1), NOON, 1)[0].at == NOON
+    assert next(times.fires_after(NOON - timedelta(days=1))).at == NOON - timedelta(hours=18)
+    notes = [run.note for run in preview_runs(times, after=NOON, count=3) if run.note]
+    assert notes == ["The clocks have changed since the previous run: UTC+01:00 → UTC+02:00."]
+
+
+def test_interval_ends_with_the_calendar() -> None:
+    end = datetime.max.replace(tzinfo=UTC)
+    assert list(Interval(3_600, NOON, find_zone("UTC")).fires_after(end - timedelta(hours=1))) != []
+
+
+def test_single_time_fires_once() -> None:
+    times = Once(NOON, find_zone(BERLIN))
+    assert [fire.at for fire in times.fires_after(NOON - MINUTE)] == [NOON]
+    assert times.next_after(NOON) is None
+    assert times.newest_between(NOON - timedelta(days=365), NOON, 5) == ([times.next_after(NOON - MINUTE)], False)
+    assert (str(times.words), times.least_interval_seconds()) == ("Once at 2026-03-28 13:00", None)
