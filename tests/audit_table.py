@@ -285,6 +285,7 @@ force_circuit        circuit.forced_open    scheduling.circuit
 erase_tenant         tenant.erasure_requested tenants.tenanterasure
 encrypt_stored_values encryption.sealing+encryption.sealed tenants.tenantdatakey
 grant_platform_role  platform_role.granted  auth.user
+import_periodic_tasks schedule.imported     scheduling.schedule
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
 move_backlog         bulk_operation.started scheduling.bulkoperation

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext
 from django_celery_beat.models import PeriodicTask
 
 from scheduling.celery.app import celery_app
-from scheduling.celery.publishing import OWN_PREFIX, SUBMIT_TASK
+from scheduling.celery.publishing import OWN_PREFIX
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
+from scheduling.exceptions import OptionInvalidError
 from scheduling.fleet.queries import read_liveness
 from scheduling.kit import registry
 from scheduling.models import Queue, WorkerPool
@@ -73,36 +75,46 @@ def find_undelivered() -> list[str]:
 
 
 def _task_fault(name: str) -> str:
-    values = {"task": name, "submit": SUBMIT_TASK}
+    values = {"task": name}
     if name in _NOT_BEATS:
-        return gettext("Only the platform sends %(task)s. To run a job, choose %(submit)s.") % values
+        return gettext("Only the platform sends %(task)s. To run a job, choose its tenant and kind.") % values
     if name not in celery_app().tasks:
         return gettext("No worker has a task named %(task)s. Choose one of the registered tasks.") % values
     if name.startswith(OWN_PREFIX):
         return ""
-    if kind := _kind_of(name):
-        cure = {**values, "kwargs": json.dumps({"tenant": "…", "kind": kind, "payload": {}}, ensure_ascii=False)}
-        return (
-            gettext(
-                "Workers run %(task)s only as a tenant's job. Choose %(submit)s with the keyword arguments %(kwargs)s."
-            )
-            % cure
-        )
+    if kind := kind_of_task(name):
+        return gettext(
+            "Workers run %(task)s only as a tenant's job: choose its tenant, and %(kind)s as kind. manage.py"
+            " import_periodic_tasks --tenant SLUG makes schedules of such tasks."
+        ) % {**values, "kind": kind}
     return (
         gettext(
             "Workers refuse %(task)s: they run jobs and the platform's own tasks. Decorate it with @fair_task and"
-            " choose %(submit)s, or run it in a Celery application of your own."
+            " choose its tenant and kind, or run it in a Celery application of your own."
         )
         % values
     )
 
 
-def _kind_of(task_name: str) -> str:
+def kind_of_task(task_name: str) -> str:
     """Return the kind of the jobs that run the Celery task; empty if there is none."""
     for kind in registry.kinds():
         if getattr(getattr(registry.get(kind), "task", None), "name", None) == task_name:
             return kind
     return ""
+
+
+def payload_of_call(kind: str, args: str, kwargs: str) -> dict[str, Any]:
+    """Return the payload of a fair task's job for arguments in JSON, as beat stores them; empty for another kind.
+
+    Raise OptionInvalidError if the arguments do not fit the task's function.
+    """
+    call = getattr(registry.get(kind), "call", None)
+    try:
+        positional, named = json.loads(args or "[]"), json.loads(kwargs or "{}")
+        return call.payload_of(positional, named) if call is not None and (positional or named) else {}
+    except (TypeError, ValueError) as error:
+        raise OptionInvalidError(str(error)) from error
 
 
 def _upkeep_fault(args: str) -> str:

@@ -13,6 +13,8 @@ from django.utils.safestring import SafeString
 
 from scheduling.bulk import page as bulk
 from scheduling.console import code_names, wording
+from scheduling.console.links import job_link
+from tenants.console.keyset import parse_uuid
 from tenants.context import require_scope
 
 register = template.Library()
@@ -39,6 +41,14 @@ def badge(name: str, words: str = "") -> SafeString:
 def fire_mark(outcome: str) -> SafeString:
     """Return the badge of a schedule fire's outcome. Use it because other states have the same names."""
     return badge(f"fire_{outcome}")
+
+
+@register.simple_tag
+def beat_mark(entry: Any) -> SafeString:
+    """Return the badge of a due time of beat and the link to its job, by its audit entry."""
+    outcome = entry.action.removeprefix("beat.")
+    mark = fire_mark("skipped_overlap" if outcome == "skipped" else outcome)
+    return format_html("{} {}", mark, job_link(parse_uuid(str((entry.after or {}).get("job", "")))))
 
 
 @register.simple_tag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -27,12 +27,14 @@ from scheduling.schedules.definitions import (
     resume_schedule,
     update_schedule,
 )
-from scheduling.schedules.forms import BackfillForm, ScheduleForm
-from scheduling.schedules.page import describe_expression, draw_preview, draw_runs
+from scheduling.schedules.forms import BackfillForm, ScheduleForm, payload_field
+from scheduling.schedules.page import beat_rows, describe_schedule, draw_preview, draw_runs
 from scheduling.schedules.queries import default_zone, find_schedules, fires_of
+from scheduling.schedules.rules import WAYS
 from scheduling.schedules.runs import Backfill, backfill_schedule, run_schedule_now
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
+from tenants.console.edit_conflicts import FIELD as SEEN
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
@@ -40,7 +42,10 @@ from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
 
-NEWEST_FIRES = 20
+NEWEST_FIRES = 10
+# Fields on the first screen of the form, beside the next runs; the others are under "Advanced".
+FIRST_FIELDS = ("tenant", "name", "kind", *WAYS, "timezone", "payload")
+LAST_FIELDS = ("reason", "seen_version", SEEN)
 
 
 @admin.register(Schedule, site=console_site)
@@ -55,6 +60,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     search_fields = ("name",)
     sortable_by = ()
     post_actions = ("run_now", "pause", "resume", "delete")
+    list_after_template = "scheduling/dashboards/parts/beat_rows.html"
     change_form_before_template = "scheduling/dashboards/parts/schedule_preview.html"
     change_form_outer_after_template = "scheduling/dashboards/parts/schedule_fires.html"
     empty_title = gettext_lazy("No schedules yet")
@@ -65,6 +71,15 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
         return find_schedules().order_by("name", "pk")
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the schedules, and beat's periodic tasks that submit jobs."""
+        access = self.access(request)
+        context = {"may_see_beat": access.may(Permission.PLATFORM_VIEW)}
+        if self.has_view_permission(request):
+            context["beat_rows"] = beat_rows(access.tenant.slug if access.tenant else request.GET.get("tenant"))
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **context})
+        return response
+
     def get_fields(self, request: HttpRequest, obj: Schedule | None = None) -> Any:
         hidden = {"payload"} if obj is not None and not self._reveals(request) else set()
         fields = [name for name in EDITABLE_FIELDS if name not in hidden]
@@ -74,9 +89,26 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
             return fields
         return [*fields, "reason", "seen_version"]
 
+    def get_fieldsets(self, request: HttpRequest, obj: Schedule | None = None) -> Any:
+        """Return the fieldsets: what each schedule needs, and the rest, closed."""
+        ((_, options),) = super().get_fieldsets(request, obj)
+        fields = options["fields"]
+        first = [name for name in (*FIRST_FIELDS, *LAST_FIELDS) if name in fields]
+        advanced = [name for name in fields if name not in first]
+        return [
+            (None, {"fields": first}),
+            (gettext("Advanced"), {"fields": advanced, "classes": ("collapse",)}),
+        ]
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "payload":
+            return payload_field(db_field)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, obj, **kwargs)
         form.own_tenant = obj.tenant if obj is not None else self.access(request).tenant
+        form.access = self.access(request)
         return form
 
     def related_values(self, obj: Schedule) -> dict[str, str]:
@@ -214,7 +246,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("When"))
     def when(self, schedule: Schedule) -> SafeString:
-        return format_html("{}<br><code>{}</code>", describe_expression(schedule.cron), schedule.cron)
+        return format_html("{}<br><code>{}</code>", describe_schedule(schedule), schedule.cron)
 
     @admin.display(description=gettext_lazy("Next run (UTC)"))
     def next_run(self, schedule: Schedule) -> str:

@@ -40,12 +40,13 @@ from scheduling.schedules.serializers import (
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.viewsets import TenantViewSet
+from tenants.database.clock import read_clock
 from tenants.limits.declared import LIST, SEARCH
 from tenants.tenancy.serializers import NoBodySerializer, ReasonSerializer
 
 
 class ScheduleViewSet(EditedRows, TenantViewSet):
-    """Schedules: each submits a job repeatedly, at the times of a cron expression in a time zone."""
+    """Schedules: each submits a job at the times of a cron expression, at an interval, or once."""
 
     model = Schedule
     serializer_class = ScheduleSerializer
@@ -186,13 +187,13 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     def preview(self, request: Request) -> Response:
         """Return the given timing in words with its next ten runs and notes on clock changes; save nothing."""
         body = PreviewRequestSerializer.of(request.data)
-        timing = read_timing({"timezone": default_zone(self.tenant.pk), **body.validated_data})
+        values = {"timezone": default_zone(self.tenant.pk), **body.validated_data}
+        timing = read_timing(values, now=read_clock())
         runs = preview(timing.recurrence, starts_at=timing.starts_at, ends_at=timing.ends_at)
-        cron = timing.recurrence.cron
         answer = {
-            "words": cron.words,
+            "words": str(timing.recurrence.words),
             "timezone": timing.recurrence.zone.key,
-            "least_interval_seconds": cron.least_interval_seconds(),
+            "least_interval_seconds": timing.recurrence.least_interval_seconds(),
             "runs": runs,
         }
         return Response(PreviewSerializer(answer).data)

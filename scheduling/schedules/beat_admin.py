@@ -1,19 +1,18 @@
-"""Console pages of the platform's periodic tasks: the admin of django-celery-beat, for platform staff only."""
+"""Console pages of periodic tasks: the admin of django-celery-beat, for platform staff only."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from django_celery_beat.admin import ClockedScheduleAdmin as BeatClockedScheduleAdmin
 from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabScheduleAdmin
 from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
-from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
 from django_celery_beat.models import (
     ClockedSchedule,
     CrontabSchedule,
@@ -21,68 +20,25 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from scheduling.celery.beat_tasks import find_fault, find_undelivered
+from scheduling.celery.beat_tasks import find_undelivered, kind_of_task
 from scheduling.celery.publishing import SUBMIT_TASK
-from scheduling.console.links import job_link
 from scheduling.console.tags import badge
-from scheduling.schedules.beat_submissions import check_submission
-from scheduling.schedules.queries import last_submission
+from scheduling.models import Schedule
+from scheduling.schedules.beat_forms import PREFIX, BeatScheduleForm
+from scheduling.schedules.beat_jobs import next_runs, past_runs, read_job
+from scheduling.schedules.forms import payload_field
+from scheduling.schedules.page import describe_task
+from scheduling.schedules.queries import PREVIEW_COUNT
+from scheduling.schedules.rules import KEY_FIELDS
 from tenants.access.permissions import Permission
 from tenants.access.users_admin import LoggedAdmin
-from tenants.console.keyset import parse_uuid
 from tenants.console.site import console_site
-from tenants.exceptions import DomainError
+from tenants.database.clock import read_clock
+from tenants.tenancy.editions import digest_of
 
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     console_site.unregister(model)
-
-
-KWARGS_HELP = gettext_lazy(
-    'A JSON object. For scheduling.submit: {"tenant": "acme", "kind": "noop", "payload": {}}; '
-    "optional: priority, queue, tags, fair_key, concurrency_key, unique_key, unique_until, max_retries, run_at, "
-    "deadline. It is checked on saving; one job is submitted for each due time, even if several beats run."
-)
-
-
-class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
-    """Select widget of the registered Celery tasks, in the console's style."""
-
-
-class BeatScheduleForm(PeriodicTaskForm):
-    """Form of a periodic task of django-celery-beat, with the console's widgets and additional checks."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["task"].widget = UnfoldAdminTextInputWidget()
-        self.fields["regtask"].widget = UnfoldTaskSelectWidget()
-        if "kwargs" in self.fields:
-            self.fields["kwargs"].help_text = KWARGS_HELP
-
-    def clean(self) -> dict[str, Any]:
-        """Reject a task that could not be delivered, or whose job would be refused when it is due."""
-        values: dict[str, Any] = super().clean()
-        if not self.errors and (fault := find_fault(PeriodicTask(**self._sent(values)))) is not None:
-            self.add_error(fault.field if fault.field in self.fields else None, fault.detail)
-        if values.get("task") == SUBMIT_TASK and not self.errors:
-            if values.get("args", self.instance.args) not in ("", "[]"):
-                self.add_error("args", gettext("This task only takes keyword arguments."))
-            try:
-                check_submission(json.loads(values.get("kwargs", self.instance.kwargs) or "{}"))
-            except DomainError as refusal:
-                if "kwargs" not in self.fields:
-                    # The faults would quote values that the form hides.
-                    self.add_error(None, gettext("The job would be refused: its arguments are not valid."))
-                    return values
-                faults = "".join(f" {fault.get('field', '')} {fault['detail']}" for fault in refusal.errors)
-                self.add_error("kwargs", f"{refusal.detail}{faults}")
-        return values
-
-    def _sent(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the values that decide to which queue the task is sent, with stored values for hidden fields."""
-        names = ("task", "args", "queue", "exchange", "routing_key")
-        return {name: values.get(name, getattr(self.instance, name)) for name in names}
 
 
 class BeatAdmin(LoggedAdmin):
@@ -94,44 +50,100 @@ class BeatAdmin(LoggedAdmin):
     add_permission = change_permission = Permission.UPKEEP_RUN
 
 
+JOB_FIELDS = tuple(PREFIX + name for name in ("tenant", "kind", "payload"))
+JOB_OPTIONS = tuple(PREFIX + name for name in ("priority", "queue", "tags", *KEY_FIELDS, "max_retries"))
+TASK_FIELDS = ("regtask", "task", "args", "kwargs")
+
+
 # Beat's rows have no services of their own, so they are audited where Django logs them, like accounts.
 @admin.register(PeriodicTask, site=console_site)
 class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
-    """Periodic tasks of the platform. They cannot be deleted, only disabled, so that their history stays."""
+    """Periodic tasks: jobs of tenants, and the platform's upkeep. They are disabled, not deleted, to keep history."""
 
     empty_title = gettext_lazy("No tasks yet")
     empty_text = gettext_lazy("“manage.py migrate” creates the platform's own tasks. Add your own above.")
 
     form = BeatScheduleForm
     # They contain payloads: neither a filter in the URL nor an audit entry reveals them.
-    hidden_fields = frozenset({"args", "kwargs", "headers"})
-    list_display = ("name", "state_badge", "when", "task", "last_run_at", "total_run_count")
+    hidden_fields = frozenset({"args", "kwargs", "headers", "job_payload"})
+    list_display = ("name", "state_badge", "when", "job_tenant", "runs", "last_run_at", "total_run_count")
     list_filter = ()
     search_fields = ("name",)
     # Beat's actions on selected rows write no audit entry, and its form template has an inline script.
     actions = None
     change_form_template = None
+    change_form_outer_after_template = "scheduling/dashboards/parts/beat_runs.html"
     date_hierarchy = None
-    fieldsets = (*BeatPeriodicTaskAdmin.fieldsets, (gettext_lazy("Last result"), {"fields": ("last_result",)}))
-    readonly_fields = (*BeatPeriodicTaskAdmin.readonly_fields, "last_result")
+    fieldsets = (
+        (None, {"fields": ("name", "enabled", "description")}),
+        (gettext_lazy("Job"), {"fields": JOB_FIELDS}),
+        BeatPeriodicTaskAdmin.fieldsets[1],
+        (gettext_lazy("Options of the job"), {"fields": JOB_OPTIONS, "classes": ("collapse",)}),
+        (
+            gettext_lazy("Celery message"),
+            {"fields": (*TASK_FIELDS, *BeatPeriodicTaskAdmin.fieldsets[3][1]["fields"]), "classes": ("collapse",)},
+        ),
+    )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the fieldsets, without the task's arguments for users without `jobs.reveal`: they contain payloads."""
-        fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or self.access(request).may(Permission.JOBS_REVEAL):
-            return fieldsets
-        return [(title, options) for title, options in fieldsets if "kwargs" not in options["fields"]]
+        """Return the fieldsets, with either the job or Celery's task.
 
-    @admin.display(description=gettext_lazy("Last submission"))
-    def last_result(self, task: PeriodicTask) -> SafeString | str:
-        entry = last_submission(task.pk) if task.pk else None
-        if entry is None:
-            return gettext("none yet")
-        if entry.action == "beat.refused":
-            return format_html("{} {} {}", badge("fire_refused"), f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.reason)
-        job_id = parse_uuid(str((entry.after or {}).get("job", "")))
-        mark = badge("fire_skipped_overlap" if entry.action == "beat.skipped" else "fire_submitted")
-        return format_html("{} {} {}", mark, f"{entry.at:%Y-%m-%d %H:%M:%S}", job_link(job_id))
+        Users without `jobs.reveal` see no arguments of a stored task: they contain payloads.
+        """
+        is_job = obj is not None and (obj.task == SUBMIT_TASK or bool(kind_of_task(obj.task)))
+        hidden: set[str] = set()
+        if obj is not None and not self.access(request).may(Permission.JOBS_REVEAL):
+            hidden.update(("job_payload", "args", "kwargs"))
+        if obj is not None and not is_job:
+            hidden.update(JOB_FIELDS, JOB_OPTIONS)
+        elif is_job:
+            hidden.update(TASK_FIELDS if self.has_change_permission(request) else ("job_payload", *JOB_OPTIONS))
+        shown = [
+            (title, {**options, "fields": [name for name in options["fields"] if name not in hidden]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+        return [(title, options) for title, options in shown if options["fields"]]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """Return the form class, with the fields of a schedule's job."""
+        fields: dict[str, Any] = {"access": self.access(request)}
+        if self.has_change_permission(request):
+            shown = flatten_fieldsets(self.get_fieldsets(request, obj))
+            fields |= {name: self._job_field(name, request) for name in (*JOB_FIELDS, *JOB_OPTIONS) if name in shown}
+        return super().get_form(request, obj, form=type("BeatJobForm", (self.form,), fields), **kwargs)
+
+    def _job_field(self, name: str, request: HttpRequest) -> Any:
+        if name == "job_tenant":
+            text = gettext_lazy("Slug of the tenant whose job it submits.")
+            return forms.CharField(label=gettext_lazy("Tenant"), help_text=text)
+        column: Any = Schedule._meta.get_field(name.removeprefix(PREFIX))
+        return payload_field(column) if name == "job_payload" else self.formfield_for_dbfield(column, request)
+
+    def related_values(self, obj: PeriodicTask) -> dict[str, str]:
+        """Return a mark of the job, which is not a field of the form."""
+        return {gettext("Job"): digest_of(obj.kwargs)[:8]}
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Show the form with the task's next ten and last ten runs."""
+        task = context.get("original")
+        if task is not None:
+            context["schedule_runs"] = next_runs(task, read_clock(), PREVIEW_COUNT)
+            context["beat_entries"] = past_runs(task, PREVIEW_COUNT)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("Tenant"))
+    def job_tenant(self, task: PeriodicTask) -> str:
+        job = read_job(task)
+        return job.tenant if job else "–"
+
+    @admin.display(description=gettext_lazy("Runs"))
+    def runs(self, task: PeriodicTask) -> str:
+        return self.job_kind(task) if read_job(task) else task.task
+
+    @admin.display(description=gettext_lazy("Kind"))
+    def job_kind(self, task: PeriodicTask) -> str:
+        job = read_job(task)
+        return job.kind if job else "–"
 
     @admin.display(description=gettext_lazy("State"))
     def state_badge(self, task: PeriodicTask) -> SafeString:
@@ -147,7 +159,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
 
     @admin.display(description=gettext_lazy("When"))
     def when(self, task: PeriodicTask) -> str:
-        return str(task.scheduler)
+        return describe_task(task)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("interval", "crontab", "solar", "clocked")

@@ -14,7 +14,14 @@ from django.utils.translation import gettext
 from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
 from scheduling.limits.declared import SCHEDULE_COUNT
 from scheduling.models import Schedule, ScheduleFire
-from scheduling.schedules.rules import KEY_FIELDS, TIMING_FIELDS, check_schedule, next_fire, recurrence_of
+from scheduling.schedules.rules import (
+    KEY_FIELDS,
+    TIMING_FIELDS,
+    check_schedule,
+    complete_timing,
+    next_fire,
+    recurrence_of,
+)
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
@@ -49,9 +56,8 @@ def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
     """
     with tenant_context(tenant):
         _take_room(tenant)
-        schedule = Schedule(tenant=tenant)
-        created = _assign(schedule, {"timezone": tenant_setting(tenant, TIMEZONE.key), **values})
-        now = read_clock()
+        schedule, now = Schedule(tenant=tenant), read_clock()
+        created = _assign(schedule, {"timezone": tenant_setting(tenant, TIMEZONE.key), **values}, now)
         check_schedule(schedule, tenant, now=now, is_new_timing=True)
         _check_name(schedule)
         schedule.next_fire_at = _next_time(schedule, now)
@@ -66,10 +72,10 @@ def check_values(*, tenant: Tenant, values: Mapping[str, Any], schedule: Schedul
     ``schedule`` is the row to change, or None for a new schedule.
     """
     with tenant_context(tenant):
-        draft = Schedule(tenant=tenant) if schedule is None else copy(schedule)
-        difference = _assign(draft, values)
+        draft, now = Schedule(tenant=tenant) if schedule is None else copy(schedule), read_clock()
+        difference = _assign(draft, values, now)
         is_new_timing = schedule is None or any(name in difference.after for name in TIMING_FIELDS)
-        check_schedule(draft, tenant, now=read_clock(), is_new_timing=is_new_timing)
+        check_schedule(draft, tenant, now=now, is_new_timing=is_new_timing)
         _check_name(draft)
 
 
@@ -88,10 +94,10 @@ def update_schedule(
                 {"current": schedule.version, "version": version},
             )
         with tenant_context(schedule.tenant):
-            difference = _assign(schedule, changes)
+            now = read_clock()
+            difference = _assign(schedule, changes, now)
             if not difference:
                 return schedule
-            now = read_clock()
             is_new_timing = any(name in difference.after for name in TIMING_FIELDS)
             check_schedule(schedule, schedule.tenant, now=now, is_new_timing=is_new_timing)
             if "name" in difference.after:
@@ -146,7 +152,7 @@ def delete_schedule(*, schedule_id: UUID, reason: str = "") -> None:
             record_audit(
                 action="schedule.deleted",
                 target=schedule,
-                before={"name": schedule.name, "cron": schedule.cron, "timezone": schedule.timezone},
+                before={name: getattr(schedule, name) for name in ("name", *TIMING_FIELDS)},
                 reason=reason,
             )
             # The database's foreign key deletes the fires.
@@ -162,11 +168,11 @@ def lock_schedule(schedule_id: UUID) -> Schedule:
     return first_or_raise(rows.filter(pk=schedule_id), ScheduleNotFoundError)
 
 
-def _assign(schedule: Schedule, values: Mapping[str, Any]) -> Difference:
+def _assign(schedule: Schedule, values: Mapping[str, Any], now: datetime) -> Difference:
     if strays := set(values) - set(EDITABLE_FIELDS):
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     try:
-        return assign(schedule, values)
+        return assign(schedule, complete_timing(schedule, values, now))
     except FieldInvalidError as error:
         raise ScheduleInvalidError(error.detail, errors=error.errors) from error
 

@@ -2,23 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from django import forms
-from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
+from django.db.models import Field
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
 from scheduling.exceptions import ScheduleInvalidError
-from scheduling.models import Schedule
+from scheduling.jobs.payload_form.fields import PayloadField, follow_kind
+from scheduling.jobs.payload_form.page import tenant_of
+from scheduling.kit import registry
+from scheduling.models import Queue, Schedule
 from scheduling.schedules.definitions import EDITABLE_FIELDS, check_values
+from scheduling.schedules.models import MAX_INTERVAL_SECONDS
+from scheduling.schedules.recurrence import DstPolicy
+from scheduling.schedules.recurrence.fires import zone_names
+from tenants.access.caller import Access
 from tenants.console.edit_conflicts import FIELD as SEEN
 from tenants.models import Tenant
+
+
+class SuggestWidget(UnfoldAdminTextInputWidget):
+    """Text input whose browser list of known values is searched while typing."""
+
+    def __init__(self, find_values: Callable[[], Iterable[str]]) -> None:
+        super().__init__({"autocomplete": "off"})
+        self.find_values = find_values
+
+    def render(self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None) -> SafeString:
+        """Return the input as HTML, followed by its list."""
+        field = super().render(name, value, {**(attrs or {}), "list": f"{name}-values"}, renderer)
+        options = format_html_join("", '<option value="{}"></option>', ((known,) for known in self.find_values()))
+        return format_html('{}<datalist id="{}">{}</datalist>', field, f"{name}-values", options)
+
+
+def offer_kinds_and_queues(form: forms.BaseForm, prefix: str = "") -> None:
+    """Make the fields of kind and queue selects. A service checks them, so a stored value that is gone is kept."""
+    kinds = [kind for kind in registry.kinds() if not registry.get(kind).is_internal]
+    queues = Queue.objects.order_by("name").values_list("name", flat=True)
+    for name, known in (("kind", kinds), ("queue", queues)):
+        field = form.fields.get(f"{prefix}{name}")
+        if field is not None:
+            stored = form.get_initial_for_field(field, f"{prefix}{name}")
+            values = sorted({*known, *([stored] if stored else [])})
+            empty = gettext("by the kind's routing") if name == "queue" else "—"
+            field.widget = UnfoldAdminSelectWidget(choices=[("", empty), *((value, value) for value in values)])
+
+
+def payload_field(column: Field[Any, Any]) -> PayloadField:
+    """Return the form field of a schedule's payload."""
+    return PayloadField(required=False, label=capfirst(column.verbose_name), help_text=column.help_text)
+
+
+def show_payload(form: forms.BaseForm, tenant: Tenant | None, access: Access | None, prefix: str = "") -> None:
+    """Make a form show the payload by the schema of its kind, also after a change of kind or tenant."""
+    field: Any = form.fields.get(f"{prefix}payload")
+    if field is not None:
+        kind = form.data.get(f"{prefix}kind") or form.initial.get(f"{prefix}kind") or ""
+        field.use(kind, tenant=tenant, access=access)
+        for name in {f"{prefix}kind", "tenant"} & set(form.fields):
+            widget = form.fields[name].widget
+            follow_kind(getattr(widget, "widget", widget), f"{prefix}payload", kind=f"{prefix}kind")
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     """Form of a schedule: its editable fields, and the reason of a change."""
 
     own_tenant: ClassVar[Tenant | None] = None
+    access: ClassVar[Access]
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -40,6 +96,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        offer_kinds_and_queues(self)
+        show_payload(self, self.own_tenant or tenant_of(self.access, self.data.get("tenant", "")), self.access)
+        if "timezone" in self.fields:
+            self.fields["timezone"].widget = SuggestWidget(zone_names)
         if "seen_version" in self.fields:
             self.fields["seen_version"].initial = self.instance.version
 
@@ -61,6 +121,18 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
                 name = fault["field"].split(".")[0]
                 self.add_error(name if name in self.fields else None, fault["detail"])
         return values
+
+
+class TimingForm(forms.Form):
+    """The fields of a schedule's form that decide its times, for a preview."""
+
+    cron = forms.CharField(required=False, max_length=300)
+    interval_seconds = forms.IntegerField(required=False, min_value=1, max_value=MAX_INTERVAL_SECONDS)
+    once_at = forms.SplitDateTimeField(required=False)
+    timezone = forms.CharField(required=False, empty_value="UTC", max_length=300)
+    dst_policy = forms.CharField(required=False, empty_value=DstPolicy.STANDARD.value, max_length=300)
+    starts_at = forms.SplitDateTimeField(required=False)
+    ends_at = forms.SplitDateTimeField(required=False)
 
 
 class BackfillForm(forms.Form):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +15,7 @@ from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantModel
 
 MAX_JITTER_SECONDS = 3_600
+MAX_INTERVAL_SECONDS = 366 * 86_400
 
 DST_CHOICES = [
     (DstPolicy.STANDARD.value, _("standard: fixed times run once, intervals keep their pace")),
@@ -40,7 +41,7 @@ CATCH_UP_CHOICES = [
 
 
 class Schedule(TenantModel):
-    """Definition of a job that is submitted repeatedly, at the times of a cron expression in a time zone."""
+    """Definition of a job that is submitted at the times of a cron expression, at an interval, or once."""
 
     name = models.CharField(_("name"), max_length=100, help_text=_("Display name; unique in the tenant."))
     kind = models.CharField(_("kind"), max_length=64, help_text=_("The kind of the jobs that it submits."))
@@ -97,8 +98,19 @@ class Schedule(TenantModel):
     cron = models.CharField(
         _("cron"),
         max_length=200,
-        help_text=_("Five fields: minute, hour, day of month, month, day of week, such as 30 2 * * MON."),
+        blank=True,
+        help_text=_(
+            "Five fields: minute, hour, day of month, month, day of week, such as 30 2 * * MON; or @daily and the like."
+        ),
     )
+    interval_seconds = models.PositiveIntegerField(
+        _("or every … seconds"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_INTERVAL_SECONDS)],
+        help_text=_("Counted from “starts at”, or from now; 3600 is an hour."),
+    )
+    once_at = models.DateTimeField(_("or once at"), null=True, blank=True, help_text=_("A single run."))
     timezone = models.CharField(
         _("timezone"), max_length=64, default="UTC", help_text=_("An IANA name such as Europe/Berlin.")
     )
@@ -147,6 +159,12 @@ class Schedule(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="schedule_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="schedule_name"),
+            models.CheckConstraint(
+                condition=(Q(interval_seconds=None, once_at=None) & ~Q(cron=""))
+                | Q(cron="", interval_seconds__isnull=False, once_at=None)
+                | Q(cron="", interval_seconds=None, once_at__isnull=False),
+                name="schedule_one_timing",
+            ),
         ]
         indexes = [
             models.Index(fields=["next_fire_at"], condition=Q(next_fire_at__isnull=False), name="schedule_next_fire"),

@@ -1,4 +1,4 @@
-"""Parts of the console pages of schedules: cron in words, next runs, outcomes of fires."""
+"""Parts of the console pages of schedules: times in words, presets, next runs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,49 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+from django_celery_beat.models import PeriodicTask
 
 from scheduling.models import Schedule
+from scheduling.schedules.beat_jobs import find_beat_jobs, next_runs, times_of
+from scheduling.schedules.forms import TimingForm
 from scheduling.schedules.queries import preview
-from scheduling.schedules.recurrence import Cron, CronInvalidError, PreviewedRun, ZoneUnknownError
-from scheduling.schedules.rules import read_timing, recurrence_of
+from scheduling.schedules.recurrence import (
+    Cron,
+    CronInvalidError,
+    FireTimes,
+    PreviewedRun,
+    Recurrence,
+    ZoneUnknownError,
+)
+from scheduling.schedules.rules import WAYS, read_timing, recurrence_of
+from tenants.database.clock import read_clock
 from tenants.exceptions import DomainError
+
+
+def describe_times(times: FireTimes) -> str:
+    """Return times in words of the active language."""
+    return describe_cron(times.cron) if isinstance(times, Recurrence) else times.words.localized
+
+
+def describe_task(task: PeriodicTask) -> str:
+    """Return the times of a periodic task in words, or as beat writes them if there are no words for them."""
+    times = times_of(task)
+    return str(task.scheduler) if times is None else describe_times(times)
+
+
+def beat_rows(tenant_slug: str | None) -> list[dict[str, Any]]:
+    """Return the lines of the first periodic tasks that are jobs, of one tenant or all."""
+    now = read_clock()
+    return [
+        {"task": task, "job": job, "when": describe_task(task), "runs": next_runs(task, now, 1), "entry": entry}
+        for task, job, entry in find_beat_jobs(tenant_slug)
+    ]
 
 
 def describe_cron(cron: Cron) -> str:
     """Return a cron in words of the active language, such as `At 02:30 every day`."""
+    if cron.pace is not None:
+        return cron.pace.localized
     if (get_language() or "en").startswith("en"):
         return cron.words
     minute, hour, day, month, weekday = cron.expression.split()
@@ -26,12 +59,12 @@ def describe_cron(cron: Cron) -> str:
     return " ".join([*parts, _days(day, weekday), _times(minute, hour)])
 
 
-def describe_expression(expression: str) -> str:
-    """Return a cron expression in words, or unchanged if it is not valid (any more)."""
+def describe_schedule(schedule: Schedule) -> str:
+    """Return the times of a schedule in words, or its cron if that, or its zone, is not valid (any more)."""
     try:
-        return describe_cron(Cron.parse(expression))
-    except CronInvalidError:
-        return expression
+        return describe_times(recurrence_of(schedule))
+    except (CronInvalidError, ZoneUnknownError):
+        return schedule.cron
 
 
 def _days(day: str, weekday: str) -> str:
@@ -55,7 +88,6 @@ def _times(minute: str, hour: str) -> str:
 
 
 PREVIEW_TEMPLATE = "scheduling/dashboards/parts/schedule_runs.html"
-TIMING_NAMES = ("cron", "timezone", "dst_policy")
 
 
 def draw_runs(schedule: Schedule) -> list[PreviewedRun]:
@@ -71,13 +103,18 @@ def draw_runs(schedule: Schedule) -> list[PreviewedRun]:
 
 def draw_preview(posted: Mapping[str, Any], request: HttpRequest) -> str:
     """Return HTML with the next ten runs for the values of a form, or with their errors."""
-    values = {name: str(posted.get(name) or "")[:300] for name in TIMING_NAMES}
+    form = TimingForm(posted)
     context: dict[str, Any]
-    try:
-        timing = read_timing(values)
-    except DomainError as refusal:
-        context = {"faults": refusal.errors if values["cron"] else []}
+    if not form.is_valid():
+        context = {"faults": [{"field": name, "detail": found[0]} for name, found in form.errors.items()]}
+    elif not any(form.cleaned_data[name] for name in WAYS):
+        context = {}
     else:
-        context = {"words": describe_cron(timing.recurrence.cron), "runs": preview(timing.recurrence)}
-        context["zone"] = timing.recurrence.zone.key
+        try:
+            timing = read_timing(form.cleaned_data, now=read_clock())
+            times = timing.recurrence
+            runs = preview(times, starts_at=timing.starts_at, ends_at=timing.ends_at)
+            context = {"words": describe_times(times), "runs": runs, "zone": times.zone.key}
+        except DomainError as refusal:
+            context = {"faults": refusal.errors}
     return render_to_string(PREVIEW_TEMPLATE, context, request)

@@ -9,10 +9,10 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from scheduling.exceptions import ScheduleNotFoundError
 from scheduling.models import Job, Schedule, ScheduleFire
-from scheduling.schedules.recurrence import Cron, CronInvalidError, PreviewedRun, Recurrence, preview_runs
+from scheduling.schedules.recurrence import CronInvalidError, FireTimes, PreviewedRun, ZoneUnknownError, preview_runs
+from scheduling.schedules.rules import recurrence_of
 from tenants.database.clock import read_clock
 from tenants.database.reads import first_or_raise
-from tenants.models import AuditLogEntry
 from tenants.settings.schema import tenant_setting
 from tenants.settings.tenancy_settings import TIMEZONE
 
@@ -44,16 +44,16 @@ def origin_of(job: Job) -> ScheduleFire | None:
     return rows.select_related("schedule").first()
 
 
-def cron_sentence(expression: str) -> str:
-    """Return a cron expression in English words, or unchanged if it is not valid (any more)."""
+def sentence_of(schedule: Schedule) -> str:
+    """Return the times of a schedule in English words, or its cron if that, or its zone, is not valid (any more)."""
     try:
-        return Cron.parse(expression).words
-    except CronInvalidError:
-        return expression
+        return str(recurrence_of(schedule).words)
+    except (CronInvalidError, ZoneUnknownError):
+        return schedule.cron
 
 
 def preview(
-    recurrence: Recurrence,
+    recurrence: FireTimes,
     *,
     count: int = PREVIEW_COUNT,
     starts_at: datetime | None = None,
@@ -70,9 +70,3 @@ def default_zone(tenant_id: UUID) -> str:
     """Return the time zone that a tenant's new schedules have unless they name one."""
     zone: str = tenant_setting(tenant_id, TIMEZONE.key)
     return zone
-
-
-def last_submission(beat_task_id: int) -> AuditLogEntry | None:
-    """Return the newest audit entry of a submission, skip or refusal by a periodic task of beat's admin, or None."""
-    entries = AuditLogEntry.objects.filter(target_type="django_celery_beat.periodictask", target_id=str(beat_task_id))
-    return entries.filter(action__in=("beat.submitted", "beat.skipped", "beat.refused")).order_by("-id").first()

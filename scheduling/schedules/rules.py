@@ -23,30 +23,36 @@ from scheduling.jobs.requests import JobRequest, check_request
 from scheduling.jobs.routing.service import Routes
 from scheduling.limits.declared import SCHEDULE_INTERVAL
 from scheduling.models import Schedule
-from scheduling.schedules.models import MAX_JITTER_SECONDS
+from scheduling.schedules.models import MAX_INTERVAL_SECONDS, MAX_JITTER_SECONDS
 from scheduling.schedules.recurrence import (
     Cron,
     CronInvalidError,
     DstPolicy,
     Fire,
+    FireTimes,
+    Interval,
+    Once,
     Recurrence,
     ZoneUnknownError,
     find_zone,
     jitter_seconds,
 )
-from tenants.exceptions import DomainError, FieldInvalidError
+from tenants.exceptions import DomainError, FieldInvalidError, TenantNotFoundError
 from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
 from tenants.tenancy.bases import clean_name
 
 KEY_FIELDS = ("fair_key", "concurrency_key", "unique_key", "unique_until")
+# A schedule has one of these; the others are empty.
+WAYS: Mapping[str, Any] = {"cron": "", "interval_seconds": None, "once_at": None}
 # Fields that decide when a schedule fires; other changes keep its next time.
-TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
+TIMING_FIELDS = (*WAYS, "timezone", "dst_policy", "starts_at", "ends_at")
 MAX_NAME_CHARACTERS = 100
 # Bounds of starts_at and ends_at, beyond which calendars are unreliable.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _MOMENT = timedelta(microseconds=1)
 _FIELD_OF_ERROR: tuple[tuple[type[DomainError], str], ...] = (
+    (TenantNotFoundError, "tenant"),
     (KindUnknownError, "kind"),
     (KindInternalError, "kind"),
     (PriorityNotAllowedError, "priority"),
@@ -55,15 +61,34 @@ _FIELD_OF_ERROR: tuple[tuple[type[DomainError], str], ...] = (
 )
 
 
-def recurrence_of(schedule: Schedule) -> Recurrence:
-    """Return a schedule's recurrence.
+def recurrence_of(schedule: Schedule) -> FireTimes:
+    """Return the times of a schedule.
 
     Raise CronInvalidError or ZoneUnknownError if its cron or zone is not valid any more.
     """
-    return Recurrence(Cron.parse(schedule.cron), find_zone(schedule.timezone), DstPolicy(schedule.dst_policy))
+    zone = find_zone(schedule.timezone)
+    if schedule.once_at is not None:
+        return Once(schedule.once_at, zone)
+    if schedule.interval_seconds:
+        return Interval(schedule.interval_seconds, schedule.starts_at or EARLIEST, zone)
+    return Recurrence(Cron.parse(schedule.cron), zone, DstPolicy(schedule.dst_policy))
 
 
-def next_fire(schedule: Schedule, recurrence: Recurrence, *, after: datetime) -> Fire | None:
+def complete_timing(schedule: Schedule, values: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
+    """Return changes of a schedule with what they imply.
+
+    If they give one way of timing, they empty the others. An interval without a start begins one interval from now.
+    """
+    given = [name for name in WAYS if values.get(name)]
+    if len(given) == 1:
+        values = {**values, **WAYS, given[0]: values[given[0]]}
+    seconds = values.get("interval_seconds", schedule.interval_seconds)
+    if seconds and values.get("starts_at", schedule.starts_at) is None:
+        values = {**values, "starts_at": now.replace(microsecond=0) + timedelta(seconds=seconds)}
+    return values
+
+
+def next_fire(schedule: Schedule, recurrence: FireTimes, *, after: datetime) -> Fire | None:
     """Return the schedule's first fire after a moment, between its start and end times, or None if there is none."""
     if schedule.starts_at is not None:
         after = max(after, schedule.starts_at - _MOMENT)
@@ -124,24 +149,24 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Validated recurrence with its start and end times, for a preview without a schedule."""
+    """Validated times with their bounds, for a preview without a schedule."""
 
-    recurrence: Recurrence
+    recurrence: FireTimes
     starts_at: datetime | None
     ends_at: datetime | None
 
 
-def read_timing(values: Mapping[str, Any]) -> Timing:
+def read_timing(values: Mapping[str, Any], *, now: datetime) -> Timing:
     """Return the validated timing for a preview; raise ScheduleInvalidError for invalid fields.
 
     The tenant's least interval and the fields of the job are not checked.
     """
     faults = Faults()
-    draft = Schedule(**values)
+    draft = Schedule(**complete_timing(Schedule(), values, now))
     if draft.dst_policy not in set(DstPolicy):
         faults.add("dst_policy", gettext("There is no such policy."))
     _check_bounds(draft, faults)
-    _check_cron(draft, faults)
+    _check_times(draft, faults)
     faults.raise_any()
     return Timing(recurrence_of(draft), draft.starts_at, draft.ends_at)
 
@@ -168,10 +193,13 @@ def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime
         check_request(request, now=now, plan=tenant.plan)
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
     except DomainError as error:
-        faults.found.extend(_faults_of_job(error))
+        faults.found.extend(faults_of_job(error))
 
 
-def _faults_of_job(error: DomainError) -> list[dict[str, Any]]:
+def faults_of_job(error: DomainError) -> list[dict[str, Any]]:
+    """Return the faults of a refused job request, each with the field of the schedule that it concerns."""
+    if isinstance(error, ScheduleInvalidError):
+        return list(error.errors)
     if isinstance(error, PayloadInvalidError) and error.errors:
         return [{**fault, "field": f"payload{fault['field'].removeprefix('$')}"} for fault in error.errors]
     name = next((name for kind, name in _FIELD_OF_ERROR if isinstance(error, kind)), "payload")
@@ -183,21 +211,27 @@ def _faults_of_job(error: DomainError) -> list[dict[str, Any]]:
 
 def _check_timing(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
     _check_bounds(schedule, faults)
-    cron = _check_cron(schedule, faults)
-    if cron is not None:
-        limit = allowed_for(tenant.pk, SCHEDULE_INTERVAL) or 0
-        if (least := cron.least_interval_seconds()) < limit:
-            faults.add(
-                "cron",
-                gettext("Its shortest interval is %(least)s s; the plan allows one run in %(limit)s s.")
-                % {"least": least, "limit": limit},
-            )
-    if not faults.found and next_fire(schedule, recurrence_of(schedule), after=now) is None:
-        faults.add("ends_at" if schedule.ends_at else "cron", gettext("It has no future times."))
+    way = _check_times(schedule, faults)
+    if faults.found:
+        return
+    times = recurrence_of(schedule)
+    limit, least = allowed_for(tenant.pk, SCHEDULE_INTERVAL) or 0, times.least_interval_seconds()
+    if least is not None and least < limit:
+        faults.add(
+            way,
+            gettext("Its shortest interval is %(least)s s; the plan allows one run in %(limit)s s.")
+            % {"least": least, "limit": limit},
+        )
+    elif next_fire(schedule, times, after=now) is None:
+        faults.add("ends_at" if schedule.ends_at else way, gettext("It has no future times."))
 
 
 def _check_bounds(schedule: Schedule, faults: Faults) -> None:
-    for name, moment in (("starts_at", schedule.starts_at), ("ends_at", schedule.ends_at)):
+    for name, moment in (
+        ("starts_at", schedule.starts_at),
+        ("ends_at", schedule.ends_at),
+        ("once_at", schedule.once_at),
+    ):
         if moment is not None and not EARLIEST <= moment < LATEST:
             faults.add(
                 name,
@@ -208,9 +242,16 @@ def _check_bounds(schedule: Schedule, faults: Faults) -> None:
         faults.add("ends_at", gettext("It must lie after starts_at."))
 
 
-def _check_cron(schedule: Schedule, faults: Faults) -> Cron | None:
+def _check_times(schedule: Schedule, faults: Faults) -> str:
+    """Check a schedule's zone and way of timing; return the name of the way."""
     faults.read("timezone", lambda: find_zone(schedule.timezone))
-    cron = faults.read("cron", lambda: Cron.parse(schedule.cron))
-    if cron is not None:
+    ways = [name for name in WAYS if getattr(schedule, name)]
+    if len(ways) != 1:
+        faults.add(ways[-1] if ways else "cron", gettext("Give one of cron, interval and single time."))
+    elif schedule.cron and (cron := faults.read("cron", lambda: Cron.parse(schedule.cron))) is not None:
         schedule.cron = cron.expression
-    return cron
+    elif (schedule.interval_seconds or 0) > MAX_INTERVAL_SECONDS:
+        faults.add(
+            "interval_seconds", gettext("It must be at most %(limit)s seconds.") % {"limit": MAX_INTERVAL_SECONDS}
+        )
+    return ways[0] if ways else "cron"

@@ -11,8 +11,8 @@ from scheduling.conf import MAX_BACKFILL_FIRES, MAX_TAGS
 from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS
 from scheduling.models import Schedule, ScheduleFire
-from scheduling.schedules.models import MAX_JITTER_SECONDS
-from scheduling.schedules.queries import cron_sentence
+from scheduling.schedules.models import MAX_INTERVAL_SECONDS, MAX_JITTER_SECONDS
+from scheduling.schedules.queries import sentence_of
 from scheduling.schedules.recurrence import CatchUpPolicy, DstPolicy, OverlapPolicy
 from scheduling.schedules.recurrence.cron import MAX_CRON_CHARACTERS
 from scheduling.schedules.recurrence.fires import MAX_ZONE_CHARACTERS
@@ -25,11 +25,22 @@ CATCH_UP_POLICIES = [policy.value for policy in CatchUpPolicy]
 
 
 class TimingSerializer(StrictSerializer):
-    """Timing of a schedule: cron, time zone, rule for clock changes, first and last time."""
+    """Timing of a schedule: cron, interval or single time; zone, rule for clock changes, first and last time."""
 
     cron = NameField(
-        max_length=MAX_CRON_CHARACTERS, help_text="Five fields; docs/how-to/schedules.md describes their syntax."
+        required=False,
+        allow_blank=True,
+        max_length=MAX_CRON_CHARACTERS,
+        help_text="Five fields, or `@daily` and the like; docs/how-to/schedules.md describes their syntax.",
     )
+    interval_seconds = WholeNumberField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_INTERVAL_SECONDS,
+        help_text="Instead of a cron: seconds between runs, from `starts_at`, or from one interval after now.",
+    )
+    once_at = MomentField(required=False, allow_null=True, help_text="Instead of a cron: the time of a single run.")
     timezone = NameField(
         required=False,
         max_length=MAX_ZONE_CHARACTERS,
@@ -104,8 +115,10 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
     unique_key = serializers.CharField()
     unique_until = serializers.CharField(help_text="`started`, `ended`, or empty for the default.")
     max_retries = serializers.IntegerField(allow_null=True)
-    cron = serializers.CharField()
-    words = serializers.SerializerMethodField(help_text="The cron in English.")
+    cron = serializers.CharField(help_text="Empty with an interval or a single time.")
+    interval_seconds = serializers.IntegerField(allow_null=True)
+    once_at = MomentField(allow_null=True)
+    words = serializers.SerializerMethodField(help_text="The times in English.")
     timezone = serializers.CharField()
     dst_policy = serializers.ChoiceField(choices=DST_POLICIES)
     overlap_policy = serializers.ChoiceField(choices=OVERLAP_POLICIES)
@@ -133,7 +146,7 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
         return schedule.queue or None
 
     def get_words(self, schedule: Schedule) -> str:
-        return cron_sentence(schedule.cron)
+        return sentence_of(schedule)
 
 
 class ScheduleFireSerializer(serializers.Serializer[ScheduleFire]):
@@ -204,9 +217,9 @@ class PreviewedRunSerializer(serializers.Serializer[Any]):
 
 
 class PreviewSerializer(serializers.Serializer[Any]):
-    """Preview of a timing: the cron in words and its next ten runs."""
+    """Preview of a timing: its times in words and the next ten runs."""
 
     words = serializers.CharField()
     timezone = serializers.CharField()
-    least_interval_seconds = serializers.IntegerField()
+    least_interval_seconds = serializers.IntegerField(allow_null=True, help_text="Null for a single time.")
     runs = PreviewedRunSerializer(many=True)

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scheduling.models import Schedule
-from scheduling.schedules.queries import cron_sentence, find_schedules
+from scheduling.schedules.queries import find_schedules, sentence_of
 from tenants.context import all_tenants
 from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
@@ -37,7 +37,9 @@ def _facts(schedule: Any) -> dict[str, Any]:
         "name": schedule.name,
         "kind": schedule.kind,
         "cron": schedule.cron,
-        "words": cron_sentence(schedule.cron),
+        "interval_seconds": schedule.interval_seconds,
+        "once_at": _iso(schedule, "once_at"),
+        "words": sentence_of(schedule),
         "timezone": schedule.timezone,
         "is_enabled": schedule.is_enabled,
         "pause_reason": schedule.pause_reason,

@@ -66,6 +66,20 @@ def test_schedule_is_created_read_listed_changed_and_deleted(acme: Tenant, acme_
     assert acme_api.get(path).status_code == 404
 
 
+def test_schedule_runs_at_an_interval_or_once(acme_api: APIClient) -> None:
+    schedule = create(acme_api, cron="", interval_seconds=5_400)
+    assert (schedule["cron"], schedule["interval_seconds"], schedule["words"]) == ("", 5_400, "Every 90 minutes")
+    assert schedule["next_fire_at"] == schedule["starts_at"]
+    path = f"{SCHEDULES}{schedule['id']}/"
+    once = acme_api.patch(path, {"once_at": "2090-12-24T18:00:00+01:00"}).json()
+    assert (once["interval_seconds"], once["words"]) == (None, "Once at 2090-12-24 18:00")
+    assert once["next_fire_at"] == once["once_at"] == "2090-12-24T17:00:00Z"
+    daily = acme_api.patch(path, {"cron": "@daily"}).json()
+    assert (daily["cron"], daily["once_at"], daily["words"]) == ("0 0 * * *", None, "At 00:00 every day")
+    refused = acme_api.patch(path, {"cron": "@daily", "interval_seconds": 300})
+    assert [fault["field"] for fault in refused.json()["errors"]] == ["interval_seconds"]
+
+
 def test_keys_of_the_jobs_are_stored_and_changed(acme_api: APIClient) -> None:
     keys = {"concurrency_key": "account-7", "unique_key": "nightly", "unique_until": "started"}
     schedule = create(acme_api, **keys)
@@ -225,6 +239,14 @@ def test_preview_shows_ten_fires_with_notes_at_clock_changes(acme_api: APIClient
     assert noted["local"] == "2090-03-26T03:00:00+02:00"
     with all_tenants():
         assert not Schedule.objects.exists()
+
+
+def test_preview_of_an_interval_and_of_a_single_time(acme_api: APIClient) -> None:
+    paced = acme_api.post(f"{SCHEDULES}preview/", {"interval_seconds": 3_600, "starts_at": "2090-01-01T00:30:00Z"})
+    assert (paced.json()["words"], paced.json()["least_interval_seconds"]) == ("Every hour", 3_600)
+    assert [run["at"][11:16] for run in paced.json()["runs"]][:3] == ["00:30", "01:30", "02:30"]
+    once = acme_api.post(f"{SCHEDULES}preview/", {"once_at": "2090-01-01T00:30:00Z"}).json()
+    assert (len(once["runs"]), once["least_interval_seconds"]) == (1, None)
 
 
 @pytest.mark.parametrize(

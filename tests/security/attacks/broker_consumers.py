@@ -137,7 +137,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "execution in beat",
         "a periodic task scheduling.execute",
-        "task: Only the platform sends scheduling.execute. To run a job, choose scheduling.submit.",
+        "task: Only the platform sends scheduling.execute. To run a job, choose its tenant and kind.",
         execution_in_beat,
     ),
     Attack(

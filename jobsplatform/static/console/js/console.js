@@ -172,3 +172,12 @@ document.addEventListener("keydown", (event) => {
 	event.preventDefault();
 	box.focus();
 });
+
+// 6. A button that fills in a field, as if it were typed.
+document.addEventListener("click", (event) => {
+	const button = event.target.closest("[data-fill]");
+	if (!button) return;
+	const field = document.getElementById(button.dataset.fill);
+	field.value = button.dataset.value;
+	field.dispatchEvent(new Event("input", { bubbles: true }));
+});

@@ -1,22 +1,19 @@
-"""Jobs from beat's own admin: validated on saving, and one for each due time at any number of beats."""
+"""Jobs of beat's periodic tasks: one for each due time at any number of beats."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
-from django.test import Client
-from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from scheduling.celery import tasks as upkeep
 from scheduling.celery.beat_tasks import find_fault
 from scheduling.celery.tasks import submit
-from scheduling.exceptions import KindUnknownError
+from scheduling.exceptions import KindUnknownError, PeriodicTaskDisabledError
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
@@ -27,7 +24,6 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 
 pytestmark = pytest.mark.django_db
-ADD = "admin:django_celery_beat_periodictask_add"
 
 
 def periodic_task(**values: Any) -> PeriodicTask:
@@ -44,6 +40,29 @@ def test_repeated_message_of_one_due_time_submits_once(acme: Tenant, count_jobs:
     with all_tenants():
         entries = AuditLogEntry.objects.filter(action="beat.submitted")
         assert [entry.after["job"] for entry in entries] == [str(jobs[0])]
+
+
+def test_crontab_submits_a_due_time_once_however_late_the_second_beat_is(
+    acme: Tenant, count_jobs: Callable[[], int]
+) -> None:
+    # A beat that restarts has the last run that was stored, up to three minutes before.
+    PeriodicTask.objects.create(
+        name="nightly", task="scheduling.submit", crontab=CrontabSchedule.objects.create(minute="0", hour="3")
+    )
+    due = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0).timestamp()
+    for asked_at in (due, due + 1, due + 170, due + 86_400):
+        submit_beat_task(task_name="nightly", tenant=acme, request=JobRequest("noop"), asked_at=asked_at)
+    assert count_jobs() == 2
+
+
+def test_message_of_a_disabled_task_is_refused(acme: Tenant, count_jobs: Callable[[], int]) -> None:
+    periodic_task(enabled=False)
+    with pytest.raises(PeriodicTaskDisabledError):
+        submit_beat_task(task_name="nightly", tenant=acme, request=JobRequest("noop"))
+    # Beat disables a task that runs once after it has sent its message.
+    PeriodicTask.objects.filter(name="nightly").update(one_off=True)
+    submit_beat_task(task_name="nightly", tenant=acme, request=JobRequest("noop"))
+    assert count_jobs() == 1
 
 
 def test_other_tasks_and_messages_without_a_task_are_submitted(acme: Tenant, count_jobs: Callable[[], int]) -> None:
@@ -115,82 +134,6 @@ def test_task_is_submitted_again_when_its_interval_was_lengthened_after_a_skip(
     task.save()
     submit_beat_task(task_name="nightly", tenant=acme, request=request, asked_at=now + 2 * 24 * 3_600)
     assert count_jobs() == 2
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "why"),
-    [
-        ({}, "tenant is missing"),
-        ({"tenant": "unknown", "kind": "noop"}, "There is no tenant"),
-        ({"tenant": "acme"}, "kind is missing"),
-        ({"tenant": "acme", "kind": "nonsense"}, "no job kind"),
-        ({"tenant": "acme", "kind": "sleep", "payload": {"seconds": "long"}}, "payload"),
-        ({"tenant": "acme", "kind": "noop", "payload": []}, None),
-        ({"tenant": "acme", "kind": "noop", "payload": [1]}, "payload must be"),
-        ({"tenant": "acme", "kind": "noop", "colour": "red"}, "no such option"),
-        ({"tenant": "acme", "kind": "noop", "priority": 99}, "Priority"),
-        ({"tenant": "acme", "kind": "noop", "concurrency_key": "x" * 201}, "concurrency_key must have"),
-        ({"tenant": "acme", "kind": "noop", "unique_until": "ended"}, "requires a unique_key"),
-        ({"tenant": "acme", "kind": "noop", "concurrency_key": 7}, "concurrency_key is"),
-        ({"tenant": "acme", "kind": "noop", "run_at": "tomorrow"}, "isoformat"),
-        ({"tenant": "acme", "kind": "noop", "run_at": 7}, "run_at is missing, or is not text"),
-        ({"tenant": "acme", "kind": "noop", "run_at": "2090-01-01T00:00:00"}, "zone"),
-        ({"tenant": "acme", "kind": "noop", "queue": ["a"]}, "queue is missing, or is not text"),
-        ({"tenant": "acme", "kind": "noop", "idempotency_key": 7}, "idempotency_key is missing, or is not text"),
-        ({"tenant": "acme", "kind": "noop", "priority": "high"}, "priority is not a whole number"),
-        ({"tenant": "acme", "kind": "noop", "max_retries": [1]}, "max_retries is not a whole number"),
-        ({"tenant": "acme", "kind": "noop", "tags": 7}, "tags is not a list of texts"),
-        ({"tenant": "acme", "kind": "noop", "tags": "red"}, "tags is not a list of texts"),
-        ({"tenant": "acme", "kind": "noop", "tags": [["red"]]}, "tags is not a list of texts"),
-        ({"tenant": "acme", "kind": "noop", "queue": None, "priority": None, "tags": ["red"]}, None),
-        ({"tenant": "acme", "kind": "noop"}, None),
-    ],
-)
-def test_saving_an_invalid_task_is_refused_with_the_reason(
-    client: Client, staff: User, acme: Tenant, kwargs: dict[str, Any], why: str | None
-) -> None:
-    client.force_login(staff)
-    crontab = CrontabSchedule.objects.create(minute="0", hour="3")
-    form = {
-        "name": "from the form",
-        "regtask": "scheduling.submit",
-        "enabled": "on",
-        "crontab": str(crontab.pk),
-        "args": "[]",
-        "kwargs": json.dumps(kwargs),
-        "headers": "{}",
-    }
-    answer = client.post(reverse(ADD), form)
-    if why is None:
-        assert answer.status_code == 302, answer.context["adminform"].form.errors
-        task = PeriodicTask.objects.get(name="from the form")
-        page = client.get(reverse("admin:django_celery_beat_periodictask_change", args=[task.pk]))
-        assert "none yet" in page.content.decode()
-        submit_beat_task(task_name=task.name, tenant=acme, request=JobRequest("noop"))
-        page = client.get(reverse("admin:django_celery_beat_periodictask_change", args=[task.pk]))
-        assert "submitted" in page.content.decode()
-        assert "none yet" not in page.content.decode()
-    else:
-        assert why in str(answer.context["adminform"].form.errors["kwargs"])
-
-
-def test_page_reports_tasks_that_cannot_be_delivered(client: Client, staff: User) -> None:
-    client.force_login(staff)
-    page = reverse("admin:django_celery_beat_periodictask_changelist")
-    PeriodicTask.objects.update(enabled=False)
-    assert "No worker has a task" not in client.get(page).content.decode()
-    task = periodic_task(name="of another time", task="acme.removed")
-    assert "No worker has a task named acme.removed" in client.get(page).content.decode()
-    task.enabled = False
-    task.save()
-    assert "acme.removed. Choose" not in client.get(page).content.decode()
-
-
-def test_page_reports_queue_without_worker(client: Client, staff: User) -> None:
-    client.force_login(staff)
-    periodic_task(queue="tasks_team")
-    page = client.get(reverse("admin:django_celery_beat_periodictask_changelist")).content.decode()
-    assert "No worker consumes the queue tasks_team" in page
 
 
 def test_own_tasks_of_the_platform_can_be_delivered() -> None:

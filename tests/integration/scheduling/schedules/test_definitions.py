@@ -37,7 +37,13 @@ def audited(schedule: Schedule) -> list[str]:
     [
         ({"cron": "0 0 30 2 *"}, ["cron"]),
         ({"cron": "* * * * * *"}, ["cron"]),
-        ({"cron": "@hourly"}, ["cron"]),
+        ({"cron": "@reboot"}, ["cron"]),
+        ({"cron": ""}, ["cron"]),
+        ({"interval_seconds": 300}, ["interval_seconds"]),  # beside a cron
+        ({"cron": "", "interval_seconds": 300, "once_at": IN_A_YEAR}, ["once_at"]),
+        ({"cron": "", "interval_seconds": 59}, ["interval_seconds"]),  # the plan allows one in 60 s
+        ({"cron": "", "once_at": datetime(2020, 1, 1, tzinfo=UTC)}, ["once_at"]),
+        ({"cron": "", "once_at": datetime(9000, 1, 1, tzinfo=UTC)}, ["once_at"]),
         ({"timezone": "Mars/Olympus"}, ["timezone"]),
         ({"timezone": "Mars/Olympus", "cron": "x"}, ["timezone", "cron"]),
         ({"kind": "nonsense"}, ["kind"]),
@@ -106,6 +112,28 @@ def test_next_time_is_the_first_after_now_within_the_bounds(acme: Tenant, make_s
     starts_at = datetime(2090, 6, 1, 0, 30, tzinfo=UTC)
     bounded = make_schedule(acme, cron="30 2 * * *", timezone="Europe/Berlin", starts_at=starts_at)
     assert bounded.next_fire_at == starts_at  # the bound is inclusive
+
+
+def test_interval_begins_one_interval_from_now(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = reload(make_schedule(acme, cron="", interval_seconds=5_400))
+    assert schedule.starts_at == schedule.next_fire_at == database_now() + timedelta(seconds=5_400)
+    given = reload(make_schedule(acme, cron="", interval_seconds=5_400, starts_at=IN_A_YEAR))
+    assert given.next_fire_at == IN_A_YEAR
+
+
+def test_new_way_of_timing_replaces_the_former(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme)
+    with tenant_context(acme):
+        update_schedule(schedule_id=schedule.pk, changes={"once_at": IN_A_YEAR})
+        once = reload(schedule)
+        assert (once.cron, once.interval_seconds, once.next_fire_at) == ("", None, IN_A_YEAR)
+        update_schedule(schedule_id=schedule.pk, changes={"interval_seconds": 300})
+        paced = reload(schedule)
+        assert (paced.cron, paced.once_at) == ("", None)
+        assert paced.next_fire_at == database_now() + timedelta(seconds=300)
+        update_schedule(schedule_id=schedule.pk, changes={"cron": "@daily"})
+    daily = reload(schedule)
+    assert (daily.cron, daily.interval_seconds, daily.once_at) == ("0 0 * * *", None, None)
 
 
 def test_change_needs_the_version_that_was_read(acme: Tenant, make_schedule: MakeSchedule) -> None:

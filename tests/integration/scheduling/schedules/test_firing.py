@@ -56,6 +56,27 @@ def test_due_schedule_submits_its_job_once(acme: Tenant, make_schedule: MakeSche
     assert (entry.actor_kind, entry.actor_label, entry.tenant_id) == ("system", "schedule", acme.pk)
 
 
+def test_interval_fires_each_of_its_times_once(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    values = {"cron": "", "interval_seconds": 120, "starts_at": minute_ago(5), "catch_up_policy": "all"}
+    schedule = make_schedule(acme, due_minutes_ago=5, **values)
+    assert (fire_due_schedules(), fire_due_schedules()) == (1, 0)
+    assert [(fire.fire_time, fire.outcome) for fire in fires_of(schedule)] == [
+        (minute_ago(count), "submitted") for count in (5, 3, 1)
+    ]
+    assert reload(schedule).next_fire_at == minute_ago(-1)
+
+
+def test_single_time_fires_once_and_ends_the_schedule(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme, cron="", once_at=minute_ago(-5))
+    due = make_due(schedule, minutes_ago=0)
+    with all_tenants():
+        Schedule.objects.update(once_at=due)
+    assert (fire_due_schedules(), fire_due_schedules()) == (1, 0)
+    assert [fire.fire_time for fire in fires_of(schedule)] == [due]
+    ended = reload(schedule)
+    assert (ended.next_fire_at, ended.is_enabled) == (None, True)
+
+
 def test_job_of_a_schedule_has_its_keys(acme: Tenant, make_schedule: MakeSchedule) -> None:
     keys = {"concurrency_key": "account-7", "unique_key": "nightly", "unique_until": "started"}
     schedule = make_schedule(acme, due_minutes_ago=0, **keys)

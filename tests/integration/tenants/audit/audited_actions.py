@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
-from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
 from scheduling.breakers.service import force_circuit
 from scheduling.consistency.verification import verify
@@ -351,6 +351,14 @@ PREPARE: dict[str, Prepare] = {
     "tenants.platformmembership revoke": _operators_role,
     "tenants.membership change": _member,
     "tenants.membership remove": _member,
+    "import_periodic_tasks": _beat_row(
+        lambda: PeriodicTask.objects.create(
+            name="nightly import",
+            task="scheduling.submit",
+            kwargs='{"tenant": "acme", "kind": "noop"}',
+            interval=IntervalSchedule.objects.create(every=1, period=IntervalSchedule.DAYS),
+        )
+    ),
     "django_celery_beat.clockedschedule change": _beat_row(
         lambda: ClockedSchedule.objects.create(clocked_time=datetime(2030, 1, 1, tzinfo=UTC))
     ),
@@ -435,8 +443,8 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "scheduling.cfsplan change": lambda world: {"granularity_seconds": "77"},
     "django_celery_beat.periodictask add": lambda world: {
         "name": "another",
-        "task": "scheduling.submit",
-        "kwargs": '{"tenant": "acme", "kind": "noop"}',
+        "job_tenant": "acme",
+        "job_kind": "noop",
         "interval": IntervalSchedule.objects.earliest("pk").pk,
     },
     "django_celery_beat.periodictask change": lambda world: {"description": "changed"},
@@ -693,6 +701,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "rotate_encryption_keys": lambda world: ["--new-data-keys", "--tenant", "acme"],
     "erase_tenant": lambda world: ["acme", "--reason", "x", "--confirm", "acme"],
     "grant_platform_role": lambda world: ["newcomer", "auditor"],
+    "import_periodic_tasks": lambda world: [],
     "index_documents": _index,
     "issue_api_key": lambda world: ["acme", "--scope", "developer"],
     "add_member": lambda world: ["acme", "newcomer"],

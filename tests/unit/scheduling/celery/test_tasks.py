@@ -56,7 +56,22 @@ def test_submission_of_beat_reads_times_with_their_zone() -> None:
     assert request.priority == 2
 
 
-@pytest.mark.parametrize("options", [{"run_at": "tomorrow"}, {"run_at": 7}, {"colour": "red"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"run_at": "tomorrow"},
+        {"run_at": 7},
+        {"colour": "red"},
+        {"concurrency_key": 7},
+        {"queue": ["a"]},
+        {"idempotency_key": 7},
+        {"priority": "high"},
+        {"max_retries": [1]},
+        {"tags": 7},
+        {"tags": "red"},
+        {"tags": [["red"]]},
+    ],
+)
 def test_submission_of_beat_refuses_unknown_options(options: dict[str, Any]) -> None:
     with pytest.raises(OptionInvalidError):
         read_request("noop", {}, options)

@@ -1,0 +1,97 @@
+"""Form of a periodic task of django-celery-beat: a tenant's job by fields, or another task by Celery's names."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext
+from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
+from django_celery_beat.models import PeriodicTask
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from scheduling.celery.beat_tasks import find_fault, kind_of_task
+from scheduling.celery.publishing import SUBMIT_TASK
+from scheduling.schedules.beat_jobs import BeatJob, read_job
+from scheduling.schedules.beat_submissions import check_submission
+from scheduling.schedules.forms import SuggestWidget, offer_kinds_and_queues, show_payload
+from scheduling.schedules.rules import faults_of_job
+from tenants.access.caller import Access
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+
+# Of a job's fields in the form.
+PREFIX = "job_"
+# More tenants make the list slow; the slug of another one can be typed.
+TENANTS_OFFERED = 500
+
+
+class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
+    """Select widget of the registered Celery tasks, in the console's style."""
+
+
+class BeatScheduleForm(PeriodicTaskForm):
+    """Form of a periodic task with the console's widgets, and checks that it can run.
+
+    The admin adds the fields of the job, those of a schedule with PREFIX. With a kind, the task is `scheduling.submit`.
+    """
+
+    access: ClassVar[Access | None] = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+        self.fields["regtask"].widget = UnfoldTaskSelectWidget()
+        self.job = read_job(self.instance) or BeatJob("", "", {}, {})
+        stored = {"tenant": self.job.tenant, "kind": self.job.kind, "payload": self.job.payload, **self.job.options}
+        self.initial |= {PREFIX + name: value for name, value in stored.items()}
+        for name, field in self.fields.items():
+            field.required = field.required and not name.startswith(PREFIX)
+        if "job_tenant" in self.fields:
+            slugs = Tenant.objects.order_by("slug").values_list("slug", flat=True)[:TENANTS_OFFERED]
+            self.fields["job_tenant"].widget = SuggestWidget(lambda: slugs)
+        offer_kinds_and_queues(self, PREFIX)
+        tenant = Tenant.objects.filter(slug=self.data.get("job_tenant", self.job.tenant)).first()
+        show_payload(self, tenant, self.access, PREFIX)
+
+    def clean(self) -> dict[str, Any]:
+        """Reject a task that could not be delivered, or whose job would be refused when it is due."""
+        given = self.cleaned_data
+        task = given.get("regtask") or given.get("task") or self.instance.task
+        if (kind := given.get("job_kind") or kind_of_task(task)) or task == SUBMIT_TASK:
+            self._set_job(kind)
+        values: dict[str, Any] = super().clean()
+        if self.errors:
+            return values
+        sent = {name: values.get(name, getattr(self.instance, name)) for name in ("task", "args", "queue")}
+        hidden = {name: values.get(name) for name in ("exchange", "routing_key")}
+        if (fault := find_fault(PeriodicTask(**sent, **hidden))) is not None:
+            self.add_error(fault.field if fault.field in self.fields else None, fault.detail)
+        elif values["task"] == SUBMIT_TASK:
+            self._check_job(values)
+        return values
+
+    def _set_job(self, kind: str) -> None:
+        """Make the task a submission of the job that the fields describe; a hidden payload stays."""
+        given = self.cleaned_data
+        named = {name.removeprefix(PREFIX): given.get(name) for name in self.fields if name.startswith(PREFIX)}
+        tenant, payload = named.pop("tenant", None), named.pop("payload", self.job.payload)
+        options = {**self.job.options, **named}
+        kept = {name: value for name, value in options.items() if name != "kind" and value not in (None, "", [])}
+        self._job = BeatJob(tenant or "", kind, payload or {}, kept)
+        for name, value in {"task": SUBMIT_TASK, "args": "[]", "kwargs": self._job.to_kwargs()}.items():
+            if name in self.fields:
+                given[name] = value
+            setattr(self.instance, name, value)
+        given["regtask"] = SUBMIT_TASK
+
+    def _check_job(self, values: dict[str, Any]) -> None:
+        try:
+            check_submission(self._job, name=values["name"] if values.get("enabled") else "")
+        except DomainError as refusal:
+            if "job_payload" not in self.fields:
+                # The faults would quote values that the form hides.
+                self.add_error(None, gettext("The job would be refused: its arguments are not valid."))
+                return
+            for fault in faults_of_job(refusal):
+                name = fault["field"].split(".")[0]
+                self.add_error(name if name == "name" else f"{PREFIX}{name}", fault["detail"])
