@@ -233,4 +233,4 @@ def test_single_time_fires_once() -> None:
     assert [fire.at for fire in times.fires_after(NOON - MINUTE)] == [NOON]
     assert times.next_after(NOON) is None
     assert times.newest_between(NOON - timedelta(days=365), NOON, 5) == ([times.next_after(NOON - MINUTE)], False)
-    assert (times.words, times.least_interval_seconds()) == ("Once at 2026-03-28 13:00", None)
+    assert (str(times.words), times.least_interval_seconds()) == ("Once at 2026-03-28 13:00", None)
