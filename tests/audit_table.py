@@ -112,6 +112,13 @@ POST   entities/{entity}/retry/          pipeline_entity.retried rag_pipeline.pi
 POST   files/                            files.uploaded          files.uploadedfile
 DELETE files/{file}/                     file.deleted            files.uploadedfile
 POST   files/{file}/link/                file.link_made          files.uploadedfile
+POST   job-templates/                    job_template.created   scheduling.jobtemplate
+PATCH  job-templates/{template}/         job_template.updated   scheduling.jobtemplate
+DELETE job-templates/{template}/         job_template.deleted   scheduling.jobtemplate
+POST   job-templates/{template}/versions/ job_template.changed  scheduling.jobtemplate
+POST   job-templates/{template}/rollback/ job_template.rolled_back scheduling.jobtemplate
+POST   job-templates/{template}/withdraw/ job_template.version_withdrawn scheduling.jobtemplate
+POST   job-templates/{template}/run/     job.submitted          scheduling.job
 POST   workflows/                        workflow.created        workflow_execution.workflow
 PATCH  workflows/{workflow}/             workflow.updated        workflow_execution.workflow
 DELETE workflows/{workflow}/             workflow.deleted        workflow_execution.workflow
@@ -246,6 +253,12 @@ tenants.tier                        add           tier.created             tenan
 tenants.tier                        change        tier.updated             tenants.tier
 workflow_execution.approval         approve       approval.decided         workflow_execution.approval
 workflow_execution.approval         reject        approval.decided         workflow_execution.approval
+scheduling.jobtemplate              add           job_template.created     scheduling.jobtemplate
+scheduling.jobtemplate              change        job_template.changed     scheduling.jobtemplate
+scheduling.jobtemplate              delete        job_template.deleted     scheduling.jobtemplate
+scheduling.jobtemplate              rollback      job_template.rolled_back scheduling.jobtemplate
+scheduling.jobtemplate              withdraw      job_template.version_withdrawn scheduling.jobtemplate
+scheduling.job                      save_as_template job_template.created  scheduling.jobtemplate
 workflow_execution.workflow         add           workflow.created         workflow_execution.workflow
 workflow_execution.workflow         change        workflow.updated         workflow_execution.workflow
 workflow_execution.workflow         delete        workflow.deleted         workflow_execution.workflow
@@ -283,6 +296,7 @@ POST scheduling/job/{job}/notes/           job.noted             scheduling.job
 POST scheduling/job/views/                 saved_view.created    scheduling.savedview
 POST scheduling/job/views/{view}/rename/   saved_view.renamed    scheduling.savedview
 POST scheduling/job/views/{view}/forget/   saved_view.deleted    scheduling.savedview
+POST scheduling/jobtemplate/{template}/run/ job.submitted        scheduling.job
 POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
@@ -326,6 +340,8 @@ run_upkeep           upkeep.run             scheduling.upkeep
 set_secret           secret.created         tenants.tenantsecret
 set_tenant_limit     tenant.limit_set       tenants.tenant
 submit_job           job.submitted          scheduling.job
+run_template         job.submitted          scheduling.job
+import_templates     job_template.created   scheduling.jobtemplate
 suspend_tenant       tenant.suspended       tenants.tenant
 tenant_settings      settings.changed       tenants.tenant
 unlock_login         user.unlocked          auth.user
@@ -391,6 +407,7 @@ NO_ACTS: dict[str, str] = {
     "create_processor": "writes files of a new package, and nothing of the platform",
     "diagnose": "reads",
     "explain_job": "reads",
+    "export_templates": "reads",
     "list_circuits": "reads",
     "list_schedules": "reads",
     "show_usage": "reads",

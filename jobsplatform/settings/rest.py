@@ -33,6 +33,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     # Enumerations whose fields have the same name; without a name of its own each would get a hash.
     "ENUM_NAME_OVERRIDES": {
         "TenantStatusEnum": "tenants.models.TenantStatus",
+        "RoleEnum": "tenants.models.Role",
         "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.jobs.history.EXECUTION_STATES",
         "CircuitStateEnum": "scheduling.breakers.models.STATE_CHOICES",

@@ -82,6 +82,7 @@ GET    workers/{pk}/                                               1
 GET    workflow-runs/{pk}/                                         1
 GET    workflow-runs/{pk}/nodes/{node_run_id}/                     1
 GET    workflows/schema/                                           1
+GET    job-templates/{pk}/                                         1
 GET    workflows/{pk}/                                             1
 GET    workflows/{pk}/versions/{number}/                           1
 GET    api-keys/                                                   2
@@ -219,6 +220,15 @@ POST   workers/{pk}/drain/                                         2
 POST   workers/{pk}/resume/                                        2
 GET    workflow-runs/                                              2
 GET    workflow-runs/{pk}/nodes/                                   2
+GET    job-templates/                                              2
+DELETE job-templates/{pk}/                                         2
+PATCH  job-templates/{pk}/                                         2
+POST   job-templates/                                              2
+POST   job-templates/{pk}/rollback/                                2
+POST   job-templates/{pk}/run/                                     2
+GET    job-templates/{pk}/versions/                                2
+POST   job-templates/{pk}/versions/                                2
+POST   job-templates/{pk}/withdraw/                                2
 GET    workflows/                                                  2
 DELETE workflows/{pk}/                                             2
 PATCH  workflows/{pk}/                                             2

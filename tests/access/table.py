@@ -374,6 +374,7 @@ tenants.tenantsecret               secrets.use     secrets.manage   secrets.mana
 tenants.tenantsettings             tenant.view     -                -
 tenants.tier                       platform.view   plans.manage     plans.manage
 workflow_execution.approval        workflows.view  -                -                approve:workflows.approve reject:workflows.approve
+scheduling.jobtemplate             jobs.view       templates.manage templates.manage delete:templates.manage rollback:templates.manage withdraw:templates.manage
 workflow_execution.workflow        workflows.view  workflows.manage workflows.manage delete:workflows.manage rollback:workflows.manage withdraw:workflows.manage
 workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
 webhooks.delivery                  jobs.view       -                -
@@ -457,6 +458,9 @@ POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dat
 GET    workflow_execution/approval/pending/  workflows.view
 GET    workflow_execution/workflow/{workflow}/run/ jobs.submit
 POST   workflow_execution/workflow/{workflow}/run/ jobs.submit {"inputs": ""}            302
+GET    scheduling/jobtemplate/{template}/run/ templates.run
+POST   scheduling/jobtemplate/{template}/run/ templates.run     {"parameters": "{}"}
+POST   scheduling/jobtemplate/{template}/parameters/ templates.run {}
 GET    workflow_execution/workflow/{workflow}/versions/1/ workflows.view
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
 POST   scheduling/tenantupkeeprun/verify/    audit.view                                302

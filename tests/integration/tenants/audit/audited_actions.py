@@ -17,8 +17,21 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from scheduling.breakers.service import force_circuit
 from scheduling.consistency.verification import verify
 from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.job_templates.service import TemplateContent
+from scheduling.jobs.job_templates.service import add_version as add_template_version
 from scheduling.jobs.suspension import suspend_job
-from scheduling.models import Batch, CFSPlan, Job, KindPause, Queue, TenantCapacity, TenantUpkeepRun, Worker, WorkerPool
+from scheduling.models import (
+    Batch,
+    CFSPlan,
+    Job,
+    JobTemplate,
+    KindPause,
+    Queue,
+    TenantCapacity,
+    TenantUpkeepRun,
+    Worker,
+    WorkerPool,
+)
 from scheduling.plans.service import update_cfs_plan
 from scheduling.schedules.definitions import pause_schedule
 from scheduling.stops.pauses import pause_kind, pause_queue
@@ -278,6 +291,15 @@ def _edited_workflow(world: World, effective_from: datetime | None = None) -> An
     return workflow.pk
 
 
+def _edited_template(world: World, effective_from: datetime | None = None) -> Any:
+    with all_tenants():
+        template = JobTemplate.objects.get(pk=world.own["template"])
+    add_template_version(
+        template=template, content=TemplateContent(kind="noop", priority=1), effective_from=effective_from
+    )
+    return template.pk
+
+
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
     "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
@@ -288,6 +310,10 @@ PREPARE: dict[str, Prepare] = {
     "tenants.plan withdraw": lambda world: _edited_plan(world, LATER),
     "scheduling.cfsplan rollback": _edited_cfs_plan,
     "scheduling.cfsplan withdraw": lambda world: _edited_cfs_plan(world, LATER),
+    "POST job-templates/{template}/rollback/": lambda world: _edited_template(world) and None,
+    "POST job-templates/{template}/withdraw/": lambda world: _edited_template(world, LATER) and None,
+    "scheduling.jobtemplate rollback": _edited_template,
+    "scheduling.jobtemplate withdraw": lambda world: _edited_template(world, LATER),
     "POST workflows/{workflow}/rollback/": lambda world: _edited_workflow(world) and None,
     "POST workflows/{workflow}/withdraw/": lambda world: _edited_workflow(world, LATER) and None,
     "workflow_execution.workflow rollback": _edited_workflow,
@@ -379,7 +405,7 @@ ACT_FORM = {"reason": "x", "confirm": "acme"}
 # Further fields of the forms beside a row.
 ACT_FORMS = {
     f"{page} {act}": {"number": str(number)}
-    for page in ("scheduling.cfsplan", "tenants.plan", "workflow_execution.workflow")
+    for page in ("scheduling.cfsplan", "scheduling.jobtemplate", "tenants.plan", "workflow_execution.workflow")
     for act, number in (("rollback", 1), ("withdraw", 2))
 }
 # Bodies that differ from those of the access table.
@@ -391,6 +417,7 @@ BODIES: dict[str, Any] = {
     },
     "POST plans/team/withdraw/": {"number": 2, "reason": "x"},
     "POST cfs-plans/cloud/withdraw/": {"number": 2, "reason": "x"},
+    "POST job-templates/{template}/withdraw/": {"number": 2, "reason": "x"},
     "POST workflows/{workflow}/withdraw/": {"number": 2, "reason": "x"},
 }
 # Forms that are not JSON.
@@ -420,6 +447,8 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "rag_pipeline.pipeline change": lambda world: {"description": "changed"},
     "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
     "retrieval.dataset change": lambda world: {"description": "changed"},
+    "scheduling.jobtemplate add": lambda world: {"tenant": acme().pk, "name": "another", "kind": "noop"},
+    "scheduling.jobtemplate change": lambda world: {"priority": 7},
     "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},
     "workflow_execution.workflow change": lambda world: {"description": "changed"},
     "scheduling.circuit add": lambda world: {
@@ -587,6 +616,9 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
         world, "retrieval/document/reindex/", {"dataset": world.own["dataset"], "everything": "on"}
     ),
     "POST retrieval/document/upload/": _upload_by_console,
+    "POST scheduling/jobtemplate/{template}/run/": lambda world: _post(
+        world, f"scheduling/jobtemplate/{world.own['template']}/run/", {"parameters": "{}"}
+    ),
     "POST workflow_execution/workflow/{workflow}/run/": lambda world: _post(
         world, f"workflow_execution/workflow/{world.own['workflow']}/run/", {"inputs": ""}
     ),
@@ -671,6 +703,13 @@ CONSOLE_READS = (
 )
 
 
+def _import_templates(world: World) -> list[str]:
+    file = Path(settings.MEDIA_ROOT) / "templates.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("templates: [{name: imported, content: {kind: noop}}]")
+    return [str(file), "--tenant", "acme"]
+
+
 def _index(world: World) -> list[str]:
     folder = Path(settings.MEDIA_ROOT) / "to-index"
     folder.mkdir(parents=True)
@@ -728,5 +767,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "suspend_tenant": lambda world: ["acme", "--reason", "x"],
     "unlock_login": lambda world: ["viewer", "--reason", "x"],
     "verify": lambda world: ["counters", "--repair", "--reason", "x"],
+    "run_template": lambda world: ["acme/greeting"],
+    "import_templates": _import_templates,
     "submit_job": lambda world: ["noop", "--tenant", "acme", "--payload", "{}"],
 }
