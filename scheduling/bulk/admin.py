@@ -134,7 +134,7 @@ class BulkOperationAdmin(KeysetAdmin):
         operations = [name for name in OF_FILTERS if access.may(permission_of(name))]
         given = request.POST if request.method == "POST" else request.GET
         # A link to an operation that needs a value is no preview yet.
-        needed = FIELD_OF.get(given.get("operation", ""), "payload_patch")
+        needed = FIELD_OF.get(str(given.get("operation", "")), "payload_patch")
         is_complete = request.method == "POST" or needed == "payload_patch" or needed in given
         is_bound = "filter" in given and "operation" in given and is_complete
         reveals = access.may(Permission.JOBS_REVEAL)

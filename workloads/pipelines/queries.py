@@ -93,7 +93,9 @@ def find_run_page(job: Any) -> tuple[str, str] | None:
     since = uuid7_floor(job.created_at - timedelta(minutes=5))
     ids = PipelineRun.objects.filter(tenant_id=job.tenant_id, id__gte=since, id__lt=job.pk, job_id=job.pk)
     run_id = ids.values_list("id", flat=True).first()
-    return run_id and (gettext("Pipeline run"), reverse("admin:rag_pipeline_pipelinerun_change", args=[run_id]))
+    if run_id is None:
+        return None
+    return gettext("Pipeline run"), reverse("admin:rag_pipeline_pipelinerun_change", args=[run_id])
 
 
 def find_entities() -> QuerySet[Any]:
