@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.forms.utils import flatatt
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -32,6 +33,7 @@ from scheduling.jobs.payload_form.shapes import Widget, shape_of, write_json
 from scheduling.jobs.payload_form.values import (
     FILE,
     MISSING,
+    Control,
     UnshowableError,
     defaults_of,
     read_inputs,
@@ -138,6 +140,7 @@ class PayloadWidget(forms.Widget):
                 # A field that is still empty has no fault before the form was submitted.
                 control.faults = faults.pop(control.json_path, [])
                 control.has_focus = bool(focus) and control.name == focus
+                control.attributes = _attributes_of(control, f"{name}{control.name}")
                 control.choices = control.shape.choices
                 if control.shape.widget is Widget.FILE:
                     own = {control.text: control.text} if control.text else {}
@@ -163,6 +166,21 @@ class PayloadWidget(forms.Widget):
     def _newest_files(self) -> dict[str, str]:
         store = artifact_store() if self.shape.has_files and self.may(Permission.FILES_VIEW) else None
         return dict(store.newest_files(self.tenant.pk)) if store and self.tenant else {}
+
+
+def _attributes_of(control: Control, name: str) -> str:
+    """Return the attributes of a control's input in HTML."""
+    described = [f"id_{name}-help"] if control.shape.help else []
+    described += [f"id_{name}-fault1"] if control.faults else []
+    attributes = {
+        "id": f"id_{name}",
+        "name": name,
+        "aria-required": "true" if control.shape.is_required else None,
+        "aria-describedby": " ".join(described) or None,
+        "aria-invalid": "true" if control.faults else None,
+        "autofocus": control.has_focus,
+    }
+    return flatatt({key: value for key, value in attributes.items() if value is not None})
 
 
 class PayloadField(forms.Field):

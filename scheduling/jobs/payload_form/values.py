@@ -55,6 +55,7 @@ class Control:
     rows: list[Control] = field(default_factory=list)
     # For the template alone.
     choices: Sequence[tuple[str, str]] = ()
+    attributes: str = ""
     has_focus: bool = False
 
     @property

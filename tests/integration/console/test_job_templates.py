@@ -1,0 +1,116 @@
+"""Console pages of job templates: form, versions, the form that runs one, and templates made from jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from scheduling.jobs.job_templates.service import TEMPLATES, TemplateContent, create_template
+from scheduling.models import Job, JobTemplate
+from tenants.access.memberships import add_member
+from tenants.context import all_tenants
+from tenants.models import AuditLogEntry, Role, Tenant
+from tests.integration.scheduling.job_helpers import submit
+
+pytestmark = pytest.mark.django_db
+
+PARAMETERS = {"properties": {"date": {"type": "string"}, "limit": {"type": "integer", "default": 10}}}
+CONTENT = TemplateContent(
+    kind="noop", payload={"day": "{{ parameters.date }}", "limit": "{{ parameters.limit }}"}, parameters=PARAMETERS
+)
+FORM = {
+    "name": "nightly",
+    "kind": "noop",
+    "payload": '{"day": "{{ parameters.date }}"}',
+    "parameters": '{"properties": {"date": {"type": "string"}}}',
+    "tags": "nightly, sales, nightly",
+}
+
+
+@pytest.fixture
+def template(acme: Tenant) -> JobTemplate:
+    return create_template(tenant=acme, name="nightly", content=CONTENT)
+
+
+def run_url(template: JobTemplate) -> str:
+    return reverse("admin:scheduling_jobtemplate_run", args=[template.pk])
+
+
+def test_template_is_added_and_changed_by_the_form(console: Callable[[User], Client], acme_user: User) -> None:
+    client = console(acme_user)
+    answer = client.post(reverse("admin:scheduling_jobtemplate_add"), FORM)
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    with all_tenants():
+        template = JobTemplate.objects.get(name="nightly")
+        assert TEMPLATES.describe(template)["tags"] == ["nightly", "sales"]
+    page = reverse("admin:scheduling_jobtemplate_change", args=[template.pk])
+    changed = client.post(page, FORM | {"priority": "3", "seen_version": "1", "reason": "urgent"})
+    assert changed.status_code == 302, changed.context["adminform"].form.errors
+    with all_tenants():
+        template.refresh_from_db()
+        assert (template.version, TEMPLATES.describe(template)["priority"]) == (2, 3)
+    assert "urgent" in client.get(page).content.decode()
+
+
+def test_form_names_what_is_wrong(console: Callable[[User], Client], acme_user: User) -> None:
+    wrong = FORM | {"parameters": '{"properties": {"date": {"pattern": "(a+)+"}}}'}
+    answer = console(acme_user).post(reverse("admin:scheduling_jobtemplate_add"), wrong)
+    assert answer.status_code == 200
+    assert "$.date.pattern: The keyword is not allowed here." in answer.content.decode()
+
+
+def test_template_is_run_by_fields_of_its_parameters(
+    console: Callable[[User], Client], acme_user: User, template: JobTemplate
+) -> None:
+    client = console(acme_user)
+    assert 'name="parameters/date"' in client.get(run_url(template)).content.decode()
+    entered: dict[str, Any] = {"parameters-mode": "fields", "parameters/date": "2026-11-01", "parameters/limit": "5"}
+    answer = client.post(run_url(template), entered)
+    with all_tenants():
+        job = Job.objects.get()
+        assert (job.payload, job.meta) == ({"day": "2026-11-01", "limit": 5}, {"template": "nightly@1"})
+    assert answer["Location"] == reverse("admin:scheduling_job_change", args=[job.pk])
+
+
+def test_wrong_parameter_is_shown_and_submits_nothing(
+    console: Callable[[User], Client], acme_user: User, template: JobTemplate
+) -> None:
+    answer = console(acme_user).post(run_url(template), {"parameters": '{"date": 7}'})
+    assert answer.status_code == 200
+    assert "$.date" in answer.content.decode()
+    with all_tenants():
+        assert not Job.objects.exists()
+
+
+def test_parameters_are_drawn_again_as_json(
+    console: Callable[[User], Client], acme_user: User, template: JobTemplate
+) -> None:
+    url = reverse("admin:scheduling_jobtemplate_parameters", args=[template.pk])
+    entered = {"parameters-mode": "fields", "parameters/date": "2026-11-01", "parameters-act": "json"}
+    assert "2026-11-01" in console(acme_user).post(url, entered).content.decode()
+
+
+def test_viewer_runs_only_templates_for_the_role(
+    console: Callable[[User], Client], acme: Tenant, outsider: User, template: JobTemplate
+) -> None:
+    add_member(tenant=acme, user=outsider, role=Role.VIEWER)
+    shared = create_template(tenant=acme, name="shared", content=CONTENT, runners=["viewer"])
+    client = console(outsider)
+    assert [client.get(run_url(row)).status_code for row in (template, shared)] == [403, 200]
+    assert client.get(reverse("admin:scheduling_jobtemplate_add")).status_code == 403
+
+
+def test_job_is_saved_as_a_template(console: Callable[[User], Client], acme_user: User, acme: Tenant) -> None:
+    (job,) = submit(acme, payload={"n": 1})
+    url = reverse("admin:scheduling_job_act", args=[job.pk, "save_as_template"])
+    answer = console(acme_user).post(url, {"reason": "runs each night"})
+    with all_tenants():
+        template = JobTemplate.objects.get()
+        assert TEMPLATES.describe(template)["payload"] == {"n": 1}
+        assert AuditLogEntry.objects.filter(action="job.payload_revealed", target_id=str(job.pk)).exists()
+    assert answer["Location"] == reverse("admin:scheduling_jobtemplate_change", args=[template.pk])
