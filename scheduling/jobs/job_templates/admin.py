@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -150,7 +151,8 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
 
     def _find(self, request: HttpRequest, object_id: Any) -> JobTemplate:
         template = first_or_raise(find_templates().filter(pk=object_id), Http404(gettext("There is no such template.")))
-        require_right_to_run(self.access(request), template)
+        if not self._may_run(request, template):
+            raise PermissionDenied
         return template
 
     def _form(self, request: HttpRequest, template: JobTemplate) -> TemplateRunForm:
