@@ -12,6 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduling.jobs.payload_form import fields
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submit_page import as_python
 from scheduling.kit import registry
 from scheduling.kit.base import JobContext, Json, TaskProcessor
 from scheduling.models import Job
@@ -148,9 +150,6 @@ def test_preview_names_the_queue_and_shows_curl_and_python(
 
 
 def test_printed_python_is_a_program() -> None:
-    from scheduling.jobs.requests import JobRequest
-    from scheduling.jobs.submit_page import as_python
-
     asked = JobRequest("noop", {"text": 'a"b\n', "is_on": True, "none": None}, tags=("x",), idempotency_key='k"')
     compile(as_python(asked, "http://x/"), "example", "exec")
 
@@ -210,9 +209,7 @@ def test_file_is_stored_once_all_else_is_valid(console: Console, acme_user: User
         assert "invoice.txt" in client.get(reverse(SUBMIT), {"kind": "filed"}).content.decode()
 
 
-def test_secrets_are_suggested_to_those_who_may_use_them(
-    console: Console, acme_user: User, acme: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secrets_are_suggested_to_those_who_may_use_them(console: Console, acme_user: User, acme: Tenant) -> None:
     with tenant_context(acme):
         TenantSecret.objects.create(tenant=acme, name="crm_token", hosts=["example.org"], sealed="not a real one")
     client = console(acme_user)

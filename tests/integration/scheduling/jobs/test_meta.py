@@ -18,7 +18,9 @@ from scheduling.exceptions import OptionInvalidError
 from scheduling.jobs.filters import parse
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.queries import find_jobs
+from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.retries import retry_job
+from scheduling.jobs.submission import submit_job, submit_jobs
 from scheduling.models import Job, JobMeta
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -84,17 +86,11 @@ def test_meta_is_stored_and_its_members_are_found(acme: Tenant, globex: Tenant) 
     ],
 )
 def test_invalid_meta_is_refused(acme: Tenant, meta: dict[str, Any]) -> None:
-    from scheduling.jobs.requests import JobRequest
-    from scheduling.jobs.submission import submit_job
-
     with pytest.raises(OptionInvalidError, match=r"^meta "):
         submit_job(tenant=acme, request=JobRequest("noop", meta=meta))
 
 
 def test_meta_of_many_jobs_is_stored_with_each(acme: Tenant) -> None:
-    from scheduling.jobs.requests import JobRequest
-    from scheduling.jobs.submission import submit_jobs
-
     metas: list[dict[str, Any]] = [{"n": 1}, {}, {"n": True}, {"n": 1.0}, {"n": 1}]
     bulk = submit_jobs(tenant=acme, requests=[JobRequest("noop", meta=meta) for meta in metas])
     jobs = [done.job.pk for _, done in bulk.accepted]
