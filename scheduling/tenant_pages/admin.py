@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR
@@ -143,14 +143,14 @@ class TenantChangeList(ChangeList):
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> list[Any]:
         if ORDER_VAR in self.params:
-            return list(super().get_ordering(request, queryset))
+            return [*super().get_ordering(request, queryset)]
         return [f"-{_SHARE}", f"-{_WAITING}", "slug"]
 
-    def get_ordering_field_columns(self) -> dict[int, str]:
+    def get_ordering_field_columns(self) -> dict[int, Literal["desc", "asc"]]:
         """Return the columns by which the list is sorted, for the arrows in its head."""
         shown = list(self.list_display)
         if ORDER_VAR in self.params or "share_of_entitlement" not in shown:
-            return dict(super().get_ordering_field_columns())
+            return super().get_ordering_field_columns()
         return {shown.index("share_of_entitlement"): "desc"}
 
 
