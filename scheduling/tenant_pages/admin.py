@@ -150,7 +150,8 @@ class TenantChangeList(ChangeList):
         """Return the columns by which the list is sorted, for the arrows in its head."""
         shown = list(self.list_display)
         if ORDER_VAR in self.params or "share_of_entitlement" not in shown:
-            return super().get_ordering_field_columns()
+            columns: dict[int, Literal["desc", "asc"]] = super().get_ordering_field_columns()
+            return columns
         return {shown.index("share_of_entitlement"): "desc"}
 
 
