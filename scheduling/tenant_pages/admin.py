@@ -135,6 +135,8 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
 class TenantChangeList(ChangeList):
     """Change list of tenants with their load, by default those first that use most of their entitlement."""
 
+    root_queryset: QuerySet[Any]
+
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Tenant]:
         ratios = read_ratios() if access_of(request).sees_all_tenants else {}
         self.root_queryset = with_load(self.root_queryset, ratios)
