@@ -198,8 +198,6 @@ def read_share_history(
     }
     own = require_scope().tenant_id
     sampled = _sampled(parameters, axis) if own is None else {own: {}}
-    if tenant_id is not None:
-        sampled.setdefault(tenant_id, {})
     tenants = Tenant.objects.select_related("plan").in_bulk(list(sampled))
     parameters["tenants"] = list(tenants)
     used = _read_used(parameters, axis, now)
@@ -232,6 +230,8 @@ def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tu
     found: dict[UUID, dict[int, tuple[int, int]]] = defaultdict(dict)
     for row in fetch_rows(_ENTITLED, parameters):
         found[row.tenant_id][axis.index(row.bin)] = (row.entitled_us, row.backlogged_us)
+    if parameters["only"] is not None:
+        found.setdefault(parameters["only"], {})
     return dict(found)
 
 
