@@ -230,6 +230,8 @@ def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tu
     found: dict[UUID, dict[int, tuple[int, int]]] = defaultdict(dict)
     for row in fetch_rows(_ENTITLED, parameters):
         found[row.tenant_id][axis.index(row.bin)] = (row.entitled_us, row.backlogged_us)
+    if parameters["only"] is not None:
+        found.setdefault(parameters["only"], {})
     return dict(found)
 
 

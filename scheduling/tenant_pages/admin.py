@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR
@@ -129,6 +129,8 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
 class TenantChangeList(ChangeList):
     """Change list of tenants with their load, by default those first that use most of their entitlement."""
 
+    root_queryset: QuerySet[Any]
+
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Tenant]:
         lines = read_lines() if access_of(request).sees_all_tenants else ()
         self.root_queryset = with_load(self.root_queryset, lines)
@@ -137,14 +139,15 @@ class TenantChangeList(ChangeList):
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> list[Any]:
         if ORDER_VAR in self.params:
-            return list(super().get_ordering(request, queryset))
+            return [*super().get_ordering(request, queryset)]
         return [f"-{_SHARE}", f"-{_WAITING}", "slug"]
 
-    def get_ordering_field_columns(self) -> dict[int, str]:
+    def get_ordering_field_columns(self) -> dict[int, Literal["desc", "asc"]]:
         """Return the columns by which the list is sorted, for the arrows in its head."""
         shown = list(self.list_display)
         if ORDER_VAR in self.params or "share_of_entitlement" not in shown:
-            return dict(super().get_ordering_field_columns())
+            columns: dict[int, Literal["desc", "asc"]] = super().get_ordering_field_columns()
+            return columns
         return {shown.index("share_of_entitlement"): "desc"}
 
 

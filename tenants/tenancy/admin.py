@@ -113,7 +113,7 @@ class TenantAdmin(TenantScopedAdmin):
         add_never_cache_headers(response)
         return response
 
-    def response_post_save_change(self, request: HttpRequest, obj: Tenant) -> HttpResponse:
+    def response_post_save_change(self, request: HttpRequest, obj: Tenant) -> HttpResponseRedirect:
         return HttpResponseRedirect(self._page_of(obj))
 
     def change_view(

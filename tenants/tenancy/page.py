@@ -93,16 +93,16 @@ def _plan_changes(tenant: Tenant) -> list[PartLine]:
     entries = AuditLogEntry.objects.filter(
         tenant=tenant, target_type="tenants.tenant", target_id=str(tenant.pk), action__in=_PLAN_ACTIONS
     ).order_by("-pk")[:_CHANGES_READ]
-    changes = [entry for entry in entries if "plan" in (entry.after or {})][:SHOWN]
+    found = [(entry, str((entry.after or {}).get("plan", ""))) for entry in entries]
     # A creation names the plan by its slug, a change by its id.
     names = {key: plan.name for plan in Plan.objects.only("slug", "name") for key in (str(plan.pk), plan.slug)}
     return [
         PartLine(
-            names.get(str(entry.after["plan"]), str(entry.after["plan"])),
+            names.get(plan, plan),
             _page("tenants_auditlogentry", entry),
             f"{entry.at:%Y-%m-%d %H:%M}, {entry.actor_label}{f': {entry.reason}' if entry.reason else ''}",
         )
-        for entry in changes
+        for entry, plan in [line for line in found if line[1]][:SHOWN]
     ]
 
 

@@ -79,8 +79,9 @@ def provision_tenant(*, wanted: NewTenant, link_of: Callable[[str], str]) -> Pro
     with all_tenants():
         Tenant.objects.filter(pk=tenant.pk).update(provision_digest=digest)
         tenant.provision_digest = digest
-        facts = {"slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug, "owner": wanted.owner}
-        facts |= {"settings": sorted(wanted.settings), "prefix": key.key.prefix, "scopes": key.key.scopes}
+        facts: dict[str, Any] = {"slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
+        facts |= {"owner": wanted.owner, "settings": sorted(wanted.settings)}
+        facts |= {"prefix": key.key.prefix, "scopes": key.key.scopes}
         record_audit(action="tenant.created", target=tenant, after=facts)
     return ProvisionedTenant(tenant, issued.invitation, key.key, issued.link, key.token, is_new=True)
 
