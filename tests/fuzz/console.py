@@ -37,6 +37,7 @@ VALUES = (
 
 def addresses(world: World, source: random.Random) -> Iterator[str]:
     """Yield paths with one to four parameters: each page in turn, names and values at random from `source`."""
+    admin.autodiscover()
     pages = paths_of(world)
     fields = sorted({field.name for model in admin.site._registry for field in model._meta.get_fields()})
     while True:
