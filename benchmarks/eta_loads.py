@@ -143,7 +143,8 @@ class SimulatedLoad:
         tenant = self.tenants[job.tenant]
         others = [other for other in self.tenants.values() if other is not tenant and other.waiting]
         ahead = tenant.waiting[: tenant.waiting.index(job)]
-        work_us, errors = 0.0, []
+        work_us = 0.0
+        errors: list[tuple[float, PredictionError]] = []
         for sums in map(self._sums, ahead):
             work_us += EXPECTED_US if sums is None else sums.mean_us
             known = None if sums is None else PredictionError(sums.error_us / sums.y, sums.bias_us / sums.y)

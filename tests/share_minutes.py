@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 
@@ -45,7 +46,7 @@ class SimulatedPool:
     """A pool whose slots the tenants share; ``at`` is the second, counted from the start of a minute."""
 
     slots: int
-    order: Callable[[Line], float | str] = fair_order
+    order: Callable[[Line], Any] = fair_order
     at: int = 0
     lines: dict[str, Line] = field(default_factory=dict)
     sampled_at: int = 0
@@ -54,9 +55,9 @@ class SimulatedPool:
     entitled: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     backlogged: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
 
-    def submit(self, name: str, jobs: int, **values: float) -> None:
+    def submit(self, name: str, jobs: int, *, seconds: int) -> None:
         """Add waiting jobs of a tenant."""
-        line = self.lines.setdefault(name, Line(name, **values))  # type: ignore[arg-type]
+        line = self.lines.setdefault(name, Line(name, seconds=seconds))
         self._awaken(line)
         line.waiting += jobs
 
@@ -73,7 +74,7 @@ class SimulatedPool:
             runnable = [line for line in self.lines.values() if line.is_runnable]
             if not runnable:
                 break
-            chosen = min(runnable, key=self.order)  # type: ignore[arg-type]
+            chosen = min(runnable, key=self.order)
             chosen.waiting -= 1
             chosen.running.append(chosen.seconds)
             chosen.vruntime += chosen.seconds / chosen.weight

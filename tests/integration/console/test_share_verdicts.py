@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -57,8 +58,9 @@ class StoredPool:
         self.pool.step()
         at = self.pool.at - 1
         for name in self.pool.lines:
-            key, values = (name, at // 60), {"wait": [0] * BUCKETS, "run": [0] * BUCKETS}
-            place = {
+            key = (name, at // 60)
+            values: dict[str, Any] = {"wait": [0] * BUCKETS, "run": [0] * BUCKETS}
+            place: dict[str, Any] = {
                 "tenant": self.tenants[name],
                 "minute": self.begin + timedelta(minutes=key[1]),
                 "queue_id": self.queue_id,
@@ -80,7 +82,8 @@ def test_no_sample_of_a_fair_pool_is_red() -> None:
     """A tenant ran alone; five come at once, the weight of one is changed, another is paused and resumed."""
     with all_tenants():
         stored = StoredPool(SimulatedPool(4), "abcdef")
-        pool, seen = stored.pool, []
+        pool = stored.pool
+        seen: list[dict[str, EntitlementState]] = []
         pool.submit("a", 10_000, seconds=SECONDS)
         for _ in range(97):
             stored.step()
@@ -133,11 +136,12 @@ def test_stop_of_a_tenant_with_waiting_jobs_is_its_verdict(
     with all_tenants():
         node = demand(acme, waiting=20)
     assert verdict_of(acme) is EntitlementState.IDLE
-    for values, expected in (
+    stops: list[tuple[dict[str, Any], EntitlementState]] = [
         ({"is_draining": True}, EntitlementState.DRAINING),
         ({"is_paused": True}, EntitlementState.PAUSED),
         ({"status": "suspended"}, EntitlementState.SUSPENDED),
-    ):
+    ]
+    for values, expected in stops:
         with all_tenants():
             Tenant.objects.filter(pk=acme.pk).update(**values)
             FairShareNode.objects.filter(pk=node.pk).update(is_runnable=False)

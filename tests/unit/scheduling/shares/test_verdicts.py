@@ -70,7 +70,8 @@ def verdicts_of(pool: SimulatedPool) -> dict[str, EntitlementState]:
 @pytest.mark.parametrize("start", [60, 63, 97, 115])
 def test_fair_pool_is_never_red(slots: int, seconds: int, start: int) -> None:
     """A tenant ran alone; five come at once, the weight of one is changed, another is paused and resumed."""
-    pool, seen = SimulatedPool(slots), set()
+    pool = SimulatedPool(slots)
+    seen: set[EntitlementState] = set()
     pool.submit("a", 10_000, seconds=seconds)
     for _ in range(start):
         pool.step()
