@@ -65,11 +65,6 @@ class MessageLateError(DomainError):
     title = gettext_noop("The schedule's message is more than a day late")
 
 
-class PeriodicTaskDisabledError(DomainError):
-    code, category = "periodic_task_disabled", "invalid"
-    title = gettext_noop("The periodic task has been disabled")
-
-
 class QueueNotAllowedError(DomainError):
     code, category = "queue_not_allowed", "invalid"
     title = gettext_noop("This kind does not allow the choice of this queue")

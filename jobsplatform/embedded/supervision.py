@@ -76,7 +76,9 @@ def require_free(host: str, port: int) -> None:
     """Raise PortTakenError if no server can listen on the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host.strip("[]"), port), family=family).close()
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host.strip("[]"), port))
     except (OSError, OverflowError) as error:
         raise PortTakenError(
             f"{host}:{port} cannot be used ({error}). Stop the process that listens there, or choose another address, "

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django_celery_beat.models import PeriodicTask
 
 from scheduling import signals
@@ -16,7 +16,6 @@ from scheduling.celery.publishing import is_late
 from scheduling.exceptions import (
     MessageLateError,
     OptionInvalidError,
-    PeriodicTaskDisabledError,
     ScheduleInvalidError,
 )
 from scheduling.jobs.requests import JobRequest, check_request
@@ -46,6 +45,11 @@ CRONTAB_SECONDS, SOLAR_SECONDS = 60, 86_400
 SLOTS_AN_INTERVAL, SLOTS_OF_A_DUE_TIME = 12, 7
 # The largest difference of two machines' clocks.
 CLOCKS_APART = timedelta(minutes=1)
+
+
+class PeriodicTaskDisabledError(DomainError):
+    code, category = "periodic_task_disabled", "invalid"
+    title = gettext_noop("The periodic task has been disabled")
 
 
 def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) -> JobRequest:

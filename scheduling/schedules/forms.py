@@ -126,13 +126,13 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 class TimingForm(forms.Form):
     """The fields of a schedule's form that decide its times, for a preview."""
 
-    cron = forms.CharField(required=False, max_length=300)
-    interval_seconds = forms.IntegerField(required=False, min_value=1, max_value=MAX_INTERVAL_SECONDS)
-    once_at = forms.SplitDateTimeField(required=False)
-    timezone = forms.CharField(required=False, empty_value="UTC", max_length=300)
-    dst_policy = forms.CharField(required=False, empty_value=DstPolicy.STANDARD.value, max_length=300)
-    starts_at = forms.SplitDateTimeField(required=False)
-    ends_at = forms.SplitDateTimeField(required=False)
+    cron = forms.CharField(required=False, label="", max_length=300)
+    interval_seconds = forms.IntegerField(required=False, label="", min_value=1, max_value=MAX_INTERVAL_SECONDS)
+    once_at = forms.SplitDateTimeField(required=False, label="")
+    timezone = forms.CharField(required=False, label="", empty_value="UTC", max_length=300)
+    dst_policy = forms.CharField(required=False, label="", empty_value=DstPolicy.STANDARD.value, max_length=300)
+    starts_at = forms.SplitDateTimeField(required=False, label="")
+    ends_at = forms.SplitDateTimeField(required=False, label="")
 
 
 class BackfillForm(forms.Form):

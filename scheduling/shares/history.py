@@ -187,14 +187,7 @@ def read_share_history(
     """
     now = now or read_clock()
     axis = _Axis(_floor(now, span.bin_length) - (span.bins - 1) * span.bin_length, span.bin_length, span.bins)
-    parameters: dict[str, Any] = {
-        "since": axis.since,
-        "length": axis.length,
-        "seconds": axis.length.total_seconds(),
-        "queues": None if queues is None else [queue.pk for queue in queues],
-        "limit": limit,
-        "only": tenant_id,
-    }
+    parameters = _parameters(axis, queues, limit, tenant_id)
     own = require_scope().tenant_id
     sampled = _sampled(parameters, axis) if own is None else {own: {}}
     if tenant_id is not None:
@@ -223,6 +216,17 @@ def read_share_history(
         plan_name=plan.name if plan else "",
         is_off=is_off,
     )
+
+
+def _parameters(axis: _Axis, queues: Sequence[Queue] | None, limit: int, tenant_id: UUID | None) -> dict[str, Any]:
+    return {
+        "since": axis.since,
+        "length": axis.length,
+        "seconds": axis.length.total_seconds(),
+        "queues": None if queues is None else [queue.pk for queue in queues],
+        "limit": limit,
+        "only": tenant_id,
+    }
 
 
 def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tuple[int, int]]]:

@@ -345,7 +345,7 @@ scheduling.charge                  tenant.view     -                -
 scheduling.circuit                 jobs.view       tenant.pause     -                reset:jobs.retry force_open:tenant.pause force_closed:tenant.pause
 scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry edit:jobs.reveal
 scheduling.execution               logs.view       -                -
-scheduling.job                     jobs.view       -                -                retry:jobs.retry edit:jobs.reveal cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal
+scheduling.job                     jobs.view       -                -                retry:jobs.retry edit:jobs.reveal cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal save_as_template:templates.manage
 scheduling.jobevent                jobs.view       -                -
 scheduling.kindcost                platform.view   -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate

@@ -88,7 +88,6 @@ TWINS = {
     "files/uploadedfile/upload/": "POST files/",
     "retrieval/document/reindex/": "POST datasets/{dataset}/reindex/",
     "retrieval/document/upload/": "POST datasets/{dataset}/documents/",
-    "scheduling.job save_as_template": "POST job-templates/",
     "scheduling.jobtemplate delete": "DELETE job-templates/{template}/",
     "scheduling/jobtemplate/{template}/run/": "POST job-templates/{template}/run/",
     "scheduling/job/submit/": "POST jobs/",

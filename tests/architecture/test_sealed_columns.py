@@ -39,6 +39,7 @@ PLAIN = {
     "scheduling.CFSPlanVersion.before": "the platform's configuration",
     "scheduling.CFSPlanVersion.content": "the platform's configuration",
     "scheduling.Circuit.tenants": "counts",
+    "scheduling.Job.meta": "shown with the job and found by filters",
     "scheduling.JobLog.fields": "docs/how-to/encryption.md names it",
     "scheduling.PoolClock.locked_tenants": "ids and times",
     "scheduling.SettledRefused.content": "ids, kind and numbers of a settled execution",

@@ -125,7 +125,7 @@ def next_address(bind: str) -> str:
 
 def _streams_command(bind: str) -> list[str]:
     host, _, port = bind.rpartition(":")
-    module, _, name = settings.ASGI_APPLICATION.rpartition(".")
+    module, _, name = settings.WSGI_APPLICATION.replace(".wsgi.", ".asgi.").rpartition(".")
     address = [f"--host={host.strip('[]')}", f"--port={port}"]
     return [sys.executable, "-m", "uvicorn", *address, *UVICORN_OPTIONS, f"{module}:{name}"]
 

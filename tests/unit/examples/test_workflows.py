@@ -15,9 +15,9 @@ from workloads.workflows.definition.validation import faults_in
 EXAMPLES = sorted(Path(settings.BASE_DIR / "examples" / "workflows").glob("*.json"))
 
 
-def test_three_examples_exist_of_which_one_has_an_approval() -> None:
+def test_four_examples_exist_of_which_one_has_an_approval() -> None:
     texts = [path.read_text() for path in EXAMPLES]
-    assert len(texts) == 3
+    assert len(texts) == 4
     assert sum('"approval"' in text for text in texts) == 1
 
 

@@ -14,7 +14,7 @@ from scheduling.management.commands.run_platform import next_address
 def test_taken_address_is_refused_with_the_cure() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(PortTakenError, match=rf"127\.0\.0\.1:{port} cannot be used .* make dev BIND="):
+        with pytest.raises(PortTakenError, match=rf"127\.0\.0\.1:{port} cannot be used .*make dev BIND="):
             require_free("127.0.0.1", port)
     require_free("127.0.0.1", free_port())
     require_free("[::1]", free_port())

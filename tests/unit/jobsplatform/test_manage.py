@@ -41,7 +41,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_command_without_a_database_ends_in_one_sentence_with_the_cure(variables: dict[str, str], reason: str) -> None:
-    ran = run("manage.py", "create_tenant", "acme", **variables)
+    ran = run("manage.py", "create_tenant", "acme", "--plan", "team", **variables)
     assert ran.returncode == 1
     (line,) = ran.stderr.splitlines()
     assert line.startswith("No connection to the database: ")

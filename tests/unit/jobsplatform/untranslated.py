@@ -12,6 +12,8 @@ SAME_EVERYWHERE = frozenset(
         "add",
         "bad",
         "chevron_right",
+        "dock_to_right",
+        "manage_search",
         "close",
         "construction",
         "domain",

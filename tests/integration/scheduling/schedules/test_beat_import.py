@@ -13,10 +13,9 @@ import pytest
 from django.core.management import call_command
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
-from scheduling.exceptions import PeriodicTaskDisabledError
 from scheduling.jobs.requests import JobRequest
 from scheduling.models import Schedule
-from scheduling.schedules.beat_submissions import submit_beat_task
+from scheduling.schedules.beat_submissions import PeriodicTaskDisabledError, submit_beat_task
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 

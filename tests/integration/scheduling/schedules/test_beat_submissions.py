@@ -13,12 +13,12 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from scheduling.celery import tasks as upkeep
 from scheduling.celery.beat_tasks import find_fault
 from scheduling.celery.tasks import submit
-from scheduling.exceptions import KindUnknownError, PeriodicTaskDisabledError
+from scheduling.exceptions import KindUnknownError
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from scheduling.schedules.beat_submissions import submit_beat_task
+from scheduling.schedules.beat_submissions import PeriodicTaskDisabledError, submit_beat_task
 from scheduling.topology.service import create_queue, create_worker_pool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
