@@ -137,6 +137,7 @@ def api_addresses() -> Iterator[Address]:
     yesterday, now = datetime.now(UTC) - timedelta(days=1), datetime.now(UTC)
     yield Address("/api/v1/upkeep-runs/", {"task": "verify_audit"}, prepare=end_tenant_runs)
     yield Address("/api/v1/cfs-plans/what-if/", {"slots": 3}, WHAT_IF_MS)
+    yield Address("/api/v1/routing-rules/10/")
     yield Address("/api/v1/routing-rules/test/", {"kind": "noop", "tier": "team"})
     yield Address("/api/v1/schedules/preview/", {"cron": "0 3 * * *"})
     span = {"from": yesterday.isoformat(), "to": now.isoformat(), "dry_run": True}

@@ -34,6 +34,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "TenantStatusEnum": "tenants.models.TenantStatus",
         "RoleEnum": "tenants.models.Role",
+        "KeyScopeEnum": "tenants.access.serializers.KEY_SCOPES",
+        "PlatformKeyScopeEnum": "tenants.access.serializers.PLATFORM_KEY_SCOPES",
+        "CFSStrategyEnum": "scheduling.plans.models.CFSPlan.Strategy",
         "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.jobs.history.EXECUTION_STATES",
         "CircuitStateEnum": "scheduling.breakers.models.STATE_CHOICES",

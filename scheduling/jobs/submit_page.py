@@ -109,6 +109,13 @@ class SubmitForm(forms.Form):
         self.fields["payload"].use(kind, tenant=self.tenant, access=access)  # type: ignore[attr-defined]
         follow_kind(self.fields["kind"].widget, "payload")
 
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse another tenant than that of a caller who sees no other."""
+        given = self.data.get("tenant")
+        if given and self.tenant is not None and given != str(self.tenant.pk):
+            raise forms.ValidationError(gettext("There is no such object."))
+        return super().clean()
+
     @property
     def main_fields(self) -> list[forms.BoundField]:
         """Return the fields that each job needs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
@@ -15,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.access.api_keys import IssuedKey, issue_api_key, revoke_api_key, rotate_api_key
+from tenants.access.caller import access_of
 from tenants.access.invitation_ends import revoke_invitation
 from tenants.access.invitations import invite
 from tenants.access.memberships import change_role, remove_member
@@ -201,7 +203,7 @@ class PlatformKeyViewSet(ApiKeyViewSet):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Handle the request in the scope of all tenants, whatever tenant it names: these keys belong to none."""
-        with all_tenants(has_savepoint=False):
+        with all_tenants() if access_of(request).may(Permission.PEOPLE_VIEW) else nullcontext():
             response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
         return response
 

@@ -14,6 +14,9 @@ from tenants.access.permissions import KEY_PERMISSIONS, PLATFORM_KEY_PERMISSIONS
 from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.models import ApiKey, Invitation, Membership, Role
 
+KEY_SCOPES = [(scope.value, scope.value) for scope in sorted(KEY_PERMISSIONS)]
+PLATFORM_KEY_SCOPES = [(scope.value, scope.value) for scope in sorted(PLATFORM_KEY_PERMISSIONS)]
+
 
 class MemberSerializer(serializers.Serializer[Membership]):
     """A member of the tenant and the member's role."""
@@ -94,7 +97,7 @@ class KeyRequestSerializer(StrictSerializer):
 
     name = NameField(max_length=100)
     scopes = serializers.ListField(
-        child=serializers.ChoiceField(choices=[(scope.value, scope.value) for scope in sorted(KEY_PERMISSIONS)]),
+        child=serializers.ChoiceField(choices=KEY_SCOPES),
         min_length=1,
         max_length=len(KEY_PERMISSIONS),
         help_text="Permissions: as few as the program needs.",
@@ -122,9 +125,7 @@ class PlatformKeyRequestSerializer(KeyRequestSerializer):
     """Request body of a new key of the platform, which can have more scopes than a tenant's."""
 
     scopes = serializers.ListField(
-        child=serializers.ChoiceField(
-            choices=[(scope.value, scope.value) for scope in sorted(PLATFORM_KEY_PERMISSIONS)]
-        ),
+        child=serializers.ChoiceField(choices=PLATFORM_KEY_SCOPES),
         min_length=1,
         max_length=len(PLATFORM_KEY_PERMISSIONS),
         help_text="Permissions, in all tenants: as few as the program needs.",

@@ -96,10 +96,12 @@ class ListOptions(GenericViewSet[Any]):
     def _read_ordering(self, given: str) -> str:
         known = self.orderings if self.pagination_class is not None else ()
         if given.removeprefix("-") not in known:
-            raise FieldInvalidError(
+            refusal = FieldInvalidError(
                 "ordering: %(given)r is not one of: %(known)s.",
                 {"given": given[:50], "known": ", ".join(f"{name}, -{name}" for name in known)},
             )
+            refusal.errors = [{"field": "ordering", "code": refusal.code, "detail": refusal.detail}]
+            raise refusal
         return given
 
     def _read_pages(

@@ -268,7 +268,7 @@ POST   job-templates/                        templates.manage  {"name": "new", "
 GET    job-templates/{template}/             jobs.view
 PATCH  job-templates/{template}/             templates.manage  {"description": "x"}
 DELETE job-templates/{template}/             templates.manage
-GET    job-templates/{template}/versions/    jobs.view
+GET    job-templates/{template}/versions/    templates.manage
 POST   job-templates/{template}/versions/    templates.manage  {"content": {"kind": "noop", "priority": 1}}
 POST   job-templates/{template}/rollback/    templates.manage  {"number": 1, "reason": "too slow"}
 POST   job-templates/{template}/withdraw/    templates.manage  {"number": 1, "reason": "not yet"}  409
@@ -459,7 +459,7 @@ GET    workflow_execution/approval/pending/  workflows.view
 GET    workflow_execution/workflow/{workflow}/run/ jobs.submit
 POST   workflow_execution/workflow/{workflow}/run/ jobs.submit {"inputs": ""}            302
 GET    scheduling/jobtemplate/{template}/run/ templates.run
-POST   scheduling/jobtemplate/{template}/run/ templates.run     {"parameters": "{}"}
+POST   scheduling/jobtemplate/{template}/run/ templates.run     {}
 POST   scheduling/jobtemplate/{template}/parameters/ templates.run {}
 GET    workflow_execution/workflow/{workflow}/versions/1/ workflows.view
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302

@@ -93,7 +93,11 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
         if template is not None:
             context["may_run"] = self._may_run(request, template)
             context["jobs_url"] = list_url_of_text(f"meta.template:{template.name}@{template.version}")
-        return super().render_change_form(request, context, *args, **kwargs)
+        response = super().render_change_form(request, context, *args, **kwargs)
+        if not self.has_change_permission(request):
+            # Versions have payloads, which viewers do not see.
+            response.context_data["versions"] = []
+        return response
 
     @post_action(
         label=gettext_lazy("Delete"),

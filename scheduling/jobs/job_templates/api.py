@@ -42,6 +42,8 @@ from tenants.limits.declared import LIST
 from tenants.versions.api import VersionsViewSetMixin, version_operations
 
 _MANAGE = Permission.TEMPLATES_MANAGE
+# Versions have payloads, which viewers do not see.
+_CHANGES = ("create", "partial_update", "destroy", "versions", "add_version", "rollback", "withdraw")
 
 
 @extend_schema_view(**version_operations("job_templates"))
@@ -53,8 +55,8 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     versioned = TEMPLATES
     find = staticmethod(lambda pk: get_template(UUID(pk)))
     permissions: ClassVar[Mapping[str, Permission]] = {
-        **dict.fromkeys(("list", "retrieve", "versions"), Permission.JOBS_VIEW),
-        **dict.fromkeys(("create", "partial_update", "destroy", "add_version", "rollback", "withdraw"), _MANAGE),
+        **dict.fromkeys(("list", "retrieve"), Permission.JOBS_VIEW),
+        **dict.fromkeys(_CHANGES, _MANAGE),
         # Which templates a caller may run is on the templates.
         "run": Permission.TEMPLATES_RUN,
     }
@@ -70,12 +72,12 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     def create(self, request: Request) -> Response:
         """Create a template with its first version."""
         values = NewTemplateSerializer.of(request.data).to_values()
-        return _answer(create_template(tenant=self.tenant, **values), status=201)
+        return self._answer(request, create_template(tenant=self.tenant, **values), status=201)
 
     @extend_schema(operation_id="job_templates_retrieve", responses=TemplateDetailSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return a template with the content in effect."""
-        return _answer(get_template(UUID(pk)))
+        """Return a template: its parameters, and for those who may change it the whole content in effect."""
+        return self._answer(request, get_template(UUID(pk)))
 
     @extend_schema(
         operation_id="job_templates_update", request=TemplateFactsSerializer, responses=TemplateDetailSerializer
@@ -83,7 +85,8 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change the description of a template, or the roles that may run it."""
         template = self.begin_edit(lambda: get_template(UUID(pk)))
-        return _answer(update_template(template=template, **TemplateFactsSerializer.of(request.data).validated_data))
+        changed = update_template(template=template, **TemplateFactsSerializer.of(request.data).validated_data)
+        return self._answer(request, changed)
 
     @extend_schema(operation_id="job_templates_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -102,7 +105,7 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
         given = dict(NewTemplateVersionSerializer.of(request.data).validated_data)
         template = get_template(UUID(pk))
         add_version(template=template, content=TemplateContent(**given.pop("content")), **given)
-        return _answer(get_template(template.pk), status=201)
+        return self._answer(request, get_template(template.pk), status=201)
 
     @extend_schema(
         operation_id="job_templates_run",
@@ -124,6 +127,7 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
         add_rate_headers(answer, submission.rate)
         return answer
 
-
-def _answer(template: JobTemplate, *, status: int = 200) -> Response:
-    return Response(TemplateDetailSerializer(template).data, status=status, headers=etag_headers(template))
+    def _answer(self, request: Request, template: JobTemplate, *, status: int = 200) -> Response:
+        context = {"shows_content": access_of(request).may(_MANAGE)}
+        shown = TemplateDetailSerializer(template, context=context).data
+        return Response(shown, status=status, headers=etag_headers(template))

@@ -90,13 +90,17 @@ class TemplateSerializer(serializers.ModelSerializer[JobTemplate]):
 
 
 class TemplateDetailSerializer(TemplateSerializer):
-    """A job template with the content in effect."""
+    """A job template with its parameters, and its content for callers who may change it."""
 
-    content = serializers.SerializerMethodField()
+    parameters = serializers.SerializerMethodField()
+    content = serializers.SerializerMethodField(help_text="Null without the right `templates.manage`.")
 
     class Meta(TemplateSerializer.Meta):
-        fields = [*TemplateSerializer.Meta.fields, "content"]
+        fields = [*TemplateSerializer.Meta.fields, "parameters", "content"]
         read_only_fields = fields
 
-    def get_content(self, template: JobTemplate) -> dict[str, Any]:
-        return TEMPLATES.describe(template)
+    def get_parameters(self, template: JobTemplate) -> dict[str, Any]:
+        return dict(TEMPLATES.describe(template)["parameters"])
+
+    def get_content(self, template: JobTemplate) -> dict[str, Any] | None:
+        return TEMPLATES.describe(template) if self.context["shows_content"] else None

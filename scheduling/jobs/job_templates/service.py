@@ -20,13 +20,13 @@ from scheduling.jobs.job_templates.exceptions import (
 )
 from scheduling.jobs.job_templates.models import JobTemplate, JobTemplateVersion
 from scheduling.jobs.job_templates.parameters import check_parameters, fill_in, is_complete
+from scheduling.jobs.queries import get_job
 from scheduling.jobs.requests import JobRequest, check_depth, check_request
-from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.submission import Submission, submit_job
 from scheduling.kit import registry
 from tenants.access.caller import Access
 from tenants.access.permissions import Permission
-from tenants.audit.service import record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.reads import first_or_raise
@@ -36,6 +36,7 @@ from tenants.secrets.references import has_references
 from tenants.secrets.service import require_use_of_secrets
 from tenants.tenancy.bases import clean_slug
 from tenants.tenancy.changes import Difference
+from tenants.tenancy.pausing import require_reason
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned
 
@@ -123,14 +124,19 @@ def update_template(*, template: JobTemplate, **changes: Any) -> JobTemplate:
 def save_as_template(*, job_id: UUID, reason: str) -> JobTemplate:
     """Create a template with the kind, payload and options of a job, named after its kind and id.
 
-    The audit log records that the payload was revealed. Raise `ReasonRequiredError` without a reason.
+    The entry of the audit log names the job. Raise `ReasonRequiredError` without a reason.
     """
-    job = reveal_payload(job_id=job_id, reason=reason).job
+    kept, job = require_reason(reason), get_job(job_id)
     content = TemplateContent(
         kind=job.kind, payload=job.payload, priority=job.priority, tags=list(job.tags), fair_key=job.fair_key
     )
     name = f"{job.kind.replace('_', '-').lower()[:36]}-{str(job.pk)[-12:]}"
-    return create_template(tenant=job.tenant, name=name, content=content, reason=reason)
+    with tenant_context(job.tenant):
+        with suppress_nested_entries():
+            template = create_template(tenant=job.tenant, name=name, content=content, reason=kept)
+        facts = {**_facts(template), "job": str(job.pk)}
+        record_audit(action="job_template.created", target=template, after=facts, reason=kept)
+    return template
 
 
 def add_version(

@@ -117,7 +117,8 @@ class PayloadWidget(forms.Widget):
         if isinstance(value, Entered):
             return value
         if value in (None, "", {}):
-            value = {} if (default := defaults_of(self.shape)) is MISSING else default
+            if (value := defaults_of(self.shape)) is MISSING:
+                return Entered(FIELDS_MODE) if self.has_fields else Entered(JSON_MODE, text="{}")
         if self.has_fields and isinstance(value, Mapping):
             with suppress(UnshowableError):
                 return Entered(FIELDS_MODE, inputs=write_inputs(self.shape, value))

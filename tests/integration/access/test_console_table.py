@@ -81,6 +81,7 @@ def test_form_that_names_a_foreign_row_is_refused(world: World) -> None:
         rows = [value for value in (line.body or {}).values() if value.startswith("{")]
         for method, url, form in console_requests(line, world.foreign) if rows else ():
             answer = ask(world.console["owner"], method, url, form=form)
+            assert answer.context is not None, (line, answer.status_code)
             assert (answer.status_code, bool(answer.context["form"].errors)) == (200, True), line
 
 

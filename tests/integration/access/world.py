@@ -84,6 +84,7 @@ def make_world() -> World:
     add_member(tenant=globex, user=User.objects.create_user("gustav"), role=Role.VIEWER)
     own, foreign = _make_rows(acme, users["viewer"]), _make_rows(globex, User.objects.get(username="gustav"))
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
+    foreign["platform_key"] = uuid7()
     return World(
         api=_api_clients(acme, users),
         console=_console_clients(users),

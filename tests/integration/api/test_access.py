@@ -218,6 +218,8 @@ PUBLIC_ROUTES = {"api/v1/schema/", "api/v1/docs/"}
 
 def test_every_route_but_the_schema_needs_authentication(db: None) -> None:
     found = {path: view for path, view in routes() if path not in PUBLIC_ROUTES}
+    # The root takes no parameters.
+    found.pop("api/v1/")
     assert len(found) > 15
     parameters = dict.fromkeys(("pk", "name"), "00000000-0000-7000-8000-000000000000")
     for path, view in found.items():

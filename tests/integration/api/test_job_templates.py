@@ -128,6 +128,9 @@ def test_name_is_unique_in_the_tenant(owner_api: APIClient) -> None:
 
 def test_viewer_runs_only_templates_that_name_the_role(owner_api: APIClient, viewer_api: APIClient) -> None:
     own, shared = create(owner_api), create(owner_api, name="shared", runners=["viewer"])
+    assert viewer_api.get(f"{TEMPLATES}{own['id']}/").json()["content"] is None
+    assert viewer_api.get(f"{TEMPLATES}{own['id']}/").json()["parameters"] == CONTENT["parameters"]
+    assert viewer_api.get(f"{TEMPLATES}{own['id']}/versions/").status_code == 403
     refused = run(viewer_api, own, parameters={"date": "2026-11-01"})
     assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
     assert run(viewer_api, shared, parameters={"date": "2026-11-01"}).status_code == 201

@@ -22,10 +22,10 @@ UNREAD = "script, style, template, code, pre, textarea, kbd, .material-symbols-o
 ATTRIBUTES = ("aria-label", "title", "placeholder", "alt")
 WORD = re.compile(r"[A-Za-z]{2,}(?:['’-][A-Za-z]+)*")
 # Text to be typed as it stands: JSON in braces, a shell command in quotation marks.
-TYPED = re.compile(r"\{[^{}]*\{?[^{}]*\}+|`+[^`]*`+|“[^”]*”")
+TYPED = re.compile(r"JSON Schema|\{[^{}]*(?:\{[^{}]*\{?[^{}]*\}+)?[^{}]*\}+|`+[^`]*`+|“[^”]*”")
 # The same in every language: products and formats, units, and identifiers of the API, filters and settings.
 SAME_EVERYWHERE = """
-english openai markdown python logging rabbitmq redis webhook cron jain mib beat slug llm http https
+english openai markdown python logging rabbitmq redis webhook cron jain mib beat slug llm http https celery streams
 en zh-hans localtime
 noop sleep fail crash spin allocate
 dataset pipeline workflow tasks maintenance default io small medium large text key system worker
@@ -35,7 +35,7 @@ datasource extract clean split embed load priority tags deadline
 """
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
-acme globex greta gustav newcomer outsider viewer developer owner auditor operator admin
+acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
 greeting handbook nightly ops pages spare upload broke parseerror start send it test
 cloud community professional sandbox team api guest
 """

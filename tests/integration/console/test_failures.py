@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -72,7 +73,7 @@ def test_platform_sees_a_cause_of_several_tenants_once(
     assert page.count(reverse("admin:error_occurrences", args=["e" * 16])) == 1
     assert "acme (2), globex (1)" in strip_tags(page)
     occurrences = console(staff).get(reverse("admin:error_occurrences", args=["e" * 16])).content.decode()
-    assert occurrences.count("<td>acme</td>") == 2
+    assert len(re.findall(r"<td><a [^>]*>acme</a></td>", occurrences)) == 2
 
 
 def test_cause_has_its_errors_and_its_dead_letters(acme: Tenant, acme_work: Work, globex_work: Work) -> None:

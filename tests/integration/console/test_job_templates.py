@@ -112,5 +112,5 @@ def test_job_is_saved_as_a_template(console: Callable[[User], Client], acme_user
     with all_tenants():
         template = JobTemplate.objects.get()
         assert TEMPLATES.describe(template)["payload"] == {"n": 1}
-        assert AuditLogEntry.objects.filter(action="job.payload_revealed", target_id=str(job.pk)).exists()
+        assert AuditLogEntry.objects.get(action="job_template.created").after["job"] == str(job.pk)
     assert answer["Location"] == reverse("admin:scheduling_jobtemplate_change", args=[template.pk])

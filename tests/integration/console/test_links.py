@@ -21,7 +21,7 @@ LISTS = (
     *("job", "batch", "deadletter", "execution", "liveexecution", "jobevent", "charge", "fairsharenode"),
     *("tenantcapacity", "circuit", "bulkoperation", "schedule", "queue", "worker", "routingrule"),
 )
-OWN_PAGES = ("index", "overview_shares", "overview_fragment", "fairness", "errors", "job_kinds")
+OWN_PAGES = ("index", "overview_shares", "overview_fragment", "fairness", "failures", "job_kinds")
 
 
 def bare_names(client: Client, path: str, names: set[str]) -> Iterator[str]:
@@ -60,7 +60,7 @@ def test_names_on_pages_of_rows_are_links(
         reverse("admin:scheduling_job_change", args=[acme_work.failed.pk]),
         reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk]),
         reverse("admin:scheduling_worker_change", args=[live_worker.pk]),
-        reverse("admin:scheduling_deadletter_groups"),
+        reverse("admin:failures"),
         f"{reverse('admin:scheduling_bulkoperation_start')}?operation=cancel&filter=kind:noop",
         reverse("admin:fairness") + "?view=table",
         reverse("admin:overview_kinds") + "?view=table",

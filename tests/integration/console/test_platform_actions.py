@@ -140,7 +140,7 @@ def test_pause_ends_at_its_time_and_an_invalid_time_is_refused(console: Console,
     overview = client.get(reverse("admin:index")).content.decode()
     assert "Queue “dataset” is paused" in overview
     assert "user:stella" in overview
-    assert "2999-01-31 09:30 UTC" in overview
+    assert "2999-01-31 09:30:00 UTC" in overview
 
 
 def test_pool_and_worker_are_drained_and_resumed(console: Console, staff: User, live_worker: Worker) -> None:

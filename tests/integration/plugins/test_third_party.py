@@ -79,7 +79,10 @@ def test_console_submits_a_job_by_fields_of_its_schema(
         data |= posted(client.post(fields, data | {"payload-act": f"add:/{member}"}).content.decode())
     data |= {f"payload/{member}/0": "to be", f"payload/{member}/1": "or not"}
     done = client.post(reverse("admin:scheduling_job_submit"), data)
-    assert done.status_code == 302, done.context["form"].errors
+    assert done.status_code == 302, (
+        done.context["form"].fields["payload"].widget.faults,
+        {k: v for k, v in data.items() if k.startswith("payload")},
+    )
     with tenant_context(acme):
         [job] = Job.objects.filter(kind=kind)
         assert job.payload == {member: ["to be", "or not"]}

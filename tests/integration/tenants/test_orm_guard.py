@@ -74,10 +74,12 @@ def test_bulk_create_with_a_foreign_row_is_refused_whole(in_acme, globex):
 def test_platform_scope_must_name_the_tenant_of_a_row(acme):
     with all_tenants():
         with pytest.raises(TenantNotChosenError):
-            ApiKey.objects.create(name="x", prefix="x")
+            Batch.objects.create(label="x")
         with pytest.raises(TenantNotChosenError):
-            ApiKey.objects.bulk_create([ApiKey(name="x", prefix="x")])
-        assert ApiKey.objects.create(tenant=acme, name="x", prefix="x").tenant_id == acme.pk
+            Batch.objects.bulk_create([Batch(label="x")])
+        # A key without a tenant is the platform's.
+        assert ApiKey.objects.create(name="x", prefix="x").tenant_id is None
+        assert ApiKey.objects.create(tenant=acme, name="y", prefix="y").tenant_id == acme.pk
 
 
 def test_queries_find_only_own_rows(acme, globex):

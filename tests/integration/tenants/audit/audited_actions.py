@@ -654,6 +654,12 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST scheduling/deadletter/{letter}/requeue-edited/": lambda world: _post(
         world, f"scheduling/deadletter/{world.own['letter']}/requeue-edited/", {"payload": "{}", "reason": "x"}
     ),
+    "POST scheduling/job/submit/": lambda world: _post(
+        world, "scheduling/job/submit/", {"tenant": acme().pk, "kind": "noop", "payload": "{}"}
+    ),
+    "POST scheduling/job/{job}/notes/": lambda world: _post(
+        world, f"scheduling/job/{world.own['job']}/notes/", {"text": "seen"}
+    ),
     "POST export/errors/": lambda world: _post(world, "export/errors/", {"format": "csv"}),
     "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
     "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
@@ -661,6 +667,9 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
 }
 # Routes of the console that change nothing, as `tests/access/table.py` writes them.
 CONSOLE_READS = (
+    "failures/",
+    "failures/{fingerprint}/",
+    "scheduling/jobtemplate/{template}/parameters/",
     "scheduling/",
     "",
     "overview/",
@@ -670,8 +679,6 @@ CONSOLE_READS = (
     "fairness/part/",
     "scheduling/cfsplan/{cfs_plan}/what-if/",
     "tenants/plan/{plan}/what-if/",
-    "errors/",
-    "errors/{fingerprint}/",
     "roles/",
     "diagnosis/",
     "scheduling/job/payload/",

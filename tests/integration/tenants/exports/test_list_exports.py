@@ -151,7 +151,7 @@ def test_staff_exports_jobs_of_all_tenants_with_their_tenant(staff: User, jobs: 
         assert Job.objects.count() == MANY + 1
 
 
-@pytest.mark.parametrize("name", ["errors", "fairness"])
+@pytest.mark.parametrize("name", ["failures", "fairness"])
 def test_pages_of_their_own_export_the_apis_list(acme_user: User, jobs: list[str], name: str) -> None:
     client = Client()
     client.force_login(acme_user)
