@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
@@ -67,14 +68,14 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         "resource_class": gettext_lazy("Resource that its jobs use most; the pool's workers should have it."),
     }
 
-    def get_fields(self, request: HttpRequest, obj: Queue | None = None) -> Any:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """Return the form's fields; the weight cannot be edited while the active CFS plan overrides it."""
         fields = super().get_fields(request, obj)
         if obj is None or obj.pk not in read_plan_weights():
             return fields
         return tuple("weight_by_plan" if name == "weight" else name for name in fields)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Queue | None = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return (*super().get_readonly_fields(request, obj), "weight_by_plan")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
