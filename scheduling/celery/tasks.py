@@ -20,6 +20,7 @@ from scheduling.celery.publishing import SUBMIT_TASK, TIME_HEADER, publish_upkee
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, MAX_MESSAGE_JOBS, RUN_UPKEEP_TASK
 from scheduling.exceptions import UpkeepBusyError
 from scheduling.models import UpkeepRun
+from scheduling.worker.process_state import check_connection
 from tenants.context import Actor, acting_as
 from tenants.tenancy.queries import find_tenant
 
@@ -90,7 +91,6 @@ def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = N
     The message's headers name beat's periodic task: of two messages for one due time, only one submits a job.
     """
     from scheduling.schedules.beat_submissions import read_request, submit_beat_task
-    from scheduling.worker.process_state import check_connection
 
     check_connection()
     with acting_as(Actor(kind="system", id="beat", label="beat")):
@@ -113,7 +113,6 @@ def run_upkeep(self: Any, name: str, tenant: str | None = None) -> str:
     """
     from scheduling.upkeep.runs import has_begun_since
     from scheduling.upkeep.runs import run_upkeep as start_upkeep
-    from scheduling.worker.process_state import check_connection
 
     check_connection()
     if tenant is not None:

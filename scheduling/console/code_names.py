@@ -69,6 +69,7 @@ WORDS = {
     gettext_noop("keys warned"),
     gettext_noop("kind hour"),
     gettext_noop("limit warnings"),
+    gettext_noop("log lines"),
     gettext_noop("nodes"),
     gettext_noop("pieces"),
     gettext_noop("pool gauge"),
