@@ -41,6 +41,11 @@ from tenants.url_prefixes import API_V1_PREFIX
 
 # The parameter of the URL that opens the form behind a tenant's page.
 EDIT = "edit"
+# A first request with the address and the token.
+_FIRST_JOB = (
+    """curl {} -H "Authorization: Api-Key {}" -H "Content-Type: application/json" """
+    """-d '{{"kind": "noop", "payload": {{}}}}'"""
+)
 
 
 class NewTenantForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -107,7 +112,7 @@ class TenantAdmin(TenantScopedAdmin):
             "title": gettext("%(tenant)s is created") % {"tenant": made.tenant},
             "made": made,
             "scopes": FIRST_KEY_SCOPES,
-            "api_url": request.build_absolute_uri(f"{API_V1_PREFIX}jobs/"),
+            "first_job": _FIRST_JOB.format(request.build_absolute_uri(f"{API_V1_PREFIX}jobs/"), made.token),
         }
         response = TemplateResponse(request, "tenants/admin/tenant_provisioned.html", context)
         add_never_cache_headers(response)

@@ -59,6 +59,7 @@ TWINS = {
     "scheduling.deadletter edit": "POST dead-letters/{letter}/requeue/",
     "scheduling.deadletter requeue_selected": "POST bulk-operations/",
     "scheduling.job edit": "POST jobs/",
+    "scheduling.job save_as_template": "POST job-templates/",
     "scheduling.job reveal": "GET jobs/{job}/",
     "scheduling.job retry_selected": "POST bulk-operations/",
     "scheduling.job cancel_selected": "POST bulk-operations/",

@@ -116,9 +116,8 @@ class PayloadWidget(forms.Widget):
         """Return what the form shows for a value; a payload is shown as fields if these can hold it."""
         if isinstance(value, Entered):
             return value
-        if value in (None, "", {}):
-            if (value := defaults_of(self.shape)) is MISSING:
-                return Entered(FIELDS_MODE) if self.has_fields else Entered(JSON_MODE, text="{}")
+        if value in (None, "", {}) and (value := defaults_of(self.shape)) is MISSING:
+            return Entered(FIELDS_MODE) if self.has_fields else Entered(JSON_MODE, text="{}")
         if self.has_fields and isinstance(value, Mapping):
             with suppress(UnshowableError):
                 return Entered(FIELDS_MODE, inputs=write_inputs(self.shape, value))
