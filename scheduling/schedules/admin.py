@@ -73,7 +73,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the schedules, and beat's periodic tasks that submit jobs."""
         access = self.access(request)
-        context = {"may_see_beat": access.may(Permission.PLATFORM_VIEW)}
+        context: dict[str, Any] = {"may_see_beat": access.may(Permission.PLATFORM_VIEW)}
         if self.has_view_permission(request):
             context["beat_rows"] = beat_rows(access.tenant.slug if access.tenant else request.GET.get("tenant"))
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **context})

@@ -107,10 +107,10 @@ def _timing_of(task: PeriodicTask, now: datetime) -> dict[str, Any]:
     if task.solar is not None:
         raise OptionInvalidError("A schedule has no times of the sun.")
     if task.one_off:
-        (run,) = next_runs(task, now, 1) or [None]
-        if run is None or run.at <= now + CLOCKS_APART:
+        runs = next_runs(task, now, 1)
+        if not runs or runs[0].at <= now + CLOCKS_APART:
             raise OptionInvalidError("It runs once, and that time has passed or is less than a minute away.")
-        return {"once_at": run.at}
+        return {"once_at": runs[0].at}
     if task.interval is not None:
         every = task.interval.schedule.run_every
         if every % timedelta(seconds=1):

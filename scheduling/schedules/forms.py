@@ -66,7 +66,7 @@ def show_payload(form: forms.BaseForm, tenant: Tenant | None, access: Access | N
         kind = form.data.get(f"{prefix}kind") or form.initial.get(f"{prefix}kind") or ""
         field.use(kind, tenant=tenant, access=access)
         for name in {f"{prefix}kind", "tenant"} & set(form.fields):
-            widget = form.fields[name].widget
+            widget: Any = form.fields[name].widget
             follow_kind(getattr(widget, "widget", widget), f"{prefix}payload", kind=f"{prefix}kind")
 
 

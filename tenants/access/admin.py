@@ -119,7 +119,7 @@ class PlatformKeyForm(ApiKeyForm):
     allowed = PLATFORM_KEY_PERMISSIONS
 
 
-def key_acts(permission: Permission) -> tuple[Callable[..., HttpResponse], Callable[..., str]]:
+def key_acts(permission: Permission) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the actions `rotate` and `revoke` of a page of keys."""
 
     @post_action(

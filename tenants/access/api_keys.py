@@ -55,7 +55,7 @@ def issue_api_key(
     `ApiKeyLimitError` if the tenant has reached its limit of keys, `ScopeUnknownError` or `FieldInvalidError` for an
     invalid argument.
     """
-    with scope_of(tenant and tenant.pk):
+    with scope_of(tenant.pk if tenant else None):
         if tenant is not None:
             check_key_count(tenant.pk)
         ends_at = None if never_expires else choose_end(expires_at)
@@ -72,7 +72,7 @@ def _issue(
 ) -> IssuedKey:
     actor = current_actor()
     prefix, secret = f"jp{secrets.token_hex(5)}", secrets.token_urlsafe(32)
-    with scope_of(tenant and tenant.pk):
+    with scope_of(tenant.pk if tenant else None):
         key = ApiKey.objects.create(
             tenant=tenant,
             name=clean_name(name, max_length=100),

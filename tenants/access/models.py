@@ -20,7 +20,7 @@ class ApiKey(NamedModel, TenantModel):
     Row-level security shows the platform's keys in the scope of all tenants only.
     """
 
-    tenant = models.ForeignKey(
+    tenant = models.ForeignKey(  # type: ignore[assignment] # the base has no empty one
         "tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), null=True, db_index=False, related_name="+"
     )
     name = models.CharField(

@@ -86,7 +86,7 @@ class ListOptions(GenericViewSet[Any]):
             pages=self._read_pages(final.data, require_scope(), get_language()),
             file_format=self.export_format,
             target=self.model._meta.label_lower,
-            filters={name: value for name, value in self.django_request.GET.items() if name != "limit"},
+            filters={name: str(value) for name, value in self.django_request.GET.items() if name != "limit"},
         )
 
     @property

@@ -75,7 +75,7 @@ class ExportMixin(ModelAdmin):
             pages=self._read_pages(request, query, require_scope(), get_language()),
             file_format=file_format,
             target=self.opts.label_lower,
-            filters=query.dict(),
+            filters={name: str(value) for name, value in query.items()},
         )
 
     def export_row(self, row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class ExportMixin(ModelAdmin):
         key = self.opts.pk.name
         shown = [name for name in self.get_list_display(request) if name != "action_checkbox"]
         names = [*(["tenant"] if "tenant" in shown else []), *self.export_fields] if self.export_fields else shown
-        titles = {name: capfirst(label_for_field(name, self.model, self)) for name in names if name != key}
+        titles = {name: capfirst(str(label_for_field(name, self.model, self))) for name in names if name != key}
         return {key: key, **titles}
 
 

@@ -76,7 +76,7 @@ def count_pending_approvals(most: int) -> int:
 
     An index finds those of one tenant; over all tenants none does.
     """
-    pending = find_approvals().filter(state=ApprovalState.PENDING, shown_state=ApprovalState.PENDING)
+    pending = find_approvals().filter(Q(shown_state=ApprovalState.PENDING), state=ApprovalState.PENDING)
     if require_scope().is_all_tenants:
         pending = pending.filter(pk__in=Approval.objects.order_by("-pk").values("pk")[:NEWEST_APPROVALS])
     return pending.order_by()[:most].count()

@@ -122,7 +122,8 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
 
     def parameters_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Return the HTML of the posted parameters after a change of their rows or tab."""
-        return redraw(request, self._form(request, self._find(request, object_id)).fields["parameters"], "parameters")
+        field: Any = self._form(request, self._find(request, object_id)).fields["parameters"]
+        return redraw(request, field, "parameters")
 
     def run_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Show a form for the parameters of a run; on POST, submit the job."""

@@ -96,7 +96,7 @@ class JobTemplateForm(VersionForm):
         self.fields["kind"].choices = [(kind, kind) for kind in kinds]  # type: ignore[attr-defined]
         if not self.instance._state.adding:
             content = TEMPLATES.describe(self.instance)
-            self.initial |= content | {"tags": ", ".join(content["tags"])}
+            self.initial = {**self.initial, **content, "tags": ", ".join(content["tags"])}
 
     def clean_tags(self) -> list[str]:
         """Return the tags, each once."""

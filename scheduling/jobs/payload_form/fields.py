@@ -44,7 +44,7 @@ from scheduling.kit import registry
 from scheduling.kit.base import TaskProcessor
 from tenants.access.caller import Access
 from tenants.access.permissions import Permission
-from tenants.api.input import parse_json
+from tenants.api.strict_json import parse_json
 from tenants.exceptions import DomainError, JsonInvalidError
 from tenants.models import Tenant, TenantSecret
 from tenants.secrets.references import SecretReference

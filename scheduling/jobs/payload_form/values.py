@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from jsonschema.exceptions import ValidationError as SchemaFault
 
 from scheduling.jobs.payload_form.shapes import Shape, Widget, write_json
-from tenants.api.input import parse_json
+from tenants.api.strict_json import parse_json
 from tenants.exceptions import JsonInvalidError
 
 MISSING: Final = object()

@@ -174,8 +174,11 @@ class RoutingRuleViewSet(EditedRows, StaffViewSet):
         return self._answer(update_routing_rule(rule=rule, changes=changes, targets=targets, reason=reason))
 
     def _find(self, position: str) -> RoutingRule:
-        rows = self.get_queryset().filter(position=int(position))
-        return first_or_raise(rows, AddressUnknownError("There is no routing rule at this position."))
+        row: RoutingRule = first_or_raise(
+            self.get_queryset().filter(position=int(position)),
+            AddressUnknownError("There is no routing rule at this position."),
+        )
+        return row
 
     def _answer(self, rule: RoutingRule, *, status: int = 200) -> Response:
         shown = self.get_queryset().get(pk=rule.pk)

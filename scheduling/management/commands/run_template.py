@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from scheduling.jobs.job_templates.queries import get_template_by_name
 from scheduling.jobs.job_templates.service import run_template
-from tenants.api.input import parse_json
+from tenants.api.strict_json import parse_json
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
