@@ -197,7 +197,7 @@ class SubmitPages(ConsoleAdmin):
     def submit_preview_view(self, request: HttpRequest) -> HttpResponse:
         """Show the queue and the expected start of the posted job, and the same request as curl and as Python."""
         form = SubmitForm(request.POST, access=self.access(request))
-        context: dict[str, Any] = {"is_valid": form.is_valid()}
+        context: dict[str, Any] = {"form": form, "is_valid": form.is_valid()}
         asked = form.request
         if form.tenant is not None and asked.kind:
             try:

@@ -21,7 +21,7 @@ from tenants.access.reauthorization import require_still_authorized
 from tenants.api.pagination import MAX_LIMIT
 from tenants.context import Scope, require_scope, scope_context
 from tenants.exceptions import FieldInvalidError
-from tenants.exports.service import FORMAT, ORDERING, ExportBrokenError, export_response, read_format
+from tenants.exports.service import FORMAT, ORDERING, Around, ExportBrokenError, export_response, read_format
 
 
 class ListNegotiation(DefaultContentNegotiation):
@@ -87,7 +87,13 @@ class ListOptions(GenericViewSet[Any]):
             file_format=self.export_format,
             target=self.model._meta.label_lower,
             filters={name: str(value) for name, value in self.django_request.GET.items() if name != "limit"},
+            around=self._around(final.data),
         )
+
+    def _around(self, page: Mapping[str, Any]) -> Around:
+        """Return what a JSON file has beside the rows: it has the shape of a page, of all rows."""
+        others = {name: None if name == "next" else value for name, value in page.items() if name != self.export_rows}
+        return Around(self.export_rows, others)
 
     @property
     def _export_permission(self) -> Permission:

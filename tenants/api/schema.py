@@ -90,6 +90,11 @@ class TenantAutoSchema(AutoSchema):
             both = [sign + name for name in names for sign in ("", "-")]
             yield OpenApiParameter(ORDERING, str, enum=both, description="The order; `-` in front reverses it.")
 
+    def _add_files(self, content: dict[str, Any]) -> None:
+        """Add the formats of an exported list; a JSON file has the shape of a page, of all rows."""
+        for content_type in CONTENT_TYPES.values():
+            content.setdefault(content_type.partition(";")[0], {"schema": {"type": "string"}})
+
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is not None:
@@ -98,4 +103,6 @@ class TenantAutoSchema(AutoSchema):
                 "content": {MEDIA_TYPE: {"schema": problem.ref}},
                 "description": "A problem",
             }
+            if getattr(self.view, "action", "") == "list":
+                self._add_files(operation["responses"]["200"]["content"])
         return operation

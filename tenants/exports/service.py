@@ -6,6 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -41,8 +43,21 @@ def read_format(given: str) -> str:
     return given
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a JSON file has around its rows: an object with the rows at a key. Without it, the file is an array."""
+
+    key: str
+    others: Mapping[str, Any]
+
+
 def export_response(
-    *, pages: Iterator[Sequence[Row]], file_format: str, target: str, filters: Mapping[str, str]
+    *,
+    pages: Iterator[Sequence[Row]],
+    file_format: str,
+    target: str,
+    filters: Mapping[str, str],
+    around: Around | None = None,
 ) -> StreamingHttpResponse:
     """Record the export in the audit log at once, and return a response that writes the file page by page.
 
@@ -54,8 +69,9 @@ def export_response(
     record_audit(action=f"{noun}.exported", target=AuditTarget(target), after={"format": file_format, "filters": given})
     name = target.rpartition(".")[2]
     headers = {"Content-Disposition": f'attachment; filename="{name}.{file_format}"', "Cache-Control": "no-store"}
+    encode = partial(_as_json, around=around) if file_format == "json" else _ENCODERS[file_format]
     rows = (row for page in pages for row in page)
-    return StreamingHttpResponse(_ENCODERS[file_format](rows), content_type=CONTENT_TYPES[file_format], headers=headers)
+    return StreamingHttpResponse(encode(rows), content_type=CONTENT_TYPES[file_format], headers=headers)
 
 
 def _as_json_lines(rows: Iterable[Row]) -> Iterator[bytes]:
@@ -63,12 +79,17 @@ def _as_json_lines(rows: Iterable[Row]) -> Iterator[bytes]:
         yield _json(row) + b"\n"
 
 
-def _as_json(rows: Iterable[Row]) -> Iterator[bytes]:
-    before = b"["
+def _as_json(rows: Iterable[Row], around: Around | None) -> Iterator[bytes]:
+    start, end = b"[", b"]\n"
+    if around is not None:
+        # The object up to its last key, whose rows follow.
+        start, end = _json({**around.others, around.key: []}).removesuffix(b"]}"), b"]}\n"
+    yield start
+    before = b""
     for row in rows:
         yield before + _json(row)
         before = b",\n"
-    yield b"[]\n" if before == b"[" else b"]\n"
+    yield end
 
 
 def _as_csv(rows: Iterable[Row]) -> Iterator[bytes]:
@@ -102,6 +123,5 @@ def _csv_line(cells: Iterable[str]) -> bytes:
 
 _ENCODERS: Final[Mapping[str, Callable[[Iterable[Row]], Iterator[bytes]]]] = {
     "csv": _as_csv,
-    "json": _as_json,
     "jsonl": _as_json_lines,
 }

@@ -17,6 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule
 
+from scheduling.jobs.job_templates.service import TemplateContent, create_template, update_template
 from scheduling.models import CFSPlan, Queue, RoutingRule, Schedule, WorkerPool
 from scheduling.plans.service import update_cfs_plan
 from scheduling.schedules.definitions import create_schedule, pause_schedule, update_schedule
@@ -206,6 +207,12 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
             },
         ),
         lambda row: update_pipeline(pipeline_id=row.pk, description="Overtaken"),
+        {"description": "Typed"},
+        "Description is now Overtaken",
+    ),
+    "scheduling.jobtemplate": (
+        lambda given: create_template(tenant=given["acme"], name="nightly", content=TemplateContent("noop")),
+        lambda row: update_template(template=row, description="Overtaken"),
         {"description": "Typed"},
         "Description is now Overtaken",
     ),

@@ -11,7 +11,6 @@ from django.test import override_settings
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduling.celery import publishing
-from scheduling.celery import tasks as upkeep
 from scheduling.celery.tasks import SUBMIT_TASK
 from scheduling.conf import CANARY_TASK, RUN_UPKEEP_TASK
 from scheduling.models import Job, UpkeepRun
@@ -146,7 +145,7 @@ def forged_upkeep(world: World) -> str:
 
 def forged_partitions(world: World) -> str:
     made: list[str] = []
-    with patch.object(upkeep, "make_partitions", lambda: made.append("made")):
+    with patch("scheduling.upkeep.partitions.maintain_partitions", lambda: made.append("made")):
         return _reasons_and_rest(receive(forge("scheduling.maintain_partitions", [], {})), f"{len(made)} calls")
 
 

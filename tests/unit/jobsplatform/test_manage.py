@@ -15,10 +15,10 @@ pytestmark = pytest.mark.process
 SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "CACHE_URL", "REDIS_ROLE_URLS")
 # What only the web needs.
 WEB = (
-    "rest_framework",
-    "drf_spectacular",
+    "rest_framework.views",
+    "drf_spectacular.openapi",
     "unfold.admin",
-    "opentelemetry.sdk",
+    "opentelemetry.sdk.trace",
     "jobsplatform.urls",
     "scheduling.jobs.admin",
 )

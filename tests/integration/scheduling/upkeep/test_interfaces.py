@@ -142,7 +142,7 @@ def test_task_sends_itself_again_while_there_is_more(
 ) -> None:
     plant(lambda budget: UpkeepStep({"rows": 1}, has_more=True))
     monkeypatch.setattr(tasks, "check_connection", lambda: None)  # it would end the test's own transaction
-    monkeypatch.setattr(tasks, "start_upkeep", lambda *, name, is_paced: run_upkeep(name=name, seconds=0))
+    monkeypatch.setattr("scheduling.upkeep.runs.run_upkeep", lambda *, name, is_paced: run_upkeep(name=name, seconds=0))
     assert tasks.run_upkeep("planted") == "partial"
     assert published == ["planted"]
     assert tasks.run_upkeep("partitions") == "ok"

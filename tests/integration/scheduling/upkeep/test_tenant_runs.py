@@ -157,7 +157,7 @@ def test_tenant_runs_take_turns(
     def advance_once(*, name: str, tenant_id: UUID) -> TenantUpkeepRun:
         return run_tenant_upkeep(name=name, tenant_id=tenant_id, seconds=0)
 
-    monkeypatch.setattr(tasks, "run_tenant_upkeep", advance_once)
+    monkeypatch.setattr("scheduling.upkeep.tenant_runs.run_tenant_upkeep", advance_once)
     request(acme)
     request(globex)
     while published:
