@@ -41,6 +41,7 @@ FULL = {
     "tenants": "/admin/tenants/tenant/",
     "audit": "/admin/tenants/auditlogentry/",
     "diagnosis": "/admin/diagnosis/",
+    "submit": "/admin/scheduling/job/submit/?kind=http_call",
 }
 # Taken when some minutes have passed, for they show what was.
 LATE = {"overview": "/admin/", "fairness": "/admin/fairness/"}

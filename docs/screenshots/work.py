@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.urls import reverse
 
 from jobsplatform.demo.corpus import DAMAGED, Corpus
 from jobsplatform.demo.provision import Participant
@@ -94,9 +95,10 @@ def pages_of_rows() -> dict[str, str]:
             "schedule": ("schedule", Schedule.objects.get(name=SCHEDULES[0]["name"])),
             "bulk-operation": ("bulkoperation", BulkOperation.objects.order_by("id").last()),
             "cfs-plan": ("cfsplan", CFSPlan.objects.get(is_active=True)),
+            "tenant": ("tenant", Tenant.objects.filter(pk=tried.tenant_id).first() if tried else None),
         }
         return {
-            name: f"/admin/scheduling/{model}/{row.pk}/change/"
+            name: reverse(f"admin:{row._meta.app_label}_{model}_change", args=[row.pk])
             for name, (model, row) in found.items()
             if row is not None
         }
