@@ -96,12 +96,16 @@ ACTS = (
     ),
 )
 
+# Sentences of the form that submits a job.
+SUBMIT = gettext_noop("Submit a %(kind)s job")
+SUBMIT_FOR = gettext_noop("Submit a %(kind)s job for %(tenant)s")
+
 
 def find_in_console(request: HttpRequest, text: str) -> list[SearchResult]:
     """Return what a text finds: acts, things by their ids and names, kinds, and pages."""
     search = _Search(request)
-    text = text[:MAX_CHARACTERS]
-    return [*search.acts(text), *search.by_id(text), *search.by_name(text), *search.kinds(text), *search.pages(text)]
+    finders = (search.acts, search.submissions, search.by_id, search.by_name, search.kinds, search.pages)
+    return [result for find in finders for result in find(text[:MAX_CHARACTERS])]
 
 
 class _Search:
@@ -116,15 +120,24 @@ class _Search:
         }
 
     def acts(self, text: str) -> Iterator[SearchResult]:
-        verb, *rest = text.lower().split() or [""]
-        for act in ACTS if len(verb) > 1 and rest else ():
-            sentence = gettext(act.sentence)
-            known = f"{act.sentence} {sentence}".lower()
-            name = " ".join(word for word in rest if word not in known.split())
-            begins = act.sentence.lower().startswith(verb) or sentence.lower().startswith(verb)
-            if begins and name and all(map(self._access.may, act.permissions)):
+        for act in ACTS:
+            name = " ".join(_words_beyond(act.sentence, text))
+            if name and all(map(self._access.may, act.permissions)):
                 for found in self._rows_named(act.model, name) if act.model else _kinds_like(name):
-                    yield SearchResult(sentence % {"name": found}, gettext("Act"), act.link(found), "bolt")
+                    yield _act_result(gettext(act.sentence) % {"name": found}, act.link(found))
+
+    def submissions(self, text: str) -> Iterator[SearchResult]:
+        """Yield forms of new jobs, with the kind and, for staff, the tenant that the text names."""
+        kind, *rest = _words_beyond(SUBMIT_FOR, text) or [""]
+        found = _kinds_like(kind) if kind and self._access.may(Permission.JOBS_SUBMIT) else []
+        is_for_tenant = bool(rest) and self._access.sees_all_tenants
+        tenants = self._rows_named("tenants.Tenant", " ".join(rest)) if found and is_for_tenant else []
+        for name in (name for name in found if not registry.get(name).is_internal):
+            if not is_for_tenant:
+                yield _act_result(gettext(SUBMIT) % {"kind": name}, _submit_url(kind=name))
+            for tenant in tenants:
+                sentence = gettext(SUBMIT_FOR) % {"kind": name, "tenant": tenant}
+                yield _act_result(sentence, _submit_url(kind=name, tenant=str(tenant.pk)))
 
     def by_id(self, text: str) -> Iterator[SearchResult]:
         digits = text.strip().strip("…").replace("-", "").lower()
@@ -187,3 +200,19 @@ def _page_of(row: Any) -> str:
 
 def _kinds_like(text: str) -> list[str]:
     return [kind for kind in registry.kinds() if text.lower() in kind][:LIMIT]
+
+
+def _words_beyond(sentence: str, text: str) -> list[str]:
+    """Return the words of a text that its sentence lacks; an empty list if it does not begin like the sentence."""
+    verb, *rest = text.lower().split() or [""]
+    known = [sentence.lower(), gettext(sentence).lower()]
+    begins = len(verb) > 1 and any(one.startswith(verb) for one in known)
+    return [word for word in rest if word not in " ".join(known).split()] if begins else []
+
+
+def _act_result(sentence: str, link: str) -> SearchResult:
+    return SearchResult(sentence, gettext("Act"), link, "bolt")
+
+
+def _submit_url(**filled: str) -> str:
+    return f"{reverse('admin:scheduling_job_submit')}?{urlencode(filled)}"

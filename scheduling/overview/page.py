@@ -68,9 +68,10 @@ EVERYTHING = OverviewChoice("", is_table=False)
 
 
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the page's body and its ETag to the context of unfold's dashboard, if the user may see jobs."""
+    """Add to the context of unfold's dashboard what the user may do and, with `jobs.view`, the body and its ETag."""
     access = access_of(request)
     context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
+    context["may_submit"] = access.may(Permission.JOBS_SUBMIT)
     # Platform staff in the scope of all tenants find these keys on the page of API keys.
     if access.tenant and access.may(Permission.API_KEYS_MANAGE):
         context["ending_keys"] = ending_keys(timezone.now())[:SHOWN_KEYS]

@@ -1,4 +1,4 @@
-"""The form that submits a job: by keyboard alone, and in three clicks from the overview."""
+"""The form that submits a job, by keyboard alone."""
 
 from __future__ import annotations
 
@@ -67,15 +67,3 @@ def test_job_is_submitted_by_keyboard_alone(console: Console, acme: Tenant) -> N
             "headers": {"X-One": "1"},
             "expected_status": [204],
         }
-
-
-def test_job_is_submitted_in_three_clicks(console: Console, acme: Tenant) -> None:
-    console.log_in()
-    page = console.page
-    page.get_by_role("link", name="Jobs", exact=True).click()
-    page.get_by_role("link", name="Submit a job").first.click()
-    page.locator("select[name=tenant]").select_option(label=str(acme))
-    page.locator("select[name=kind]").select_option("sleep")
-    page.locator("[name='payload/seconds']").fill("0")
-    page.get_by_role("button", name="Submit the job").click()
-    expect(page.get_by_text("The job is submitted.")).to_be_visible()

@@ -15,7 +15,7 @@ from selectolax.lexbor import LexborHTMLParser
 from scheduling.models import Queue
 from scheduling.schedules.definitions import create_schedule
 from tenants.context import all_tenants
-from tenants.models import AuditLogEntry, Tenant
+from tenants.models import AuditLogEntry, Membership, Role, Tenant
 from tests.integration.console.conftest import Work
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +80,26 @@ def test_palette_leads_to_acts(console: Console, staff: User, acme: Tenant) -> N
     kind = find(client, "pause kind noop")["Pause kind noop"]
     assert 'value="noop" selected' in client.get(kind).content.decode()
     assert find(client, "drain dataset")["Drain queue dataset"].endswith("#act-drain")
+
+
+def test_palette_fills_in_the_form_of_a_new_job(
+    console: Console, staff: User, acme_user: User, acme: Tenant, globex: Tenant
+) -> None:
+    client = console(staff)
+    form = find(client, "submit a sleep job for globex")[f"Submit a sleep job for {globex}"]
+    page = client.get(form).content.decode()
+    assert f'value="{globex.pk}" selected' in page
+    assert 'value="sleep" selected' in page
+    assert "payload/seconds" in page
+    assert find(client, "submit sleep nowhere") == {}
+    assert find(client, "submit webhook_delivery") == {}
+    url = reverse("admin:scheduling_job_submit")
+    assert find(client, "sub sleep") == {"Submit a sleep job": f"{url}?kind=sleep"}
+    # A member has no choice of a tenant.
+    assert find(console(acme_user), "submit sleep globex") == {"Submit a sleep job": f"{url}?kind=sleep"}
+    with all_tenants():
+        Membership.objects.filter(user=acme_user).update(role=Role.VIEWER)
+    assert find(console(acme_user), "submit sleep") == {}
 
 
 def test_palette_acts_on_nothing(console: Console, staff: User, acme: Tenant) -> None:

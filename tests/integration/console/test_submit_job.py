@@ -240,12 +240,13 @@ def test_viewer_is_not_offered_the_form(console: Console, acme: Tenant) -> None:
     add_member(tenant=acme, user=user, role=Role.VIEWER)
     client = console(user)
     assert client.get(reverse(SUBMIT)).status_code == 403
-    for page in ("admin:scheduling_job_changelist", "admin:job_kinds"):
+    for page in ("admin:index", "admin:scheduling_job_changelist", "admin:job_kinds"):
         assert reverse(SUBMIT) not in client.get(reverse(page)).content.decode()
 
 
-def test_jobs_and_kinds_lead_to_the_form(console: Console, acme_user: User) -> None:
+def test_overview_jobs_and_kinds_lead_to_the_form(console: Console, acme_user: User) -> None:
     client = console(acme_user)
+    assert f'href="{reverse(SUBMIT)}"' in client.get(reverse("admin:index")).content.decode()
     jobs = client.get(reverse("admin:scheduling_job_changelist")).content.decode()
     assert jobs.count(f'href="{reverse(SUBMIT)}"') == 2  # the button, and the empty list
     kinds = client.get(reverse("admin:job_kinds")).content.decode()
