@@ -115,7 +115,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
     def state_badge(self, worker: Worker) -> SafeString:
         silent = (timezone.now() - worker.heartbeat_at).total_seconds() > platform_settings.LEASE_SECONDS
         if worker.stop_reason:
-            return badge("silent", worker.stop_reason.replace("_", " "))
+            return badge(worker.stop_reason)
         return badge("silent" if worker.status == Worker.Status.ONLINE and silent else worker.status)
 
     @admin.display(description=gettext_lazy("Running"))
