@@ -94,6 +94,7 @@ MARKS: dict[str, Mark] = {
     CircuitState.FORCED_CLOSED: Mark("●", gettext_noop("forced closed"), "warn"),
     "overdue": Mark("⧖", gettext_noop("overdue"), "bad"),
     "silent": Mark("▼", gettext_noop("silent"), "bad"),
+    "canary_late": Mark("▼", gettext_noop("canary late"), "bad"),
     "paused": Mark("‖", gettext_noop("paused"), "warn"),
     "running": Mark("●", gettext_noop("running"), "good"),
     "active": Mark("●", gettext_noop("active"), "good"),

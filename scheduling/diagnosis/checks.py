@@ -18,7 +18,7 @@ from scheduling.models import PoolClock, SettledRefused, Worker
 from scheduling.sandbox.layers import missing_of
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.write_probe import write_watch
+from tenants.database.write_probe import localize_write_fault, write_watch
 
 
 class Health(StrEnum):
@@ -60,7 +60,7 @@ def _check_writes() -> Check:
         hint = gettext(
             "Make room on the disks of PostgreSQL, or point DATABASE_URL at the primary. No job is accepted."
         )
-        return Check(gettext("writes"), Health.FAILURE, fault, hint)
+        return Check(gettext("writes"), Health.FAILURE, localize_write_fault(fault), hint)
     return Check(gettext("writes"), Health.OK, gettext("the database accepts writes"))
 
 

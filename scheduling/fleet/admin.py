@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -114,7 +115,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
     def state_badge(self, worker: Worker) -> SafeString:
         silent = (timezone.now() - worker.heartbeat_at).total_seconds() > platform_settings.LEASE_SECONDS
         if worker.stop_reason:
-            return badge("silent", worker.stop_reason.replace("_", " "))
+            return badge(worker.stop_reason)
         return badge("silent" if worker.status == Worker.Status.ONLINE and silent else worker.status)
 
     @admin.display(description=gettext_lazy("Running"))
@@ -124,12 +125,16 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
 
     @admin.display(description=gettext_lazy("Last heartbeat"))
     def heard(self, worker: Worker) -> str:
-        return f"{duration_words(timezone.now() - worker.heartbeat_at)} ago"
+        return _ago(worker.heartbeat_at)
 
     @admin.display(description=gettext_lazy("Last canary"))
     def canary(self, worker: Worker) -> str:
-        return f"{duration_words(timezone.now() - worker.canary_at)} ago" if worker.canary_at else "-"
+        return _ago(worker.canary_at) if worker.canary_at else "-"
 
     @admin.display(description=gettext_lazy("Clock skew"))
     def skew(self, worker: Worker) -> str:
         return "-" if worker.clock_skew_seconds is None else f"{worker.clock_skew_seconds:+.2f} s"
+
+
+def _ago(moment: datetime) -> str:
+    return gettext("%(duration)s ago") % {"duration": duration_words(timezone.now() - moment)}

@@ -31,7 +31,7 @@ from tenants.access.caller import access_of
 from tenants.access.key_queries import ending_keys
 from tenants.access.permissions import Permission
 from tenants.console.polled_parts import CachedPart, Fragment, fragment_of, part_response
-from tenants.database.write_probe import write_watch
+from tenants.database.write_probe import localize_write_fault, write_watch
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
 SHARES_TEMPLATE = "scheduling/dashboards/overview_shares.html"
@@ -141,7 +141,7 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
         "foreign_process": find_foreign_process() if overview.is_all_tenants else "",
         "stalled_pools": stall_watch.read(),
-        "write_fault": write_watch.read(),
+        "write_fault": localize_write_fault(write_watch.read()),
     }
     return render_to_string(BODY_TEMPLATE, context)
 

@@ -71,7 +71,7 @@ class UpkeepRun(UpkeepResult):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.outcome}"
+        return f"{self.name} {self.get_outcome_display()}"
 
 
 class TenantUpkeepRun(UpkeepResult, TenantModel):

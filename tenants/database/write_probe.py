@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.utils.translation import gettext
 
 from tenants.database.prepared import set_config
 from tenants.database.sql import load_sql
@@ -22,6 +23,8 @@ KEPT_SECONDS = 5.0
 _SETTINGS = {"statement_timeout": "3000", "lock_timeout": "1000", "work_mem": "64kB", "temp_tablespaces": ""}
 _PROBE = load_sql(__file__)["probe_writes"]
 READ_ONLY = "PostgreSQL is read-only."
+# Followed by PostgreSQL's own message.
+REFUSED = "PostgreSQL does not accept writes: "
 
 
 def find_write_fault() -> str:
@@ -35,10 +38,17 @@ def find_write_fault() -> str:
             cursor.execute(_PROBE)
             is_read_only, *_ = cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:
-        return f"PostgreSQL does not accept writes: {_first_line(error)}"
+        return f"{REFUSED}{_first_line(error)}"
     finally:
         connection.close()
     return READ_ONLY if is_read_only else ""
+
+
+def localize_write_fault(fault: str) -> str:
+    """Return a fault that `find_write_fault` has returned, in the active language; an empty string for none."""
+    if fault.startswith(REFUSED):
+        return gettext("PostgreSQL does not accept writes: %(reason)s") % {"reason": fault.removeprefix(REFUSED)}
+    return gettext("PostgreSQL is read-only") if fault else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -74,7 +74,7 @@ window.addEventListener("load", () => {
 
 // 3. Icons are rendered by the names of their ligatures, which a screen reader would speak. Beside text they are hidden
 // from it, alone they get a label; and elements that react only to clicks are made to react to the keyboard.
-const ICON_WORDS = { dock_to_right: "navigation", arrow_back: "back", close: "close", add: "add", delete: "delete" };
+const ICON_WORDS = { balance: "home", dock_to_right: "navigation", arrow_back: "back", close: "close", add: "add", delete: "delete", search: "find" };
 
 function wordsOf(icon) {
 	const name = icon.textContent.trim();

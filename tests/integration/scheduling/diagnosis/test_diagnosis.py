@@ -251,6 +251,8 @@ def test_database_refusing_writes_fails(
     assert "Make room" in check.hint
     client.force_login(staff)
     assert "The database accepts no writes" in client.get(reverse("admin:overview_fragment")).content.decode()
+    chinese = client.get(reverse("admin:overview_fragment"), headers={"Accept-Language": "zh-CN"}).content.decode()
+    assert "无法接受任务。PostgreSQL 不接受写入：No space left on device。" in chinese
 
 
 def test_broker_refusing_messages_fails_with_its_answer(
