@@ -23,6 +23,8 @@ LOGGING: dict[str, Any] = {
         "django.db.backends": {"level": "WARNING"},
         # At DEBUG it logs the headers of responses, which may repeat a secret.
         "httpcore": {"level": "WARNING"},
+        # A line for each request has its URL, whose query may be a secret.
+        "httpx": {"level": "WARNING"},
         # A line for each successful log-in adds nothing.
         "axes": {"level": "WARNING"},
     },
