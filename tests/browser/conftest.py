@@ -41,6 +41,11 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 SLOTS = 2
+# Labels of both fields and of the button of the log-in form, and the heading of the page after it.
+LOG_IN_WORDS = {
+    "en-US": ("Username", "Password", "Log in", "Overview"),
+    "zh-CN": ("用户名", "密码", "登录", "概览"),
+}
 _numbers = itertools.count(1)
 
 
@@ -51,6 +56,7 @@ class Console:
     page: Page
     url: str
     user: User
+    log_in_words: tuple[str, str, str, str]
     faults: list[str] = field(default_factory=list)
 
     def watch(self) -> None:
@@ -61,10 +67,11 @@ class Console:
     def log_in(self) -> None:
         """Log in by the form."""
         self.open("/admin/")
-        self.page.get_by_label("Username").fill(self.user.username)
-        self.page.get_by_label("Password").fill(PASSWORD)
-        self.page.get_by_role("button", name="Log in").click()
-        self.page.get_by_role("heading", name="Overview").wait_for()
+        name, password, log_in, overview = self.log_in_words
+        self.page.get_by_label(name).fill(self.user.username)
+        self.page.get_by_label(password).fill(PASSWORD)
+        self.page.get_by_role("button", name=log_in).click()
+        self.page.get_by_role("heading", name=overview).wait_for()
         # The heading is rendered before the scripts with the shortcuts.
         self.page.wait_for_load_state("domcontentloaded")
 
@@ -123,10 +130,20 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def console(chromium: Browser, console_url: str, db: None) -> Iterator[Console]:  # noqa: F811 - the fixture above
     """Open a window of platform staff, not yet logged in. The test fails if Chromium reports anything."""
+    yield from _open_window(chromium, console_url, locale="en-US")
+
+
+@pytest.fixture
+def chinese_console(chromium: Browser, console_url: str, db: None) -> Iterator[Console]:  # noqa: F811
+    """Open the same window in a Chinese browser."""
+    yield from _open_window(chromium, console_url, locale="zh-CN")
+
+
+def _open_window(chromium: Browser, url: str, *, locale: str) -> Iterator[Console]:
     user = User.objects.create_superuser(f"stella-{next(_numbers)}", password=PASSWORD)
-    context = chromium.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light", locale=locale)
     context.set_default_timeout(20_000)
-    window = Console(context.new_page(), console_url, user)
+    window = Console(context.new_page(), url, user, LOG_IN_WORDS[locale])
     window.watch()
     yield window
     context.close()

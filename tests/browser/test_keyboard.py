@@ -11,9 +11,11 @@ from tenants.models import Tenant
 from tests.acceptance.helpers import submit, wait_for
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
+from tests.browser.focus import CONTROLS
 
 pytestmark = [pytest.mark.browser]
-WALKED = ("/admin/", "/admin/scheduling/job/", "/admin/scheduling/queue/", "/admin/fairness/", "/admin/diagnosis/")
+# Walked with the navigation; the own part of every page is walked with its other requirements.
+WALKED = ("/admin/", "/admin/scheduling/job/")
 PLACES = {
     "o": "/admin/",
     "j": "/admin/scheduling/job/",
@@ -26,8 +28,6 @@ PLACES = {
 }
 # Maximum number of steps of a walk.
 STEPS = 250
-# Controls in the page's own part; hidden ones are reachable when their container is open.
-CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0'], [role=button]"
 FOCUSED = """() => {
     const at = document.activeElement;
     if (at === document.body) return null;

@@ -1,0 +1,69 @@
+"""Texts of the console in Chinese: which of their words are English prose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from selectolax.lexbor import LexborHTMLParser
+
+# Elements whose text is not prose: code to copy, user input, names of icons.
+UNREAD = "script, style, noscript, template, code, pre, textarea, kbd, .material-symbols-outlined"
+ATTRIBUTES = ("aria-label", "title", "placeholder", "alt")
+WORD = re.compile(r"[A-Za-z]{2,}(?:['’-][A-Za-z]+)*")
+# Text to be typed as it stands: JSON in braces, a shell command in quotation marks.
+TYPED = re.compile(r"JSON Schema|\{[^{}]*(?:\{[^{}]*\{?[^{}]*\}+)?[^{}]*\}+|`+[^`]*`+|“[^”]*”")
+# The same in every language: products and formats, units, and identifiers of the API, filters and settings.
+SAME_EVERYWHERE = """
+english openai markdown python logging rabbitmq redis webhook cron jain mib beat slug llm http https celery streams
+en zh-hans localtime
+noop sleep fail crash spin allocate
+dataset pipeline workflow tasks maintenance default io small medium large text key system worker
+all allow both first second skip none latest standard queue one cancel previous
+debug info warning error hybrid vector true false null enabled noeviction
+datasource extract clean split embed load priority tags deadline
+landlock seccomp erasures rollups
+"""
+# Rows of this world and of its migrations: stored texts are shown as written.
+ROWS = """
+acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
+greeting handbook nightly ops pages spare upload broke parseerror start send it test
+cloud community professional sandbox team api guest four
+"""
+NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
+STORED = re.compile(
+    "One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
+    "|Runs asynchronous kinds, whose slots wait"
+    r"|document into handbook|\d+ of \d+ entities|run begins|entity ended|层次 tenant"
+    r"|Control K|^(?:name|prefix|scopes|ok)$"
+    r"|[Uu]pkeep: \w+|account \w+, address|name one_scope, prefix \w+, scopes"
+)
+# Untranslated texts of beat's own pages.
+BEATS = frozenset({"Task Name", "Crontab translation", "Human readable", "Every minute UTC"})
+
+
+def texts_of(page: str) -> Iterator[str]:
+    """Yield each text that a page shows or announces, without code."""
+    tree = LexborHTMLParser(page)
+    for node in tree.css(UNREAD):
+        node.decompose()
+    # A choice whose label equals its value: an identifier.
+    for option in tree.css("option"):
+        if option.text(strip=True).replace(" ", "_") == option.attributes.get("value"):
+            option.decompose()
+    yield from filter(None, (text.strip() for text in (tree.body or tree.root).text(separator="\n").split("\n")))
+    for name in ATTRIBUTES:
+        yield from (str(node.attributes[name]) for node in tree.css(f"[{name}]") if node.attributes[name])
+
+
+def english_words(text: str) -> list[str]:
+    """Return the words of a text that are no names: an identifier has a sign or a digit, and names are listed above."""
+    if text in BEATS:
+        return []
+    words = []
+    for token in re.split(r"[^\x21-\x7e]+|[,;()]", STORED.sub(" ", TYPED.sub(" ", text))):
+        word = token.strip(".,:;!?'\"“”()[]{}<>*#…")
+        is_word = WORD.fullmatch(word) is not None and not word.isupper()
+        if is_word and word.lower() not in NAMES:
+            words.append(word)
+    return words
