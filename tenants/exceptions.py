@@ -109,6 +109,13 @@ class SlugTakenError(DomainError):
     code, category, title = "slug_taken", "conflict", gettext_noop("The slug is taken.")
 
 
+class RowTakenError(DomainError):
+    """Raised if a concurrent request has stored a row with the same unique value first."""
+
+    code, category = "taken", "conflict"
+    title = gettext_noop("Another request has stored the same at this moment.")
+
+
 class PlanNotFoundError(DomainError):
     code, category, title = "plan_not_found", "not_found", gettext_noop("No such plan.")
 

@@ -64,7 +64,11 @@ class SubmitForm(forms.Form):
     kind = forms.ChoiceField(label=gettext_lazy("Kind"), widget=UnfoldAdminSelectWidget())
     payload = PayloadField(label=gettext_lazy("Payload"))
     priority = _option(
-        forms.IntegerField, gettext_lazy("Priority"), gettext_lazy("Orders the tenant's own jobs; higher runs earlier.")
+        forms.IntegerField,
+        gettext_lazy("Priority"),
+        gettext_lazy("Orders the tenant's own jobs; higher runs earlier."),
+        min_value=-(2**15),
+        max_value=2**15 - 1,
     )
     run_at = _option(
         forms.DateTimeField, gettext_lazy("Run at (UTC)"), gettext_lazy("Not started before this time. Empty: now.")

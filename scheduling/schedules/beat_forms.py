@@ -83,6 +83,16 @@ class BeatScheduleForm(PeriodicTaskForm):
                 given[name] = value
             setattr(self.instance, name, value)
         given["regtask"] = SUBMIT_TASK
+        self._refuse_moved_payload()
+
+    def _refuse_moved_payload(self) -> None:
+        """Reject another tenant or kind for a payload that the form hides: its readers would change."""
+        is_hidden = bool(self.job.payload) and "job_payload" not in self.fields
+        for name, stored in (("tenant", self.job.tenant), ("kind", self.job.kind)) if is_hidden else ():
+            if getattr(self._job, name) != stored:
+                self.add_error(
+                    PREFIX + name, gettext("It stays: the payload was written for it, and you may not see it.")
+                )
 
     def _check_job(self, values: dict[str, Any]) -> None:
         try:

@@ -20,9 +20,10 @@ from django.core.exceptions import (
     TooManyFilesSent,
 )
 from django.core.handlers.exception import response_for_exception
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext, gettext_noop
+from psycopg.errors import UniqueViolation
 from rest_framework import exceptions as rest
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -33,6 +34,7 @@ from tenants.exceptions import (
     DatabaseUnavailableError,
     DomainError,
     FieldInvalidError,
+    RowTakenError,
 )
 
 logger = logging.getLogger(__name__)
@@ -140,9 +142,16 @@ def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | No
         return _answer_domain_error(BodyTooLargeError(str(error)))
     if isinstance(error, SuspiciousOperation):
         return _answer_rest_error(rest.ParseError(gettext("The request was tampered with.")))
+    return _answer_database_error(error)
+
+
+def _answer_database_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | None:
     if isinstance(error, (OperationalError, InterfaceError)):
         logger.warning("The database did not respond", exc_info=error)
         return _answer_domain_error(DatabaseUnavailableError())
+    if isinstance(error, IntegrityError) and isinstance(error.__cause__, UniqueViolation):
+        # Another request has committed after the check for such a row.
+        return _answer_domain_error(RowTakenError())
     if isinstance(error, DataError):
         # PostgreSQL refused a value that validation accepted: an error of the caller, and a gap in validation to log.
         logger.error("A value was refused by the database", exc_info=error)

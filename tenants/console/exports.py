@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from datetime import datetime
 from html import unescape
+from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field, lookup_field
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
@@ -16,7 +18,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadReque
 from django.urls import URLPattern, path, resolve, reverse
 from django.utils.html import strip_tags
 from django.utils.text import capfirst
-from django.utils.translation import get_language, override
+from django.utils.translation import get_language, gettext, override
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
@@ -71,8 +73,14 @@ class ExportMixin(ModelAdmin):
         except FieldInvalidError as refusal:
             return HttpResponseBadRequest(refusal.detail)
         query = _without_place(request.GET)
+        pages = self._read_pages(request, query, require_scope(), get_language())
+        try:
+            # Before the response begins, so that a filter which the list refuses is refused here too.
+            first = next(pages)
+        except IncorrectLookupParameters:
+            return HttpResponseBadRequest(gettext("The list has no such filter."))
         return export_response(
-            pages=self._read_pages(request, query, require_scope(), get_language()),
+            pages=chain([first], pages),
             file_format=file_format,
             target=self.opts.label_lower,
             filters={name: str(value) for name, value in query.items()},

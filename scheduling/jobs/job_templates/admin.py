@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 
+from scheduling.jobs.answers import mask_validation_errors
 from scheduling.jobs.job_templates.forms import JobTemplateForm
 from scheduling.jobs.job_templates.queries import find_templates
 from scheduling.jobs.job_templates.service import (
@@ -131,11 +132,12 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
         form = self._form(request, template)
         if request.method == "POST" and form.is_valid():
             try:
-                job = run_template(
-                    template=template,
-                    values=form.cleaned_data["parameters"],
-                    is_rate_limited=self.access(request).platform_role is None,
-                ).job
+                with mask_validation_errors(self.access(request)):
+                    job = run_template(
+                        template=template,
+                        values=form.cleaned_data["parameters"],
+                        is_rate_limited=self.access(request).platform_role is None,
+                    ).job
             except DomainError as refusal:
                 for fault in refusal.errors or [{"detail": refusal.detail}]:
                     form.add_error("parameters", f"{fault.get('field', '')} {fault['detail']}".strip())

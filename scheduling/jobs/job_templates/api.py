@@ -12,7 +12,13 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from scheduling.jobs.answers import RATE_HEADERS, StoredJobSerializer, add_rate_headers, parse_idempotency_key
+from scheduling.jobs.answers import (
+    RATE_HEADERS,
+    StoredJobSerializer,
+    add_rate_headers,
+    mask_validation_errors,
+    parse_idempotency_key,
+)
 from scheduling.jobs.job_templates.models import JobTemplate
 from scheduling.jobs.job_templates.queries import find_templates, get_template
 from scheduling.jobs.job_templates.serializers import (
@@ -120,9 +126,10 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
         require_right_to_run(access_of(request), template)
         given = dict(TemplateRunSerializer.of(request.data).validated_data)
         key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
-        submission = run_template(
-            template=template, values=given.pop("parameters"), is_rate_limited=True, idempotency_key=key, **given
-        )
+        with mask_validation_errors(access_of(request)):
+            submission = run_template(
+                template=template, values=given.pop("parameters"), is_rate_limited=True, idempotency_key=key, **given
+            )
         answer = Response(StoredJobSerializer(submission.job).data, status=201 if submission.created else 200)
         add_rate_headers(answer, submission.rate)
         return answer

@@ -60,6 +60,8 @@ class JobTemplateForm(VersionForm):
     priority = forms.IntegerField(
         label=gettext_lazy("Priority"),
         required=False,
+        min_value=-(2**15),
+        max_value=2**15 - 1,
         widget=UnfoldAdminIntegerFieldWidget(),
         help_text=gettext_lazy("Empty: the tenant's setting."),
     )
@@ -76,6 +78,7 @@ class JobTemplateForm(VersionForm):
         label=gettext_lazy("Max retries"),
         required=False,
         min_value=0,
+        max_value=2**15 - 1,
         widget=UnfoldAdminIntegerFieldWidget(),
         help_text=gettext_lazy("Empty: the kind's default."),
     )

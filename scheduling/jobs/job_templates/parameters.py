@@ -2,7 +2,7 @@
 
 A text that is one reference gets the value with its type; inside a longer text a scalar is inserted. The parameters are
 declared by a JSON Schema that uses only KEYWORDS: no patterns, whose cost is not bounded, and no references to other
-documents. The functions of this module are pure.
+documents. Neither may a value be a pattern. The functions of this module are pure.
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ def check_parameters(schema: Mapping[str, Any], payload: Any) -> None:
     declared = schema.get("properties", {})
     if len(declared) > MAX_PARAMETERS:
         raise _refusal("$", translate("A template has at most %(limit)s parameters.", {"limit": MAX_PARAMETERS}))
-    for name in declared:
-        if not _NAME.fullmatch(name):
-            raise _refusal(f"$.{name}", translate("Use lower-case letters, digits and underscores, a letter first."))
+    for name, rule in declared.items():
+        _check_declaration(name, rule)
     used = [name for text in _texts_in(payload) for name in _REFERENCE.findall(text)]
     if len(used) > MAX_REFERENCES:
         raise _refusal(
@@ -75,6 +74,13 @@ def check_parameters(schema: Mapping[str, Any], payload: Any) -> None:
     for name in used:
         if name not in declared:
             raise _refusal("payload", translate("The parameter %(name)s is not declared.", {"name": name}))
+
+
+def _check_declaration(name: str, rule: Any) -> None:
+    if not _NAME.fullmatch(name):
+        raise _refusal(f"$.{name}", translate("Use lower-case letters, digits and underscores, a letter first."))
+    if not isinstance(rule, Mapping):
+        raise _refusal(f"$.{name}", translate("It must be an object."))
 
 
 def defaults_of(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +161,8 @@ def _faults_of_schema(schema: Any, path: str, depth: int) -> Iterator[tuple[str,
         return
     for name in sorted(set(schema) - KEYWORDS):
         yield f"{path}.{name}", translate("The keyword is not allowed here.")
+    if schema.get("format") == "regex":
+        yield f"{path}.format", translate("The format regex is not allowed here.")
     properties = schema.get("properties", {})
     if not isinstance(properties, Mapping):
         yield f"{path}.properties", translate("It must be an object.")

@@ -26,6 +26,8 @@ MISSING: Final = object()
 MAX_ROWS: Final = 100
 # Below the number of fields that Django takes with one form.
 MAX_INPUTS: Final = 600
+# More than a form with MAX_INPUTS and another row has; rows within rows multiply.
+MAX_READ: Final = 2_000
 ROWS, KEY, NULL, FILE = "#rows", "#key", "#null", "#file"
 
 type Path = tuple[str | int, ...]
@@ -96,15 +98,34 @@ class Control:
         return value if value or self.shape.is_required else MISSING
 
 
-def read_inputs(shape: Shape, inputs: Inputs, name: str = "", path: Path = ()) -> Control:
-    """Return the controls of a shape with the values of inputs, and a fault at each that cannot be read."""
+@dataclass(slots=True)
+class _Room:
+    """The number of controls that may still be read."""
+
+    left: int = MAX_READ
+
+
+def read_inputs(shape: Shape, inputs: Inputs) -> Control:
+    """Return the controls of a shape with the values of inputs, and a fault at each that cannot be read.
+
+    Rows beyond MAX_READ controls are left out, with a fault at the whole.
+    """
+    room = _Room()
+    root = _read(shape, inputs, "", (), room)
+    if room.left <= 0:
+        root.faults.append(_("The fields hold at most %(limit)s values; enter more as JSON.") % {"limit": MAX_READ})
+    return root
+
+
+def _read(shape: Shape, inputs: Inputs, name: str, path: Path, room: _Room) -> Control:
     control = Control(shape, name, path, is_null=shape.is_nullable and bool(inputs.get(name + NULL)))
+    room.left -= 1
     match shape.widget:
         case Widget.GROUP:
             for member, part in shape.members.items():
-                control.rows.append(read_inputs(part, inputs, f"{name}/{_token(member)}", (*path, member)))
+                control.rows.append(_read(part, inputs, f"{name}/{_token(member)}", (*path, member), room))
         case Widget.LIST | Widget.MAP:
-            _read_rows(control, inputs)
+            _read_rows(control, inputs, room)
         case _:
             control.text = str(inputs.get(name, ""))
             control.upload = inputs.get(name + FILE)
@@ -138,7 +159,7 @@ def defaults_of(shape: Shape) -> Any:
     return given or MISSING
 
 
-def _read_rows(control: Control, inputs: Inputs) -> None:
+def _read_rows(control: Control, inputs: Inputs, room: _Room) -> None:
     item, name, path = control.shape.item, control.name, control.path
     assert item is not None
     count = str(inputs.get(name + ROWS, "0"))
@@ -146,10 +167,12 @@ def _read_rows(control: Control, inputs: Inputs) -> None:
     if wanted > MAX_ROWS:
         control.faults.append(_("The fields hold at most %(limit)s rows; enter more as JSON.") % {"limit": MAX_ROWS})
     for index in range(min(wanted, MAX_ROWS)):
+        if room.left <= 0:
+            return
         row_name = f"{name}/{index}"
         key = str(inputs.get(row_name + KEY, ""))
         is_named = control.shape.widget is Widget.MAP
-        row = read_inputs(item, inputs, row_name, (*path, key if is_named else index))
+        row = _read(item, inputs, row_name, (*path, key if is_named else index), room)
         row.key = key
         if is_named and (not key or any(other.key == key for other in control.rows)):
             row.faults.append(_("Each row needs a name of its own."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from scheduling.jobs.job_templates.exceptions import JobTemplateNotFoundError
 from scheduling.jobs.job_templates.queries import get_template_by_name
 from scheduling.jobs.job_templates.serializers import NewTemplateSerializer
 from scheduling.jobs.job_templates.service import add_version, create_template, update_template
+from tenants.api.strict_json import parse_json
 from tenants.context import tenant_context
+from tenants.exceptions import JsonInvalidError
 from tenants.management.base import PlatformCommand
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
@@ -53,7 +56,15 @@ def _read(file: Path) -> list[dict[str, Any]]:
     rows = document.get("templates") if isinstance(document, dict) else None
     if not isinstance(rows, list):
         raise CommandError("The file must have a list `templates`, as export_templates writes it.")
-    return [NewTemplateSerializer.of(row).to_values() for row in rows]
+    return [NewTemplateSerializer.of(_as_body(row)).to_values() for row in rows]
+
+
+def _as_body(row: Any) -> Any:
+    """Return a template as the API would read it from a body; raise CommandError for what JSON cannot hold."""
+    try:
+        return parse_json(json.dumps(row).encode())
+    except (TypeError, ValueError, RecursionError, JsonInvalidError) as error:
+        raise CommandError(f"A template is not JSON, in which dates are quoted: {error}") from error
 
 
 def _store(tenant: Tenant, row: dict[str, Any], reason: str) -> str:

@@ -138,6 +138,17 @@ def test_viewer_runs_only_templates_that_name_the_role(owner_api: APIClient, vie
     assert viewer_api.post(TEMPLATES, {"name": "mine", "content": CONTENT}, format="json").status_code == 403
 
 
+def test_refusal_does_not_quote_the_content_to_a_runner(owner_api: APIClient, viewer_api: APIClient) -> None:
+    parameters = {"properties": {"user": {"type": "string"}}}
+    payload = {"url": "https://example.com/", "headers": {"X-Token": "t0ken {{ parameters.user }}"}}
+    content = {"kind": "http_call", "payload": payload, "parameters": parameters}
+    template = create(owner_api, content=content, runners=["viewer"])
+    refused = run(viewer_api, template, parameters={"user": "Ä"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "payload_invalid")
+    assert "t0ken" not in refused.content.decode()
+    assert "t0ken" in run(owner_api, template, parameters={"user": "Ä"}).content.decode()
+
+
 def test_template_of_another_tenant_is_not_found(owner_api: APIClient, globex_api: APIClient, globex: Tenant) -> None:
     template = create(owner_api)
     assert globex_api.get(f"{TEMPLATES}{template['id']}/").status_code == 404

@@ -9,6 +9,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from rest_framework.test import APIClient
 
@@ -16,6 +17,7 @@ from scheduling.bulk.turns import open_operations, take_turn
 from scheduling.models import BulkOperation, DeadLetter, Job, JobEvent
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.job_helpers import Start, Tick, fail, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,3 +107,27 @@ def test_concurrent_requeues_by_filter_requeue_each_dead_letter_once(
         assert Counter(Job.objects.filter(parent__in=jobs).values_list("parent", flat=True)) == {
             job.pk: 1 for job in jobs
         }
+
+
+@pytest.mark.parametrize(
+    ("address", "body"),
+    [
+        ("tiers/", {"slug": "gold", "name": "Gold", "rank": 77}),
+        ("routing-rules/", {"position": 77, "queue": "tasks_team"}),
+        ("cfs-plans/", {"name": "twin"}),
+        (
+            "plans/",
+            {"slug": "twin", "name": "Twin", "tier": "team", "max_waiting_jobs": 1}
+            | {"submits_per_minute": 1, "worker_seconds_per_month": 1},
+        ),
+    ],
+)
+def test_concurrent_additions_of_one_row_add_one(
+    transactional_db: None, staff: User, address: str, body: dict[str, Any]
+) -> None:
+    def post() -> Any:
+        return session_of(staff, raise_request_exception=False).post(f"/api/v1/{address}", body, format="json")
+
+    statuses = Counter(answer.status_code for answer in at_once([post] * 4))
+    assert statuses[201] == 1
+    assert statuses.keys() <= {201, 409, 422}

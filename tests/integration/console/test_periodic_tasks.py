@@ -14,6 +14,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from scheduling.jobs.requests import JobRequest
 from scheduling.schedules.beat_submissions import submit_beat_task
 from scheduling.schedules.definitions import create_schedule
+from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 
@@ -118,6 +119,21 @@ def test_task_with_the_name_of_a_schedule_cannot_be_enabled(beat: Client, acme: 
     assert errors_of(beat.post(reverse(ADD), job)).keys() == {"name"}
     del job["enabled"]
     assert beat.post(reverse(ADD), job).status_code == 302
+
+
+def test_hidden_payload_stays_with_its_tenant_and_kind(client: Client, acme: Tenant, globex: Tenant) -> None:
+    operator = User.objects.create_user("otto")
+    grant_platform_role(user=operator, role="operator")
+    client.force_login(operator)
+    sent = {"tenant": "acme", "kind": "noop", "payload": {"key": "hidden"}}
+    task = periodic_task(kwargs=json.dumps(sent))
+    same = form_of(job_tenant="acme", job_kind="noop", job_priority="2")
+    for changes in ({"job_tenant": "globex"}, {"job_kind": "sleep"}):
+        answer = client.post(page_of(task), same | changes)
+        assert errors_of(answer).keys() >= changes.keys()
+    assert client.post(page_of(task), same).status_code == 302
+    task.refresh_from_db()
+    assert json.loads(task.kwargs) == sent | {"priority": 2}
 
 
 def test_page_shows_next_and_past_runs(beat: Client, acme: Tenant) -> None:

@@ -149,6 +149,15 @@ def test_preview_names_the_queue_and_shows_curl_and_python(
     assert "Known once" in client.post(reverse(PREVIEW), {}).content.decode()
 
 
+@pytest.mark.parametrize("priority", ["9" * 30, "9" * 400])
+def test_preview_survives_a_priority_of_any_size(
+    console: Console, acme_user: User, acme: Tenant, priority: str
+) -> None:
+    data = {"kind": "noop", "payload": "{}", "priority": priority}
+    assert console(acme_user).post(reverse(PREVIEW), data).status_code == 200
+    assert "priority" in console(acme_user).post(reverse(SUBMIT), data).context["form"].errors
+
+
 def test_printed_python_is_a_program() -> None:
     asked = JobRequest("noop", {"text": 'a"b\n', "is_on": True, "none": None}, tags=("x",), idempotency_key='k"')
     compile(as_python(asked, "http://x/"), "example", "exec")

@@ -23,6 +23,9 @@ CONTENT = TemplateContent(
 )
 
 
+PARAMETERS = "parameters: {properties: {needed: {}}}"
+
+
 def run(*arguments: str) -> str:
     written = io.StringIO()
     call_command(*arguments, stdout=written)
@@ -59,12 +62,20 @@ def test_exported_templates_are_imported_into_another_tenant(acme: Tenant, globe
 
 @pytest.mark.parametrize(
     "text",
-    ["templates: [", "- 1", "templates:\n- name: a\n  content: {kind: no_such_kind}", "a: &a [1]\ntemplates: [*a]"],
+    [
+        "templates: [",
+        "- 1",
+        "templates:\n- name: a\n  content: {kind: no_such_kind}",
+        "a: &a [1]\ntemplates: [*a]",
+        f"templates: [{{name: a, content: {{kind: noop, payload: {{day: 2026-11-01}}, {PARAMETERS}}}}}]",
+        f"templates: [{{name: a, content: {{kind: noop, payload: {{size: .inf}}, {PARAMETERS}}}}}]",
+        f"templates: [{{name: a, content: {{kind: noop, payload: {'{a: ' * 40}1{'}' * 40}, {PARAMETERS}}}}}]",
+    ],
 )
 def test_import_of_a_faulty_file_stores_nothing(acme: Tenant, tmp_path: Path, text: str) -> None:
     file = tmp_path / "templates.yaml"
     file.write_text(text, "utf-8")
-    with pytest.raises(Exception, match=r"cannot be read|must have a list|kind|aliases"):
+    with pytest.raises(Exception, match=r"cannot be read|must have a list|kind|aliases|not JSON"):
         run("import_templates", str(file), "--tenant=acme")
     with tenant_context(acme):
         assert not JobTemplate.objects.exists()

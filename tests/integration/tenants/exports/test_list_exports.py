@@ -144,6 +144,15 @@ def test_console_export_of_a_list_without_keyset_is_complete(acme: Tenant, acme_
     assert not any(value in hashes for row in rows for value in row.values())
 
 
+@pytest.mark.parametrize("query", ["kint=noop", "queue__id__exact=x", "name__lookup__x=1"])
+def test_console_export_refuses_a_filter_before_the_file_begins(acme: Tenant, acme_user: User, query: str) -> None:
+    client = Client()
+    client.force_login(acme_user)
+    assert client.post(f"{reverse('admin:tenants_apikey_export')}?{query}", {"format": "csv"}).status_code == 400
+    with all_tenants():
+        assert not AuditLogEntry.objects.filter(action="list.exported").exists()
+
+
 def test_staff_exports_jobs_of_all_tenants_with_their_tenant(staff: User, jobs: list[str]) -> None:
     client = Client()
     client.force_login(staff)

@@ -68,6 +68,8 @@ def test_template_is_complete_when_each_parameter_has_a_default() -> None:
         {"properties": {"Bad Name": {"type": "string"}}},
         {"properties": {"a": {"type": "texts"}}},
         {"properties": []},
+        {"properties": {"a": True}},
+        {"properties": {"a": {"items": {"format": "regex"}}}},
         {"properties": {f"p{number}": {} for number in range(51)}},
     ],
 )

@@ -166,6 +166,18 @@ def test_depth_and_number_of_controls_are_bounded() -> None:
     assert shape_of(endless).members["self"].widget is Widget.JSON
 
 
+def test_rows_within_rows_are_bounded_together() -> None:
+    leaf = {"type": "object", "properties": {f"p{number}": {"type": "integer"} for number in range(50)}}
+    inner = {"type": "object", "properties": {"rows": {"type": "array", "items": leaf}}}
+    shape = shape_of({"type": "object", "properties": {"rows": {"type": "array", "items": inner}}})
+    counts = {"/rows#rows": "100", **{f"/rows/{number}/rows#rows": "100" for number in range(100)}}
+    root = read_inputs(shape, counts)
+    assert sum(1 for _ in root.walk()) < 3_000
+    assert len(root.faults) == 1
+    with pytest.raises(UnshowableError):
+        write_inputs(shape, {"rows": [{"rows": [{}] * 100}] * 100})
+
+
 def test_row_is_added_and_removed() -> None:
     shape = shape_of(EVERYTHING)
     inputs: Any = write_inputs(shape, {"people": PAYLOAD["people"], "headers": {"A": "1", "B": "2"}})
