@@ -836,7 +836,7 @@ class Migration(migrations.Migration):
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(86400),
                         ],
-                        verbose_name="granularity seconds",
+                        verbose_name="time slice (s)",
                     ),
                 ),
                 (

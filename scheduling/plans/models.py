@@ -23,7 +23,7 @@ class CFSPlan(NamedModel, VersionedModel):
     name = models.CharField(_("name"), max_length=60, unique=True)
     strategy = models.CharField(_("strategy"), max_length=12, choices=Strategy.choices, default=Strategy.TIME_SLICE)
     granularity_seconds = models.PositiveIntegerField(
-        _("granularity seconds"),
+        _("time slice (s)"),
         default=120,
         validators=[MinValueValidator(1), MaxValueValidator(86_400)],
         help_text=_("Length of a time slice; after it, a running job may be requested to yield."),

@@ -58,7 +58,9 @@ class TenantCapacityAdmin(ReadOnlyAdmin):
     """Number of messages in flight of each tenant over all pools, and its cap."""
 
     empty_title = gettext_lazy("No tenants have submitted yet")
-    empty_text = gettext_lazy("A tenant gets a row with its first job. Submit one with POST /api/v1/jobs/.")
+    empty_text = gettext_lazy(
+        "A tenant gets a row with its first job. Submit one on the page Jobs, or with POST /api/v1/jobs/."
+    )
     view_permission = Permission.TENANT_VIEW
     list_title = gettext_lazy("Capacities")
     is_named_by_id = True

@@ -461,6 +461,7 @@ POST   workflow_execution/workflow/{workflow}/run/ jobs.submit {"inputs": ""}   
 GET    scheduling/jobtemplate/{template}/run/ templates.run
 POST   scheduling/jobtemplate/{template}/run/ templates.run     {}
 POST   scheduling/jobtemplate/{template}/parameters/ templates.run {}
+POST   scheduling/jobtemplate/content/            templates.manage {}
 GET    workflow_execution/workflow/{workflow}/versions/1/ workflows.view
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
 POST   scheduling/tenantupkeeprun/verify/    audit.view                                302

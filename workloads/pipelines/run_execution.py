@@ -167,7 +167,7 @@ class RunExecution:
             self.has_stored = self.has_stored or (bool(stored) and is_ahead)
         for outcome in outcomes:
             self._take_in(outcome, stored[outcome.step.entity_id])
-        self._context.report_progress(self._ended, self._total, f"{self._ended} of {self._total} entities")
+        self._context.report_progress(self._ended, self._total, "entities")
 
     def _take_in(self, outcome: PipelineStepResult, stored: StoredBatch) -> None:
         """Take over the entity's new state, and adjust the pace."""

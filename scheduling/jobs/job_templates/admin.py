@@ -73,6 +73,13 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
             return (*_FACTS, "version")
         return (*_FACTS, *_CONTENT, *VERSION_FIELDS)
 
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """Return the form class, which offers what the caller may use in the template's tenant."""
+        form: Any = super().get_form(request, obj, **kwargs)
+        form.access = self.access(request)
+        form.own_tenant = obj.tenant if obj is not None else form.access.tenant
+        return form
+
     def save_model(self, request: HttpRequest, obj: JobTemplate, form: Any, change: bool) -> None:
         values = form.cleaned_data
         facts = {name: values[name] for name in _FACTS}
@@ -115,11 +122,18 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
     def get_urls(self) -> list[URLPattern]:
         run = self.guard(self.run_view, Permission.TEMPLATES_RUN)
         parameters = self.guard(require_POST(self.parameters_view), Permission.TEMPLATES_RUN)
+        content = self.guard(require_POST(self.content_view), Permission.TEMPLATES_MANAGE)
         return [
+            path("content/", content, name="scheduling_jobtemplate_content"),
             path("<uuid:object_id>/run/", run, name="scheduling_jobtemplate_run"),
             path("<uuid:object_id>/parameters/", parameters, name="scheduling_jobtemplate_parameters"),
             *super().get_urls(),
         ]
+
+    def content_view(self, request: HttpRequest) -> HttpResponse:
+        """Return the HTML of the posted payload, or of the parameters, after a change of their rows, tab or kind."""
+        name = "parameters" if request.GET.get("name") == "parameters" else "payload"
+        return redraw(request, self.get_form(request)(request.POST).fields[name], name)
 
     def parameters_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Return the HTML of the posted parameters after a change of their rows or tab."""

@@ -89,6 +89,18 @@ def defaults_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {name: rule["default"] for name, rule in declared.items() if "default" in rule}
 
 
+def is_reference(text: str) -> bool:
+    """Return whether the text is one reference, which gets the value with its type."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def references_to(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a reference to each parameter that the schema declares; the schema need not be allowed."""
+    declared = schema.get("properties")
+    names = declared if isinstance(declared, Mapping) else ()
+    return tuple(f"{{{{ parameters.{name} }}}}" for name in names if _NAME.fullmatch(name))
+
+
 def is_complete(schema: Mapping[str, Any]) -> bool:
     """Return whether every parameter has a default, so that the template can be run without values."""
     return len(defaults_of(schema)) == len(schema.get("properties", {}))

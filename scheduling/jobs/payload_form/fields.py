@@ -141,12 +141,16 @@ class PayloadWidget(forms.Widget):
                 control.faults = faults.pop(control.json_path, [])
                 control.has_focus = bool(focus) and control.name == focus
                 control.attributes = _attributes_of(control, f"{name}{control.name}")
-                control.choices = control.shape.choices
-                if control.shape.widget is Widget.FILE:
-                    own = {control.text: control.text} if control.text else {}
-                    control.choices = list((own | files).items())
+                control.choices = self.choices_of(control, files)
         context["faults"] = [f"{path}: {detail}" for path, details in faults.items() for detail in details]
         return render_to_string(TEMPLATE, context)
+
+    def choices_of(self, control: Control, files: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return the values that a select offers, with their texts; for a file also the entered one."""
+        if control.shape.widget is not Widget.FILE:
+            return control.shape.choices
+        own = {control.text: control.text} if control.text else {}
+        return list({**own, **files}.items())
 
     def _secrets(self) -> list[str]:
         """Return a reference to each of the tenant's secrets that the caller may use."""
@@ -215,7 +219,7 @@ class PayloadField(forms.Field):
         Files are stored once everything else is valid.
         """
         payload = self.read(value)
-        self._check(payload)
+        self.check(payload)
         if isinstance(value, Entered) and any(key.endswith(FILE) for key in value.inputs):
             self._upload(value)
             payload = self.read(value)
@@ -238,7 +242,7 @@ class PayloadField(forms.Field):
             raise forms.ValidationError(_("It must be a JSON object."))
         return payload or {}
 
-    def _check(self, payload: dict[str, Any]) -> None:
+    def check(self, payload: dict[str, Any]) -> None:
         """Raise ValidationError for a payload that the kind refuses; each fault has its position and a sentence."""
         try:
             if self.widget.processor is not None:

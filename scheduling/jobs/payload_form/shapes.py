@@ -6,7 +6,7 @@ A part without a control of its own, such as a choice of schemas, is entered as 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -52,7 +52,8 @@ _TYPES: Final = {Widget.NUMBER: "number", Widget.DATE: "date", Widget.MOMENT: "d
 class Shape:
     """The control of one part of a schema; ``item`` is the shape of the rows of a list or map.
 
-    ``takes_secrets``: its texts may contain references to secrets.
+    ``takes_secrets``: its texts may contain references to secrets. A text for which ``is_reference`` returns True may
+    be entered in the place of any value.
     """
 
     widget: Widget
@@ -61,6 +62,7 @@ class Shape:
     is_required: bool = True
     is_nullable: bool = False
     takes_secrets: bool = False
+    is_reference: Callable[[str], bool] | None = None
     members: Mapping[str, Shape] = field(default_factory=dict)
     item: Shape | None = None
 
@@ -68,6 +70,10 @@ class Shape:
     def is_composed(self) -> bool:
         """Return whether the control consists of others."""
         return self.widget in (Widget.GROUP, Widget.LIST, Widget.MAP)
+
+    def refers(self, value: Any) -> bool:
+        """Return whether the value is a reference, which stands for a value that is not known yet."""
+        return self.is_reference is not None and isinstance(value, str) and self.is_reference(value)
 
     @property
     def has_files(self) -> bool:
@@ -90,6 +96,9 @@ class Shape:
         """Return the attributes of an HTML input for a value."""
         schema = self.schema
         found: dict[str, Any] = {"type": _TYPES.get(self.widget, "text")}
+        if self.is_reference is not None:
+            # A browser takes a reference only in a text.
+            return {"type": "text"}
         if self.widget is Widget.NUMBER:
             found |= {"min": schema.get("minimum"), "max": schema.get("maximum")}
             found["step"] = 1 if schema.get("type") == "integer" else "any"
@@ -119,17 +128,26 @@ class Shape:
         return f"{schema.get('description', '')} {hint}".strip()
 
 
-def shape_of(schema: Any, secret_fields: Collection[str] = ()) -> Shape:
-    """Return the shape of payloads of the schema; ``secret_fields`` are the members that may refer to secrets."""
-    return _Shaper(schema if isinstance(schema, Mapping) else {}, secret_fields).shape(schema, depth=0)
+def shape_of(
+    schema: Any, secret_fields: Collection[str] = (), *, is_reference: Callable[[str], bool] | None = None
+) -> Shape:
+    """Return the shape of payloads of the schema; ``secret_fields`` are the members that may refer to secrets.
+
+    Texts for which ``is_reference`` returns True may stand for any value.
+    """
+    root = schema if isinstance(schema, Mapping) else {}
+    return _Shaper(root, secret_fields, is_reference).shape(schema, depth=0)
 
 
 class _Shaper:
     """One pass over a schema; ``left`` is the number of controls that may still be made."""
 
-    def __init__(self, root: Mapping[str, Any], secret_fields: Collection[str]) -> None:
+    def __init__(
+        self, root: Mapping[str, Any], secret_fields: Collection[str], is_reference: Callable[[str], bool] | None
+    ) -> None:
         self.root = root
         self.secret_fields = secret_fields
+        self.is_reference = is_reference
         self.left = MAX_CONTROLS
 
     def shape(self, schema: Any, *, depth: int, is_secret: bool = False, **facts: Any) -> Shape:
@@ -138,7 +156,7 @@ class _Shaper:
         if is_secret and widget is Widget.LINES:
             # An input of one line can suggest the references.
             widget = Widget.LINE
-        facts |= {"takes_secrets": is_secret, "is_nullable": is_nullable}
+        facts |= {"takes_secrets": is_secret, "is_nullable": is_nullable, "is_reference": self.is_reference}
         if widget is Widget.GROUP:
             properties, required = schema["properties"], schema.get("required", ())
             self.left -= len(properties)

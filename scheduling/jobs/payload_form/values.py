@@ -190,6 +190,9 @@ def _read_leaf(control: Control) -> None:
         if control.shape.is_required:
             control.faults.append(_("This field is required."))
         return
+    if control.shape.refers(control.text):
+        control.leaf = control.text
+        return
     try:
         control.leaf = _parse(widget, control.text, control.shape)
     except JsonInvalidError as refusal:
@@ -237,6 +240,9 @@ def _dated(parse: Any, text: str, advice: str) -> Any:
 def _write(shape: Shape, value: Any, name: str, inputs: dict[str, str]) -> None:
     if value is None and shape.is_nullable:
         inputs[name + NULL] = "on"
+        return
+    if shape.refers(value):
+        inputs[name] = value
         return
     match shape.widget:
         case Widget.GROUP if isinstance(value, Mapping):

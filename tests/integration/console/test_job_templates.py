@@ -15,6 +15,7 @@ from scheduling.models import Job, JobTemplate
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Role, Tenant
+from tests.form_data import posted
 from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db
@@ -114,3 +115,45 @@ def test_job_is_saved_as_a_template(console: Callable[[User], Client], acme_user
         assert TEMPLATES.describe(template)["payload"] == {"n": 1}
         assert AuditLogEntry.objects.get(action="job_template.created").after["job"] == str(job.pk)
     assert answer["Location"] == reverse("admin:scheduling_jobtemplate_change", args=[template.pk])
+
+
+def posted_page(client: Client, url: str) -> dict[str, str]:
+    return posted(client.get(url).content.decode())
+
+
+def test_template_is_added_by_fields(console: Callable[[User], Client], acme_user: User) -> None:
+    client = console(acme_user)
+    url = reverse("admin:scheduling_jobtemplate_add")
+    opened = posted_page(client, f"{url}?kind=sleep")
+    assert {"payload/seconds", "parameters/properties#rows"} <= opened.keys()
+    typed = {"name": "naps", "payload/seconds": "{{ parameters.seconds }}", "parameters/properties#rows": "1"}
+    row = "parameters/properties/0"
+    typed |= {f"{row}#key": "seconds", f"{row}/type": '"number"', f"{row}/default": "0.5", f"{row}/maximum": "3"}
+    answer = client.post(url, opened | typed)
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    with all_tenants():
+        template = JobTemplate.objects.get(name="naps")
+        content = TEMPLATES.describe(template)
+    assert content["payload"] == {"seconds": "{{ parameters.seconds }}"}
+    assert content["parameters"] == {"properties": {"seconds": {"type": "number", "default": 0.5, "maximum": 3}}}
+    shown = posted_page(client, reverse("admin:scheduling_jobtemplate_change", args=[template.pk]))
+    assert {name: shown[name] for name in (f"{row}#key", "payload/seconds")} == {
+        f"{row}#key": "seconds",
+        "payload/seconds": "{{ parameters.seconds }}",
+    }
+
+
+def test_select_offers_the_declared_parameters(console: Callable[[User], Client], acme_user: User) -> None:
+    content = {"kind": "http_call", "parameters": '{"properties": {"way": {"default": "POST"}}}'}
+    url = reverse("admin:scheduling_jobtemplate_content")
+    drawn = console(acme_user).post(f"{url}?name=payload", content | {"payload-mode": "fields"}).content.decode()
+    assert '<option value="{{ parameters.way }}">' in drawn
+    assert "name=payload" in drawn
+
+
+def test_rows_of_parameters_are_added(console: Callable[[User], Client], acme_user: User) -> None:
+    entered = {"kind": "noop", "parameters-mode": "fields", "parameters-act": "add:/properties"}
+    url = reverse("admin:scheduling_jobtemplate_content")
+    drawn = console(acme_user).post(f"{url}?name=parameters", entered).content.decode()
+    assert 'name="parameters/properties/0#key"' in drawn
+    assert "Each row needs a name" not in drawn

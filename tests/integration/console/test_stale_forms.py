@@ -184,7 +184,7 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         lambda given: CFSPlan.objects.get(name="cloud"),
         lambda row: update_cfs_plan(plan=row, fields={"granularity_seconds": 77}),
         {"granularity_seconds": 99},
-        "Changes: Granularity seconds is now 77.",
+        "Changes: Time slice (s) is now 77.",
     ),
     "scheduling.schedule": (
         lambda given: schedule_of(given["acme"]),

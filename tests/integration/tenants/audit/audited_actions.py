@@ -670,6 +670,7 @@ CONSOLE_READS = (
     "failures/",
     "failures/{fingerprint}/",
     "scheduling/jobtemplate/{template}/parameters/",
+    "scheduling/jobtemplate/content/",
     "scheduling/",
     "",
     "overview/",

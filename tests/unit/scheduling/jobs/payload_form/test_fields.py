@@ -262,3 +262,13 @@ def test_html_has_no_inline_script_and_each_input_a_label(kind: str) -> None:
         name = part.partition('"')[0]
         if name.startswith("id_payload/") and not name.endswith(("-help", "-add")):
             assert f'for="{name}"' in html
+
+
+def test_reference_stands_for_any_value() -> None:
+    shape = shape_of(EVERYTHING, is_reference=lambda text: text.startswith("{{ x"))
+    payload = dict.fromkeys(("name", "count", "is_fast", "how", "day", "moment", "document", "odd"), "{{ x }}")
+    assert read_inputs(shape, write_inputs(shape, payload)).value == payload
+    assert shape.members["count"].attributes == {"type": "text"}
+    assert read_inputs(shape, {"/count": "{{ X }}"}).rows[2].faults == ["Enter a number."]
+    with pytest.raises(UnshowableError):
+        write_inputs(shape, {"tags": "{{ x }}"})
