@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from selectolax.lexbor import LexborHTMLParser
 
 # Elements whose text is not prose: code to copy, user input, names of icons.
-UNREAD = "script, style, noscript, template, code, pre, textarea, kbd, .material-symbols-outlined"
+UNREAD = "script, style, noscript, template, code, pre, textarea, kbd, [translate=no], .material-symbols-outlined"
 ATTRIBUTES = ("aria-label", "title", "placeholder", "alt")
 WORD = re.compile(r"[A-Za-z]{2,}(?:['’-][A-Za-z]+)*")
 # Text to be typed as it stands: JSON in braces, a shell command in quotation marks.
 TYPED = re.compile(r"JSON Schema|\{[^{}]*(?:\{[^{}]*\{?[^{}]*\}+)?[^{}]*\}+|`+[^`]*`+|“[^”]*”")
 # The same in every language: products and formats, units, and identifiers of the API, filters and settings.
 SAME_EVERYWHERE = """
-english openai markdown python logging rabbitmq redis webhook cron jain mib beat slug llm http https celery streams
+english openai markdown python logging rabbitmq redis webhook cron jain kib mib beat slug llm http https celery streams
 en zh-hans localtime
 noop sleep fail crash spin allocate
 dataset pipeline workflow tasks maintenance default io small medium large text key system worker
 all allow both first second skip none latest standard queue one cancel previous
 debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
-landlock seccomp erasures rollups
+landlock seccomp erasures rollups artifacts
 """
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
@@ -36,7 +36,9 @@ STORED = re.compile(
     "|Runs asynchronous kinds, whose slots wait"
     r"|document into handbook|\d+ of \d+ entities|run begins|entity ended|层次 tenant"
     r"|Control K|^(?:name|prefix|scopes|ok)$"
-    r"|[Uu]pkeep: \w+|account \w+, address|name one_scope, prefix \w+, scopes"
+    r"|\d+ / \d+ · entities|\w*\*{6,}"
+    r"|[Uu]pkeep: \w+|account [\w-]+, address|seen \d+, state \w+, changed \d+, operation \w+"
+    r"|name one_scope, prefix \w+, scopes"
 )
 # Untranslated texts of beat's own pages.
 BEATS = frozenset({"Task Name", "Crontab translation", "Human readable", "Every minute UTC"})

@@ -38,7 +38,7 @@ def build_tiles(overview: Overview) -> list[Tile]:
 def window_words(overview: Overview) -> str:
     """Return in words the length of the time over which the rates are computed."""
     minutes = overview.work.minutes
-    return _("%d min") % round(minutes) if minutes >= 1 else _("less than a minute")
+    return _("%d min") % round(minutes) if minutes >= 1 else _("%d s") % round(60 * minutes)
 
 
 def _of_what_ended(overview: Overview) -> Iterator[Tile]:

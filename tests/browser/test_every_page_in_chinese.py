@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from socket import gethostname
 
 import pytest
 from playwright.sync_api import Page
 
+from scheduling.kit import registry
 from tenants.context import all_tenants
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
@@ -77,6 +79,23 @@ def faults_of_layout(page: Page) -> Iterator[str]:
 def faults_of_texts(page: Page) -> Iterator[str]:
     """Yield the English texts, with those that scripts write: times, ages, titles and labels."""
     for text in page.evaluate(TEXTS, [UNREAD, [*ATTRIBUTES]]):
-        found = [word for word in english_words(text) if word != gethostname()]
+        found = [word for word in english_words(text) if word not in {gethostname(), *names_in_schemas()}]
         if words := [*found, *ENGLISH_TIME.findall(text)]:
             yield f"English: {' '.join(words)} — {text[:100]!r}"
+
+
+@cache
+def names_in_schemas() -> frozenset[str]:
+    """Return the names of fields and the values to choose from in the payloads of all kinds: identifiers."""
+    return frozenset(name for kind in registry.kinds() for name in _names_in(registry.get(kind).payload_schema))
+
+
+def _names_in(schema: object) -> Iterator[str]:
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _names_in(item)
+    elif isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        yield from (value for value in schema.get("enum", ()) if isinstance(value, str))
+        for inner in schema.values():
+            yield from _names_in(inner)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, expect
 
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import CFSPlan
@@ -65,8 +65,7 @@ def test_weight_is_previewed_saved_and_rolled_back(console: Console, globex: Ten
         expect(newest).to_contain_text("30")
         old = versions.locator("details").filter(has_text=f"Version {before.version}").last
         old.locator("summary").click()
-        old.get_by_role("textbox").fill("it is over")
-        old.get_by_role("button", name="Roll back to this").click()
+        roll_back(page, old, "it is over")
         expect(page.get_by_text("is at version")).to_be_visible()
         assert CFSPlan.objects.get(name="cloud").tiers.get(tier_id="sandbox").weight == 1
         with all_tenants():
@@ -76,6 +75,14 @@ def test_weight_is_previewed_saved_and_rolled_back(console: Console, globex: Ten
         with all_tenants():
             cancel_jobs(job_ids=[job.pk for job in jobs], reason="the test is over")
             CFS_PLANS.roll_back(before, before.version, reason="the test is over")
+
+
+def roll_back(page: Page, version: Locator, reason: str) -> None:
+    """Press the button of a version, and confirm its dialog."""
+    version.get_by_role("button", name="Roll back").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason, for the audit log").fill(reason)
+    dialog.get_by_role("button", name="Roll back", exact=True).click()
 
 
 def test_tenant_plan_is_previewed_saved_and_rolled_back(console: Console, globex: Tenant) -> None:
@@ -92,8 +99,7 @@ def test_tenant_plan_is_previewed_saved_and_rolled_back(console: Console, globex
     assert Plan.objects.get(pk=plan.pk).weight == 3
     old = page.locator("section[aria-labelledby=row-versions] details").filter(has_text=f"Version {plan.version}").last
     old.locator("summary").click()
-    old.get_by_role("textbox").fill("too much")
-    old.get_by_role("button", name="Roll back to this").click()
+    roll_back(page, old, "too much")
     expect(page.get_by_text("is at version")).to_be_visible()
     assert Plan.objects.get(pk=plan.pk).weight == plan.weight
 

@@ -292,5 +292,5 @@ def follow_kind(widget: forms.Widget, name: str, *, kind: str = "kind") -> None:
         "hx-target": f"#id_{name}",
         "hx-swap": "outerHTML",
         # The response to a former choice must not replace the target of the next one's.
-        "hx-sync": "closest form:replace",
+        "hx-sync": "closest form:queue last",
     }
