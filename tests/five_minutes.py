@@ -91,12 +91,28 @@ def running_dev(folder: Path, environment: dict[str, str]) -> Iterator[str]:
         say(log.read_text(encoding="utf-8"))
         yield bind
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop `make dev` as Ctrl-C does, and wait until no process of it is left."""
+    deadline = time.monotonic() + STOP_SECONDS
+    os.killpg(process.pid, signal.SIGINT)
+    while is_group_alive(process):
+        if time.monotonic() > deadline:
             os.killpg(process.pid, signal.SIGKILL)
-            raise
+            raise SystemExit(f"make dev did not stop within {STOP_SECONDS} s.")
+        time.sleep(POLL_SECONDS)
+
+
+def is_group_alive(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether any process of the group of `make dev` runs."""
+    process.poll()
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def free_base_port() -> int:

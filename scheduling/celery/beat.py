@@ -54,6 +54,13 @@ class BeatingScheduler(DatabaseScheduler):
             self._is_outdated = True
         return self._known
 
+    def reserve(self, entry: ScheduleEntry) -> ScheduleEntry:
+        """Return the entry after its next run; a schedule that cannot be read again continues from it."""
+        following: ScheduleEntry = super().reserve(entry)
+        if self._known is not None:
+            self._known[following.name] = following
+        return following
+
     def schedule_changed(self) -> bool:
         """Return whether beat must read the entries again: they have changed, or the last read failed."""
         return bool(super().schedule_changed()) or self._is_outdated

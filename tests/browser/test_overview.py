@@ -80,8 +80,8 @@ def test_numbers_of_the_charts_are_reachable_by_keyboard(console: Console, work:
     expect(table.locator("tbody tr")).to_have_count(60)
     assert "view=table" in page.url
     assert find_violations(page) == []
-    page.locator("#overview").get_by_role("navigation").get_by_role("link").nth(1).click()
-    assert "queue=" in page.url
+    page.get_by_role("navigation", name="Queue of the charts").get_by_role("link").nth(1).click()
+    page.wait_for_url("**queue=**")
     assert "view=table" in page.url
 
 

@@ -291,4 +291,6 @@ def follow_kind(widget: forms.Widget, name: str, *, kind: str = "kind") -> None:
         "hx-trigger": "change",
         "hx-target": f"#id_{name}",
         "hx-swap": "outerHTML",
+        # The response to a former choice must not replace the target of the next one's.
+        "hx-sync": "closest form:replace",
     }

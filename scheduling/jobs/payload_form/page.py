@@ -15,6 +15,7 @@ from tenants.console.keyset import parse_uuid
 from tenants.models import Tenant
 
 MAX_NAME_CHARACTERS = 100
+BLANK_TEXTS = ("", "{}")
 
 
 def payload_view(request: HttpRequest) -> HttpResponse:
@@ -52,6 +53,9 @@ def tenant_of(access: Access, text: str) -> Tenant | None:
 def _after(field: PayloadField, entered: Entered, act: str) -> tuple[Entered, str]:
     """Return what the form shows after the act, and the name of the control that gets the focus."""
     widget = field.widget
+    if not act and entered.mode == JSON_MODE and entered.text.strip() in BLANK_TEXTS:
+        # Nothing is lost if another kind opens with its fields.
+        return widget.entered(None), ""
     if act == FIELDS_MODE and entered.mode == JSON_MODE:
         return _as_fields(field, entered), ""
     if entered.mode != FIELDS_MODE or not act:

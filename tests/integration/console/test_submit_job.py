@@ -198,6 +198,17 @@ def test_change_of_kind_keeps_what_fits(console: Console, acme_user: User) -> No
     assert console(acme_user).post(reverse("admin:scheduling_job_payload")).status_code == 400
 
 
+@pytest.mark.parametrize("text", ["{}", " "])
+def test_choice_of_a_kind_opens_its_fields_unless_json_was_entered(
+    console: Console, acme_user: User, text: str
+) -> None:
+    client = console(acme_user)
+    opened = posted(draw(client, "sleep", **{"payload-mode": "json", "payload": text}))
+    assert (opened["payload-mode"], opened["payload/seconds"]) == ("fields", "")
+    kept = posted(draw(client, "sleep", **{"payload-mode": "json", "payload": '{"seconds": 1}'}))
+    assert (kept["payload-mode"], json.loads(kept["payload"])) == ("json", {"seconds": 1})
+
+
 def test_file_is_stored_once_all_else_is_valid(console: Console, acme_user: User, acme: Tenant) -> None:
     client = console(acme_user)
     with added_processor(f"{__name__}.Filed"):

@@ -214,7 +214,10 @@ document.addEventListener("click", (event) => {
 	else event.target.closest("[data-closes]")?.closest("dialog").close();
 });
 // A link to an action opens its dialog.
-window.addEventListener("load", () => document.getElementById(window.location.hash.slice(1))?.showModal?.());
+const linkedDialog = () => document.getElementById(window.location.hash.slice(1))?.closest("dialog");
+window.addEventListener("load", () => linkedDialog()?.showModal());
+// From the palette on the same page: the page is loaded again, which also closes the palette.
+window.addEventListener("hashchange", () => { if (linkedDialog()) window.location.reload(); });
 
 // 9. Times in the viewer's zone and language, relative to now; lists as cards need the names of their columns.
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from celery import current_app
 from django.db import OperationalError, connection
+from django.utils import timezone
 from django_celery_beat import schedulers
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -70,6 +72,29 @@ def test_beat_keeps_its_schedule_during_an_outage_and_reloads_it(monkeypatch: py
         away.setattr(schedulers, "SCHEDULE_SYNC_MAX_INTERVAL", 0)
         assert {"nightly", "other"} & set(scheduler.schedule) == {"nightly"}
     assert {"nightly", "other"} <= set(scheduler.schedule)
+
+
+def test_beat_sends_a_due_task_once_during_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    daily = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.DAYS)
+    two_days_ago = timezone.now() - timedelta(days=2)
+    PeriodicTask.objects.create(
+        name="nightly", task="scheduling.submit", interval=daily, last_run_at=two_days_ago, start_time=two_days_ago
+    )
+    scheduler = BeatingScheduler(app=current_app, lazy=True)
+    assert "nightly" in scheduler.schedule
+    sent: list[str] = []
+    monkeypatch.setattr(scheduler, "apply_entry", lambda entry, producer: sent.append(entry.name))
+    with monkeypatch.context() as away:
+        connection.close()
+        away.setattr(connection, "connect", refuse)
+        # Read all entries each time, as every five minutes.
+        away.setattr(schedulers, "SCHEDULE_SYNC_MAX_INTERVAL", 0)
+        for _ in range(50):
+            scheduler.tick()
+    assert sent.count("nightly") == 1
+    scheduler.tick()
+    assert sent.count("nightly") == 1
+    scheduler.close()
 
 
 def test_lost_connection_has_no_open_transaction(is_away: Callable[[], None]) -> None:
