@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +47,26 @@ def _check_schema(kind: str) -> list[CheckMessage]:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
+    schema = dict(registry.get(kind).payload_schema)
     try:
-        Draft202012Validator.check_schema(dict(registry.get(kind).payload_schema))
+        Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        detail = f"The payload schema of {kind} is not valid: {error.message} (at {error.json_path})."
-        return [Error(detail, hint="See https://json-schema.org/draft/2020-12.", id=SCHEMA_INVALID)]
-    return []
+        fault = f"{error.message} (at {error.json_path})"
+    except (OverflowError, RecursionError) as error:
+        fault = f"a pattern cannot be compiled ({error})"
+    else:
+        # Compiling a pattern of a payload can raise errors that jsonschema does not expect, and has no limit of cost.
+        if not _uses_format_regex(schema):
+            return []
+        fault = "the format regex is not allowed"
+    detail = f"The payload schema of {kind} is not valid: {fault}."
+    return [Error(detail, hint="See https://json-schema.org/draft/2020-12.", id=SCHEMA_INVALID)]
+
+
+def _uses_format_regex(schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        return schema.get("format") == "regex" or any(map(_uses_format_regex, schema.values()))
+    return isinstance(schema, list | tuple) and any(map(_uses_format_regex, schema))
 
 
 @register(Tags.database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext
@@ -9,8 +10,9 @@ from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
 from django_celery_beat.models import PeriodicTask
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from scheduling.celery.beat_tasks import find_fault, kind_of_task
+from scheduling.celery.beat_tasks import find_fault, kind_of_task, payload_of_call
 from scheduling.celery.publishing import SUBMIT_TASK
+from scheduling.exceptions import OptionInvalidError
 from scheduling.schedules.beat_jobs import BeatJob, read_job
 from scheduling.schedules.beat_submissions import check_submission
 from scheduling.schedules.forms import SuggestWidget, offer_kinds_and_queues, show_payload
@@ -32,7 +34,8 @@ class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
 class BeatScheduleForm(PeriodicTaskForm):
     """Form of a periodic task with the console's widgets, and checks that it can run.
 
-    The admin adds the fields of the job, those of a schedule with PREFIX. With a kind, the task is `scheduling.submit`.
+    The admin adds the fields of the job, those of a schedule with PREFIX. With a kind, the task is `scheduling.submit`;
+    the arguments of a fair task become the payload of its job.
     """
 
     access: ClassVar[Access | None] = None
@@ -41,7 +44,7 @@ class BeatScheduleForm(PeriodicTaskForm):
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = UnfoldTaskSelectWidget()
-        self.job = read_job(self.instance) or BeatJob("", "", {}, {})
+        self.job = read_job(self.instance) or _job_of_call(self.instance)
         stored = {"tenant": self.job.tenant, "kind": self.job.kind, "payload": self.job.payload, **self.job.options}
         self.initial |= {PREFIX + name: value for name, value in stored.items()}
         for name, field in self.fields.items():
@@ -57,8 +60,9 @@ class BeatScheduleForm(PeriodicTaskForm):
         """Reject a task that could not be delivered, or whose job would be refused when it is due."""
         given = self.cleaned_data
         task = given.get("regtask") or given.get("task") or self.instance.task
-        if (kind := given.get("job_kind") or kind_of_task(task)) or task == SUBMIT_TASK:
-            self._set_job(kind)
+        called = kind_of_task(task)
+        if (kind := given.get("job_kind") or called) or task == SUBMIT_TASK:
+            self._set_job(kind, self._sent_payload(kind) if kind and kind == called else {})
         values: dict[str, Any] = super().clean()
         if self.errors:
             return values
@@ -70,14 +74,22 @@ class BeatScheduleForm(PeriodicTaskForm):
             self._check_job(values)
         return values
 
-    def _set_job(self, kind: str) -> None:
+    def _sent_payload(self, kind: str) -> dict[str, Any]:
+        """Return the payload of a fair task's job whose arguments were sent in Celery's fields."""
+        try:
+            return payload_of_call(kind, self.cleaned_data.get("args", ""), self.cleaned_data.get("kwargs", ""))
+        except OptionInvalidError as refusal:
+            self.add_error("args", refusal.detail)
+            return {}
+
+    def _set_job(self, kind: str, call: Mapping[str, Any]) -> None:
         """Make the task a submission of the job that the fields describe; a hidden payload stays."""
         given = self.cleaned_data
         named = {name.removeprefix(PREFIX): given.get(name) for name in self.fields if name.startswith(PREFIX)}
         tenant, payload = named.pop("tenant", None), named.pop("payload", self.job.payload)
         options = {**self.job.options, **named}
         kept = {name: value for name, value in options.items() if name != "kind" and value not in (None, "", [])}
-        self._job = BeatJob(tenant or "", kind, payload or {}, kept)
+        self._job = BeatJob(tenant or "", kind, {**call, **(payload or {})}, kept)
         for name, value in {"task": SUBMIT_TASK, "args": "[]", "kwargs": self._job.to_kwargs()}.items():
             if name in self.fields:
                 given[name] = value
@@ -105,3 +117,12 @@ class BeatScheduleForm(PeriodicTaskForm):
             for fault in faults_of_job(refusal):
                 name = fault["field"].split(".")[0]
                 self.add_error(name if name == "name" else f"{PREFIX}{name}", fault["detail"])
+
+
+def _job_of_call(task: PeriodicTask) -> BeatJob:
+    """Return the job of a fair task, without a tenant, or an empty one; arguments that do not fit are left out."""
+    kind = kind_of_task(task.task)
+    try:
+        return BeatJob("", kind, payload_of_call(kind, task.args, task.kwargs) if kind else {}, {})
+    except OptionInvalidError:
+        return BeatJob("", kind, {}, {})

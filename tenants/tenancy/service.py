@@ -27,9 +27,12 @@ from tenants.signals import running_work_unwanted, tenant_scheduling_changed
 from tenants.tenancy.bases import clean_name, clean_slug
 from tenants.tenancy.changes import assign
 from tenants.tenancy.pausing import actor_words, check_until, require_reason
+from tenants.translation import translate
 
 _EDITABLE_FIELDS = frozenset({"name", "plan", "weight_factor", "max_concurrency"})
 _OPEN = (ErasureStatus.PENDING, ErasureStatus.RUNNING)
+# Of the address of the caller's own tenant, `tenants/me/`.
+OWN_SLUG = "me"
 # Most tenants whose stop one run ends; the others follow half a second later.
 LIFT_LIMIT = 50
 _NOT_PAUSED: Mapping[str, Any] = {
@@ -67,9 +70,13 @@ class StoppedByPlatformError(DomainError):
 def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
     """Create a tenant with a plan, given as a `Plan` or a slug. Without a name the slug is the name.
 
-    Raise `SlugTakenError` if the slug is taken, `PlanNotFoundError` if there is no such plan.
+    Raise `FieldInvalidError` for an invalid slug and for OWN_SLUG, `SlugTakenError` if the slug is taken, and
+    `PlanNotFoundError` if there is no such plan.
     """
-    slug = clean_slug(slug)
+    if clean_slug(slug) == OWN_SLUG:
+        detail = translate("The API uses %(slug)s for each caller's own tenant. Choose another slug.", {"slug": slug})
+        fault = {"field": "slug", "code": FieldInvalidError.code, "detail": detail}
+        raise FieldInvalidError(f"slug: {detail}", errors=[fault])
     name = clean_name(name or slug)
     with all_tenants():
         tenant = Tenant(slug=slug, name=name, plan=_find_plan(plan))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
@@ -30,7 +30,7 @@ class VersionSerializer(serializers.Serializer[VersionFacts]):
     number = serializers.IntegerField()
     author = serializers.CharField()
     reason = serializers.CharField()
-    content = serializers.DictField(help_text="The whole content.")
+    content = serializers.DictField(allow_null=True, help_text="The whole content. Null if it is masked.")
     before = serializers.DictField(help_text="The values that differed from the version in effect when it was written.")
     after = serializers.DictField()
     effective_from = serializers.DateTimeField()
@@ -99,7 +99,12 @@ class VersionsViewSetMixin(EditedRows):
     def versions(self: Any, request: Request, **address: str) -> Response:
         """List the versions of the row, newest first."""
         page = self.paginate_queryset(self.filter_queryset(versions_of(self.find(*address.values()))))
-        return self.get_paginated_response(VersionSerializer(page, many=True).data)
+        return self.get_paginated_response(self.serialize_versions(page))
+
+    def serialize_versions(self, versions: Sequence[Any]) -> Sequence[Any]:
+        """Return the versions as the response has them."""
+        rows: Sequence[Any] = VersionSerializer(versions, many=True).data
+        return rows
 
     @action(detail=True, methods=["post"])
     def rollback(self: Any, request: Request, **address: str) -> Response:

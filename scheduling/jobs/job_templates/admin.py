@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 
 from scheduling.jobs.answers import mask_validation_errors
 from scheduling.jobs.job_templates.forms import JobTemplateForm
-from scheduling.jobs.job_templates.queries import find_templates
+from scheduling.jobs.job_templates.queries import find_templates, may_see_content
 from scheduling.jobs.job_templates.service import (
     TEMPLATES,
     add_version,
@@ -31,11 +31,13 @@ from scheduling.jobs.payload_form.fields import PayloadField
 from scheduling.jobs.payload_form.page import redraw
 from scheduling.models import JobTemplate
 from tenants.access.permissions import Permission
+from tenants.audit.diffs import diff_documents
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
+from tenants.tenancy.changes import Difference
 from tenants.versions.admin import VERSION_FIELDS, VersionsMixin, version_acts
 
 _FACTS = ("name", "description", "runners")
@@ -71,6 +73,8 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
             return own if self.access(request).tenant is not None else ("tenant", *own)
         if not self.has_change_permission(request):
             return (*_FACTS, "version")
+        if not may_see_content(self.access(request)):
+            return _FACTS
         return (*_FACTS, *_CONTENT, *VERSION_FIELDS)
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
@@ -78,7 +82,9 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
         form: Any = super().get_form(request, obj, **kwargs)
         form.access = self.access(request)
         form.own_tenant = obj.tenant if obj is not None else form.access.tenant
-        return form
+        if obj is None or may_see_content(form.access):
+            return form
+        return type(form.__name__, (form,), dict.fromkeys((*_CONTENT, *VERSION_FIELDS)))
 
     def save_model(self, request: HttpRequest, obj: JobTemplate, form: Any, change: bool) -> None:
         values = form.cleaned_data
@@ -90,6 +96,8 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
         template = find_templates().get(pk=obj.pk)
         if set(_FACTS) & set(form.changed_data):
             update_template(template=template, **facts)
+        if not may_see_content(self.access(request)):
+            return
         options = form.options()
         version = add_version(template=template, content=form.content(), **options)
         if version is not None:
@@ -105,6 +113,10 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
         if not self.has_change_permission(request):
             # Versions have payloads, which viewers do not see.
             response.context_data["versions"] = []
+        elif not may_see_content(self.access(request)):
+            for item in response.context_data.get("versions", ()):
+                shown = TEMPLATES.audited(Difference(item["row"].before, item["row"].after))
+                item["diffs"] = diff_documents(shown.before, shown.after)
         return response
 
     @post_action(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from scheduling.jobs.answers import (
     parse_idempotency_key,
 )
 from scheduling.jobs.job_templates.models import JobTemplate
-from scheduling.jobs.job_templates.queries import find_templates, get_template
+from scheduling.jobs.job_templates.queries import find_templates, get_template, may_see_content
 from scheduling.jobs.job_templates.serializers import (
     NewTemplateSerializer,
     NewTemplateVersionSerializer,
@@ -45,6 +45,7 @@ from tenants.api.editions import etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.limits.declared import LIST
+from tenants.tenancy.changes import Difference
 from tenants.versions.api import VersionsViewSetMixin, version_operations
 
 _MANAGE = Permission.TEMPLATES_MANAGE
@@ -82,7 +83,7 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
 
     @extend_schema(operation_id="job_templates_retrieve", responses=TemplateDetailSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return a template: its parameters, and for those who may change it the whole content in effect."""
+        """Return a template: its parameters, and for its tenant's callers who may change it the content in effect."""
         return self._answer(request, get_template(UUID(pk)))
 
     @extend_schema(
@@ -134,7 +135,16 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
         add_rate_headers(answer, submission.rate)
         return answer
 
+    def serialize_versions(self, versions: Sequence[Any]) -> Sequence[Any]:
+        """Return the versions; for callers from whom contents are masked, without the values of payloads."""
+        rows = super().serialize_versions(versions)
+        if not may_see_content(self.access):
+            for row in rows:
+                shown = TEMPLATES.audited(Difference(row["before"], row["after"]))
+                row.update(content=None, before=shown.before, after=shown.after)
+        return rows
+
     def _answer(self, request: Request, template: JobTemplate, *, status: int = 200) -> Response:
-        context = {"shows_content": access_of(request).may(_MANAGE)}
+        context = {"shows_content": may_see_content(access_of(request))}
         shown = TemplateDetailSerializer(template, context=context).data
         return Response(shown, status=status, headers=etag_headers(template))

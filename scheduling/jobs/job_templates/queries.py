@@ -8,6 +8,8 @@ from django.db.models import QuerySet
 
 from scheduling.jobs.job_templates.exceptions import JobTemplateNotFoundError
 from scheduling.jobs.job_templates.models import JobTemplate
+from tenants.access.caller import Access
+from tenants.access.permissions import Permission
 from tenants.database.reads import first_or_raise
 
 
@@ -24,3 +26,8 @@ def get_template(template_id: UUID) -> JobTemplate:
 def get_template_by_name(name: str) -> JobTemplate:
     """Return the template with that name in the current tenant; raise `JobTemplateNotFoundError` if there is none."""
     return first_or_raise(find_templates().filter(name=name), JobTemplateNotFoundError)
+
+
+def may_see_content(access: Access) -> bool:
+    """Return whether contents are shown: only to the tenant's own users and keys, and only with `templates.manage`."""
+    return access.platform_role is None and access.may(Permission.TEMPLATES_MANAGE)

@@ -90,10 +90,12 @@ class TemplateSerializer(serializers.ModelSerializer[JobTemplate]):
 
 
 class TemplateDetailSerializer(TemplateSerializer):
-    """A job template with its parameters, and its content for callers who may change it."""
+    """A job template with its parameters, and its content for callers of its tenant who may change it."""
 
     parameters = serializers.SerializerMethodField()
-    content = serializers.SerializerMethodField(help_text="Null without the right `templates.manage`.")
+    content = serializers.SerializerMethodField(
+        help_text="Null without the right `templates.manage`, and to callers of the platform."
+    )
 
     class Meta(TemplateSerializer.Meta):
         fields = [*TemplateSerializer.Meta.fields, "parameters", "content"]

@@ -236,7 +236,7 @@ class _Templates(Versioned[JobTemplate]):
             registry.get(wanted.kind)
 
     def authorise(self, content: Mapping[str, Any]) -> None:
-        if has_references(content["payload"]):
+        if has_references([content["payload"], content["parameters"]]):
             require_use_of_secrets()
 
     def put(self, row: JobTemplate, content: Mapping[str, Any]) -> None:

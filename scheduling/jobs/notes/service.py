@@ -8,11 +8,13 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
+from scheduling.exceptions import JobNotFoundError
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.storing import actor_label
 from scheduling.models import Job, JobNote
 from tenants.audit.service import record_audit
 from tenants.context import current_actor
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
 from tenants.tenancy.bases import find_invisible_character
 from tenants.translation import gettext_noop
@@ -47,6 +49,8 @@ def add_note(*, job_id: UUID, text: str) -> JobNote:
             "A note must have 1 to %(limit)s bytes of visible text.",
             {"limit": f"{MAX_NOTE_BYTES:,}"},
         )
+    # Locked, because concurrent calls would each see room that the other takes.
+    first_or_raise(Job.objects.select_for_update(no_key=True).filter(pk=job_id).only("pk"), JobNotFoundError)
     if notes_of(job).count() >= MAX_NOTES:
         raise NoteLimitError("A job has at most %(limit)s notes.", {"limit": MAX_NOTES})
     note = JobNote(tenant_id=job.tenant_id, job_id=job.pk, author=actor_label(current_actor()), text=written)

@@ -141,7 +141,7 @@ class RoutingRuleViewSet(EditedRows, StaffViewSet):
     orderings = ("position",)
     asked_ordering = "position"
     lookup_field = "position"
-    lookup_value_regex = "[0-9]{1,9}"
+    lookup_value_regex = "[0-9]{1,10}"
 
     def get_queryset(self) -> Any:
         return super().get_queryset().select_related("queue").prefetch_related("targets__queue")

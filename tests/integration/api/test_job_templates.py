@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from scheduling.models import Job, JobTemplate
+from tenants.access.api_keys import issue_api_key
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.api.conftest import session_of
@@ -154,3 +155,26 @@ def test_template_of_another_tenant_is_not_found(owner_api: APIClient, globex_ap
     assert globex_api.get(f"{TEMPLATES}{template['id']}/").status_code == 404
     assert run(globex_api, template, parameters={"date": "2026-11-01"}).status_code == 404
     assert globex_api.get(TEMPLATES).json()["results"] == []
+
+
+def test_content_is_masked_for_platform_callers(owner_api: APIClient, staff_api: APIClient) -> None:
+    template = create(owner_api)
+    path = f"{TEMPLATES}{template['id']}/"
+    changed = CONTENT | {"payload": {"report": "of {{ parameters.date }}", "token": "t0ken"}, "priority": 5}
+    assert owner_api.post(f"{path}versions/", {"content": changed}, format="json").status_code == 201
+    key = issue_api_key(tenant=None, name="saas", scopes=["jobs.view", "templates.manage"])
+    key_api = APIClient()
+    key_api.credentials(HTTP_AUTHORIZATION=f"Api-Key {key.token}", HTTP_X_TENANT="acme")
+    staff_api.credentials(HTTP_X_TENANT="acme")
+    for client in (key_api, staff_api):
+        assert client.get(path).json()["content"] is None
+        assert client.get(path).json()["parameters"] == CONTENT["parameters"]
+        newest, first = client.get(f"{path}versions/").json()["results"]
+        assert (newest["content"], first["content"]) == (None, None)
+        masked = dict.fromkeys(("payload.report", "payload.limit", "payload.token"), "…")
+        assert newest["after"] == {**masked, "priority": 5}
+        renamed = client.patch(path, {"description": "Sales"}, format="json")
+        assert (renamed.status_code, renamed.json()["content"]) == (200, None)
+        own = create(client, name=f"own-{id(client)}")
+        assert own["content"] is None
+    assert owner_api.get(path).json()["content"]["payload"]["token"] == "t0ken"

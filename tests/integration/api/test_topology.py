@@ -125,6 +125,10 @@ def test_staff_adds_and_changes_routing_rules(staff_api: APIClient, acme: Tenant
     moved = staff_api.patch(f"{url}5/", {"position": 6, "condition": {"field": "pages", "op": "gt", "value": 9}})
     assert moved.json()["condition"]["op"] == "gt"
     assert staff_api.get(f"{url}5/").status_code == 404
+    last = 2**31 - 1
+    assert staff_api.patch(f"{url}6/", {"position": last}).status_code == 200
+    assert staff_api.get(f"{url}{last}/").json()["position"] == last
+    assert staff_api.get(f"{url}{last + 1}/").status_code == 404
     with all_tenants():
         assert AuditLogEntry.objects.get(action="routing_rule.created").reason == "trial"
 
@@ -134,6 +138,7 @@ def test_staff_adds_and_changes_routing_rules(staff_api: APIClient, acme: Tenant
     [
         {},
         {"position": 5},
+        {"position": 2**31, "queue": "dataset"},
         {"position": 10, "queue": "dataset"},
         {"position": 5, "queue": "dataset", "by_tier": True},
         {"position": 5, "queue": "dataset", "condition": {"op": "gt"}},

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from scheduling.jobs.job_templates.service import TEMPLATES, TemplateContent, create_template
+from scheduling.jobs.job_templates.service import TEMPLATES, TemplateContent, add_version, create_template
 from scheduling.models import Job, JobTemplate
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants
@@ -104,6 +104,24 @@ def test_viewer_runs_only_templates_for_the_role(
     client = console(outsider)
     assert [client.get(run_url(row)).status_code for row in (template, shared)] == [403, 200]
     assert client.get(reverse("admin:scheduling_jobtemplate_add")).status_code == 403
+
+
+def test_platform_staff_change_the_facts_of_a_template_without_its_content(
+    console: Callable[[User], Client], staff: User, acme: Tenant
+) -> None:
+    template = create_template(tenant=acme, name="nightly", content=TemplateContent(kind="noop", payload={"a": "t0k"}))
+    add_version(template=template, content=TemplateContent(kind="noop", payload={"a": "t0ken"}))
+    client = console(staff)
+    url = reverse("admin:scheduling_jobtemplate_change", args=[template.pk])
+    page = client.get(url).content.decode()
+    assert "t0k" not in page
+    assert "payload.a" in page
+    answer = client.post(url, posted(page) | {"description": "Sales"})
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    with all_tenants():
+        template.refresh_from_db()
+        assert (template.description, template.version) == ("Sales", 2)
+        assert TEMPLATES.describe(template)["payload"] == {"a": "t0ken"}
 
 
 def test_job_is_saved_as_a_template(console: Callable[[User], Client], acme_user: User, acme: Tenant) -> None:

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery import shared_task
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from scheduling.celery.fair_tasks import fair_task
 from scheduling.jobs.requests import JobRequest
 from scheduling.schedules.beat_submissions import submit_beat_task
 from scheduling.schedules.definitions import create_schedule
 from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
+from tests.form_data import posted
+from tests.processors import added_processor
 
 pytestmark = pytest.mark.django_db
 ADD = "admin:django_celery_beat_periodictask_add"
 FAIR_TASK = "workloads.diagnostics.tasks.noop_task"
+GREETING_TASK = "periodic.greet"
+
+
+@fair_task(kind="greet")
+@shared_task(name=GREETING_TASK)
+def greet(name: str, times: int = 1) -> None:
+    return None
+
+
+@pytest.fixture
+def greeting() -> Iterator[None]:
+    with added_processor(f"{__name__}.greet"):
+        yield
 
 
 @pytest.fixture
@@ -111,6 +129,41 @@ def test_fair_task_becomes_a_job_of_its_kind(beat: Client) -> None:
         "scheduling.submit",
         {"tenant": "acme", "kind": "noop_task", "payload": {}},
     )
+
+
+def payload_of(task: PeriodicTask) -> Any:
+    task.refresh_from_db()
+    return json.loads(task.kwargs)["payload"]
+
+
+def test_arguments_of_a_new_fair_task_are_the_payload_of_its_job(beat: Client, greeting: None) -> None:
+    call = form_of(task=GREETING_TASK, args='["Ann"]', kwargs='{"times": 2}', job_tenant="acme")
+    assert errors_of(beat.post(reverse(ADD), call | {"args": '["Ann", 1, 2]'})).keys() == {"args"}
+    answer = beat.post(reverse(ADD), call)
+    assert answer.status_code == 302, errors_of(answer)
+    assert payload_of(PeriodicTask.objects.get(name="nightly")) == {"name": "Ann", "times": 2}
+
+
+def test_arguments_of_a_stored_fair_task_are_the_payload_of_its_job(beat: Client, greeting: None) -> None:
+    task = periodic_task(task=GREETING_TASK, args='["Bob"]', kwargs='{"times": 3}')
+    page = beat.get(page_of(task))
+    assert page.context["adminform"].form.initial["job_payload"] == {"name": "Bob", "times": 3}
+    answer = beat.post(page_of(task), posted(page.content.decode()) | {"job_tenant": "acme", "job_priority": "2"})
+    assert answer.status_code == 302, errors_of(answer)
+    assert payload_of(task) == {"name": "Bob", "times": 3}
+    page = beat.get(page_of(periodic_task(name="misfit", task=GREETING_TASK, args='["Bob", 1, 2]')))
+    assert page.context["adminform"].form.initial["job_payload"] == {}
+
+
+def test_hidden_arguments_of_a_fair_task_are_given_to_no_tenant(client: Client, acme: Tenant, greeting: None) -> None:
+    operator = User.objects.create_user("otto")
+    grant_platform_role(user=operator, role="operator")
+    client.force_login(operator)
+    task = periodic_task(task=GREETING_TASK, args='["Bob"]')
+    answer = client.post(page_of(task), form_of(job_tenant="acme", job_kind="greet"))
+    assert errors_of(answer).keys() == {"job_tenant"}
+    task.refresh_from_db()
+    assert (task.task, task.args) == (GREETING_TASK, '["Bob"]')
 
 
 def test_task_with_the_name_of_a_schedule_cannot_be_enabled(beat: Client, acme: Tenant) -> None:

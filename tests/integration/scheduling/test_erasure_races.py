@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import UUID
@@ -22,6 +20,7 @@ from tenants.exceptions import ErasureOpenError
 from tenants.models import ErasureStatus, Tenant, TenantErasure, TenantStatus
 from tenants.tenancy.service import create_tenant, reinstate_tenant, suspend_tenant
 from tests.auditing import audit_once
+from tests.integration.scheduling.job_helpers import is_another_waiting, wait_until
 from tests.platform_settings import ChangePlatformSettings
 
 
@@ -33,21 +32,6 @@ def no_grace(change_platform_settings: ChangePlatformSettings) -> None:
 def ask(slug: str) -> TenantErasure:
     tenant = suspend_tenant(tenant=create_tenant(slug=slug, plan="team"), reason="left")
     return request_erasure(tenant=tenant, reason="asked for", confirm=slug)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def is_another_waiting() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-        )
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -146,6 +146,13 @@ def test_api_refuses_an_invalid_field(platform: APIClient, wrong: dict[str, Any]
     assert counts() == (0, 0, 0)
 
 
+def test_api_refuses_the_slug_of_the_address_of_the_own_tenant(platform: APIClient) -> None:
+    answer = platform.post(TENANTS, {**BODY, "slug": "me"}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (422, "field_invalid"), answer.content
+    assert [fault["field"] for fault in answer.json()["errors"]] == ["slug"]
+    assert counts() == (0, 0, 0)
+
+
 def test_api_changes_name_plan_and_status(platform: APIClient, acme: Tenant) -> None:
     change = {"name": "Acme Inc.", "plan": "professional", "weight_factor": 2.5, "reason": "upgrade"}
     body = platform.patch(TENANTS + "acme/", change, format="json").json()

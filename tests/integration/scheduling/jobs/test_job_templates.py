@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from scheduling.jobs.job_templates.service import TEMPLATES, TemplateContent, create_template
+from scheduling.jobs.job_templates.service import TEMPLATES, TemplateContent, add_version, create_template
 from scheduling.models import Job, JobTemplate
-from tenants.context import tenant_context
+from tenants.context import acting_as, current_actor, tenant_context
 from tenants.models import Tenant
+from tenants.secrets.errors import SecretUseDeniedError
 
 pytestmark = pytest.mark.django_db
 
@@ -79,3 +81,23 @@ def test_import_of_a_faulty_file_stores_nothing(acme: Tenant, tmp_path: Path, te
         run("import_templates", str(file), "--tenant=acme")
     with tenant_context(acme):
         assert not JobTemplate.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"default": "Bearer {{ secrets.api }}"}, {"default": ["{{ secrets.api }}"]}, {"enum": ["{{ secrets.api }}"]}],
+)
+def test_secret_in_a_parameter_needs_their_right(acme: Tenant, rule: dict[str, object]) -> None:
+    headers = {"Authorization": "{{ parameters.token }}"}
+    content = TemplateContent(
+        kind="http_call",
+        payload={"url": "https://api.example.com/", "headers": headers},
+        parameters={"properties": {"token": rule, "day": {}}},
+    )
+    template = create_template(tenant=acme, name="nightly", content=CONTENT)
+    with acting_as(replace(current_actor(), may_use_secrets=False)):
+        with pytest.raises(SecretUseDeniedError):
+            create_template(tenant=acme, name="calls", content=content)
+        with pytest.raises(SecretUseDeniedError):
+            add_version(template=template, content=content)
+    create_template(tenant=acme, name="calls", content=content)

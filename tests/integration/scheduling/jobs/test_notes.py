@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
@@ -16,7 +18,7 @@ from scheduling.models import Job, JobNote
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Role, Tenant
-from tests.integration.scheduling.job_helpers import submit
+from tests.integration.scheduling.job_helpers import is_another_waiting, submit, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +70,29 @@ def test_number_of_notes_is_limited(acme: Tenant, job: Job, monkeypatch: pytest.
             add_note(job_id=job.pk, text=text)
         with pytest.raises(NoteLimitError):
             add_note(job_id=job.pk, text="three")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_second_of_two_concurrent_notes_sees_the_first(
+    transactional_db: None, acme: Tenant, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_NOTES", 1)
+
+    def add() -> None:
+        try:
+            with tenant_context(acme):
+                add_note(job_id=job.pk, text="second")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic(), tenant_context(acme):
+            add_note(job_id=job.pk, text="first")
+            second = pool.submit(add)
+            wait_until(lambda: second.done() or is_another_waiting())
+        with pytest.raises(NoteLimitError):
+            second.result(timeout=20)
+    assert notes(acme) == ["first"]
 
 
 def test_notes_of_another_tenant_are_not_found(
