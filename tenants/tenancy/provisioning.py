@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from django.db import transaction
+from django.utils.crypto import salted_hmac
 
 from tenants.access.api_keys import issue_api_key
 from tenants.access.invitations import invite
@@ -65,7 +66,7 @@ def provision_tenant(*, wanted: NewTenant, link_of: Callable[[str], str]) -> Pro
     the tenant exists with other data, and the errors of `create_tenant`, `change_settings`, `invite` and
     `issue_api_key`; then nothing is stored. The concurrent call for one slug waits until the first has committed.
     """
-    digest = digest_of(asdict(wanted) | {"name": wanted.name or wanted.slug, "scopes": sorted(wanted.scopes)})
+    digest = _sealed_digest(wanted)
     try:
         with suppress_nested_entries():
             tenant = create_tenant(slug=wanted.slug, plan=wanted.plan, name=wanted.name)
@@ -84,6 +85,12 @@ def provision_tenant(*, wanted: NewTenant, link_of: Callable[[str], str]) -> Pro
         facts |= {"prefix": key.key.prefix, "scopes": key.key.scopes}
         record_audit(action="tenant.created", target=tenant, after=facts)
     return ProvisionedTenant(tenant, issued.invitation, key.key, issued.link, key.token, is_new=True)
+
+
+def _sealed_digest(wanted: NewTenant) -> str:
+    """Return a digest of a request. It is keyed, so that a secret among the settings cannot be guessed from it."""
+    digest = digest_of(asdict(wanted) | {"name": wanted.name or wanted.slug, "scopes": sorted(wanted.scopes)})
+    return salted_hmac("tenants.provisioning", digest, algorithm="sha256").hexdigest()[: len(digest)]
 
 
 def _find_provisioned(slug: str, digest: str) -> ProvisionedTenant:
