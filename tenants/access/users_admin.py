@@ -138,7 +138,8 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     @admin.display(description=gettext_lazy("Memberships"))
     def memberships(self, user: Any) -> SafeString | str:
         rows = Membership.objects.select_related("tenant").filter(user_id=user.pk).order_by("tenant__slug")
-        shown = ((tenant_link(row.tenant.slug), str(row.get_role_display()).lower()) for row in rows[:SHOWN_MEMBERSHIPS])
+        found = rows[:SHOWN_MEMBERSHIPS]
+        shown = ((tenant_link(row.tenant.slug), str(row.get_role_display()).lower()) for row in found)
         return format_html_join(", ", "{} ({})", shown) or gettext("none")
 
     @admin.display(description=gettext_lazy("Locked out"))
