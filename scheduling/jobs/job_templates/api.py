@@ -135,6 +135,7 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
         return answer
 
     def _answer(self, request: Request, template: JobTemplate, *, status: int = 200) -> Response:
-        context = {"shows_content": access_of(request).may(_MANAGE)}
+        may = access_of(request).may
+        context = {"shows_content": may(_MANAGE), "shows_schedules": may(Permission.SCHEDULES_VIEW)}
         shown = TemplateDetailSerializer(template, context=context).data
         return Response(shown, status=status, headers=etag_headers(template))

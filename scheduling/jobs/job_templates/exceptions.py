@@ -28,5 +28,9 @@ class JobTemplateChangedError(DomainError):
     code, category, title = "job_template_changed", "conflict", gettext_noop("The template has changed meanwhile")
 
 
+class JobTemplateInUseError(DomainError):
+    code, category, title = "job_template_in_use", "conflict", gettext_noop("The template is in use")
+
+
 class PermissionToRunDeniedError(DomainError):
     code, category, title = "permission_denied", "forbidden", gettext_noop("Your role may not run this template")
