@@ -138,8 +138,8 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     @admin.display(description=gettext_lazy("Memberships"))
     def memberships(self, user: Any) -> SafeString | str:
         rows = Membership.objects.select_related("tenant").filter(user_id=user.pk).order_by("tenant__slug")
-        told = ((tenant_link(row.tenant.slug), str(row.get_role_display()).lower()) for row in rows[:SHOWN_MEMBERSHIPS])
-        return format_html_join(", ", "{} ({})", told) or gettext("none")
+        shown = ((tenant_link(row.tenant.slug), str(row.get_role_display()).lower()) for row in rows[:SHOWN_MEMBERSHIPS])
+        return format_html_join(", ", "{} ({})", shown) or gettext("none")
 
     @admin.display(description=gettext_lazy("Locked out"))
     def locked(self, user: Any) -> str:

@@ -7,7 +7,9 @@ from functools import cache
 from zlib import crc32
 
 from django.contrib import admin
+from django.urls import reverse
 
+from scheduling.kit import registry
 from tests.browser.conftest import Console
 from tests.console_pages import newest, paths_of
 from tests.integration.access.world import World, make_world
@@ -49,8 +51,14 @@ def paths_in_part(part: int) -> list[str]:
 
     The running platform adds rows between the calls: the part of an address depends on neither ids nor other addresses.
     """
-    found = [*paths_of(world()), *BESIDE_THE_CONSOLE]
+    found = [*paths_of(world()), *submit_forms(), *BESIDE_THE_CONSOLE]
     return [path for path in found if (crc32(_ROW.sub("/", path).encode()) >> 8) % PARTS == part]
+
+
+def submit_forms() -> list[str]:
+    """Return the address of the form that submits a job of each kind."""
+    kinds = [kind for kind in registry.kinds() if not registry.get(kind).is_internal]
+    return [f"{reverse('admin:scheduling_job_submit')}?kind={kind}" for kind in kinds]
 
 
 def is_page(console: Console, path: str) -> bool:

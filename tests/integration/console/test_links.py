@@ -79,7 +79,7 @@ def test_link_by_name_leads_to_the_page_of_the_row(console: Console, staff: User
             302,
             reverse(f"admin:{page[0]}_change", args=[page[1]]),
         )
-    assert client.get(reverse("admin:tenants_tenant_change", args=["nobody"])).status_code == 404
+    assert client.get(reverse("admin:tenants_tenant_change", args=["unknown"])).status_code == 404
 
 
 def test_member_reaches_no_foreign_row_by_its_name(console: Console, acme_user: User, globex: Tenant) -> None:

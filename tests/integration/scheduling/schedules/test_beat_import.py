@@ -99,7 +99,7 @@ def test_tasks_that_cannot_move_stay_with_the_reason(acme: Tenant) -> None:
     task("celery", task="celery.chain", kwargs="{}")
     task("fair", task=FAIR_TASK, kwargs="{}")
     task("gone", kwargs='{"tenant": "acme", "kind": "nonsense"}')
-    task("nobody", kwargs='{"tenant": "unknown", "kind": "noop"}')
+    task("stray", kwargs='{"tenant": "unknown", "kind": "noop"}')
     task("nothing", kwargs="{}")
     task("often", interval=often)
     task("once", clocked=ClockedSchedule.objects.create(clocked_time=soon), one_off=True)
@@ -113,7 +113,7 @@ def test_tasks_that_cannot_move_stay_with_the_reason(acme: Tenant) -> None:
         "celery": "Decorate it with @fair_task",
         "fair": "--tenant",
         "gone": "no job kind",
-        "nobody": "no tenant",
+        "stray": "no tenant",
         "nothing": "no tenant and kind",
         "often": "one run in 60 s",
         "once": "less than a minute",

@@ -51,7 +51,7 @@ def test_key_acts_in_all_tenants_or_in_the_named_one(acme: Tenant, globex: Tenan
     assert len(client_of(issued).get(f"{API}jobs/").json()["results"]) == 2
     assert len(client_of(issued, HTTP_X_TENANT="acme").get(f"{API}jobs/").json()["results"]) == 1
     assert client_of(issued).get(f"{API}queues/").status_code == 200
-    unknown = client_of(issued, HTTP_X_TENANT="nobody").get(f"{API}jobs/")
+    unknown = client_of(issued, HTTP_X_TENANT="unknown").get(f"{API}jobs/")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "tenant_not_found")
 
 
