@@ -254,11 +254,6 @@ class ScheduleNotFoundError(DomainError):
 class ScheduleInvalidError(DomainError):
     code, category, title = "schedule_invalid", "invalid", gettext_noop("The schedule is not valid")
 
-    @classmethod
-    def of(cls, field: str, detail: str, code: str = "field_invalid") -> ScheduleInvalidError:
-        """Return the error that one field is invalid."""
-        return cls(f"{field}: {detail}", errors=[{"field": field, "code": code, "detail": detail}])
-
 
 class ScheduleLimitError(DomainError):
     code, category, title = "schedule_limit", "invalid", gettext_noop("The plan allows no more schedules")

@@ -12,7 +12,8 @@ from django.db import transaction
 from django.utils.translation import gettext
 
 from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
-from scheduling.jobs.job_templates.service import TEMPLATES, require_right_to_run
+from scheduling.jobs.job_templates.rights import require_right_to_run
+from scheduling.jobs.job_templates.service import TEMPLATES
 from scheduling.limits.declared import SCHEDULE_COUNT
 from scheduling.models import JobTemplate, Schedule, ScheduleFire
 from scheduling.schedules.rules import (
@@ -63,7 +64,7 @@ def create_schedule(*, tenant: Tenant, values: Mapping[str, Any], access: Access
         _take_room(tenant)
         schedule, now = Schedule(tenant=tenant), read_clock()
         created = _assign(schedule, {"timezone": tenant_setting(tenant, TIMEZONE.key), **values}, now, access)
-        check_schedule(schedule, tenant, now=now, is_new_timing=True)
+        check_schedule(schedule, tenant, now=now, is_new_timing=True, is_new_payload=True)
         _check_name(schedule)
         schedule.next_fire_at = _next_time(schedule, now)
         schedule.save(force_insert=True)
@@ -82,7 +83,7 @@ def check_values(
         draft, now = Schedule(tenant=tenant) if schedule is None else copy(schedule), read_clock()
         difference = _assign(draft, values, now, access)
         is_new_timing = schedule is None or any(name in difference.after for name in TIMING_FIELDS)
-        check_schedule(draft, tenant, now=now, is_new_timing=is_new_timing)
+        check_schedule(draft, tenant, now=now, is_new_timing=is_new_timing, is_new_payload="payload" in values)
         _check_name(draft)
 
 
@@ -111,7 +112,10 @@ def update_schedule(
             if not difference:
                 return schedule
             is_new_timing = any(name in difference.after for name in TIMING_FIELDS)
-            check_schedule(schedule, schedule.tenant, now=now, is_new_timing=is_new_timing)
+            is_new_payload = "payload" in changes
+            check_schedule(
+                schedule, schedule.tenant, now=now, is_new_timing=is_new_timing, is_new_payload=is_new_payload
+            )
             if "name" in difference.after:
                 _check_name(schedule)
             if is_new_timing and schedule.is_enabled:
@@ -196,7 +200,7 @@ def _with_template(schedule: Schedule, values: Mapping[str, Any], access: Access
         name = values["template"]
         template = JobTemplate.objects.filter(name=name).first() if name else None
         if name and template is None:
-            raise ScheduleInvalidError.of("template", gettext("There is no such template."))
+            raise _invalid("template", gettext("There is no such template."))
         values = {**values, "template": template}
     if template is None:
         return values
@@ -204,8 +208,12 @@ def _with_template(schedule: Schedule, values: Mapping[str, Any], access: Access
         require_right_to_run(access, template)
     kind = TEMPLATES.describe(template)["kind"]
     if values.get("kind") not in (None, "", kind):
-        raise ScheduleInvalidError.of("kind", gettext("The template has the kind %(kind)s.") % {"kind": kind})
+        raise _invalid("kind", gettext("The template has the kind %(kind)s.") % {"kind": kind})
     return {**values, "kind": kind}
+
+
+def _invalid(field: str, detail: str, code: str = "field_invalid") -> ScheduleInvalidError:
+    return ScheduleInvalidError(f"{field}: {detail}", errors=[{"field": field, "code": code, "detail": detail}])
 
 
 def _take_room(tenant: Tenant) -> None:
@@ -221,7 +229,7 @@ def _take_room(tenant: Tenant) -> None:
 
 def _check_name(schedule: Schedule) -> None:
     if Schedule.objects.filter(name=schedule.name).exclude(pk=schedule.pk).exists():
-        raise ScheduleInvalidError.of("name", gettext("Another schedule has this name."), "name_taken")
+        raise _invalid("name", gettext("Another schedule has this name."), "name_taken")
 
 
 def _next_time(schedule: Schedule, now: datetime) -> datetime | None:

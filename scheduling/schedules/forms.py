@@ -161,10 +161,12 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         except ScheduleInvalidError as refusal:
             for fault in refusal.errors:
                 name, _, part = fault["field"].partition(".")
+                detail = fault["detail"]
                 if part and name in self.fields:
-                    self.fields[name].widget.faults.setdefault(f"$.{part}", []).append(fault["detail"])
-                    fault = {"detail": MARKED}
-                self.add_error(name if name in self.fields else None, fault["detail"])
+                    self.fields[name].widget.faults.setdefault(f"$.{part}", []).append(detail)
+                    detail = MARKED
+                if not (detail is MARKED and name in self.errors):
+                    self.add_error(name if name in self.fields else None, detail)
         return values
 
 

@@ -179,12 +179,17 @@ def read_timing(values: Mapping[str, Any], *, now: datetime) -> Timing:
     return Timing(recurrence_of(draft), draft.starts_at, draft.ends_at)
 
 
-def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool) -> None:
-    """Validate all fields of a schedule; raise ScheduleInvalidError, whose ``errors`` name every invalid field."""
+def check_schedule(
+    schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool, is_new_payload: bool = False
+) -> None:
+    """Validate all fields of a schedule; raise ScheduleInvalidError, whose ``errors`` name every invalid field.
+
+    Values for a template that were stored before are not quoted: the caller may not be allowed to see them.
+    """
     faults = Faults()
     name = faults.read("name", lambda: clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS))
     schedule.name = name or schedule.name
-    _check_job(schedule, tenant, faults, now)
+    _check_job(schedule, tenant, faults, now, is_new_payload=is_new_payload)
     if schedule.jitter_seconds > MAX_JITTER_SECONDS:
         faults.add("jitter_seconds", gettext("It must be at most %(limit)s seconds.") % {"limit": MAX_JITTER_SECONDS})
     if is_new_timing:
@@ -192,7 +197,7 @@ def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_
     faults.raise_any()
 
 
-def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
+def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime, *, is_new_payload: bool) -> None:
     if not isinstance(schedule.payload, dict):
         faults.add("payload", gettext("The payload must be a JSON object."), "payload_invalid")
         return
@@ -200,6 +205,8 @@ def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime
         request = request_of(schedule)
         check_request(request, now=now, plan=tenant.plan)
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
+    except ParametersInvalidError as error:
+        faults.found.extend(faults_of_job(error if is_new_payload else error.without_values()))
     except PayloadInvalidError as error:
         # The payload of a template's job is not quoted: it is the template's content.
         faults.found.extend(faults_of_job(error if schedule.template is None else PayloadInvalidError()))

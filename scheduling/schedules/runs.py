@@ -72,7 +72,7 @@ def _requests_of(fires: Sequence[tuple[Schedule, ScheduleFire]]) -> list[tuple[S
     for schedule, fire in fires:
         if schedule.pk not in requests:
             try:
-                requests[schedule.pk] = request_of(schedule)
+                requests[schedule.pk] = _request_of(schedule)
             except DomainError as error:
                 requests[schedule.pk] = error
         request = requests[schedule.pk]
@@ -81,6 +81,14 @@ def _requests_of(fires: Sequence[tuple[Schedule, ScheduleFire]]) -> list[tuple[S
         else:
             made.append((fire, request_at(request, schedule, fire.fire_time)))
     return made
+
+
+def _request_of(schedule: Schedule) -> JobRequest:
+    """Return the job request of a schedule; the error of a template that refuses the stored values quotes none."""
+    try:
+        return request_of(schedule)
+    except ParametersInvalidError as error:
+        raise error.without_values() from error
 
 
 def _accept(fire: ScheduleFire, request: JobRequest, submission: Submission) -> None:
@@ -95,10 +103,6 @@ def _accept(fire: ScheduleFire, request: JobRequest, submission: Submission) -> 
 def _refuse(fire: ScheduleFire, error: DomainError) -> None:
     fire.outcome = ScheduleFire.Outcome.REFUSED
     fire.reason = f"{error.code}: {error}"[:500]
-    if isinstance(error, ParametersInvalidError):
-        # By name alone: values may be secret.
-        names = ", ".join(fault["field"].removeprefix("$.") for fault in error.errors)
-        fire.reason = f"{fire.reason}: {names}"[:500]
 
 
 @transaction.atomic
@@ -112,7 +116,7 @@ def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rate_limited: bo
     with tenant_context(schedule.tenant):
         now = read_moment()
         fire = new_fire(schedule, now, ScheduleFire.Trigger.MANUAL, now)
-        request = request_of(schedule)
+        request = _request_of(schedule)
         with suppress_nested_entries():
             submission = submit_job(tenant=schedule.tenant, request=request, is_rate_limited=is_rate_limited)
         fire.job = submission.job

@@ -17,12 +17,12 @@ from django.views.decorators.http import require_POST
 from scheduling.jobs.answers import mask_validation_errors
 from scheduling.jobs.job_templates.forms import JobTemplateForm
 from scheduling.jobs.job_templates.queries import find_templates, find_uses
+from scheduling.jobs.job_templates.rights import require_right_to_run
 from scheduling.jobs.job_templates.service import (
     TEMPLATES,
     add_version,
     create_template,
     delete_template,
-    require_right_to_run,
     run_template,
     update_template,
 )

@@ -21,6 +21,7 @@ from scheduling.jobs.answers import (
 )
 from scheduling.jobs.job_templates.models import JobTemplate
 from scheduling.jobs.job_templates.queries import find_templates, get_template
+from scheduling.jobs.job_templates.rights import require_right_to_run
 from scheduling.jobs.job_templates.serializers import (
     NewTemplateSerializer,
     NewTemplateVersionSerializer,
@@ -35,7 +36,6 @@ from scheduling.jobs.job_templates.service import (
     add_version,
     create_template,
     delete_template,
-    require_right_to_run,
     run_template,
     update_template,
 )

@@ -17,7 +17,6 @@ from scheduling.jobs.job_templates.exceptions import (
     JobTemplateInvalidError,
     JobTemplateNameTakenError,
     JobTemplateNotFoundError,
-    PermissionToRunDeniedError,
 )
 from scheduling.jobs.job_templates.models import JobTemplate, JobTemplateVersion
 from scheduling.jobs.job_templates.parameters import check_parameters, fill_in, is_complete
@@ -25,8 +24,6 @@ from scheduling.jobs.queries import get_job
 from scheduling.jobs.requests import JobRequest, check_depth, check_request
 from scheduling.jobs.submission import Submission, submit_job
 from scheduling.kit import registry
-from tenants.access.caller import Access
-from tenants.access.permissions import Permission
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
@@ -40,6 +37,9 @@ from tenants.tenancy.changes import Difference
 from tenants.tenancy.pausing import require_reason
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned
+
+# Schedules that are named when they keep a template.
+MAX_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,19 +172,10 @@ def delete_template(*, template: JobTemplate, reason: str = "") -> None:
             with transaction.atomic():
                 JobTemplate.objects.filter(pk=locked.pk).delete()
         except IntegrityError as error:
-            names = ", ".join(locked.schedules.order_by("name").values_list("name", flat=True))
-            raise JobTemplateInUseError("Schedules run it: %(names)s.", {"names": names}) from error
-
-
-def require_right_to_run(access: Access, template: JobTemplate) -> None:
-    """Raise `PermissionToRunDeniedError` unless the caller may run templates, and this one.
-
-    All who may submit jobs may, and so do the template's roles.
-    """
-    is_runner = access.api_key is None and access.platform_role is None and access.role in template.runners
-    may_run = is_runner or access.may(Permission.JOBS_SUBMIT)
-    if not (may_run and access.may(Permission.TEMPLATES_RUN)):
-        raise PermissionToRunDeniedError
+            names = ", ".join(locked.schedules.order_by("name").values_list("name", flat=True)[:MAX_NAMES])
+            raise JobTemplateInUseError(
+                "Schedules run it: %(names)s. Delete them or give them another template first.", {"names": names}
+            ) from error
 
 
 def run_template(
