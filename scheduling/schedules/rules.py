@@ -203,10 +203,12 @@ def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime
         return
     try:
         request = request_of(schedule)
-        check_request(request, now=now, plan=tenant.plan)
-        Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
     except ParametersInvalidError as error:
         faults.found.extend(faults_of_job(error if is_new_payload else error.without_values()))
+        return
+    try:
+        check_request(request, now=now, plan=tenant.plan)
+        Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
     except PayloadInvalidError as error:
         # The payload of a template's job is not quoted: it is the template's content.
         faults.found.extend(faults_of_job(error if schedule.template is None else PayloadInvalidError()))

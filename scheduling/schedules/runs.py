@@ -68,15 +68,15 @@ def _requests_of(fires: Sequence[tuple[Schedule, ScheduleFire]]) -> list[tuple[S
     """Return the request of each fire; refuse the fires of schedules whose template does not accept their values."""
     made: list[tuple[ScheduleFire, JobRequest]] = []
     # A template's version is read once for all times of a schedule.
-    requests: dict[UUID, JobRequest | DomainError] = {}
+    requests: dict[UUID, JobRequest | ParametersInvalidError] = {}
     for schedule, fire in fires:
         if schedule.pk not in requests:
             try:
                 requests[schedule.pk] = _request_of(schedule)
-            except DomainError as error:
+            except ParametersInvalidError as error:
                 requests[schedule.pk] = error
         request = requests[schedule.pk]
-        if isinstance(request, DomainError):
+        if isinstance(request, ParametersInvalidError):
             _refuse(fire, request)
         else:
             made.append((fire, request_at(request, schedule, fire.fire_time)))
