@@ -137,16 +137,18 @@ def test_schedule_gets_and_loses_a_template(acme: Tenant, template: JobTemplate,
     assert (changed.template, changed.kind, reload(schedule).template_id) == (None, "noop", None)
 
 
+@pytest.mark.parametrize("others", [0, 1])
 def test_version_that_refuses_the_stored_values_is_recorded_with_the_parameters(
-    acme: Tenant, template: JobTemplate, make_schedule: MakeSchedule
+    acme: Tenant, template: JobTemplate, make_schedule: MakeSchedule, others: int
 ) -> None:
-    broken, sound = (make_schedule(acme, due_minutes_ago=0, **values) for values in (VALUES, {}))
+    broken = make_schedule(acme, due_minutes_ago=0, **VALUES)
+    sound = [make_schedule(acme, due_minutes_ago=0) for _ in range(others)]
     add_version(template=template, content=NEEDS_MORE)
     fire_due_schedules()
     (fire,) = fires_of(broken)
     assert (fire.outcome, fire.job) == ("refused", None)
     assert fire.reason == "parameters_invalid: The parameters do not fit the template's schema: zone, day."
-    assert [fire.outcome for fire in fires_of(sound)] == ["submitted"]
+    assert [fire.outcome for other in sound for fire in fires_of(other)] == ["submitted"] * others
     after = reload(broken)
     assert after.is_enabled
     assert after.next_fire_at is not None
