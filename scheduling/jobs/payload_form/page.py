@@ -35,11 +35,9 @@ def payload_view(request: HttpRequest) -> HttpResponse:
 def redraw(request: HttpRequest, field: PayloadField, name: str) -> HttpResponse:
     """Return the HTML of the posted value of a field after the act of the pressed button."""
     entered = field.widget.value_from_datadict(request.POST, {}, name)
-    focus, act = "", request.POST.get(f"{name}-act", "")
-    if isinstance(entered, Entered) and entered.text.strip() == "{}" and not act:
-        entered = None  # Nothing was entered before another kind was chosen: show the fields of that one.
+    focus = ""
     if isinstance(entered, Entered):
-        entered, focus = _after(field, entered, act)
+        entered, focus = _after(field, entered, request.POST.get(f"{name}-act", ""))
     return HttpResponse(field.widget.draw(name, field.widget.entered(entered), focus=focus))
 
 

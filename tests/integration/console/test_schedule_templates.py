@@ -78,7 +78,7 @@ def test_choice_of_a_template_draws_its_parameters(console: Console, acme_user: 
     client = console(acme_user)
     page = client.get(reverse(ADD)).content.decode()
     assert page.count(f'hx-post="{reverse(PAYLOAD)}"') >= 2  # the selects of template and kind
-    untouched = {"template": str(template.pk), "payload-mode": "json", "payload": "{}"}
+    untouched = {"template": str(template.pk), "payload-mode": "json", "payload": "{}", "payload-act": "fields"}
     drawn = client.post(reverse(PAYLOAD), untouched).content.decode()
     assert 'name="payload/day"' in drawn
     assert 'value="10"' in drawn
