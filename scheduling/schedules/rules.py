@@ -42,6 +42,8 @@ from scheduling.schedules.recurrence import (
 from tenants.exceptions import DomainError, FieldInvalidError, TenantNotFoundError
 from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
+from tenants.secrets.references import has_references
+from tenants.secrets.service import require_use_of_secrets
 from tenants.tenancy.bases import clean_name
 
 KEY_FIELDS = ("fair_key", "concurrency_key", "unique_key", "unique_until")
@@ -207,6 +209,9 @@ def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime
         faults.found.extend(faults_of_job(error if is_new_payload else error.without_values()))
         return
     try:
+        if schedule.template is not None and is_new_payload and has_references(schedule.payload):
+            # A later version may insert a value that this one leaves out.
+            require_use_of_secrets()
         check_request(request, now=now, plan=tenant.plan)
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
     except PayloadInvalidError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ from scheduling.schedules.definitions import delete_schedule, update_schedule
 from scheduling.schedules.firing import fire_due_schedules
 from scheduling.schedules.runs import run_schedule_now
 from tenants.access.caller import Access
-from tenants.context import tenant_context
+from tenants.context import acting_as, current_actor, tenant_context
 from tenants.models import ApiKey, AuditLogEntry, Role, Tenant
 from tests.integration.scheduling.schedules.conftest import MakeSchedule, fires_of, reload
 
@@ -114,6 +115,18 @@ def test_payload_of_a_template_is_not_quoted(acme: Tenant, make_schedule: MakeSc
         make_schedule(acme, **VALUES)
     assert faults_of(refused) == ["payload"]
     assert "hidden" not in str(refused.value.errors)
+
+
+def test_secret_in_a_value_needs_their_right_even_if_no_payload_has_it(
+    acme: Tenant, make_schedule: MakeSchedule
+) -> None:
+    unused = TemplateContent(kind="noop", parameters=CONTENT.parameters)
+    create_template(tenant=acme, name="nightly", content=unused)
+    values = VALUES | {"payload": {"day": "{{ secrets.api }}"}}
+    with acting_as(replace(current_actor(), may_use_secrets=False)), pytest.raises(ScheduleInvalidError) as refused:
+        make_schedule(acme, **values)
+    assert faults_of(refused) == ["payload"]
+    make_schedule(acme, **values)
 
 
 def test_template_of_another_tenant_is_refused(
