@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 from scheduling.console.filters import KindFilter, TenantFilter
 from scheduling.console.help_texts import HelpfulMixin
 from scheduling.console.tags import badge, fire_mark
+from scheduling.jobs.payload_form.page import redraw
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.definitions import (
     EDITABLE_FIELDS,
@@ -43,7 +44,7 @@ from tenants.limits.declared import SEARCH, costs
 
 NEWEST_FIRES = 10
 # Fields on the first screen of the form, beside the next runs; the others are under "Advanced".
-FIRST_FIELDS = ("tenant", "name", "kind", *WAYS, "timezone", "payload")
+FIRST_FIELDS = ("tenant", "name", "template", "kind", *WAYS, "timezone", "payload")
 LAST_FIELDS = ("reason", "seen_version", SEEN)
 
 
@@ -81,6 +82,9 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Schedule | None = None) -> Any:
         hidden = {"payload"} if obj is not None and not self._reveals(request) else set()
+        if obj is None and self.access(request).tenant is None:
+            # Which templates there are depends on the tenant.
+            hidden = {"template"}
         fields = [name for name in EDITABLE_FIELDS if name not in hidden]
         if obj is None:
             return fields if self.access(request).tenant is not None else ["tenant", *fields]
@@ -122,21 +126,25 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         return {"timezone": default_zone(tenant.pk)} if tenant is not None else {}
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: Any, change: bool) -> None:
-        values = {name: form.cleaned_data[name] for name in EDITABLE_FIELDS if name in form.cleaned_data}
+        values, access = form.values(), self.access(request)
         if change:
             update_schedule(
                 schedule_id=obj.pk,
                 changes=values,
                 version=form.cleaned_data["seen_version"],
                 reason=form.cleaned_data["reason"],
+                access=access,
             )
         else:
-            obj.pk = create_schedule(tenant=form.own_tenant or form.cleaned_data["tenant"], values=values).pk
+            tenant = form.own_tenant or form.cleaned_data["tenant"]
+            obj.pk = create_schedule(tenant=tenant, values=values, access=access).pk
 
     def get_urls(self) -> list[URLPattern]:
         preview = self.guard(require_POST(self.preview_view), Permission.SCHEDULES_VIEW)
         backfill = self.guard(self.backfill_view, Permission.SCHEDULES_MANAGE)
+        payload = self.guard(require_POST(self.payload_view), Permission.SCHEDULES_MANAGE)
         return [
+            path("payload/", payload, name="scheduling_schedule_payload"),
             path("preview/", preview, name="scheduling_schedule_preview"),
             path("<uuid:object_id>/backfill/", backfill, name="scheduling_schedule_backfill"),
             *super().get_urls(),
@@ -154,6 +162,10 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     def preview_view(self, request: HttpRequest) -> HttpResponse:
         """Return an HTML fragment with the next ten runs for the values of the posted form; save nothing."""
         return HttpResponse(draw_preview(request.POST, request))
+
+    def payload_view(self, request: HttpRequest) -> HttpResponse:
+        """Return the HTML of the posted payload after a change of its rows, tab, kind or template."""
+        return redraw(request, self.get_form(request)(request.POST).fields["payload"], "payload")
 
     def backfill_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Show the times that a backfill of the posted span covers; submit their jobs if "run" was posted."""

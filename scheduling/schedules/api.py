@@ -14,7 +14,13 @@ from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
 from scheduling.exceptions import ScheduleStaleError
-from scheduling.jobs.answers import StoredJobSerializer, includes_waiting, job_response, new_job_response
+from scheduling.jobs.answers import (
+    StoredJobSerializer,
+    includes_waiting,
+    job_response,
+    mask_validation_errors,
+    new_job_response,
+)
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.serializers import CancellationSerializer, JobAnswerQuerySerializer
 from scheduling.models import Schedule, ScheduleFire
@@ -80,7 +86,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     def create(self, request: Request) -> Response:
         """Create a schedule, which is enabled at once."""
         body = ScheduleWriteSerializer.of(request.data)
-        schedule = create_schedule(tenant=self.tenant, values=body.to_values())
+        schedule = create_schedule(tenant=self.tenant, values=body.to_values(), access=self.access)
         answer = self._answer(schedule, status=201)
         answer["Location"] = reverse("schedule-detail", args=[schedule.pk], request=request)
         return answer
@@ -104,7 +110,8 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         # A pause or a command may have changed it since.
         version = schedule.version if self.is_conditional else None
         body = ScheduleWriteSerializer.of(request.data, partial=True)
-        return self._answer(update_schedule(schedule_id=UUID(pk), changes=body.to_values(), version=version))
+        changed = update_schedule(schedule_id=UUID(pk), changes=body.to_values(), version=version, access=self.access)
+        return self._answer(changed)
 
     @extend_schema(operation_id="schedules_delete", responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -140,7 +147,8 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         """
         has_waiting = includes_waiting(request)
         body = CancellationSerializer.of(request.data)
-        fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rate_limited=True)
+        with mask_validation_errors(self.access):
+            fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rate_limited=True)
         assert fire.job_id is not None  # otherwise it would have been refused
         is_new = fire.outcome == ScheduleFire.Outcome.SUBMITTED
         respond = new_job_response if is_new else job_response

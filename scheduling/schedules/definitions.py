@@ -12,8 +12,10 @@ from django.db import transaction
 from django.utils.translation import gettext
 
 from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
+from scheduling.jobs.job_templates.rights import require_right_to_run
+from scheduling.jobs.job_templates.service import TEMPLATES
 from scheduling.limits.declared import SCHEDULE_COUNT
-from scheduling.models import Schedule, ScheduleFire
+from scheduling.models import JobTemplate, Schedule, ScheduleFire
 from scheduling.schedules.rules import (
     KEY_FIELDS,
     TIMING_FIELDS,
@@ -22,6 +24,7 @@ from scheduling.schedules.rules import (
     next_fire,
     recurrence_of,
 )
+from tenants.access.caller import Access
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
@@ -39,6 +42,7 @@ from tenants.tenancy.pausing import require_reason
 JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", *KEY_FIELDS, "max_retries")
 EDITABLE_FIELDS = (
     "name",
+    "template",
     *JOB_FIELDS,
     *TIMING_FIELDS,
     "overlap_policy",
@@ -49,16 +53,18 @@ PAUSED_WHILE_WAITING = "The schedule was paused while this run waited."
 # Two concurrent creations would each see room for one more, so they take turns.
 
 
-def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
+def create_schedule(*, tenant: Tenant, values: Mapping[str, Any], access: Access | None = None) -> Schedule:
     """Create a schedule, which is enabled at once. Its time zone defaults to that of the tenant.
 
-    Raise ScheduleInvalidError, whose ``errors`` name every invalid field.
+    ``values["template"]`` is the name of a template, whose kind the schedule gets. Raise ScheduleInvalidError, whose
+    ``errors`` name every invalid field, or PermissionToRunDeniedError if ``access``, which is None for commands, lacks
+    the right to run the template.
     """
     with tenant_context(tenant):
         _take_room(tenant)
         schedule, now = Schedule(tenant=tenant), read_clock()
-        created = _assign(schedule, {"timezone": tenant_setting(tenant, TIMEZONE.key), **values}, now)
-        check_schedule(schedule, tenant, now=now, is_new_timing=True)
+        created = _assign(schedule, {"timezone": tenant_setting(tenant, TIMEZONE.key), **values}, now, access)
+        check_schedule(schedule, tenant, now=now, is_new_timing=True, is_new_payload=True)
         _check_name(schedule)
         schedule.next_fire_at = _next_time(schedule, now)
         schedule.save(force_insert=True)
@@ -66,21 +72,28 @@ def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
     return schedule
 
 
-def check_values(*, tenant: Tenant, values: Mapping[str, Any], schedule: Schedule | None = None) -> None:
+def check_values(
+    *, tenant: Tenant, values: Mapping[str, Any], schedule: Schedule | None = None, access: Access | None = None
+) -> None:
     """Raise the errors that saving these values would raise; write nothing.
 
     ``schedule`` is the row to change, or None for a new schedule.
     """
     with tenant_context(tenant):
         draft, now = Schedule(tenant=tenant) if schedule is None else copy(schedule), read_clock()
-        difference = _assign(draft, values, now)
+        difference = _assign(draft, values, now, access)
         is_new_timing = schedule is None or any(name in difference.after for name in TIMING_FIELDS)
-        check_schedule(draft, tenant, now=now, is_new_timing=is_new_timing)
+        check_schedule(draft, tenant, now=now, is_new_timing=is_new_timing, is_new_payload="payload" in values)
         _check_name(draft)
 
 
 def update_schedule(
-    *, schedule_id: UUID, changes: Mapping[str, Any], version: int | None = None, reason: str = ""
+    *,
+    schedule_id: UUID,
+    changes: Mapping[str, Any],
+    version: int | None = None,
+    reason: str = "",
+    access: Access | None = None,
 ) -> Schedule:
     """Change fields of a schedule in the current tenant context. Raise ScheduleStaleError if it is not at ``version``.
 
@@ -95,11 +108,14 @@ def update_schedule(
             )
         with tenant_context(schedule.tenant):
             now = read_clock()
-            difference = _assign(schedule, changes, now)
+            difference = _assign(schedule, changes, now, access)
             if not difference:
                 return schedule
             is_new_timing = any(name in difference.after for name in TIMING_FIELDS)
-            check_schedule(schedule, schedule.tenant, now=now, is_new_timing=is_new_timing)
+            is_new_payload = "payload" in changes
+            check_schedule(
+                schedule, schedule.tenant, now=now, is_new_timing=is_new_timing, is_new_payload=is_new_payload
+            )
             if "name" in difference.after:
                 _check_name(schedule)
             if is_new_timing and schedule.is_enabled:
@@ -164,17 +180,40 @@ def lock_schedule(schedule_id: UUID) -> Schedule:
 
     Raise ScheduleNotFoundError if the current tenant context has no such schedule.
     """
-    rows = Schedule.objects.select_related("tenant__plan").select_for_update(no_key=True, of=("self",))
+    rows = Schedule.objects.select_related("tenant__plan", "template").select_for_update(no_key=True, of=("self",))
     return first_or_raise(rows.filter(pk=schedule_id), ScheduleNotFoundError)
 
 
-def _assign(schedule: Schedule, values: Mapping[str, Any], now: datetime) -> Difference:
+def _assign(schedule: Schedule, values: Mapping[str, Any], now: datetime, access: Access | None) -> Difference:
     if strays := set(values) - set(EDITABLE_FIELDS):
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     try:
-        return assign(schedule, complete_timing(schedule, values, now))
+        return assign(schedule, complete_timing(schedule, _with_template(schedule, values, access), now))
     except FieldInvalidError as error:
         raise ScheduleInvalidError(error.detail, errors=error.errors) from error
+
+
+def _with_template(schedule: Schedule, values: Mapping[str, Any], access: Access | None) -> Mapping[str, Any]:
+    """Return changes of a schedule with the tenant's template of the given name, and the kind of its template."""
+    template = schedule.template
+    if "template" in values:
+        name = values["template"]
+        template = JobTemplate.objects.filter(name=name).first() if name else None
+        if name and template is None:
+            raise _invalid("template", gettext("There is no such template."))
+        values = {**values, "template": template}
+    if template is None:
+        return values
+    if access is not None:
+        require_right_to_run(access, template)
+    kind = TEMPLATES.describe(template)["kind"]
+    if values.get("kind") not in (None, "", kind):
+        raise _invalid("kind", gettext("The template has the kind %(kind)s.") % {"kind": kind})
+    return {**values, "kind": kind}
+
+
+def _invalid(field: str, detail: str, code: str = "field_invalid") -> ScheduleInvalidError:
+    return ScheduleInvalidError(f"{field}: {detail}", errors=[{"field": field, "code": code, "detail": detail}])
 
 
 def _take_room(tenant: Tenant) -> None:
@@ -190,8 +229,7 @@ def _take_room(tenant: Tenant) -> None:
 
 def _check_name(schedule: Schedule) -> None:
     if Schedule.objects.filter(name=schedule.name).exclude(pk=schedule.pk).exists():
-        fault = {"field": "name", "code": "name_taken", "detail": gettext("Another schedule has this name.")}
-        raise ScheduleInvalidError(f"name: {fault['detail']}", errors=[fault])
+        raise _invalid("name", gettext("Another schedule has this name."), "name_taken")
 
 
 def _next_time(schedule: Schedule, now: datetime) -> datetime | None:

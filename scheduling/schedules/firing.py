@@ -86,7 +86,7 @@ def _begin() -> datetime:
 
 def _lock_due(limit: int) -> list[Schedule]:
     """Lock at most ``limit`` due schedules that no other process has locked; return them sorted by tenant."""
-    rows = Schedule.objects.select_related("tenant__plan").select_for_update(
+    rows = Schedule.objects.select_related("tenant__plan", "template").select_for_update(
         no_key=True, skip_locked=True, of=("self",)
     )
     due = rows.filter(next_fire_at__lte=TransactionNow()).order_by("next_fire_at")[:limit]

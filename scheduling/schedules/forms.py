@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import Field
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -14,16 +15,20 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
 from scheduling.exceptions import ScheduleInvalidError
-from scheduling.jobs.payload_form.fields import PayloadField, follow_kind
+from scheduling.jobs.job_templates.exceptions import PermissionToRunDeniedError
+from scheduling.jobs.job_templates.queries import find_templates
+from scheduling.jobs.job_templates.service import TEMPLATES
+from scheduling.jobs.payload_form.fields import MARKED, PayloadField, follow_kind
 from scheduling.jobs.payload_form.page import tenant_of
 from scheduling.kit import registry
-from scheduling.models import Queue, Schedule
+from scheduling.models import JobTemplate, Queue, Schedule
 from scheduling.schedules.definitions import EDITABLE_FIELDS, check_values
 from scheduling.schedules.models import MAX_INTERVAL_SECONDS
 from scheduling.schedules.recurrence import DstPolicy
 from scheduling.schedules.recurrence.fires import zone_names
 from tenants.access.caller import Access
 from tenants.console.edit_conflicts import FIELD as SEEN
+from tenants.console.keyset import parse_uuid
 from tenants.models import Tenant
 
 
@@ -76,6 +81,13 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     own_tenant: ClassVar[Tenant | None] = None
     access: ClassVar[Access]
 
+    template = forms.ModelChoiceField(
+        JobTemplate.objects.none(),
+        label=gettext_lazy("Template"),
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy("Runs its version in effect, with its kind and the parameters below."),
+    )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         required=False,
@@ -97,11 +109,40 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         offer_kinds_and_queues(self)
-        show_payload(self, self.own_tenant or tenant_of(self.access, self.data.get("tenant", "")), self.access)
+        tenant = self.own_tenant or tenant_of(self.access, self.data.get("tenant", ""))
+        show_payload(self, tenant, self.access)
+        self._offer_templates(tenant)
         if "timezone" in self.fields:
             self.fields["timezone"].widget = SuggestWidget(zone_names)
         if "seen_version" in self.fields:
             self.fields["seen_version"].initial = self.instance.version
+
+    def _offer_templates(self, tenant: Tenant | None) -> None:
+        """Offer the tenant's templates, and show the parameters of the chosen one instead of a payload."""
+        if "kind" not in self.fields:
+            return  # only shown
+        field: Any = self.fields["template"]
+        field.queryset = find_templates().filter(tenant=tenant)
+        entered = self.data.get("template") if self.is_bound else self.initial.get("template")
+        chosen = field.queryset.filter(pk=parse_uuid(str(entered or ""))).first()
+        self.fields["kind"].required = chosen is None
+        payload: Any = self.fields.get("payload")
+        if payload is None:
+            return
+        url = reverse("admin:scheduling_schedule_payload")
+        for name in {"template", "kind", "tenant"} & set(self.fields):
+            widget: Any = self.fields[name].widget
+            follow_kind(getattr(widget, "widget", widget), "payload", url=url)
+        if chosen is not None:
+            payload.use_schema(TEMPLATES.describe(chosen)["parameters"], url=url)
+
+    def values(self) -> dict[str, Any]:
+        """Return the entered values in the form that `create_schedule` and `update_schedule` take."""
+        values = {name: self.cleaned_data[name] for name in EDITABLE_FIELDS if name in self.cleaned_data}
+        if template := values.get("template"):
+            # The select of the kind has no effect beside that of the template.
+            return {**values, "template": template.name, "kind": ""}
+        return values
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
@@ -112,14 +153,20 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         # A field that Django has rejected has no value to check with the others.
         if tenant is None or self.errors:
             return values
-        given = {name: values[name] for name in EDITABLE_FIELDS if name in values}
         schedule = None if self.instance._state.adding else self.instance
         try:
-            check_values(tenant=tenant, values=given, schedule=schedule)
+            check_values(tenant=tenant, values=self.values(), schedule=schedule, access=self.access)
+        except PermissionToRunDeniedError as refusal:
+            self.add_error("template", refusal.detail)
         except ScheduleInvalidError as refusal:
             for fault in refusal.errors:
-                name = fault["field"].split(".")[0]
-                self.add_error(name if name in self.fields else None, fault["detail"])
+                name, _, part = fault["field"].partition(".")
+                detail = fault["detail"]
+                if part and name in self.fields:
+                    self.fields[name].widget.faults.setdefault(f"$.{part}", []).append(detail)
+                    detail = MARKED
+                if not (detail is MARKED and name in self.errors):
+                    self.add_error(name if name in self.fields else None, detail)
         return values
 
 

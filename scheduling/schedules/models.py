@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
+from scheduling.jobs.job_templates.models import JobTemplate
 from scheduling.jobs.models import Job
 from scheduling.schedules.recurrence import CatchUpPolicy, DstPolicy, OverlapPolicy
 from tenants.encryption.fields import SealedJSONField
@@ -45,6 +46,18 @@ class Schedule(TenantModel):
 
     name = models.CharField(_("name"), max_length=100, help_text=_("Display name; unique in the tenant."))
     kind = models.CharField(_("kind"), max_length=64, help_text=_("The kind of the jobs that it submits."))
+    # With a template, its kind and a payload of the values of its parameters.
+    template = models.ForeignKey(
+        JobTemplate,
+        models.DO_NOTHING,
+        verbose_name=_("template"),
+        null=True,
+        blank=True,
+        db_constraint=False,  # the migration has the composite key (tenant, template), which keeps a used template
+        db_index=False,
+        related_name="schedules",
+        help_text=_("Runs the template's version in effect; the payload holds the values of its parameters."),
+    )
     payload = SealedJSONField(
         verbose_name=_("payload"), default=dict, blank=True, help_text=_("A JSON object by the kind's own schema.")
     )
@@ -168,6 +181,7 @@ class Schedule(TenantModel):
         ]
         indexes = [
             models.Index(fields=["next_fire_at"], condition=Q(next_fire_at__isnull=False), name="schedule_next_fire"),
+            models.Index(fields=["template"], condition=Q(template__isnull=False), name="schedule_of_template"),
         ]
 
     def __str__(self) -> str:

@@ -144,5 +144,5 @@ def lock_released(limit: int) -> list[ScheduleFire]:
     ids = fetch_all(_RELEASED, {"limit": limit}, scalar_row, is_planned=True)
     if not ids:
         return []
-    fires = ScheduleFire.objects.filter(pk__in=ids).select_related("schedule__tenant__plan")
+    fires = ScheduleFire.objects.filter(pk__in=ids).select_related("schedule__tenant__plan", "schedule__template")
     return sorted(fires, key=lambda fire: fire.tenant_id)

@@ -25,7 +25,7 @@ def find_schedules() -> QuerySet[Schedule]:
     ``last_outcome`` is the outcome of each schedule's newest fire.
     """
     newest = ScheduleFire.objects.filter(schedule=OuterRef("pk")).order_by("-id").values("outcome")[:1]
-    return Schedule.objects.select_related("tenant").annotate(last_outcome=Subquery(newest)).order_by("-id")
+    return Schedule.objects.select_related("tenant", "template").annotate(last_outcome=Subquery(newest)).order_by("-id")
 
 
 def get_schedule(schedule_id: UUID) -> Schedule:

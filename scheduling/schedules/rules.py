@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,8 @@ from scheduling.exceptions import (
     RetriesNotAllowedError,
     ScheduleInvalidError,
 )
+from scheduling.jobs.job_templates.exceptions import ParametersInvalidError
+from scheduling.jobs.job_templates.service import request_by
 from scheduling.jobs.requests import JobRequest, check_request
 from scheduling.jobs.routing.service import Routes
 from scheduling.limits.declared import SCHEDULE_INTERVAL
@@ -40,6 +42,8 @@ from scheduling.schedules.recurrence import (
 from tenants.exceptions import DomainError, FieldInvalidError, TenantNotFoundError
 from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
+from tenants.secrets.references import has_references
+from tenants.secrets.service import require_use_of_secrets
 from tenants.tenancy.bases import clean_name
 
 KEY_FIELDS = ("fair_key", "concurrency_key", "unique_key", "unique_until")
@@ -98,25 +102,31 @@ def next_fire(schedule: Schedule, recurrence: FireTimes, *, after: datetime) -> 
     return fire
 
 
-def request_of(schedule: Schedule, fire_time: datetime | None = None) -> JobRequest:
-    """Return the job request for a fire, or for a manual run if ``fire_time`` is None.
+def request_of(schedule: Schedule) -> JobRequest:
+    """Return the job request of a schedule, as for a manual run.
 
-    The idempotency key of a fire prevents a second job for the same time.
+    Options that the schedule leaves empty are those of its template. Raise ParametersInvalidError if the template's
+    version in effect does not accept the stored values.
     """
-    delay = 0
-    if fire_time is not None:
-        delay = jitter_seconds(schedule.pk, fire_time, schedule.jitter_seconds)
-    return JobRequest(
-        kind=schedule.kind,
-        payload=schedule.payload,
-        priority=schedule.priority,
-        run_at=fire_time + timedelta(seconds=delay) if fire_time is not None and delay else None,
+    options = {
+        "priority": schedule.priority,
         **{name: getattr(schedule, name) for name in KEY_FIELDS},
-        tags=tuple(schedule.tags),
-        queue=schedule.queue or None,
-        max_retries=schedule.max_retries,
-        idempotency_key=None if fire_time is None else f"schedule:{schedule.pk}:{fire_time.isoformat()}",
-    )
+        "tags": tuple(schedule.tags),
+        "queue": schedule.queue or None,
+        "max_retries": schedule.max_retries,
+    }
+    if schedule.template is None:
+        return JobRequest(kind=schedule.kind, payload=schedule.payload, **options)
+    # A priority of 0 is empty; 0 retries are not.
+    given = {name: value for name, value in options.items() if value or (name == "max_retries" and value is not None)}
+    return request_by(schedule.template, schedule.payload, **given)
+
+
+def request_at(request: JobRequest, schedule: Schedule, fire_time: datetime) -> JobRequest:
+    """Return the request of a schedule for a fire, whose idempotency key prevents a second job for the same time."""
+    delay = jitter_seconds(schedule.pk, fire_time, schedule.jitter_seconds)
+    run_at = fire_time + timedelta(seconds=delay) if delay else None
+    return replace(request, run_at=run_at, idempotency_key=f"schedule:{schedule.pk}:{fire_time.isoformat()}")
 
 
 @dataclass(slots=True)
@@ -171,12 +181,17 @@ def read_timing(values: Mapping[str, Any], *, now: datetime) -> Timing:
     return Timing(recurrence_of(draft), draft.starts_at, draft.ends_at)
 
 
-def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool) -> None:
-    """Validate all fields of a schedule; raise ScheduleInvalidError, whose ``errors`` name every invalid field."""
+def check_schedule(
+    schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool, is_new_payload: bool = False
+) -> None:
+    """Validate all fields of a schedule; raise ScheduleInvalidError, whose ``errors`` name every invalid field.
+
+    Values for a template that were stored before are not quoted: the caller may not be allowed to see them.
+    """
     faults = Faults()
     name = faults.read("name", lambda: clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS))
     schedule.name = name or schedule.name
-    _check_job(schedule, tenant, faults, now)
+    _check_job(schedule, tenant, faults, now, is_new_payload=is_new_payload)
     if schedule.jitter_seconds > MAX_JITTER_SECONDS:
         faults.add("jitter_seconds", gettext("It must be at most %(limit)s seconds.") % {"limit": MAX_JITTER_SECONDS})
     if is_new_timing:
@@ -184,14 +199,24 @@ def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_
     faults.raise_any()
 
 
-def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
+def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime, *, is_new_payload: bool) -> None:
     if not isinstance(schedule.payload, dict):
         faults.add("payload", gettext("The payload must be a JSON object."), "payload_invalid")
         return
-    request = request_of(schedule)
     try:
+        request = request_of(schedule)
+    except ParametersInvalidError as error:
+        faults.found.extend(faults_of_job(error if is_new_payload else error.without_values()))
+        return
+    try:
+        if schedule.template is not None and is_new_payload and has_references(schedule.payload):
+            # A later version may insert a value that this one leaves out.
+            require_use_of_secrets()
         check_request(request, now=now, plan=tenant.plan)
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
+    except PayloadInvalidError as error:
+        # The payload of a template's job is not quoted: it is the template's content.
+        faults.found.extend(faults_of_job(error if schedule.template is None else PayloadInvalidError()))
     except DomainError as error:
         faults.found.extend(faults_of_job(error))
 
@@ -200,7 +225,7 @@ def faults_of_job(error: DomainError) -> list[dict[str, Any]]:
     """Return the faults of a refused job request, each with the field of the schedule that it concerns."""
     if isinstance(error, ScheduleInvalidError):
         return list(error.errors)
-    if isinstance(error, PayloadInvalidError) and error.errors:
+    if isinstance(error, PayloadInvalidError | ParametersInvalidError) and error.errors:
         return [{**fault, "field": f"payload{fault['field'].removeprefix('$')}"} for fault in error.errors]
     name = next((name for kind, name in _FIELD_OF_ERROR if isinstance(error, kind)), "payload")
     if isinstance(error, OptionInvalidError):

@@ -12,11 +12,12 @@ from django.utils.translation import gettext
 
 from scheduling.conf import MAX_BACKFILL_FIRES
 from scheduling.exceptions import BackfillInvalidError
+from scheduling.jobs.job_templates.exceptions import ParametersInvalidError
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import Submission, submit_job, submit_jobs
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.definitions import lock_schedule
-from scheduling.schedules.rules import EARLIEST, recurrence_of, request_of
+from scheduling.schedules.rules import EARLIEST, recurrence_of, request_at, request_of
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock, read_moment
@@ -49,20 +50,48 @@ def submit_fires(
 
     If one job is refused, only its fire is refused; if the tenant may submit nothing now, all fires are.
     """
-    requests = [request_of(schedule, fire.fire_time) for schedule, fire in fires]
+    made = _requests_of(fires)
+    requests = [request for _, request in made]
     try:
         bulk = submit_jobs(tenant=tenant, requests=requests, is_rate_limited=is_rate_limited)
     except DomainError as error:
-        for _, fire in fires:
+        for fire, _ in made:
             _refuse(fire, error)
         return
     for index, submission in bulk.accepted:
-        _accept(fires[index][1], submission, requests[index])
+        _accept(*made[index], submission)
     for index, refusal in bulk.rejected:
-        _refuse(fires[index][1], refusal)
+        _refuse(made[index][0], refusal)
 
 
-def _accept(fire: ScheduleFire, submission: Submission, request: JobRequest) -> None:
+def _requests_of(fires: Sequence[tuple[Schedule, ScheduleFire]]) -> list[tuple[ScheduleFire, JobRequest]]:
+    """Return the request of each fire; refuse the fires of schedules whose template does not accept their values."""
+    made: list[tuple[ScheduleFire, JobRequest]] = []
+    # A template's version is read once for all times of a schedule.
+    requests: dict[UUID, JobRequest | ParametersInvalidError] = {}
+    for schedule, fire in fires:
+        if schedule.pk not in requests:
+            try:
+                requests[schedule.pk] = _request_of(schedule)
+            except ParametersInvalidError as error:
+                requests[schedule.pk] = error
+        request = requests[schedule.pk]
+        if isinstance(request, ParametersInvalidError):
+            _refuse(fire, request)
+        else:
+            made.append((fire, request_at(request, schedule, fire.fire_time)))
+    return made
+
+
+def _request_of(schedule: Schedule) -> JobRequest:
+    """Return the job request of a schedule; the error of a template that refuses the stored values quotes none."""
+    try:
+        return request_of(schedule)
+    except ParametersInvalidError as error:
+        raise error.without_values() from error
+
+
+def _accept(fire: ScheduleFire, request: JobRequest, submission: Submission) -> None:
     """Set the job of a fire; if another job has the unique key, skip the fire, so that it never counts as a run."""
     if submission.created or submission.job.idempotency_key == request.idempotency_key:
         fire.job, fire.outcome, fire.reason = submission.job, ScheduleFire.Outcome.SUBMITTED, ""
@@ -87,7 +116,7 @@ def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rate_limited: bo
     with tenant_context(schedule.tenant):
         now = read_moment()
         fire = new_fire(schedule, now, ScheduleFire.Trigger.MANUAL, now)
-        request = request_of(schedule)
+        request = _request_of(schedule)
         with suppress_nested_entries():
             submission = submit_job(tenant=schedule.tenant, request=request, is_rate_limited=is_rate_limited)
         fire.job = submission.job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -57,8 +58,13 @@ class ScheduleWriteSerializer(TimingSerializer):
     """Request to create or change a schedule. Omitted fields get their defaults, or keep their values on a change."""
 
     name = NameField(max_length=MAX_NAME_CHARACTERS, help_text="Unique in the tenant.")
-    kind = NameField(max_length=64)
-    payload = serializers.DictField(required=False, help_text="By the kind's own schema.")
+    kind = NameField(max_length=64, required=False, help_text="Required without a template, which decides it.")
+    template = NameField(
+        required=False, allow_null=True, allow_blank=True, max_length=50, help_text="Name of a job template to run."
+    )
+    payload = serializers.DictField(
+        required=False, help_text="By the kind's own schema; with a template, the values of its parameters."
+    )
     priority = WholeNumberField(required=False, min_value=-(2**15), max_value=2**15 - 1)
     queue = NameField(
         required=False,
@@ -88,6 +94,11 @@ class ScheduleWriteSerializer(TimingSerializer):
     )
     jitter_seconds = WholeNumberField(required=False, min_value=0, max_value=MAX_JITTER_SECONDS)
 
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the validated fields; without a template, a new schedule needs a kind."""
+        self.fields["kind"].required = not (isinstance(data, Mapping) and data.get("template"))
+        return super().to_internal_value(data)
+
     def to_values(self) -> dict[str, Any]:
         """Return the validated values in the form that `create_schedule` and `update_schedule` take."""
         values = dict(self.validated_data)
@@ -105,6 +116,7 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
     tenant = serializers.CharField(source="tenant.slug")
     name = serializers.CharField()
     kind = serializers.CharField()
+    template = serializers.SerializerMethodField(help_text="Name of the job template that it runs, or null.")
     payload = serializers.SerializerMethodField(help_text="Null if it is masked.")
     is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
     priority = serializers.IntegerField()
@@ -137,6 +149,9 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
     @extend_schema_field(serializers.DictField(allow_null=True))
     def get_payload(self, schedule: Schedule) -> Any:
         return None if self.get_is_masked(schedule) else schedule.payload
+
+    def get_template(self, schedule: Schedule) -> str | None:
+        return schedule.template.name if schedule.template is not None else None
 
     def get_is_masked(self, schedule: Schedule) -> bool:
         del schedule

@@ -441,6 +441,7 @@ GET    scheduling/worker/{worker}/now/       platform.view                      
 POST   scheduling/deadletter/{letter}/requeue-edited/ jobs.reveal {"payload": " {{}}"}         302
 POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
 POST   tenants/plan/{plan}/what-if/          platform.view
+POST   scheduling/schedule/payload/          schedules.manage {}
 POST   scheduling/schedule/preview/          schedules.view    {"cron": "0 3 * * *", "timezone": "UTC"}
 GET    scheduling/schedule/{schedule}/backfill/ schedules.manage
 POST   scheduling/schedule/{schedule}/backfill/ schedules.manage {"since_0": "2026-01-01", "since_1": "00:00", "until_0": "2026-01-02", "until_1": "00:00", "run": "1"} 302

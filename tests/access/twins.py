@@ -116,6 +116,7 @@ WITHOUT = {
     "scheduling/job/payload/": "draws a form again and stores nothing",
     "scheduling/job/submit/preview/": "shows where a job would go and stores nothing",
     "scheduling/jobtemplate/{template}/parameters/": "draws a form again and stores nothing",
+    "scheduling/schedule/payload/": "draws a form again and stores nothing",
     "scheduling/jobtemplate/content/": "draws a form again and stores nothing",
     "login/": "opens a session of the console; a program has a key",
     "logout/": "ends a session of the console",

@@ -285,6 +285,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"add_pool", "remove_pool"},
         "FORCE applies to the owner, which changes schedules of all tenants",
     ),
+    "scheduling/migrations/0016_schedule_templates.py": (
+        {"refuse_schedules_of_templates"},
+        "FORCE applies to the owner, which looks for schedules of all tenants",
+    ),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},
         "FORCE applies to the owner, which inserts the first queues",

@@ -16,13 +16,13 @@ from django.views.decorators.http import require_POST
 
 from scheduling.jobs.answers import mask_validation_errors
 from scheduling.jobs.job_templates.forms import JobTemplateForm
-from scheduling.jobs.job_templates.queries import find_templates, may_see_content
+from scheduling.jobs.job_templates.queries import find_templates, find_uses, may_see_content
+from scheduling.jobs.job_templates.rights import require_right_to_run
 from scheduling.jobs.job_templates.service import (
     TEMPLATES,
     add_version,
     create_template,
     delete_template,
-    require_right_to_run,
     run_template,
     update_template,
 )
@@ -104,10 +104,12 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
             self.message_user(request, gettext("Saved as version %(number)s.") % {"number": version.number})
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Render the form with the links to run the template and to its jobs."""
+        """Render the form with the links to run the template and to its jobs, and what uses it."""
         template = context.get("original")
         if template is not None:
             context["may_run"] = self._may_run(request, template)
+            has_schedules = self.access(request).may(Permission.SCHEDULES_VIEW)
+            context["used_by"] = find_uses(template, has_schedules=has_schedules)
             context["jobs_url"] = list_url_of_text(f"meta.template:{template.name}@{template.version}")
         response = super().render_change_form(request, context, *args, **kwargs)
         if not self.has_change_permission(request):

@@ -21,6 +21,7 @@ from scheduling.jobs.answers import (
 )
 from scheduling.jobs.job_templates.models import JobTemplate
 from scheduling.jobs.job_templates.queries import find_templates, get_template, may_see_content
+from scheduling.jobs.job_templates.rights import require_right_to_run
 from scheduling.jobs.job_templates.serializers import (
     NewTemplateSerializer,
     NewTemplateVersionSerializer,
@@ -35,7 +36,6 @@ from scheduling.jobs.job_templates.service import (
     add_version,
     create_template,
     delete_template,
-    require_right_to_run,
     run_template,
     update_template,
 )
@@ -145,6 +145,10 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
         return rows
 
     def _answer(self, request: Request, template: JobTemplate, *, status: int = 200) -> Response:
-        context = {"shows_content": may_see_content(access_of(request))}
+        access = access_of(request)
+        context = {
+            "shows_content": may_see_content(access),
+            "shows_schedules": access.may(Permission.SCHEDULES_VIEW),
+        }
         shown = TemplateDetailSerializer(template, context=context).data
         return Response(shown, status=status, headers=etag_headers(template))

@@ -68,8 +68,7 @@ def content_url(name: str) -> str:
 def draw_again_on_change(widget: Any) -> None:
     """Make a select draw the payload again at each change: that of the kind, or of the tenant."""
     inner: forms.Widget = getattr(widget, "widget", widget)
-    follow_kind(inner, "payload")
-    inner.attrs["hx-post"] = content_url("payload")
+    follow_kind(inner, "payload", url=content_url("payload"))
 
 
 def _declarations() -> dict[str, Any]:

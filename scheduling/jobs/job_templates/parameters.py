@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -115,15 +116,17 @@ def fill_in(schema: Mapping[str, Any], values: Mapping[str, Any], payload: Any) 
         raise _refusal("$", translate("The values have more than %(limit)s bytes.", {"limit": f"{MAX_VALUES_BYTES:,}"}))
     declared = schema.get("properties", {})
     given = defaults_of(schema) | dict(values)
-    rules = {**schema, "type": "object", "required": list(declared), "additionalProperties": False}
+    # Parameters that are missing or unknown are named here, one by one.
+    rules = {**schema, "type": "object", "required": [], "additionalProperties": True}
     checker = Draft202012Validator(rules, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    faults = [fault for fault, _number in zip(checker.iter_errors(given), range(MAX_FAULTS), strict=False)]
-    if faults:
+    found = chain(
+        ((f"$.{name}", translate("It must be given.")) for name in declared if name not in given),
+        ((f"$.{name}", translate("There is no such parameter.")) for name in given if name not in declared),
+        ((fault.json_path, describe_fault(fault)[:500]) for fault in checker.iter_errors(given)),
+    )
+    if faults := list(islice(found, MAX_FAULTS)):
         raise ParametersInvalidError(
-            errors=[
-                {"code": "parameters_invalid", "field": fault.json_path, "detail": describe_fault(fault)[:500]}
-                for fault in faults
-            ]
+            errors=[{"code": "parameters_invalid", "field": path, "detail": detail} for path, detail in faults]
         )
     return _replace(payload, lambda text: _insert(text, given))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.conf import MAX_TAGS
 from scheduling.jobs.job_templates.models import JobTemplate
+from scheduling.jobs.job_templates.queries import find_uses
 from scheduling.jobs.job_templates.service import TEMPLATES, TemplateContent
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS
 from tenants.api.input import MomentField, NameField, StrictSerializer, TextField, WholeNumberField
@@ -89,6 +91,27 @@ class TemplateSerializer(serializers.ModelSerializer[JobTemplate]):
         read_only_fields = fields
 
 
+class UsingScheduleSerializer(serializers.Serializer[Any]):
+    """A schedule that runs a template."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class UsingBatchSerializer(serializers.Serializer[Any]):
+    """A batch that holds jobs of a template."""
+
+    id = serializers.UUIDField()
+    label = serializers.CharField()
+
+
+class UsesSerializer(serializers.Serializer[Any]):
+    """What uses a template."""
+
+    schedules = UsingScheduleSerializer(many=True, allow_null=True, help_text="Null without `schedules.view`.")
+    batches = UsingBatchSerializer(many=True, help_text="The newest 20, by the newest jobs of the newest 10 versions.")
+
+
 class TemplateDetailSerializer(TemplateSerializer):
     """A job template with its parameters, and its content for callers of its tenant who may change it."""
 
@@ -96,9 +119,10 @@ class TemplateDetailSerializer(TemplateSerializer):
     content = serializers.SerializerMethodField(
         help_text="Null without the right `templates.manage`, and to callers of the platform."
     )
+    used_by = serializers.SerializerMethodField()
 
     class Meta(TemplateSerializer.Meta):
-        fields = [*TemplateSerializer.Meta.fields, "parameters", "content"]
+        fields = [*TemplateSerializer.Meta.fields, "parameters", "content", "used_by"]
         read_only_fields = fields
 
     def get_parameters(self, template: JobTemplate) -> dict[str, Any]:
@@ -106,3 +130,7 @@ class TemplateDetailSerializer(TemplateSerializer):
 
     def get_content(self, template: JobTemplate) -> dict[str, Any] | None:
         return TEMPLATES.describe(template) if self.context["shows_content"] else None
+
+    @extend_schema_field(UsesSerializer)
+    def get_used_by(self, template: JobTemplate) -> Any:
+        return UsesSerializer(find_uses(template, has_schedules=self.context["shows_schedules"])).data

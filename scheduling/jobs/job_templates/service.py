@@ -13,10 +13,10 @@ from django.db import IntegrityError, transaction
 
 from scheduling.jobs.job_templates.exceptions import (
     JobTemplateChangedError,
+    JobTemplateInUseError,
     JobTemplateInvalidError,
     JobTemplateNameTakenError,
     JobTemplateNotFoundError,
-    PermissionToRunDeniedError,
 )
 from scheduling.jobs.job_templates.models import JobTemplate, JobTemplateVersion
 from scheduling.jobs.job_templates.parameters import check_parameters, fill_in, is_complete
@@ -24,8 +24,6 @@ from scheduling.jobs.queries import get_job
 from scheduling.jobs.requests import JobRequest, check_depth, check_request
 from scheduling.jobs.submission import Submission, submit_job
 from scheduling.kit import registry
-from tenants.access.caller import Access
-from tenants.access.permissions import Permission
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
@@ -39,6 +37,9 @@ from tenants.tenancy.changes import Difference
 from tenants.tenancy.pausing import require_reason
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned
+
+# Schedules that are named when they keep a template.
+MAX_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +160,22 @@ def add_version(
 
 
 def delete_template(*, template: JobTemplate, reason: str = "") -> None:
-    """Delete a template with its versions. Its jobs keep the name and the number of the version that they ran."""
+    """Delete a template with its versions. Its jobs keep the name and the number of the version that they ran.
+
+    Raise `JobTemplateInUseError` if schedules run it.
+    """
     with tenant_context(template.tenant_id):
         locked = TEMPLATES.lock(template)
         record_audit(action="job_template.deleted", target=locked, before=_facts(locked), reason=reason)
-        # The database deletes the versions.
-        JobTemplate.objects.filter(pk=locked.pk).delete()
-
-
-def require_right_to_run(access: Access, template: JobTemplate) -> None:
-    """Raise `PermissionToRunDeniedError` unless the caller may submit jobs, or has one of the template's roles."""
-    is_runner = access.api_key is None and access.platform_role is None and access.role in template.runners
-    is_permitted = is_runner or access.may(Permission.JOBS_SUBMIT)
-    if not is_permitted:
-        raise PermissionToRunDeniedError
+        try:
+            # The database deletes the versions, and refuses if a schedule refers to the template.
+            with transaction.atomic():
+                JobTemplate.objects.filter(pk=locked.pk).delete()
+        except IntegrityError as error:
+            names = ", ".join(locked.schedules.order_by("name").values_list("name", flat=True)[:MAX_NAMES])
+            raise JobTemplateInUseError(
+                "Schedules run it: %(names)s. Delete them or give them another template first.", {"names": names}
+            ) from error
 
 
 def run_template(
@@ -188,11 +191,20 @@ def run_template(
     Raise `ParametersInvalidError`, or the errors of `submit_job` if the job is refused.
     """
     with tenant_context(template.tenant_id):
-        found = read_version(template, template.version if version is None else version)
-        request = TemplateContent.read(found.content).request(
-            values or {}, meta={**options.pop("meta", {}), "template": f"{template.name}@{found.number}"}, **options
-        )
+        request = request_by(template, values or {}, version, **options)
         return submit_job(tenant=template.tenant, request=request, is_rate_limited=is_rate_limited)
+
+
+def request_by(
+    template: JobTemplate, values: Mapping[str, Any], version: int | None = None, **options: Any
+) -> JobRequest:
+    """Return the job request of a template's version in effect, or of ``version``; its meta names both.
+
+    Raise `ParametersInvalidError` if the values do not fit the parameters.
+    """
+    found = read_version(template, template.version if version is None else version)
+    meta = {**options.pop("meta", {}), "template": f"{template.name}@{found.number}"}
+    return TemplateContent.read(found.content).request(values, meta=meta, **options)
 
 
 def read_version(template: JobTemplate, number: int) -> JobTemplateVersion:
@@ -241,6 +253,7 @@ class _Templates(Versioned[JobTemplate]):
 
     def put(self, row: JobTemplate, content: Mapping[str, Any]) -> None:
         row.save(update_fields=["version"])
+        row.schedules.exclude(kind=content["kind"]).update(kind=content["kind"])
 
     def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
         payload = {f"payload.{name}": value for name, value in content["payload"].items()}

@@ -204,6 +204,7 @@ class PayloadField(forms.Field):
 
     def use_schema(self, schema: Mapping[str, Any], *, url: str) -> None:
         """Set the schema of a value that is no payload of a kind; the view at ``url`` calls `redraw`."""
+        self.widget.processor = None
         self.widget.shape, self.widget.url = shape_of({"type": "object", **schema}), url
 
     def has_changed(self, initial: Any, data: Any) -> bool:
@@ -281,13 +282,14 @@ def parts_url(name: str, **given: str) -> str:
     return f"{reverse('admin:scheduling_job_payload')}?{urlencode({'name': name, **given})}"
 
 
-def follow_kind(widget: forms.Widget, name: str, *, kind: str = "kind") -> None:
+def follow_kind(widget: forms.Widget, name: str, *, kind: str = "kind", url: str = "") -> None:
     """Make a select draw the payload again at each change: that of the kind, or of the tenant.
 
     ``name`` is the name of the payload's field, and ``kind`` that of the kind's. The tenant's field is named `tenant`.
+    ``url`` is that of a view which calls `redraw`, if another one draws the payload.
     """
     widget.attrs |= {
-        "hx-post": parts_url(name, kind_field=kind),
+        "hx-post": url or parts_url(name, kind_field=kind),
         "hx-trigger": "change",
         "hx-target": f"#id_{name}",
         "hx-swap": "outerHTML",

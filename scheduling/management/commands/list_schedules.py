@@ -36,6 +36,7 @@ def _facts(schedule: Any) -> dict[str, Any]:
         "tenant": schedule.tenant.slug,
         "name": schedule.name,
         "kind": schedule.kind,
+        "template": schedule.template.name if schedule.template else None,
         "cron": schedule.cron,
         "interval_seconds": schedule.interval_seconds,
         "once_at": _iso(schedule, "once_at"),

@@ -140,7 +140,7 @@ def test_first_screen_has_the_expression_and_selects(console: Console, acme_user
     client = console(acme_user)
     page = client.get(reverse(ADD))
     (_, first), (title, advanced) = page.context["adminform"].fieldsets
-    assert first["fields"] == ["name", "kind", "cron", "interval_seconds", "once_at", "timezone", "payload"]
+    assert first["fields"] == ["name", "template", "kind", "cron", "interval_seconds", "once_at", "timezone", "payload"]
     assert (title, "overlap_policy" in advanced["fields"]) == ("Advanced", True)
     text = page.content.decode()
     for shown in (

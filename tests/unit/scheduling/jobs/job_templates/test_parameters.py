@@ -45,7 +45,7 @@ def test_values_are_not_searched_for_further_parameters() -> None:
 
 @pytest.mark.parametrize(
     ("values", "named"),
-    [({}, "'date'"), ({"date": "2026-11-01", "limit": 0}, "limit"), ({"date": "2026-11-01", "more": 1}, "more")],
+    [({}, "$.date"), ({"date": "2026-11-01", "limit": 0}, "$.limit"), ({"date": "2026-11-01", "more": 1}, "$.more")],
 )
 def test_values_that_do_not_fit_are_refused_by_name(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ParametersInvalidError) as refusal:
