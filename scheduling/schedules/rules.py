@@ -186,7 +186,7 @@ def check_schedule(
 ) -> None:
     """Validate all fields of a schedule; raise ScheduleInvalidError, whose ``errors`` name every invalid field.
 
-    Values for a template that were stored before are not quoted: the caller may not be allowed to see them.
+    Values that were stored before are not quoted: the caller may not be allowed to see them.
     """
     faults = Faults()
     name = faults.read("name", lambda: clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS))
@@ -215,8 +215,9 @@ def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime
         check_request(request, now=now, plan=tenant.plan)
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
     except PayloadInvalidError as error:
-        # The payload of a template's job is not quoted: it is the template's content.
-        faults.found.extend(faults_of_job(error if schedule.template is None else PayloadInvalidError()))
+        # The payload of a template's job is the template's content, which is not quoted either.
+        is_quoted = schedule.template is None and is_new_payload
+        faults.found.extend(faults_of_job(error if is_quoted else PayloadInvalidError()))
     except DomainError as error:
         faults.found.extend(faults_of_job(error))
 

@@ -158,6 +158,14 @@ def test_invalid_schedule_is_422_and_names_its_field(acme_api: APIClient, change
         assert field in [fault["field"].split(".")[0] for fault in patched.json()["errors"]]
 
 
+def test_stored_payload_is_not_quoted_when_another_kind_refuses_it(acme_api: APIClient) -> None:
+    schedule = create(acme_api, kind="noop", payload={"seconds": "t0ken"})
+    response = acme_api.patch(f"{SCHEDULES}{schedule['id']}/", {"kind": "sleep"}, format="json")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "payload"
+    assert "t0ken" not in response.content.decode()
+
+
 def test_missing_fields_are_named(acme_api: APIClient) -> None:
     refused = acme_api.post(SCHEDULES, {})
     assert {fault["field"] for fault in refused.json()["errors"]} == {"name", "kind"}
