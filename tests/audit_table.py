@@ -254,7 +254,7 @@ tenants.tier                        change        tier.updated             tenan
 workflow_execution.approval         approve       approval.decided         workflow_execution.approval
 workflow_execution.approval         reject        approval.decided         workflow_execution.approval
 scheduling.jobtemplate              add           job_template.created     scheduling.jobtemplate
-scheduling.jobtemplate              change        job_template.changed     scheduling.jobtemplate
+scheduling.jobtemplate              change        job_template.updated     scheduling.jobtemplate
 scheduling.jobtemplate              delete        job_template.deleted     scheduling.jobtemplate
 scheduling.jobtemplate              rollback      job_template.rolled_back scheduling.jobtemplate
 scheduling.jobtemplate              withdraw      job_template.version_withdrawn scheduling.jobtemplate

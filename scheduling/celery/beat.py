@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery.beat import ScheduleEntry, Service
 from celery.signals import beat_init
-from django.db import connection
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import close_old_connections, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
@@ -28,6 +30,7 @@ class BeatingScheduler(DatabaseScheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._known: dict[str, ScheduleEntry] | None = None
+        self._unsaved: dict[str, ScheduleEntry] = {}
         self._is_outdated = False
         self._pulse = ProcessPulse(ProcessHeartbeat.Role.BEAT)
         self._next_beat = 0.0
@@ -56,10 +59,23 @@ class BeatingScheduler(DatabaseScheduler):
 
     def reserve(self, entry: ScheduleEntry) -> ScheduleEntry:
         """Return the entry after its next run; a schedule that cannot be read again continues from it."""
-        following: ScheduleEntry = super().reserve(entry)
+        following: ScheduleEntry = next(entry)
+        self._unsaved[following.name] = following
         if self._known is not None:
             self._known[following.name] = following
         return following
+
+    def sync(self) -> None:
+        """Store the last runs. Those that cannot be stored now are stored later; the base class would forget them."""
+        close_old_connections()
+        try:
+            for name, entry in list(self._unsaved.items()):
+                with suppress(ObjectDoesNotExist):
+                    entry.save()
+                del self._unsaved[name]
+        except CONNECTION_ERRORS:
+            logger.warning("beat.database_away", exc_info=True)
+            connection.close()
 
     def schedule_changed(self) -> bool:
         """Return whether beat must read the entries again: they have changed, or the last read failed."""

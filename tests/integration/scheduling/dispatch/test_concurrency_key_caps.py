@@ -92,7 +92,8 @@ def test_limit_holds_and_no_slot_idles_on_a_random_walk(
         assert recount() == [], f"seed {seed}, step {number}"
         assert walk.idle == [], f"seed {seed}, step {number}"
         assert faults_of("counters", "unique_keys") == [], f"seed {seed}, step {number}"
-    assert has_repeated()
+    # Stops may keep each such job from a second start.
+    assert has_repeated() or kind is KeyedStoppingWalk
     check_histories()
 
 

@@ -448,7 +448,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
     "retrieval.dataset change": lambda world: {"description": "changed"},
     "scheduling.jobtemplate add": lambda world: {"tenant": acme().pk, "name": "another", "kind": "noop"},
-    "scheduling.jobtemplate change": lambda world: {"priority": 7},
+    "scheduling.jobtemplate change": lambda world: {"description": "changed"},
     "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},
     "workflow_execution.workflow change": lambda world: {"description": "changed"},
     "scheduling.circuit add": lambda world: {
@@ -671,6 +671,7 @@ CONSOLE_READS = (
     "failures/{fingerprint}/",
     "scheduling/jobtemplate/{template}/parameters/",
     "scheduling/jobtemplate/content/",
+    "scheduling/schedule/payload/",
     "scheduling/",
     "",
     "overview/",
