@@ -11,7 +11,7 @@ from typing import Any
 from celery.beat import ScheduleEntry, Service
 from celery.signals import beat_init
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
@@ -47,7 +47,7 @@ class BeatingScheduler(DatabaseScheduler):
     def all_as_schedule(self) -> dict[str, ScheduleEntry]:
         """Return the schedule's entries from the database; while it is unavailable, those read last."""
         try:
-            self._known = super().all_as_schedule()
+            self._known = self._with_unsaved_runs(super().all_as_schedule())
             self._is_outdated = False
         except CONNECTION_ERRORS:
             if self._known is None:
@@ -73,9 +73,18 @@ class BeatingScheduler(DatabaseScheduler):
                 with suppress(ObjectDoesNotExist):
                     entry.save()
                 del self._unsaved[name]
-        except CONNECTION_ERRORS:
+        except (DatabaseError, InterfaceError):
             logger.warning("beat.database_away", exc_info=True)
             connection.close()
+
+    def _with_unsaved_runs(self, entries: dict[str, ScheduleEntry]) -> dict[str, ScheduleEntry]:
+        """Return the entries as read, each with its last run if that is not stored yet."""
+        for name in self._unsaved.keys() & entries.keys():
+            entry, run = entries[name], self._unsaved[name]
+            entry.last_run_at = entry.model.last_run_at = run.last_run_at
+            entry.total_run_count = entry.model.total_run_count = run.total_run_count
+            self._unsaved[name] = entry
+        return entries
 
     def schedule_changed(self) -> bool:
         """Return whether beat must read the entries again: they have changed, or the last read failed."""
@@ -89,7 +98,7 @@ class BeatingScheduler(DatabaseScheduler):
             self._next_beat = now + platform_settings.HEARTBEAT_SECONDS
             try:
                 self._pulse.beat()
-            except CONNECTION_ERRORS:
+            except (DatabaseError, InterfaceError):
                 logger.warning("beat.database_away", exc_info=True)
                 connection.close()
         return float(super().tick(*args, **kwargs))

@@ -53,7 +53,8 @@ class BeatScheduleForm(PeriodicTaskForm):
             slugs = Tenant.objects.order_by("slug").values_list("slug", flat=True)[:TENANTS_OFFERED]
             self.fields["job_tenant"].widget = SuggestWidget(lambda: slugs)
         offer_kinds_and_queues(self, PREFIX)
-        tenant = Tenant.objects.filter(slug=self.data.get("job_tenant", self.job.tenant)).first()
+        slug = str(self.data.get("job_tenant", self.job.tenant)).replace("\x00", "")
+        tenant = Tenant.objects.filter(slug=slug).first()
         show_payload(self, tenant, self.access, PREFIX)
 
     def clean(self) -> dict[str, Any]:

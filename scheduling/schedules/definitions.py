@@ -83,7 +83,8 @@ def check_values(
         draft, now = Schedule(tenant=tenant) if schedule is None else copy(schedule), read_clock()
         difference = _assign(draft, values, now, access)
         is_new_timing = schedule is None or any(name in difference.after for name in TIMING_FIELDS)
-        check_schedule(draft, tenant, now=now, is_new_timing=is_new_timing, is_new_payload="payload" in values)
+        is_new = {f"is_new_{name}": name in values for name in ("payload", "template")}
+        check_schedule(draft, tenant, now=now, is_new_timing=is_new_timing, **is_new)
         _check_name(draft)
 
 
@@ -112,10 +113,8 @@ def update_schedule(
             if not difference:
                 return schedule
             is_new_timing = any(name in difference.after for name in TIMING_FIELDS)
-            is_new_payload = "payload" in changes
-            check_schedule(
-                schedule, schedule.tenant, now=now, is_new_timing=is_new_timing, is_new_payload=is_new_payload
-            )
+            is_new = {f"is_new_{name}": name in changes for name in ("payload", "template")}
+            check_schedule(schedule, schedule.tenant, now=now, is_new_timing=is_new_timing, **is_new)
             if "name" in difference.after:
                 _check_name(schedule)
             if is_new_timing and schedule.is_enabled:

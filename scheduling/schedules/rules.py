@@ -182,7 +182,13 @@ def read_timing(values: Mapping[str, Any], *, now: datetime) -> Timing:
 
 
 def check_schedule(
-    schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool, is_new_payload: bool = False
+    schedule: Schedule,
+    tenant: Tenant,
+    *,
+    now: datetime,
+    is_new_timing: bool,
+    is_new_payload: bool = False,
+    is_new_template: bool = False,
 ) -> None:
     """Validate all fields of a schedule; raise ScheduleInvalidError, whose ``errors`` name every invalid field.
 
@@ -191,7 +197,7 @@ def check_schedule(
     faults = Faults()
     name = faults.read("name", lambda: clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS))
     schedule.name = name or schedule.name
-    _check_job(schedule, tenant, faults, now, is_new_payload=is_new_payload)
+    _check_job(schedule, tenant, faults, now, is_new_payload=is_new_payload, is_new_template=is_new_template)
     if schedule.jitter_seconds > MAX_JITTER_SECONDS:
         faults.add("jitter_seconds", gettext("It must be at most %(limit)s seconds.") % {"limit": MAX_JITTER_SECONDS})
     if is_new_timing:
@@ -199,7 +205,9 @@ def check_schedule(
     faults.raise_any()
 
 
-def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime, *, is_new_payload: bool) -> None:
+def _check_job(
+    schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime, *, is_new_payload: bool, is_new_template: bool
+) -> None:
     if not isinstance(schedule.payload, dict):
         faults.add("payload", gettext("The payload must be a JSON object."), "payload_invalid")
         return
@@ -209,7 +217,7 @@ def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime
         faults.found.extend(faults_of_job(error if is_new_payload else error.without_values()))
         return
     try:
-        if schedule.template is not None and is_new_payload and has_references(schedule.payload):
+        if schedule.template is not None and (is_new_payload or is_new_template) and has_references(schedule.payload):
             # A later version may insert a value that this one leaves out.
             require_use_of_secrets()
         check_request(request, now=now, plan=tenant.plan)

@@ -12,7 +12,11 @@ from django.utils.translation import gettext
 
 from scheduling.conf import MAX_BACKFILL_FIRES
 from scheduling.exceptions import BackfillInvalidError
-from scheduling.jobs.job_templates.exceptions import ParametersInvalidError
+from scheduling.jobs.job_templates.exceptions import (
+    JobTemplateInvalidError,
+    JobTemplateNotFoundError,
+    ParametersInvalidError,
+)
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import Submission, submit_job, submit_jobs
 from scheduling.models import Schedule, ScheduleFire
@@ -43,6 +47,10 @@ class Backfill:
     refused: Sequence[tuple[datetime, str]] = ()
 
 
+# Errors of a template; any other, such as that of a missing data key, leaves the fires due.
+_REFUSALS = (ParametersInvalidError, JobTemplateInvalidError, JobTemplateNotFoundError)
+
+
 def submit_fires(
     tenant: Tenant, fires: Sequence[tuple[Schedule, ScheduleFire]], *, is_rate_limited: bool = False
 ) -> None:
@@ -65,18 +73,18 @@ def submit_fires(
 
 
 def _requests_of(fires: Sequence[tuple[Schedule, ScheduleFire]]) -> list[tuple[ScheduleFire, JobRequest]]:
-    """Return the request of each fire; refuse the fires of schedules whose template does not accept their values."""
+    """Return the request of each fire; refuse the fires of schedules whose template cannot make one of their values."""
     made: list[tuple[ScheduleFire, JobRequest]] = []
     # A template's version is read once for all times of a schedule.
-    requests: dict[UUID, JobRequest | ParametersInvalidError] = {}
+    requests: dict[UUID, JobRequest | DomainError] = {}
     for schedule, fire in fires:
         if schedule.pk not in requests:
             try:
                 requests[schedule.pk] = _request_of(schedule)
-            except ParametersInvalidError as error:
+            except _REFUSALS as error:
                 requests[schedule.pk] = error
         request = requests[schedule.pk]
-        if isinstance(request, ParametersInvalidError):
+        if isinstance(request, DomainError):
             _refuse(fire, request)
         else:
             made.append((fire, request_at(request, schedule, fire.fire_time)))

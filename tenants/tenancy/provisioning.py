@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
@@ -66,12 +67,12 @@ def provision_tenant(*, wanted: NewTenant, link_of: Callable[[str], str]) -> Pro
     the tenant exists with other data, and the errors of `create_tenant`, `change_settings`, `invite` and
     `issue_api_key`; then nothing is stored. The concurrent call for one slug waits until the first has committed.
     """
-    digest = _sealed_digest(wanted)
+    digest, *earlier = _sealed_digests(wanted)
     try:
         with suppress_nested_entries():
             tenant = create_tenant(slug=wanted.slug, plan=wanted.plan, name=wanted.name)
     except SlugTakenError:
-        return _find_provisioned(wanted.slug, digest)
+        return _find_provisioned(wanted.slug, [digest, *earlier])
     with suppress_nested_entries():
         if wanted.settings:
             change_settings(tenant=tenant, values=wanted.settings, by_platform=True)
@@ -87,16 +88,18 @@ def provision_tenant(*, wanted: NewTenant, link_of: Callable[[str], str]) -> Pro
     return ProvisionedTenant(tenant, issued.invitation, key.key, issued.link, key.token, is_new=True)
 
 
-def _sealed_digest(wanted: NewTenant) -> str:
-    """Return a digest of a request. It is keyed, so that a secret among the settings cannot be guessed from it."""
+def _sealed_digests(wanted: NewTenant) -> list[str]:
+    """Return the digest of a request by each secret key, so that a secret among the settings cannot be guessed."""
     digest = digest_of(asdict(wanted) | {"name": wanted.name or wanted.slug, "scopes": sorted(wanted.scopes)})
-    return salted_hmac("tenants.provisioning", digest, algorithm="sha256").hexdigest()[: len(digest)]
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    sealed = (salted_hmac("tenants.provisioning", digest, secret=key, algorithm="sha256") for key in keys)
+    return [one.hexdigest()[: len(digest)] for one in sealed]
 
 
-def _find_provisioned(slug: str, digest: str) -> ProvisionedTenant:
+def _find_provisioned(slug: str, digests: Sequence[str]) -> ProvisionedTenant:
     """Return the tenant as it was provisioned; raise `SlugTakenError` if it was created with other data."""
     tenant = find_tenant(slug)
-    if tenant.provision_digest != digest:
+    if tenant.provision_digest not in digests:
         raise SlugTakenError("A tenant with the slug %(slug)r exists with other data.", {"slug": slug})
     with all_tenants():
         invitations = Invitation.objects.select_related("tenant", "invited_by").filter(tenant=tenant)

@@ -172,7 +172,7 @@ def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpRespon
             row, asked_number(request), reason=reason, expected_version=seen_version(request)
         )
         return (
-            gettext("The plan already has this content.")
+            gettext("It already has this content.")
             if version is None
             else gettext("%(plan)s is at %(version)s.") % {"plan": row, "version": version}
         )

@@ -135,6 +135,12 @@ class JobTemplateViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
         add_rate_headers(answer, submission.rate)
         return answer
 
+    @action(detail=True, methods=["post"])
+    def rollback(self, request: Request, **address: str) -> Response:
+        """Make the content of an older version the next version."""
+        with mask_validation_errors(self.access):
+            return super().rollback(request, **address)
+
     def serialize_versions(self, versions: Sequence[Any]) -> Sequence[Any]:
         """Return the versions; for callers from whom contents are masked, without the values of payloads."""
         rows = super().serialize_versions(versions)

@@ -17,7 +17,7 @@ from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 
 # Batches are found by the newest jobs of the newest versions.
-SHOWN_BATCHES, SEARCHED_VERSIONS, SEARCHED_JOBS = 20, 10, 100
+SHOWN_SCHEDULES, SHOWN_BATCHES, SEARCHED_VERSIONS, SEARCHED_JOBS = 100, 20, 10, 100
 _FIND_BATCHES = load_sql(__file__)["find_batches"]
 
 
@@ -42,7 +42,7 @@ def may_see_content(access: Access) -> bool:
 
 
 def find_uses(template: JobTemplate, *, has_schedules: bool) -> dict[str, Any]:
-    """Return the id and name of each schedule that runs a template, and the newest batches with jobs of it.
+    """Return the id and name of the first schedules that run a template, and the newest batches with jobs of its name.
 
     The schedules are None if the caller may not see them.
     """
@@ -53,7 +53,7 @@ def find_uses(template: JobTemplate, *, has_schedules: bool) -> dict[str, Any]:
         "jobs": SEARCHED_JOBS,
         "limit": SHOWN_BATCHES,
     }
-    schedules = template.schedules.order_by("name").values("id", "name")
+    schedules = template.schedules.order_by("name").values("id", "name")[:SHOWN_SCHEDULES]
     return {
         "schedules": list(schedules) if has_schedules else None,
         "batches": fetch_all(_FIND_BATCHES, parameters, dict_row),

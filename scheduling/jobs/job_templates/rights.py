@@ -1,4 +1,4 @@
-"""Who may run a job template."""
+"""Who may run a job template, and who may change one whose schedules use secrets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from scheduling.jobs.job_templates.exceptions import PermissionToRunDeniedError
 from scheduling.jobs.job_templates.models import JobTemplate
 from tenants.access.caller import Access
 from tenants.access.permissions import Permission
+from tenants.secrets.references import has_references
+from tenants.secrets.service import require_use_of_secrets
 
 
 def require_right_to_run(access: Access, template: JobTemplate) -> None:
@@ -17,3 +19,12 @@ def require_right_to_run(access: Access, template: JobTemplate) -> None:
     may_run = is_runner or access.may(Permission.JOBS_SUBMIT)
     if not (may_run and access.may(Permission.TEMPLATES_RUN)):
         raise PermissionToRunDeniedError
+
+
+def require_use_of_its_secrets(template: JobTemplate) -> None:
+    """Raise `SecretUseDeniedError` unless the caller may use secrets, or no schedule gives one to the template.
+
+    A new content could place the secret elsewhere.
+    """
+    if any(has_references(schedule.payload) for schedule in template.schedules.all()):
+        require_use_of_secrets()

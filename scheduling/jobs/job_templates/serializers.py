@@ -108,7 +108,9 @@ class UsingBatchSerializer(serializers.Serializer[Any]):
 class UsesSerializer(serializers.Serializer[Any]):
     """What uses a template."""
 
-    schedules = UsingScheduleSerializer(many=True, allow_null=True, help_text="Null without `schedules.view`.")
+    schedules = UsingScheduleSerializer(
+        many=True, allow_null=True, help_text="The first 100 by name. Null without `schedules.view`."
+    )
     batches = UsingBatchSerializer(many=True, help_text="The newest 20, by the newest jobs of the newest 10 versions.")
 
 

@@ -20,6 +20,7 @@ from scheduling.jobs.job_templates.exceptions import (
 )
 from scheduling.jobs.job_templates.models import JobTemplate, JobTemplateVersion
 from scheduling.jobs.job_templates.parameters import check_parameters, fill_in, is_complete
+from scheduling.jobs.job_templates.rights import require_use_of_its_secrets
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.requests import JobRequest, check_depth, check_request
 from scheduling.jobs.submission import Submission, submit_job
@@ -38,8 +39,7 @@ from tenants.tenancy.pausing import require_reason
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned
 
-# Schedules that are named when they keep a template.
-MAX_NAMES = 20
+MAX_NAMES = 20  # of the schedules that keep a template
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +235,11 @@ class _Templates(Versioned[JobTemplate]):
         return first_or_raise(locked, JobTemplateNotFoundError)
 
     def describe(self, row: JobTemplate) -> Content:
-        content: Content = self.versions.objects.get(template=row, number=row.version).content
-        return content
+        return cast("Content", self.versions.objects.get(template=row, number=row.version).content)
 
     def check(self, row: JobTemplate, content: Mapping[str, Any]) -> None:
         wanted = TemplateContent.read(content)
+        require_use_of_its_secrets(row)
         check_depth(wanted.payload)
         check_parameters(wanted.parameters, wanted.payload)
         if is_complete(wanted.parameters):

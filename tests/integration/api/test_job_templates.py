@@ -13,6 +13,7 @@ from tenants.access.api_keys import issue_api_key
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.api.conftest import session_of
+from tests.integration.scheduling.job_helpers import write_version
 
 pytestmark = pytest.mark.django_db
 
@@ -178,3 +179,16 @@ def test_content_is_masked_for_platform_callers(owner_api: APIClient, staff_api:
         own = create(client, name=f"own-{id(client)}")
         assert own["content"] is None
     assert owner_api.get(path).json()["content"]["payload"]["token"] == "t0ken"
+
+
+def test_rollback_quotes_no_masked_payload(owner_api: APIClient) -> None:
+    template = create(owner_api)
+    write_version(template["id"], 2, kind="sleep", payload={"seconds": "t0ken"}, parameters={})
+    path = f"{TEMPLATES}{template['id']}/"
+    key = issue_api_key(tenant=None, name="saas", scopes=["jobs.view", "templates.manage"])
+    key_api = APIClient()
+    key_api.credentials(HTTP_AUTHORIZATION=f"Api-Key {key.token}", HTTP_X_TENANT="acme")
+    refused = key_api.post(f"{path}rollback/", {"number": 2, "reason": "x"}, format="json")
+    assert refused.status_code == 422
+    assert "t0ken" not in refused.content.decode()
+    assert "t0ken" in owner_api.post(f"{path}rollback/", {"number": 2, "reason": "x"}, format="json").content.decode()

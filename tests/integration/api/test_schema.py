@@ -107,6 +107,7 @@ def test_api_reference_names_every_address(document: dict[str, Any]) -> None:
     assert [word for word in sorted(words) if not word.startswith("{") and f"{word}/" not in page] == []
 
 
+@pytest.mark.django_db
 def test_document_is_built_once_per_language_and_format(settings: Settings) -> None:
     # In languages in which no other test has built it.
     settings.LANGUAGES, settings.LANGUAGE_CODE = [("fr", "French"), ("de", "German")], "fr"
@@ -126,5 +127,6 @@ def test_document_is_built_once_per_language_and_format(settings: Settings) -> N
         assert all(call.kwargs["public"] for call in built.call_args_list)
 
 
+@pytest.mark.django_db
 def test_document_does_not_repeat_client_input() -> None:
     assert b"mine-and-evil" not in APIClient().get("/api/v1/schema/", {"version": "mine-and-evil"}).content

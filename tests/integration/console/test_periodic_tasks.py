@@ -121,6 +121,12 @@ def test_task_that_cannot_run_is_refused_at_its_field(beat: Client, values: dict
     assert not PeriodicTask.objects.filter(name="nightly").exists()
 
 
+def test_null_character_in_the_tenant_is_refused_at_its_field(beat: Client) -> None:
+    answer = beat.post(reverse(ADD), form_of(task="scheduling.submit", job_kind="noop", job_tenant="ac\x00me"))
+    assert answer.status_code == 200
+    assert "job_tenant" in errors_of(answer)
+
+
 def test_fair_task_becomes_a_job_of_its_kind(beat: Client) -> None:
     answer = beat.post(reverse(ADD), form_of(regtask=FAIR_TASK, job_tenant="acme"))
     assert answer.status_code == 302, errors_of(answer)

@@ -17,7 +17,7 @@ from scheduling.execution.start import StartedExecution
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.jobs.waits.reasons import WaitingReason, why_waiting
-from scheduling.models import CFSPlanTier, Job
+from scheduling.models import CFSPlanTier, Job, JobTemplateVersion
 from tenants.context import all_tenants
 from tenants.models import Tenant
 
@@ -124,3 +124,12 @@ def is_another_waiting() -> bool:
             "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
         )
         return bool(cursor.fetchone()[0])
+
+
+def write_version(template_id: UUID | str, number: int, **parts: object) -> None:
+    """Add a version of a job template past its service: the first one with other parts."""
+    with all_tenants():
+        first = JobTemplateVersion.objects.get(template_id=template_id, number=1)
+        values = {column.attname: getattr(first, column.attname) for column in JobTemplateVersion._meta.fields}
+        values |= {"number": number, "content": {**first.content, **parts}}
+        JobTemplateVersion.objects.create(**{name: value for name, value in values.items() if name != "id"})

@@ -27,6 +27,8 @@ from scheduling.schedules.runs import run_schedule_now
 from tenants.access.caller import Access
 from tenants.context import acting_as, current_actor, tenant_context
 from tenants.models import ApiKey, AuditLogEntry, Role, Tenant
+from tenants.secrets.errors import SecretUseDeniedError
+from tests.integration.scheduling.job_helpers import write_version
 from tests.integration.scheduling.schedules.conftest import MakeSchedule, fires_of, reload
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +131,24 @@ def test_secret_in_a_value_needs_their_right_even_if_no_payload_has_it(
     make_schedule(acme, **values)
 
 
+def test_secret_of_a_schedule_cannot_be_placed_elsewhere_without_their_right(
+    acme: Tenant, make_schedule: MakeSchedule
+) -> None:
+    unused = TemplateContent(kind="noop", parameters=CONTENT.parameters)
+    template = create_template(tenant=acme, name="nightly", content=unused)
+    schedule = make_schedule(acme, **VALUES | {"payload": {"day": "{{ secrets.api }}"}})
+    create_template(tenant=acme, name="other", content=CONTENT)
+    used = replace(unused, payload={"to": "{{ parameters.day }}"})
+    without_right = replace(current_actor(), may_use_secrets=False)
+    with tenant_context(acme), acting_as(without_right):
+        with pytest.raises(SecretUseDeniedError):
+            add_version(template=template, content=used)
+        with pytest.raises(ScheduleInvalidError) as refused:
+            update_schedule(schedule_id=schedule.pk, changes={"template": "other"})
+        assert faults_of(refused) == ["payload"]
+    assert add_version(template=template, content=used) is not None
+
+
 def test_template_of_another_tenant_is_refused(
     acme: Tenant, globex: Tenant, template: JobTemplate, make_schedule: MakeSchedule
 ) -> None:
@@ -148,6 +168,19 @@ def test_schedule_gets_and_loses_a_template(acme: Tenant, template: JobTemplate,
         assert entry.after["template"] == str(template.pk)
         changed = update_schedule(schedule_id=schedule.pk, changes={"template": None, "kind": "noop", "payload": {}})
     assert (changed.template, changed.kind, reload(schedule).template_id) == (None, "noop", None)
+
+
+def test_version_with_a_part_of_a_later_release_refuses_the_fire_alone(
+    acme: Tenant, template: JobTemplate, make_schedule: MakeSchedule
+) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=0, **VALUES)
+    write_version(template.pk, 2, part_of_a_later_release=1)
+    with tenant_context(acme):
+        JobTemplate.objects.filter(pk=template.pk).update(version=2)
+    fire_due_schedules()
+    (fire,) = fires_of(schedule)
+    assert (fire.outcome, fire.reason.split(":")[0]) == ("refused", "job_template_invalid")
+    assert reload(schedule).is_enabled
 
 
 @pytest.mark.parametrize("others", [0, 1])

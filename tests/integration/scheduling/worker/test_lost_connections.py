@@ -97,6 +97,24 @@ def test_beat_sends_a_due_task_once_during_an_outage(monkeypatch: pytest.MonkeyP
     scheduler.close()
 
 
+def test_run_that_cannot_be_stored_is_not_repeated_by_the_next_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    daily = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.DAYS)
+    two_days_ago = timezone.now() - timedelta(days=2)
+    task = PeriodicTask.objects.create(
+        name="nightly", task="scheduling.submit", interval=daily, last_run_at=two_days_ago, start_time=two_days_ago
+    )
+    scheduler = BeatingScheduler(app=current_app, lazy=True)
+    scheduler.reserve(scheduler.schedule["nightly"])
+    # As after a change of a task, all entries are read again each time.
+    monkeypatch.setattr(schedulers, "SCHEDULE_SYNC_MAX_INTERVAL", 0)
+    with monkeypatch.context() as read_only:
+        read_only.setattr(PeriodicTask, "save", refuse)
+        assert not scheduler.schedule["nightly"].is_due().is_due
+    assert not scheduler.schedule["nightly"].is_due().is_due
+    task.refresh_from_db()
+    assert task.total_run_count == 1
+
+
 def test_lost_connection_has_no_open_transaction(is_away: Callable[[], None]) -> None:
     is_away()
     assert process_state.drop_open_transaction() is False
