@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tenants.access.caller import authenticate_api_key
@@ -82,6 +83,13 @@ def test_repeated_call_returns_the_tenant_without_secrets() -> None:
     assert (again.is_new, again.link, again.token) == (False, None, None)
     assert (again.tenant, again.invitation, again.api_key) == (first.tenant, first.invitation, first.api_key)
     assert counts() == (1, 1, 1)
+
+
+def test_repeated_call_returns_the_tenant_after_a_change_of_the_secret_key(settings: Settings) -> None:
+    provision()
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "n" * 50
+    assert not provision().is_new
 
 
 def test_omitted_name_equals_the_slug() -> None:
