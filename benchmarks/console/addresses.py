@@ -18,7 +18,7 @@ from scheduling.models import JobLog, TenantUpkeepRun
 from scheduling.upkeep import registry
 from tenants.console.site import console_site
 from tenants.context import all_tenants
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 from workloads.workflows.records.models import NodeRun
 
 API, CONSOLE = "api/v1/", "admin/"
@@ -60,6 +60,8 @@ cfs-plans:scheduling.cfsplan:name queues:scheduling.queue:name pools:scheduling.
 files:files.uploadedfile workflows:workflow_execution.workflow workflow-runs:workflow_storage.noderun:run_id
 approvals:workflow_execution.approval pipelines:rag_pipeline.pipeline pipeline-runs:rag_pipeline.pipelinerun
 entities:rag_pipeline.pipelineentity webhooks:webhooks.webhook workers:scheduling.worker
+job-templates:scheduling.jobtemplate routing-rules:scheduling.routingrule:position invitations:tenants.invitation
+secrets:tenants.tenantsecret tiers:tenants.tier:slug
 """
 # The key of no row, in a form that every route accepts.
 ABSENT = "00000000-0000-7000-8000-000000000000"
@@ -92,6 +94,7 @@ class Samples:
             **found,
             "jobs": found["jobs"] + logged,
             "tenants": ["volume-0"],
+            "platform-keys": list(ApiKey.objects.filter(tenant=None).values_list("pk", flat=True)[:1]),
             "upkeep": [registry.tasks()[0].name],
             "kinds": ["noop"],
             "job-kinds": ["noop"],
@@ -100,6 +103,7 @@ class Samples:
         self.by_name = {
             "error_occurrences": found["errors"],
             "app_list": ["scheduling"],
+            "tenants_platformkey_change": list(ApiKey.objects.filter(tenant=None).values_list("pk", flat=True)[:1]),
             "tenants_tenantsettings_of": list(Tenant.objects.filter(slug="volume-0").values_list("pk", flat=True)),
             **dict.fromkeys([f"scheduling_job_{page}" for page in ("change", "body", "log")], self.by_resource["jobs"]),
             "scheduling_job_log_download": logged,

@@ -122,8 +122,8 @@ ROUNDS, WARM_UP, ADDRESS_SECONDS, LEAST_ROUNDS = 10, 1, 5.0, 3
 # The slowest URLs are listed below the table.
 TARGET_MS, LISTED = 150.0, 10
 METRICS_TOKEN = "volume"  # noqa: S105 - of this run's own process
-# 286: the body of an ended job, which stops its polling.
-OK, SEE_OTHER = frozenset({200, 201, 286}), 302
+# 202: a run was started. 286: the body of an ended job, which stops its polling.
+OK, SEE_OTHER = frozenset({200, 201, 202, 286}), 302
 # Missing permissions, a tenant that platform staff must name, POST only, a redirect to another page. Any other status
 # is an error of the server or of the list of URLs.
 REFUSED = frozenset({302, 400, 403, 405})

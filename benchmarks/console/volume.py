@@ -13,14 +13,18 @@ from benchmarks.harness.filling import add_past, fill_backlog, run_statement
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.dispatch.tick import run_tick
+from scheduling.jobs.job_templates.service import TemplateContent, create_template
 from scheduling.models import Queue, WorkerPool
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.upkeep import registry
+from tenants.access.api_keys import issue_api_key
+from tenants.access.invitations import invite
+from tenants.access.permissions import Permission
 from tenants.audit.auditor import auditor_login
 from tenants.audit.sealing import seal_entries
 from tenants.context import tenant_context
-from tenants.models import Plan, Tenant
+from tenants.models import Plan, Role, Tenant
 from tenants.tenancy.service import create_tenant
 from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.service import create_dataset
@@ -174,6 +178,9 @@ def surround(busiest: Tenant) -> None:
     parameters["workflow"] = workflow.pk
     definition = {**_example("pipelines/glossary.json"), "load": {"dataset": "handbook"}}
     create_pipeline(tenant=busiest, name="glossary", definition=definition)
+    create_template(tenant=busiest, name="nightly", content=TemplateContent(kind="noop"))
+    invite(tenant=busiest, invitee="ann@volume.example", role=Role.VIEWER, link_of=str)
+    issue_api_key(tenant=None, name="provisioning", scopes=[Permission.JOBS_VIEW])
     create_webhook(tenant=busiest, name="news", url="https://news.example/hook")
     statements = [_BATCHES, _SCHEDULES, _FIRES, _OVERRIDES, _UPKEEP, _WORKERS, _CIRCUITS, _DOCUMENTS, _CHUNKS, _FILES]
     for statement in (*statements, _WORKFLOW_RUNS, _NODES, _APPROVALS, _PIPELINE_RUNS, _ENTITIES, _DELIVERIES):
