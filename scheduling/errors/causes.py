@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from scheduling.errors.fingerprints import normalised_message
-from scheduling.errors.queries import BUCKETS, MAX_GROUPS, ErrorGroup, group_errors
+from scheduling.errors.queries import MAX_GROUPS, ErrorGroup, group_errors
 from scheduling.jobs.dead_letters.groups import MAX_PARTS, DeadLetterGroup, group_dead_letters
 from scheduling.jobs.queries import CappedCount
 
@@ -71,7 +71,6 @@ def _merge(errors: Sequence[ErrorGroup], letters: Sequence[DeadLetterGroup]) -> 
         dead[share.slug] += share.count.value
     parts: list[ErrorGroup | DeadLetterGroup] = [*errors, *letters]
     last = max(parts, key=lambda part: part.last_at)
-    at = Counter(min(max(bucket, 1), BUCKETS) for error in errors for bucket in error.buckets)
     return Cause(
         fingerprint=last.fingerprint,
         kinds=sorted({kind for error in errors for kind in error.kinds} | {group.kind for group in letters}),
@@ -79,7 +78,7 @@ def _merge(errors: Sequence[ErrorGroup], letters: Sequence[DeadLetterGroup]) -> 
         message=last.message,
         normalised=normalised_message(last.type, last.message),
         errors=failed.total(),
-        trend=[at[bucket] for bucket in range(1, BUCKETS + 1)],
+        trend=[sum(part) for part in zip(*(error.trend for error in errors), strict=True)],
         letters=CappedCount(dead.total(), any(group.count.is_capped for group in letters)),
         tenants=(failed | dead).most_common(),
         first_at=min(part.first_at for part in parts),

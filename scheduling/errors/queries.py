@@ -5,6 +5,7 @@ Groups count at most the newest ERROR_WINDOW errors of the time range, which one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -32,7 +33,7 @@ _GROUPS = load_sql(__file__)["group_errors"]
 class ErrorGroup:
     """Errors of one tenant with one fingerprint; message, type and job are those of the newest.
 
-    ``buckets`` has for each counted error the part of the time range in which it happened, from 1.
+    ``trend`` has the number of its errors in each part of the time range.
     """
 
     tenant_id: UUID
@@ -47,7 +48,7 @@ class ErrorGroup:
     type: str
     message: str
     job_id: UUID
-    buckets: list[int]
+    trend: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,16 @@ def group_errors(*, since: datetime, until: datetime, limit: int = MAX_GROUPS) -
     }
     rows = fetch_all(_GROUPS, parameters, dict_row, is_planned=True)
     looked_at = max((row.pop("looked_at") for row in rows), default=0)
-    return ErrorGroups([ErrorGroup(**row) for row in rows], is_capped=looked_at >= ERROR_WINDOW)
+    groups = [ErrorGroup(trend=_trend(row.pop("buckets"), row.pop("counts")), **row) for row in rows]
+    return ErrorGroups(groups, is_capped=looked_at >= ERROR_WINDOW)
+
+
+def _trend(buckets: Sequence[int], counts: Sequence[int]) -> list[int]:
+    """Return the number of errors in each part of the range; those beyond an end are in the part at that end."""
+    trend = [0] * BUCKETS
+    for bucket, count in zip(buckets, counts, strict=True):
+        trend[min(max(bucket, 1), BUCKETS) - 1] += count
+    return trend
 
 
 def find_occurrences(fingerprint: str, *, since: datetime, until: datetime) -> QuerySet[JobError]:
