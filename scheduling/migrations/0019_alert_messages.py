@@ -400,6 +400,22 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AddField(
+            model_name="alertrule",
+            name="escalate_to",
+            field=refer(
+                "contactgroup",
+                "escalate to",
+                null=True,
+                blank=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+            ),
+        ),
+        migrations.AddField(
+            model_name="alert",
+            name="silence",
+            field=refer("alertsilence", "silence", null=True, on_delete=django.db.models.deletion.SET_NULL),
+        ),
         # Not part of the tables' creation, because foreign keys need them in this migration.
         migrations.AddConstraint(
             model_name="contactgroup",
