@@ -1,5 +1,14 @@
 """Import of all models of the scheduling app, so that Django finds them."""
 
+from scheduling.alerts.contact_models import (
+    AlertMessage,
+    AlertNotice,
+    AlertOwner,
+    AlertRoute,
+    AlertSilence,
+    Contact,
+    ContactGroup,
+)
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
@@ -51,6 +60,11 @@ from scheduling.topology.models import (
 from scheduling.upkeep.models import TenantUpkeepRun, UpkeepRun
 
 __all__ = [
+    "AlertMessage",
+    "AlertNotice",
+    "AlertOwner",
+    "AlertRoute",
+    "AlertSilence",
     "Batch",
     "BatchNews",
     "BulkFormer",
@@ -63,6 +77,8 @@ __all__ = [
     "CircuitNews",
     "ConcurrencyKey",
     "ConcurrencyKeyNews",
+    "Contact",
+    "ContactGroup",
     "DeadLetter",
     "Drain",
     "EventRelay",
