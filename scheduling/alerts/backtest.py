@@ -12,6 +12,7 @@ from django.utils.translation import gettext, ngettext
 
 from scheduling.alerts.rules import FIRING, RESOLVED, AlertState, RuleFacts, Sample, Tick, matches, step
 from scheduling.models import MeasureMinute
+from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 
 DAYS = 30
@@ -83,9 +84,7 @@ def backtest(rule: RuleFacts, *, days: int = DAYS) -> Backtest:
     rows = MeasureMinute.objects.filter(measure=rule.measure, object_key__startswith=f"{rule.per}:", minute__gte=since)
     ordered = rows.order_by("object_key", "minute").iterator()
     spans = [
-        span
-        for _, group in groupby(ordered, key=lambda row: row.object_key)
-        for span in _replay(rule, group, now)
+        span for _, group in groupby(ordered, key=lambda row: row.object_key) for span in _replay(rule, group, now)
     ]
     spans.sort(key=lambda span: span.began_at, reverse=True)
     return Backtest(spans[:MOST_SHOWN], len(spans), since, _judge(spans, since, now))
@@ -93,8 +92,9 @@ def backtest(rule: RuleFacts, *, days: int = DAYS) -> Backtest:
 
 def _find_start(measure: str, earliest: datetime) -> datetime | None:
     """Return the first evaluated minute, or, if the measure has too many rows, the first one that is replayed."""
-    evaluated = MeasureMinute.objects.filter(measure__in=["", measure], minute__gte=earliest).order_by("minute")
-    first = evaluated.values_list("minute", flat=True).first()
+    with all_tenants(has_savepoint=False):
+        evaluated = MeasureMinute.objects.filter(measure="", minute__gte=earliest).order_by("minute")
+        first = evaluated.values_list("minute", flat=True).first()
     own = MeasureMinute.objects.filter(measure=measure, minute__gte=earliest).order_by("-minute")
     cut = own.values_list("minute", flat=True)[MOST_ROWS : MOST_ROWS + 1]
     return next(iter(cut), first)

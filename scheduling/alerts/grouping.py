@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.messages import NoticeBatch, enqueue
 from scheduling.alerts.routing import AlertFacts, ContactFacts, contacts_for, is_as_severe, read_book
 from scheduling.alerts.rules import FIRING
 from scheduling.alerts.suppression import SilenceFacts, Subject, judge
-from scheduling.models import Alert, AlertMessage, AlertNotice, AlertRule, AlertSilence, Severity
+from scheduling.models import Alert, AlertMessage, AlertNotice, AlertRule, AlertSilence
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all
 from tenants.database.reads import from_row
@@ -127,7 +128,9 @@ class Notifier:
         due_at = self._now + WAIT
         if what != What.FIRED or alert.pk not in self._reopened:
             return due_at
-        last = AlertNotice.objects.filter(alert=alert, what=What.FIRED).exclude(message=None).order_by("-revision").first()
+        last = (
+            AlertNotice.objects.filter(alert=alert, what=What.FIRED).exclude(message=None).order_by("-revision").first()
+        )
         return due_at if last is None else max(due_at, last.due_at + REOPENED_INTERVAL)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from typing import Any
@@ -14,6 +15,8 @@ from scheduling.models import Execution
 from tenants.context import all_tenants
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
+
+logger = logging.getLogger(__name__)
 
 # Pairs of name and detail that a process keeps; more are dropped.
 MOST_PAIRS = 100
@@ -47,9 +50,10 @@ def flush_incidents() -> int:
         with all_tenants():
             fetch_all(_ADD, values)
     except DatabaseError:
+        logger.warning("alerts.incidents_kept", exc_info=True)
         with _lock:
             _counts.update(taken)
-        raise
+        return 0
     return len(taken)
 
 

@@ -9,18 +9,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.rules import Comparison, Per
 from tenants.tenancy.bases import NamedModel, OptionalTenantModel, TenantManager
 
 MAX_FOR_SECONDS = 86_400
-
-
-class Severity(models.TextChoices):
-    """How urgent an alert is."""
-
-    INFO = "info", _("info")
-    WARNING = "warning", _("warning")
-    CRITICAL = "critical", _("critical")
 
 
 COMPARISONS = [
@@ -87,6 +80,14 @@ class AlertRule(NamedModel, OptionalTenantModel):
     escalate_minutes = models.PositiveIntegerField(
         _("escalates after minutes"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(1_440)]
     )
+    escalate_to = models.ForeignKey(
+        "scheduling.ContactGroup",
+        models.SET_NULL,
+        verbose_name=_("escalate to"),
+        null=True,
+        blank=True,
+        related_name="+",
+    )
     notifies_tenant = models.BooleanField(
         _("notifies the tenant"), default=False, help_text=_("The tenant that an alert is about is notified too.")
     )
@@ -95,7 +96,7 @@ class AlertRule(NamedModel, OptionalTenantModel):
         verbose_name=_("inhibits"),
         default=list,
         blank=True,
-        help_text=_("Shipped rules whose alerts it silences for the same object while it fires."),
+        help_text=_("Measures whose alerts of the same object do not notify while it fires."),
     )
     runbook = models.CharField(_("runbook"), max_length=80, blank=True, help_text=_("Its section in docs/alerting.md."))
     is_enabled = models.BooleanField(_("enabled"), default=True)
@@ -159,9 +160,10 @@ class Alert(OptionalTenantModel):
     acknowledged_at = models.DateTimeField(_("acknowledged at"), null=True)
     note = models.TextField(_("note"), blank=True)
     escalated_at = models.DateTimeField(_("escalated at"), null=True)
-    inhibited_by = models.ForeignKey(
-        "self", models.SET_NULL, verbose_name=_("inhibited by"), null=True, db_index=False, related_name="+"
+    silence = models.ForeignKey(
+        "scheduling.AlertSilence", models.SET_NULL, verbose_name=_("silence"), null=True, related_name="+"
     )
+    inhibited_by = models.UUIDField(_("inhibited by"), null=True, help_text=_("The alert that explains it."))
     tenants = models.JSONField(_("tenants affected"), default=list)
     tenants_count = models.PositiveIntegerField(_("number of tenants affected"), default=0)
     facts = models.JSONField(_("facts"), default=dict)
