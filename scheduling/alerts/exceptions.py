@@ -19,6 +19,6 @@ class AlertResolvedError(DomainError):
     code, category, title = "alert_resolved", "conflict", gettext_noop("The alert is resolved")
 
 
-class AlertStillMeasuredError(DomainError):
+class AlertStillBeyondError(DomainError):
     code, category = "alert_still_firing", "conflict"
     title = gettext_noop("The value is still beyond the threshold; silence the alert instead")
