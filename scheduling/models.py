@@ -9,6 +9,7 @@ from scheduling.alerts.contact_models import (
     Contact,
     ContactGroup,
 )
+from scheduling.alerts.models import Alert, AlertCause, AlertClock, AlertRule, MeasureMinute, PlatformIncident
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
@@ -60,10 +61,14 @@ from scheduling.topology.models import (
 from scheduling.upkeep.models import TenantUpkeepRun, UpkeepRun
 
 __all__ = [
+    "Alert",
+    "AlertCause",
+    "AlertClock",
     "AlertMessage",
     "AlertNotice",
     "AlertOwner",
     "AlertRoute",
+    "AlertRule",
     "AlertSilence",
     "Batch",
     "BatchNews",
@@ -102,7 +107,9 @@ __all__ = [
     "KindHour",
     "KindPause",
     "LiveExecution",
+    "MeasureMinute",
     "MemoryClass",
+    "PlatformIncident",
     "PoolClock",
     "PoolGauge",
     "ProcessHeartbeat",
