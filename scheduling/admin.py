@@ -1,5 +1,6 @@
 """Import of all modules with console pages of scheduling, which registers their admin classes."""
 
+from scheduling.alerts import admin as alerts
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
 from scheduling.execution import admin as history
@@ -23,6 +24,7 @@ from scheduling.upkeep import admin as tenant_upkeep
 from scheduling.upkeep import admin as upkeep
 
 __all__ = [
+    "alerts",
     "batches",
     "beat",
     "bulk_operations",

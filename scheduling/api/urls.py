@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from scheduling.alerts.api import AlertViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
 from scheduling.diagnosis.api import DiagnosisViewSet
@@ -32,6 +33,7 @@ from tenants.api.viewsets import UUID_PATTERN
 
 router = SimpleRouter()
 router.register("jobs", JobViewSet, basename="job")
+router.register("alerts", AlertViewSet, basename="alert")
 router.register("batches", BatchViewSet, basename="batch")
 router.register("bulk-operations", BulkOperationViewSet, basename="bulk-operation")
 router.register("executions", ExecutionViewSet, basename="execution")
