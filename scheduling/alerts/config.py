@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -75,7 +75,7 @@ def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str 
             return row
         _CHECKS[type(row)](row)
         _store(row)
-        action = f"{row._meta.model_name}.{'created' if is_new else 'changed'}"
+        action = f"{_name_of(row)}.{'created' if is_new else 'changed'}"
         record_audit(action=action, target=row, before=difference.before, after=difference.after, reason=reason)
     return row
 
@@ -83,13 +83,21 @@ def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str 
 @transaction.atomic
 def delete(row: ConfigRow, *, reason: str = "") -> None:
     """Delete a row, with what refers to it."""
-    record_audit(action=f"{row._meta.model_name}.deleted", target=row, before={"name": str(row)}, reason=reason)
+    record_audit(action=f"{_name_of(row)}.deleted", target=row, before={"name": str(row)}, reason=reason)
     row.delete()
 
 
 def find[RowT: ConfigRow](model: type[RowT], key: UUID) -> RowT:
     """Return a row of the current scope; raise `ConfigNotFoundError` if there is none."""
     return first_or_raise(model._default_manager.filter(pk=key), ConfigNotFoundError)
+
+
+def find_by_name(model: type[Any], tenant_id: UUID | None, name: str, *, field: str) -> Any:
+    """Return the group or rule of this name of a tenant or the platform; raise `FieldInvalidError` if there is none."""
+    row = model._default_manager.filter(tenant=tenant_id, name=name).first()
+    if row is None:
+        raise _invalid(field, translate("There is none with the name %(name)r.", {"name": name}))
+    return row
 
 
 def end_silence(silence: AlertSilence, *, reason: str = "") -> AlertSilence:
@@ -129,6 +137,10 @@ def send_test(contact: Contact) -> AlertMessage:
     )
     record_audit(action="contact.tested", target=contact, after={"message": str(message.pk)})
     return message
+
+
+def _name_of(row: ConfigRow) -> str:
+    return row._meta.db_table.removeprefix("scheduling_")
 
 
 def _check_room(row: ConfigRow) -> None:
@@ -206,7 +218,9 @@ def _check_group(row: Contact | AlertRoute | AlertOwner) -> None:
 def _check_silence(silence: AlertSilence) -> None:
     require_reason(silence.reason)
     silence.created_by = silence.created_by or actor_words()
-    silence.starts_at = silence.starts_at if isinstance(silence.starts_at, type(silence.ends_at)) else read_clock()
+    if not isinstance(silence.starts_at, datetime):
+        silence.starts_at = read_clock()
+    silence.ends_at = silence.ends_at or silence.starts_at + timedelta(hours=1)
     if not timedelta(0) < silence.ends_at - silence.starts_at <= LONGEST_SILENCE:
         raise _invalid("ends_at", translate("A silence lasts at most 30 days."))
     if silence.rule is not None and silence.rule.tenant_id != silence.tenant_id:

@@ -198,6 +198,36 @@ POST   secrets/                              secrets.manage    {"name": "new", "
 GET    secrets/{secret}/                     secrets.use
 POST   secrets/{secret}/versions/            secrets.manage    {"value": "another value"}
 DELETE secrets/{secret}/                     secrets.manage
+GET    contact-groups/                       jobs.view
+POST   contact-groups/                       alerts.manage     {"name": "new"}
+GET    contact-groups/{group}/               jobs.view
+PATCH  contact-groups/{group}/               alerts.manage     {"description": "x"}
+DELETE contact-groups/{group}/               alerts.manage
+GET    contacts/                             jobs.view
+POST   contacts/                             alerts.manage     {"group": "ops", "channel": "slack", "target": "https://hooks.example.com/abcd"}
+GET    contacts/{contact}/                   jobs.view
+PATCH  contacts/{contact}/                   alerts.manage     {"per_hour": 5}
+DELETE contacts/{contact}/                   alerts.manage
+POST   contacts/{contact}/test/              alerts.respond    {}
+POST   contacts/{contact}/enable/            alerts.manage     {}
+GET    alert-routes/                         jobs.view
+POST   alert-routes/                         alerts.manage     {"position": 7, "group": "ops"}
+GET    alert-routes/{route}/                 jobs.view
+PATCH  alert-routes/{route}/                 alerts.manage     {"position": 8}
+DELETE alert-routes/{route}/                 alerts.manage
+GET    alert-owners/                         jobs.view
+POST   alert-owners/                         alerts.manage     {"target": "kind", "name": "noop", "group": "ops"}
+GET    alert-owners/{alert_owner}/           jobs.view
+PATCH  alert-owners/{alert_owner}/           alerts.manage     {"name": "sleep"}
+DELETE alert-owners/{alert_owner}/           alerts.manage
+GET    alert-silences/                       jobs.view
+POST   alert-silences/                       alerts.respond    {"only_kind": "noop", "reason": "x"}
+GET    alert-silences/{silence}/             jobs.view
+PATCH  alert-silences/{silence}/             alerts.respond    {"reason": "y"}
+DELETE alert-silences/{silence}/             alerts.respond
+POST   alert-silences/{silence}/end/         alerts.respond    {}
+GET    alert-messages/                       jobs.view
+GET    alert-messages/{message}/             jobs.view
 GET    webhooks/                             tenant.view
 POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
@@ -340,6 +370,12 @@ rag_pipeline.pipelineversion       pipelines.view  -                -
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
+scheduling.alertmessage            jobs.view       -                -
+scheduling.alertowner              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
+scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
+scheduling.alertsilence            jobs.view       alerts.respond   alerts.respond   end:alerts.respond
+scheduling.contact                 jobs.view       alerts.manage    alerts.manage    try_it:alerts.respond enable:alerts.manage delete:alerts.manage
+scheduling.contactgroup            jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.batch                   jobs.view       -                -                close:jobs.submit cancel:jobs.cancel
 scheduling.bulkoperation           jobs.view       -                -                abort:jobs.bulk undo:jobs.bulk
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage

@@ -142,6 +142,18 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is set by the platform",
     ),
+    "scheduling/alerts/delivery.py": (
+        {"claim", "settle"},
+        "messages of the platform and of all tenants are delivered by jobs of one tenant",
+    ),
+    "scheduling/alerts/messages.py": (
+        {"send_notice"},
+        "the job of a tenant's message belongs to the tenant of alerts",
+    ),
+    "scheduling/alerts/sender.py": (
+        {"send_overdue", "beat"},
+        "a dispatcher sends the messages of all tenants that no job has claimed",
+    ),
     "scheduling/subscriptions/relay.py": (
         {"EventRelayer.take_turn"},
         "one relay reads for all subscribed tenants; deliveries are submitted in each tenant's scope",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from scheduling.jobs.suspension import suspend_job
 from scheduling.models import (
     Batch,
     CFSPlan,
+    Contact,
     Job,
     JobTemplate,
     KindPause,
@@ -300,6 +301,12 @@ def _edited_template(world: World, effective_from: datetime | None = None) -> An
     return template.pk
 
 
+def _disabled_contact(world: World) -> Any:
+    with all_tenants():
+        Contact.objects.filter(pk=world.own["contact"]).update(is_enabled=False)
+    return world.own["contact"]
+
+
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
     "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
@@ -318,6 +325,8 @@ PREPARE: dict[str, Prepare] = {
     "POST workflows/{workflow}/withdraw/": lambda world: _edited_workflow(world, LATER) and None,
     "workflow_execution.workflow rollback": _edited_workflow,
     "workflow_execution.workflow withdraw": lambda world: _edited_workflow(world, LATER),
+    "POST contacts/{contact}/enable/": lambda world: _disabled_contact(world) and None,
+    "scheduling.contact enable": _disabled_contact,
     "versions": _edited_plan,
     "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
     "POST batches/{batch}/close/": lambda world: _open_batch(world) and None,
@@ -451,6 +460,42 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "scheduling.jobtemplate change": lambda world: {"priority": 7},
     "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},
     "workflow_execution.workflow change": lambda world: {"description": "changed"},
+    "scheduling.contactgroup add": lambda world: {"tenant": acme().pk, "name": "another"},
+    "scheduling.contactgroup change": lambda world: {"description": "changed"},
+    "scheduling.contact add": lambda world: {
+        "tenant": acme().pk,
+        "group": world.own["group"],
+        "channel": "slack",
+        "target": "https://hooks.example.com/another",
+        "min_severity": "info",
+        "per_hour": "5",
+        "is_enabled": "on",
+    },
+    "scheduling.contact change": lambda world: {"per_hour": "6"},
+    "scheduling.alertroute add": lambda world: {
+        "tenant": acme().pk,
+        "position": "77",
+        "min_severity": "info",
+        "zone": "UTC",
+        "group": world.own["group"],
+    },
+    "scheduling.alertroute change": lambda world: {"position": "78"},
+    "scheduling.alertowner add": lambda world: {
+        "tenant": acme().pk,
+        "target": "kind",
+        "name": "another",
+        "group": world.own["group"],
+    },
+    "scheduling.alertowner change": lambda world: {"name": "changed"},
+    "scheduling.alertsilence add": lambda world: {
+        "tenant": acme().pk,
+        "ends_at_0": f"{timezone.now() + timedelta(days=1):%Y-%m-%d}",
+        "ends_at_1": "12:00:00",
+        "starts_at_0": f"{timezone.now():%Y-%m-%d}",
+        "starts_at_1": "00:00:00",
+        "reason": "x",
+    },
+    "scheduling.alertsilence change": lambda world: {"reason": "changed"},
     "scheduling.circuit add": lambda world: {
         "kind": "noop",
         "dependency": "api",
