@@ -13,8 +13,7 @@ from rest_framework.response import Response
 
 from scheduling.alerts.config import find
 from scheduling.alerts.config_api import ConfigViewSet, describe_operations, rights
-from scheduling.alerts.contact_models import Severity
-from scheduling.alerts.models import COMPARISONS, PERS
+from scheduling.alerts.models import COMPARISONS, PERS, Severity
 from scheduling.alerts.rule_config import EDITED, preview_rule, save_rule
 from scheduling.models import AlertRule, ContactGroup
 from tenants.access.permissions import Permission
