@@ -142,9 +142,9 @@ def _causes(rows: Iterable[tuple[str, str, Tenant, int, dict[str, str]]]) -> Ite
     jobs = Job.objects.filter(pk__in={facts["job"] for *_, facts in found}).values_list("pk", "queue__name")
     queues = {str(pk): f"queue:{name}" for pk, name in jobs} if found else {}
     merged = defaultdict(list)
-    for fingerprint, kind, tenant, count, facts in found:
-        parents = (f"kind:{kind}", *filter(None, [queues.get(facts["job"])]))
-        facts = {**facts, "fingerprint": fingerprint}
+    for fingerprint, kind, tenant, count, described in found:
+        parents = (f"kind:{kind}", *filter(None, [queues.get(described["job"])]))
+        facts = {**described, "fingerprint": fingerprint}
         merged[fingerprint].append((tenant, count, parents, facts))
         key = f"cause:{fingerprint}{PRIVATE}{tenant.pk}"
         yield Sample(key, count, facts["message"][:100], tenant.pk, parents, facts=facts)
