@@ -89,8 +89,8 @@ class ConfigViewSet(ListModelMixin, EditedRows, TenantViewSet):
         return Response(shown, status=status, headers=etag_headers(row))
 
 
-def _operations(name: str, view: type[ConfigViewSet]) -> type[ConfigViewSet]:
-    """Describe the operations of a view in the schema; return the view."""
+def describe_operations(name: str, view: type[ConfigViewSet]) -> type[ConfigViewSet]:
+    """Describe the operations of a view in the schema, by their ids' beginning; return the view."""
     read, write = view.serializer_class, view.request_serializer
     deleted = {204: OpenApiResponse(description="Deleted.")}
     return extend_schema_view(
@@ -101,7 +101,8 @@ def _operations(name: str, view: type[ConfigViewSet]) -> type[ConfigViewSet]:
     )(view)
 
 
-def _rights(change: Permission, **others: Permission) -> Mapping[str, Permission]:
+def rights(change: Permission, **others: Permission) -> Mapping[str, Permission]:
+    """Return the permissions of the actions of a view."""
     reading = dict.fromkeys(("list", "retrieve"), Permission.JOBS_VIEW)
     return {**reading, **dict.fromkeys(_CHANGES, change), **others}
 
@@ -110,14 +111,14 @@ class ContactGroupViewSet(ConfigViewSet):
     """Groups of contacts that are notified together."""
 
     model, serializer_class, request_serializer = ContactGroup, GroupSerializer, GroupRequestSerializer
-    permissions = _rights(Permission.ALERTS_MANAGE)
+    permissions = rights(Permission.ALERTS_MANAGE)
 
 
 class ContactViewSet(ConfigViewSet):
     """Contacts of the groups. A target is never shown; the secret of a signed webhook is, when it is created."""
 
     model, serializer_class, request_serializer = Contact, ContactSerializer, ContactRequestSerializer
-    permissions = _rights(Permission.ALERTS_MANAGE, test=Permission.ALERTS_RESPOND, enable=Permission.ALERTS_MANAGE)
+    permissions = rights(Permission.ALERTS_MANAGE, test=Permission.ALERTS_RESPOND, enable=Permission.ALERTS_MANAGE)
 
     @extend_schema(
         operation_id="contacts_create", request=ContactRequestSerializer, responses={201: NewContactSerializer}
@@ -146,21 +147,21 @@ class AlertRouteViewSet(ConfigViewSet):
     """Routes of alerts without an owner to groups, by severity, measure, tenant and hours."""
 
     model, serializer_class, request_serializer = AlertRoute, RouteSerializer, RouteRequestSerializer
-    permissions = _rights(Permission.ALERTS_MANAGE)
+    permissions = rights(Permission.ALERTS_MANAGE)
 
 
 class AlertOwnerViewSet(ConfigViewSet):
     """Groups that own a queue, a kind or a template."""
 
     model, serializer_class, request_serializer = AlertOwner, OwnerSerializer, OwnerRequestSerializer
-    permissions = _rights(Permission.ALERTS_MANAGE)
+    permissions = rights(Permission.ALERTS_MANAGE)
 
 
 class AlertSilenceViewSet(ConfigViewSet):
     """Silences and maintenance windows."""
 
     model, serializer_class, request_serializer = AlertSilence, SilenceSerializer, SilenceRequestSerializer
-    permissions = _rights(Permission.ALERTS_RESPOND, end=Permission.ALERTS_RESPOND)
+    permissions = rights(Permission.ALERTS_RESPOND, end=Permission.ALERTS_RESPOND)
 
     @extend_schema(operation_id="alert_silences_end", request=WhySerializer, responses=SilenceSerializer)
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
@@ -187,7 +188,7 @@ class AlertMessageViewSet(ListModelMixin, TenantViewSet):
 
 
 CONFIG_VIEWS = {
-    path: _operations(path.replace("-", "_"), view)
+    path: describe_operations(path.replace("-", "_"), view)
     for path, view in {
         "contact-groups": ContactGroupViewSet,
         "alert-routes": AlertRouteViewSet,

@@ -9,6 +9,19 @@ from __future__ import annotations
 # Method, path under /api/v1/, cost.
 API = """
 GET    .                                                           1
+GET    alerts/                                                     2
+GET    alerts/{pk}/                                                1
+POST   alerts/{pk}/acknowledge/                                    2
+POST   alerts/{pk}/unacknowledge/                                  2
+POST   alerts/{pk}/note/                                           2
+POST   alerts/{pk}/resolve/                                        2
+POST   alerts/{pk}/silence/                                        2
+GET    alert-rules/                                                2
+POST   alert-rules/                                                2
+POST   alert-rules/preview/                                        5
+GET    alert-rules/{pk}/                                           1
+PATCH  alert-rules/{pk}/                                           2
+DELETE alert-rules/{pk}/                                           2
 GET    contact-groups/                                             2
 POST   contact-groups/                                             2
 GET    contact-groups/{pk}/                                        1

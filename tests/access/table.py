@@ -198,6 +198,19 @@ POST   secrets/                              secrets.manage    {"name": "new", "
 GET    secrets/{secret}/                     secrets.use
 POST   secrets/{secret}/versions/            secrets.manage    {"value": "another value"}
 DELETE secrets/{secret}/                     secrets.manage
+GET    alerts/                               jobs.view
+GET    alerts/{alert}/                       jobs.view
+POST   alerts/{alert}/acknowledge/           alerts.respond    {"note": "x"}
+POST   alerts/{alert}/unacknowledge/         alerts.respond    {}
+POST   alerts/{alert}/note/                  alerts.respond    {"note": "x"}
+POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
+POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
+GET    alert-rules/                          jobs.view
+POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
+POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
+GET    alert-rules/{alert_rule}/             jobs.view
+PATCH  alert-rules/{alert_rule}/             alerts.manage     {"severity": "info"}
+DELETE alert-rules/{alert_rule}/             alerts.manage
 GET    contact-groups/                       jobs.view
 POST   contact-groups/                       alerts.manage     {"name": "new"}
 GET    contact-groups/{group}/               jobs.view
@@ -350,6 +363,15 @@ OVER_ALL_TENANTS = """
 POST   bulk-operations/                      jobs.bulk         {"filter": "kind:noop", "operation": "cancel", "reason": "x"} 409
 POST   bulk-operations/{bulk}/abort/         jobs.bulk         {"reason": "x"}
 POST   bulk-operations/{bulk}/undo/          jobs.bulk         {"reason": "x"}         409
+POST   alerts/{alert}/acknowledge/           alerts.respond    {}
+POST   alerts/{alert}/unacknowledge/         alerts.respond    {}
+POST   alerts/{alert}/note/                  alerts.respond    {"note": "x"}
+POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
+POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
+POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
+POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
+PATCH  alert-rules/{alert_rule}/             alerts.manage     {"severity": "info"}
+DELETE alert-rules/{alert_rule}/             alerts.manage
 """
 
 # Pages of models under /admin/: rights to view, add and change (`-`: no role), then the actions on one row. No role may
@@ -370,9 +392,11 @@ rag_pipeline.pipelineversion       pipelines.view  -                -
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
+scheduling.alert                   jobs.view       -                -                acknowledge:alerts.respond unacknowledge:alerts.respond add_note:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond duplicate:alerts.respond
 scheduling.alertmessage            jobs.view       -                -
 scheduling.alertowner              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
+scheduling.alertrule               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertsilence            jobs.view       alerts.respond   alerts.respond   end:alerts.respond
 scheduling.contact                 jobs.view       alerts.manage    alerts.manage    try_it:alerts.respond enable:alerts.manage delete:alerts.manage
 scheduling.contactgroup            jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
@@ -479,6 +503,8 @@ GET    scheduling/worker/{worker}/now/       platform.view                      
 POST   scheduling/deadletter/{letter}/requeue-edited/ jobs.reveal {"payload": " {{}}"}         302
 POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
 POST   tenants/plan/{plan}/what-if/          platform.view
+GET    scheduling/alert/open/               jobs.view
+POST   scheduling/alertrule/preview/         jobs.view         {"name": "x"}
 POST   scheduling/schedule/preview/          schedules.view    {"cron": "0 3 * * *", "timezone": "UTC"}
 GET    scheduling/schedule/{schedule}/backfill/ schedules.manage
 POST   scheduling/schedule/{schedule}/backfill/ schedules.manage {"since_0": "2026-01-01", "since_1": "00:00", "until_0": "2026-01-02", "until_1": "00:00", "run": "1"} 302

@@ -20,9 +20,11 @@ from scheduling.bulk.starting import start_bulk_operation
 from scheduling.jobs.job_templates.service import TemplateContent, create_template
 from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import (
+    Alert,
     AlertMessage,
     AlertOwner,
     AlertRoute,
+    AlertRule,
     AlertSilence,
     BulkOperation,
     CFSPlan,
@@ -197,7 +199,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
 
 
 def _make_alerting(tenant: Tenant) -> dict[str, Any]:
-    """Create a contact group with a contact, a route, an owner, a silence and a message."""
+    """Create a contact group with a contact, a route, an owner, a silence and a message, and a rule with an alert."""
     with tenant_context(tenant):
         group = save(ContactGroup(), {"name": "ops"})
         values = {"channel": "webhook", "target": "https://example.com/alerts", "group": group}
@@ -211,6 +213,27 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
             "silence": save(AlertSilence(), {"only_kind": "noop", "ends_at": ends_at, "reason": "x"}),
         }
     with all_tenants():
+        rows["alert_rule"] = AlertRule.objects.create(
+            tenant=tenant, name="waits", measure="oldest_wait", per="tenant", comparison="gt", threshold=60
+        )
+        now = timezone.now()
+        rows["alert"] = Alert.objects.create(
+            tenant=tenant,
+            rule=rows["alert_rule"],
+            rule_name="waits",
+            severity="warning",
+            object_key=f"tenant:{tenant.pk}",
+            object={"type": "tenant", "id": str(tenant.pk), "label": tenant.slug, "parents": []},
+            state="firing",
+            value=61,
+            peak=61,
+            threshold=60,
+            clear_held_seconds=5,
+            pending_at=now,
+            fired_at=now,
+            changed_at=now,
+            evaluated_at=now,
+        )
         rows["message"] = AlertMessage.objects.create(tenant=tenant, contact=contact, what="test", body={})
     return {name: row.pk for name, row in rows.items()}
 

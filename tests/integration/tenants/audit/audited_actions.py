@@ -21,6 +21,7 @@ from scheduling.jobs.job_templates.service import TemplateContent
 from scheduling.jobs.job_templates.service import add_version as add_template_version
 from scheduling.jobs.suspension import suspend_job
 from scheduling.models import (
+    Alert,
     Batch,
     CFSPlan,
     Contact,
@@ -301,6 +302,12 @@ def _edited_template(world: World, effective_from: datetime | None = None) -> An
     return template.pk
 
 
+def _acknowledged_alert(world: World) -> Any:
+    with all_tenants():
+        Alert.objects.filter(pk=world.own["alert"]).update(acknowledged_by="user:owner")
+    return world.own["alert"]
+
+
 def _disabled_contact(world: World) -> Any:
     with all_tenants():
         Contact.objects.filter(pk=world.own["contact"]).update(is_enabled=False)
@@ -326,6 +333,7 @@ PREPARE: dict[str, Prepare] = {
     "workflow_execution.workflow rollback": _edited_workflow,
     "workflow_execution.workflow withdraw": lambda world: _edited_workflow(world, LATER),
     "POST contacts/{contact}/enable/": lambda world: _disabled_contact(world) and None,
+    "scheduling.alert unacknowledge": _acknowledged_alert,
     "scheduling.contact enable": _disabled_contact,
     "versions": _edited_plan,
     "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
@@ -460,6 +468,20 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "scheduling.jobtemplate change": lambda world: {"priority": 7},
     "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},
     "workflow_execution.workflow change": lambda world: {"description": "changed"},
+    "scheduling.alertrule add": lambda world: {
+        "tenant": acme().pk,
+        "name": "another",
+        "measure": "oldest_wait",
+        "per": "tenant",
+        "comparison": "gt",
+        "threshold": "60",
+        "for_seconds": "0",
+        "clear_seconds": "60",
+        "severity": "info",
+        "zone": "UTC",
+        "confirm": "on",
+    },
+    "scheduling.alertrule change": lambda world: {"severity": "info"},
     "scheduling.contactgroup add": lambda world: {"tenant": acme().pk, "name": "another"},
     "scheduling.contactgroup change": lambda world: {"description": "changed"},
     "scheduling.contact add": lambda world: {
@@ -729,6 +751,8 @@ CONSOLE_READS = (
     "diagnosis/",
     "scheduling/job/payload/",
     "scheduling/job/submit/preview/",
+    "scheduling/alert/open/",
+    "scheduling/alertrule/preview/",
     "scheduling/schedule/preview/",
     "scheduling/job/{job}/log/",
     "scheduling/job/{job}/log/download/",
@@ -812,6 +836,8 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "reinstate_tenant": lambda world: ["acme", "--reason", "x"],
     "prune_finished": lambda world: ["--tenant", "acme", "--older-than-days", "400"],
     "requeue_dead_letters": lambda world: ["kind:noop", "--tenant", "acme", "--reason", "x", "--no-wait"],
+    "ack_alert": lambda world: [str(world.own["alert"])],
+    "silence_alert": lambda world: [str(world.own["alert"]), "--reason", "x"],
     "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
     "retry_jobs": lambda world: ["state:discarded", "--tenant", "acme", "--reason", "x", "--no-wait"],
