@@ -5,8 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from scheduling.alerts.config import secret_of
-from scheduling.alerts.contact_models import Channel
-from scheduling.alerts.models import Severity
+from scheduling.alerts.contact_models import Channel, Severity
 from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup
 from tenants.api.input import MomentField, NameField, StrictSerializer, TextField, WholeNumberField
 
