@@ -372,6 +372,24 @@ POST   alert-rules/                          alerts.manage     {"name": "new", "
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 PATCH  alert-rules/{alert_rule}/             alerts.manage     {"severity": "info"}
 DELETE alert-rules/{alert_rule}/             alerts.manage
+POST   contact-groups/                       alerts.manage     {"name": "new"}
+PATCH  contact-groups/{group}/               alerts.manage     {"description": "x"}
+POST   contacts/                             alerts.manage     {"group": "Platform admins", "channel": "role", "roles": ["operator"]}
+PATCH  contacts/{contact}/                   alerts.manage     {"per_hour": 5}
+POST   contacts/{contact}/test/              alerts.respond    {}
+POST   contacts/{contact}/enable/            alerts.manage     {}
+DELETE contacts/{contact}/                   alerts.manage
+POST   alert-routes/                         alerts.manage     {"position": 7, "group": "Platform admins"}
+PATCH  alert-routes/{route}/                 alerts.manage     {"position": 8}
+DELETE alert-routes/{route}/                 alerts.manage
+POST   alert-owners/                         alerts.manage     {"target": "kind", "name": "noop", "group": "Platform admins"}
+PATCH  alert-owners/{alert_owner}/           alerts.manage     {"name": "sleep"}
+DELETE alert-owners/{alert_owner}/           alerts.manage
+POST   alert-silences/                       alerts.respond    {"only_kind": "noop", "reason": "x"}
+PATCH  alert-silences/{silence}/             alerts.respond    {"reason": "y"}
+POST   alert-silences/{silence}/end/         alerts.respond    {}
+DELETE alert-silences/{silence}/             alerts.respond
+DELETE contact-groups/{group}/               alerts.manage
 """
 
 # Pages of models under /admin/: rights to view, add and change (`-`: no role), then the actions on one row. No role may
