@@ -149,7 +149,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "a dispatcher evaluates the rules of the platform and of all tenants",
     ),
     "scheduling/alerts/incidents.py": ({"flush_incidents"}, "incidents belong to the platform"),
-    "scheduling/management/commands/ack_alert.py": ({"Command.handle"}, "an operator names an alert by its id only"),
+    "scheduling/management/commands/ack_alert.py": ({"Command.handle"}, "an operator names an alert"),
     "scheduling/management/commands/silence_alert.py": (
         {"Command.handle"},
         "an operator names an alert by its id only",
