@@ -18,7 +18,13 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext, gettext_noop
 
 from scheduling.alerts.contact_models import Channel
-from scheduling.alerts.exceptions import ConfigLimitError, ConfigNotFoundError, ConfigTakenError, TooManyTestsError
+from scheduling.alerts.exceptions import (
+    ConfigLimitError,
+    ConfigNotFoundError,
+    ConfigTakenError,
+    MessageNotFailedError,
+    TooManyTestsError,
+)
 from scheduling.alerts.messages import send_notice
 from scheduling.alerts.recipients import addresses_of, split_addresses
 from scheduling.alerts.rule_checks import check_rule
@@ -139,6 +145,20 @@ def send_test(contact: Contact) -> AlertMessage:
         what=AlertMessage.What.TEST,
     )
     record_audit(action="contact.tested", target=contact, after={"message": str(message.pk)})
+    return message
+
+
+@transaction.atomic
+def retry(message: AlertMessage) -> AlertMessage:
+    """Let a dispatcher send a failed message again, with as many attempts as a new one.
+
+    Raise `MessageNotFailedError`.
+    """
+    failed = AlertMessage.objects.filter(pk=message.pk, state=AlertMessage.State.FAILED)
+    if not failed.update(state=AlertMessage.State.QUEUED, attempt=0, due_at=read_clock(), error=""):
+        raise MessageNotFailedError
+    record_audit(action="alert_message.retried", target=message, before={"error": message.error})
+    message.refresh_from_db()
     return message
 
 
