@@ -207,79 +207,37 @@ def _read_incidents(now: datetime) -> Iterator[Sample]:
             yield Sample(f"incident:{row['name']}", row["total"], row["name"], facts={"message": row["detail"]})
 
 
+_T, _C = (Per.TENANT,), (Per.CAUSE,)
+_QT = (Per.QUEUE, Per.TENANT)
 MEASURES = (
+    Measure("oldest_wait", _("Oldest wait"), "s", _QT, _read_oldest_waits, 1.0, tenants_per=_T),
     Measure(
-        "oldest_wait",
-        _("Oldest wait"),
-        "s",
-        (Per.QUEUE, Per.TENANT),
-        _read_oldest_waits,
-        1.0,
-        tenants_per=(Per.TENANT,),
-    ),
-    Measure(
-        "queue_without_consumer",
-        _("Queue without a consumer"),
-        "s",
-        (Per.QUEUE,),
-        _read_unread_queues,
+        "queue_without_consumer", _("Queue without a consumer"), "s", (Per.QUEUE,), _read_unread_queues,
         needs_heartbeats=True,
     ),
     Measure(
-        "pool_without_worker",
-        _("Pool without a live worker"),
-        "",
-        (Per.POOL,),
-        _read_pools_without_worker,
-        most=1.0,
+        "pool_without_worker", _("Pool without a live worker"), "", (Per.POOL,), _read_pools_without_worker, most=1.0,
         needs_heartbeats=True,
     ),
     Measure(
-        "check",
-        _("Self-diagnosis: 1 warning, 2 failure"),
-        "",
-        (Per.CHECK,),
-        _read_checks,
-        most=2.0,
-        seconds=10.0,
-        needs_heartbeats=True,
-        is_unscoped=True,
+        "check", _("Self-diagnosis: 1 warning, 2 failure"), "", (Per.CHECK,), _read_checks, most=2.0, seconds=10.0,
+        needs_heartbeats=True, is_unscoped=True,
     ),
     Measure("broker_away", _("Broker away"), "", (Per.CHECK,), _read_broker, most=1.0),
     Measure(
-        "failure_rate",
-        _("Failure rate of five minutes"),
-        "",
-        (Per.QUEUE, Per.TENANT),
-        _read_failure_rates,
-        most=1.0,
-        tenants_per=(Per.TENANT,),
+        "failure_rate", _("Failure rate of five minutes"), "", _QT, _read_failure_rates, most=1.0, tenants_per=_T
     ),
-    Measure("new_cause", _("Failures of a new cause"), "", (Per.CAUSE,), _read_new_causes, tenants_per=(Per.CAUSE,)),
+    Measure("new_cause", _("Failures of a new cause"), "", _C, _read_new_causes, tenants_per=_C),
     Measure(
-        "failures_of_cause",
-        _("Failures of a cause in five minutes"),
-        "",
-        (Per.CAUSE,),
-        _read_failures_of_causes,
-        seconds=10.0,
-        tenants_per=(Per.CAUSE,),
+        "failures_of_cause", _("Failures of a cause in five minutes"), "", _C, _read_failures_of_causes, seconds=10.0,
+        tenants_per=_C,
     ),
     Measure("breaker_open", _("Circuit breaker open"), "s", (Per.KIND,), _read_open_breakers, tenants_per=(Per.KIND,)),
-    Measure(
-        "limit_used",
-        _("Use of a limit"),
-        "%",
-        (Per.TENANT,),
-        _read_limits,
-        most=100.0,
-        seconds=30.0,
-        tenants_per=(Per.TENANT,),
-    ),
-    Measure("share", _("Share of the entitlement"), "", (Per.TENANT,), _read_shares, seconds=30.0, is_low_bad=True),
+    Measure("limit_used", _("Use of a limit"), "%", _T, _read_limits, most=100.0, seconds=30.0, tenants_per=_T),
+    Measure("share", _("Share of the entitlement"), "", _T, _read_shares, seconds=30.0, is_low_bad=True),
     Measure("upkeep", _("Upkeep: 1 overdue, 2 failed"), "", (Per.TASK,), _read_upkeep, most=2.0, seconds=30.0),
     Measure(
         "integrity", _("Verification that found a fault"), "", (Per.CHECK,), _read_integrity, most=1.0, seconds=10.0
     ),
     Measure("incident", _("Incidents in five minutes"), "", (Per.INCIDENT,), _read_incidents),
-)
+)  # fmt: skip
