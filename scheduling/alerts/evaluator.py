@@ -61,18 +61,18 @@ class Evaluator:
         with all_tenants():
             now, clock = read_clock(), AlertClock.objects.get()
         has_stepped = self._has_stepped(now)
-        if clock.evaluated_at and timedelta() <= now - clock.evaluated_at < timedelta(
-            seconds=0.8 * self.interval_seconds()
-        ):
-            return 0
+        interval = timedelta(seconds=self.interval_seconds())
         gap = None if clock.evaluated_at is None else now - clock.evaluated_at
-        is_settling = gap is None or gap > STALE_AFTER or (clock.settling_until or now) > now
+        if gap is not None and timedelta() <= gap < 0.8 * interval:
+            return 0
+        was_away = has_stepped or gap is None or gap > max(STALE_AFTER, 2 * interval)
+        is_settling = was_away or (clock.settling_until or now) > now
         readings = [] if has_stepped else list(self._read(skips_heartbeats=is_settling))
         with acting_as(ALERT_ACTOR), all_tenants():
             if not try_to_lead(LockClass.ALERTS):
                 return 0
             now, clock = read_clock(), AlertClock.objects.select_for_update().get()
-            if gap is None or gap > STALE_AFTER:
+            if was_away:
                 clock.settling_until = now + timedelta(seconds=platform_settings.LEASE_SECONDS)
             if has_stepped:
                 clock.frozen_until = now + FROZEN
