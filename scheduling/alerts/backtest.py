@@ -109,9 +109,9 @@ def _replay(rule: RuleFacts, rows: Iterable[MeasureMinute], now: datetime) -> It
         if not matches(rule, sample):
             return
         while state is not None and (at := at + _MINUTE) < row.minute:
-            state, before = step(Tick(at, 60.0), state, None, rule), state
+            peak, state = state.peak, step(Tick(at, 60.0), state, None, rule)
             if state is not None and state.state == RESOLVED:
-                yield Span(label, began_at, at, before.peak)
+                yield Span(label, began_at, at, peak)
                 state = None
         was_firing = state is not None and state.state == FIRING
         at, label = row.minute, row.label

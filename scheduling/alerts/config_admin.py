@@ -38,7 +38,7 @@ class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
     view_permission = Permission.JOBS_VIEW
     add_permission = change_permission = _MANAGE
     edited: ClassVar[tuple[str, ...]] = ()
-    ordering = ("pk",)
+    ordering: ClassVar[tuple[str, ...]] = ("pk",)
     post_actions: ClassVar[tuple[str, ...]] = ("delete",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:

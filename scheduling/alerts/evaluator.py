@@ -53,7 +53,8 @@ class Evaluator:
 
     def interval_seconds(self) -> float:
         """Return the seconds between two turns."""
-        return platform_settings.ALERT_EVALUATION_SECONDS
+        seconds: float = platform_settings.ALERT_EVALUATION_SECONDS
+        return seconds
 
     def take_turn(self) -> int:
         """Evaluate what is due; return the number of alerts that have changed, 0 if another dispatcher evaluates."""

@@ -97,15 +97,19 @@ class Notifier:
             ignore_conflicts=True,
         )
 
+    def _rule_of(self, alert: Alert) -> AlertRule:
+        assert alert.rule_id is not None  # alerts without a rule are resolved
+        return self._rules[alert.rule_id]
+
     def _subject(self, alert: Alert) -> Subject:
-        rule = self._rules[alert.rule_id]
+        rule = self._rule_of(alert)
         return Subject(
             alert.pk, alert.tenant_id, alert.rule_id, rule.measure, alert.object_key, alert.object.get("parents", ()),
             alert.about_tenant, rule.inhibits,
         )  # fmt: skip
 
     def _is_due_to_escalate(self, alert: Alert) -> bool:
-        rule = self._rules[alert.rule_id]
+        rule = self._rule_of(alert)
         return (
             rule.escalate_to is not None
             and rule.escalate_minutes is not None
@@ -117,8 +121,8 @@ class Notifier:
 
     def _tell(self, alert: Alert, what: str) -> None:
         alert.revision += 1
-        rule = self._rules[alert.rule_id]
-        if what == What.ESCALATED:
+        rule = self._rule_of(alert)
+        if what == What.ESCALATED and rule.escalate_to_id is not None:
             alert.escalated_at = self._now
             group = self._book.contacts.get(rule.escalate_to_id, ())
             found = [contact for contact in group if is_as_severe(alert.severity, contact.min_severity)]

@@ -59,10 +59,17 @@ class Per(StrEnum):
 class ActiveHours(Protocol):
     """Days and hours at which something applies; without days or hours it always does."""
 
-    active_days: Sequence[int]
-    active_from: time | None
-    active_until: time | None
-    zone: str
+    @property
+    def active_days(self) -> Sequence[int]: ...
+
+    @property
+    def active_from(self) -> time | None: ...
+
+    @property
+    def active_until(self) -> time | None: ...
+
+    @property
+    def zone(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,13 +55,16 @@ def _read_oldest_waits(now: datetime) -> Iterator[Sample]:
     latest = QueueGauge.objects.filter(minute__gt=now - LATEST_AGE, queue__in=running).order_by("queue_id", "-minute")
     for gauge in latest.distinct("queue_id").exclude(oldest_at=None):
         queue = queues[gauge.queue_id]
-        seconds = (gauge.sampled_at - gauge.oldest_at).total_seconds()
-        yield Sample(f"queue:{queue.name}", seconds, queue.name, parents=(f"pool:{queue.pool.name}",))
+        yield Sample(f"queue:{queue.name}", _waited(gauge), queue.name, parents=(f"pool:{queue.pool.name}",))
     of_tenants = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE, queue__in=running, oldest_at__isnull=False)
     newest = of_tenants.order_by("tenant_id", "-minute", "oldest_at").distinct("tenant_id").select_related("tenant")
-    for gauge in newest:
-        seconds = (gauge.sampled_at - gauge.oldest_at).total_seconds()
-        yield Sample(f"tenant:{gauge.tenant_id}", seconds, gauge.tenant.slug, gauge.tenant_id)
+    for own in newest:
+        yield Sample(f"tenant:{own.tenant_id}", _waited(own), own.tenant.slug, own.tenant_id)
+
+
+def _waited(gauge: QueueGauge | TenantGauge) -> float:
+    assert gauge.oldest_at is not None  # rows without it are not read
+    return (gauge.sampled_at - gauge.oldest_at).total_seconds()
 
 
 def _read_unread_queues(now: datetime) -> Iterator[Sample]:
@@ -93,16 +96,17 @@ def _read_broker(now: datetime) -> Iterator[Sample]:
 
 
 def _read_failure_rates(now: datetime) -> Iterator[Sample]:
-    sums = {"ended": Sum("completed") + Sum("failed"), "bad": Sum("failed")}
     of_queues = (
         QueueMinute.objects.filter(minute__gt=now - WINDOW).values("queue__name", "queue__pool__name").order_by()
     )
-    for row in of_queues.annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
+    queues = of_queues.annotate(ended=Sum("completed") + Sum("failed"), bad=Sum("failed"))
+    for row in queues.filter(ended__gte=LEAST_ENDED, bad__gt=0):
         name = row["queue__name"]
         yield Sample(f"queue:{name}", row["bad"] / row["ended"], name, parents=(f"pool:{row['queue__pool__name']}",))
     of_tenants = TenantMinute.objects.filter(minute__gt=now - WINDOW).values("tenant", "tenant__slug").order_by()
-    for row in of_tenants.annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
-        yield Sample(f"tenant:{row['tenant']}", row["bad"] / row["ended"], row["tenant__slug"], row["tenant"])
+    tenants = of_tenants.annotate(ended=Sum("completed") + Sum("failed"), bad=Sum("failed"))
+    for own in tenants.filter(ended__gte=LEAST_ENDED, bad__gt=0):
+        yield Sample(f"tenant:{own['tenant']}", own["bad"] / own["ended"], own["tenant__slug"], own["tenant"])
 
 
 def _read_new_causes(now: datetime) -> Iterator[Sample]:
@@ -159,6 +163,7 @@ def _causes(rows: Iterable[tuple[str, str, Tenant, int, dict[str, str]]]) -> Ite
 def _read_open_breakers(now: datetime) -> Iterator[Sample]:
     worst: dict[str, Sample] = {}
     for circuit in Circuit.objects.filter(state__in=BLOCKING, opened_at__isnull=False).select_related("tenant")[:1_000]:
+        assert circuit.opened_at is not None  # others are not read
         seconds, key = (now - circuit.opened_at).total_seconds(), f"kind:{circuit.kind}"
         label = f"{circuit.kind} ({circuit.dependency})" if circuit.dependency else circuit.kind
         facts = {"message": circuit.error_message, "dependency": circuit.dependency}
