@@ -89,7 +89,7 @@ def find_alert(alert_id: UUID) -> Alert:
 
 def _change(alert_id: UUID, action: str, change: Callable[[Alert], None], reason: str) -> Alert:
     with scope_context(require_scope()):
-        locked = Alert.objects.select_for_update(of=("self",)).filter(pk=alert_id)
+        locked = Alert.objects.select_for_update(of=("self",), no_key=True).filter(pk=alert_id)
         alert = first_or_raise(locked, AlertNotFoundError)
         before = _facts(alert)
         change(alert)

@@ -46,7 +46,7 @@ def evaluate(readings: Sequence[Reading], now: datetime) -> int:
     """Move the alerts on by these readings; return how many have fired or resolved. The caller holds the lock."""
     rows = list(AlertRule.objects.filter(is_enabled=True).select_related("escalate_to"))
     rules = {row.pk: from_row(RuleFacts, row) for row in rows}
-    opened = Alert.objects.exclude(state=RESOLVED).select_for_update(of=("self",)).order_by("pk")
+    opened = Alert.objects.exclude(state=RESOLVED).select_for_update(of=("self",), no_key=True).order_by("pk")
     turn = _Turn(now, rules, {(alert.rule_id, alert.object_key): alert for alert in opened})
     by_measure: dict[str, list[RuleFacts]] = defaultdict(list)
     for rule in rules.values():

@@ -71,7 +71,7 @@ class Evaluator:
         with acting_as(ALERT_ACTOR), all_tenants():
             if not try_to_lead(LockClass.ALERTS):
                 return 0
-            now, clock = read_clock(), AlertClock.objects.select_for_update().get()
+            now, clock = read_clock(), AlertClock.objects.select_for_update(no_key=True).get()
             if was_away:
                 clock.settling_until = now + timedelta(seconds=platform_settings.LEASE_SECONDS)
             if has_stepped:

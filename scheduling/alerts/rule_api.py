@@ -11,13 +11,14 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from scheduling.alerts.config import find
+from scheduling.alerts.config import find_by_name
 from scheduling.alerts.config_api import ConfigViewSet, describe_operations, rights
 from scheduling.alerts.models import COMPARISONS, PERS, Severity
 from scheduling.alerts.rule_config import EDITED, preview_rule, save_rule
 from scheduling.models import AlertRule, ContactGroup
 from tenants.access.permissions import Permission
 from tenants.api.input import NameField, StrictSerializer, WholeNumberField
+from tenants.context import current_tenant_id
 from tenants.limits.declared import SEARCH
 
 
@@ -25,6 +26,8 @@ class AlertRuleSerializer(serializers.ModelSerializer[AlertRule]):
     """An alert rule. Without a tenant it is the platform's; `origin` names one that is shipped."""
 
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: the platform.")
+
+    escalate_to = serializers.CharField(source="escalate_to.name", allow_null=True, default=None)
 
     class Meta:
         model = AlertRule
@@ -58,7 +61,7 @@ class AlertRuleRequestSerializer(AlertConditionSerializer):
     name = NameField(max_length=100)
     severity = serializers.ChoiceField(choices=Severity.choices, required=False)
     escalate_minutes = WholeNumberField(required=False, allow_null=True, min_value=1, max_value=1_440)
-    escalate_to = serializers.UUIDField(required=False, allow_null=True)
+    escalate_to = NameField(max_length=100, required=False, allow_null=True, help_text="The name of a contact group.")
     notifies_tenant = serializers.BooleanField(required=False)
     inhibits = serializers.ListField(child=NameField(max_length=40), required=False, max_length=20)
     runbook = NameField(max_length=80, required=False, allow_blank=True)
@@ -105,10 +108,12 @@ class AlertRuleViewSet(ConfigViewSet):
         values = AlertConditionSerializer.of(request.data).validated_data
         return Response(BacktestSerializer(preview_rule(values)).data)
 
-    def _save(self, row: Any, values: dict[str, Any]) -> Any:
+    def _save(self, row: Any, *, is_partial: bool) -> Any:
+        values = dict(self.request_serializer.of(self.request.data, partial=is_partial).validated_data)
         reason, is_confirmed = values.pop("reason", ""), values.pop("confirm", False)
         if values.get("escalate_to") is not None:
-            values["escalate_to"] = find(ContactGroup, values["escalate_to"])
+            tenant_id = current_tenant_id() if row._state.adding else row.tenant_id
+            values["escalate_to"] = find_by_name(ContactGroup, tenant_id, values["escalate_to"], field="escalate_to")
         return save_rule(row, values, reason=reason, is_confirmed=is_confirmed)
 
 

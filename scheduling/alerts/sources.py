@@ -52,13 +52,13 @@ _MEASURED_CHECKS = ("auditor", "broker", "circuits", "consumers", "publishing", 
 def _read_oldest_waits(now: datetime) -> Iterator[Sample]:
     queues = {queue.pk: queue for queue in Queue.objects.select_related("pool")}
     running = [pk for pk, queue in queues.items() if not (queue.is_paused or queue.pool.is_paused)]
-    latest = QueueGauge.objects.filter(minute__gt=now - LATEST_AGE, queue__in=running).order_by("queue", "-minute")
-    for gauge in latest.distinct("queue").exclude(oldest_at=None):
+    latest = QueueGauge.objects.filter(minute__gt=now - LATEST_AGE, queue__in=running).order_by("queue_id", "-minute")
+    for gauge in latest.distinct("queue_id").exclude(oldest_at=None):
         queue = queues[gauge.queue_id]
         seconds = (gauge.sampled_at - gauge.oldest_at).total_seconds()
         yield Sample(f"queue:{queue.name}", seconds, queue.name, parents=(f"pool:{queue.pool.name}",))
     of_tenants = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE, queue__in=running, oldest_at__isnull=False)
-    newest = of_tenants.order_by("tenant", "-minute", "oldest_at").distinct("tenant").select_related("tenant")
+    newest = of_tenants.order_by("tenant_id", "-minute", "oldest_at").distinct("tenant_id").select_related("tenant")
     for gauge in newest:
         seconds = (gauge.sampled_at - gauge.oldest_at).total_seconds()
         yield Sample(f"tenant:{gauge.tenant_id}", seconds, gauge.tenant.slug, gauge.tenant_id)

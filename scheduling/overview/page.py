@@ -99,13 +99,14 @@ def overview_fragment(request: HttpRequest) -> HttpResponseBase:
 
 @require_safe
 def shares_fragment(request: HttpRequest) -> HttpResponseBase:
-    """Return the HTML of the tenants' shares and the last changes; answer 304 if the browser's copy is current."""
+    """Return the HTML of alerts, shares and the last changes; answer 304 if the browser's copy is current."""
     part = _kept_shares.get(_render_shares)
     return part_response(request, part.body, etag=part.etag)
 
 
 def _render_shares() -> SafeString:
-    return render_to_string(SHARES_TEMPLATE, {"shares": read_shares(), "window_words": _("%d min") % 10})
+    context = {"alerts": firing_alerts(limit=SHOWN_ALERTS), "shares": read_shares(), "window_words": _("%d min") % 10}
+    return render_to_string(SHARES_TEMPLATE, context)
 
 
 def _part_of(request: HttpRequest) -> Fragment:
@@ -139,7 +140,6 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         "window_words": window_words(overview),
         "active_queues": [line for line in overview.queues if not line.is_quiet or line.queue.is_paused],
         "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],
-        "alerts": firing_alerts(limit=SHOWN_ALERTS),
         "open_circuits": circuit_words(overview.open_circuits),
         # For platform staff only.
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],

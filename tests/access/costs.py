@@ -298,6 +298,7 @@ POST   workflows/{pk}/preview/                                     20
 CONSOLE = """
 admin/export/{resource}/                        20
 admin/search/                                   5
+admin/scheduling/alertrule/preview/             5
 admin/scheduling/schedule/preview/              5
 admin/scheduling/job/submit/preview/            5
 admin/retrieval/dataset/{object_id}/search/     5

@@ -142,6 +142,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is set by the platform",
     ),
+    "scheduling/alerts/acts.py": (
+        {"_change", "silence"},
+        "an act is in the scope of its caller: platform staff act on alerts of the platform and of all tenants",
+    ),
     "scheduling/alerts/backtest.py": ({"_find_start"}, "the evaluated minutes belong to no tenant"),
     "scheduling/alerts/causes.py": ({"count_causes"}, "a dispatcher counts the causes of all tenants"),
     "scheduling/alerts/evaluator.py": (
@@ -324,6 +328,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/migrations/0009_io_pool.py": (
         {"add_pool", "remove_pool"},
         "FORCE applies to the owner, which changes schedules of all tenants",
+    ),
+    "scheduling/migrations/_alert_seeds.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
+    "scheduling/migrations/0019_alert_messages.py": (
+        {"add_default_group"},
+        "FORCE applies to the owner, which inserts the first group",
     ),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},
