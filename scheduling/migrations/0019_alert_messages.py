@@ -430,7 +430,9 @@ class Migration(migrations.Migration):
         # A tenant deletes them with a contact, and creates none.
         *(EnableRowSecurity(name, app_may=["SELECT", "UPDATE", "DELETE"]) for name in ("AlertMessage", "AlertNotice")),
         *(
-            AddCompositeForeignKey(name, columns=("tenant_id", f"{to}_id"), to=f"scheduling.{model}")
+            AddCompositeForeignKey(
+                name, columns=("tenant_id", f"{to}_id"), to=f"scheduling.{model}", on_delete="CASCADE"
+            )
             for name, to, model in (
                 ("Contact", "group", "ContactGroup"),
                 ("AlertRoute", "group", "ContactGroup"),

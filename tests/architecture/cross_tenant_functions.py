@@ -166,6 +166,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command.handle"},
         "an operator tests the platform's rules",
     ),
+    "scheduling/migrations/0019_alert_messages.py": (
+        {"add_default_group"},
+        "the default group belongs to the platform",
+    ),
     "scheduling/alerts/delivery.py": (
         {"claim", "settle"},
         "messages of the platform and of all tenants are delivered by jobs of one tenant",
