@@ -69,7 +69,7 @@ def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str 
     values = dict(changes)
     if isinstance(row, AlertSilence):
         reason = reason or str(values.get("reason", ""))
-    target = values.pop("target", None)
+    target = values.pop("target", None) if isinstance(row, Contact) else None
     if isinstance(row, Contact) and not values.get("label"):
         values.pop("label", None)
     with transaction.atomic():
