@@ -31,7 +31,7 @@ from scheduling.alerts.rule_checks import check_rule
 from scheduling.kit.http import UrlRefusedError, read_target
 from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertRule, AlertSilence, Contact, ContactGroup
 from tenants.access.permissions import PlatformRole
-from tenants.audit.service import record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import current_tenant_id
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
@@ -67,7 +67,9 @@ def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str 
     Raise `FieldInvalidError`, `ConfigTakenError` or `ConfigLimitError`.
     """
     values = dict(changes)
-    target = values.pop("target", None)
+    if isinstance(row, AlertSilence):
+        reason = reason or str(values.get("reason", ""))
+    target = values.pop("target", None) if isinstance(row, Contact) else None
     if isinstance(row, Contact) and not values.get("label"):
         values.pop("label", None)
     with transaction.atomic():
@@ -137,13 +139,14 @@ def send_test(contact: Contact) -> AlertMessage:
     if recent.count() >= TESTS_PER_MINUTE:
         raise TooManyTestsError(retry_after_seconds=60)
     values = {"contact": str(contact)}
-    (message,) = send_notice(
-        tenant_id=contact.tenant_id,
-        subject=gettext("Test of the contact %(contact)s") % values,
-        text=gettext(_TEST) % values,
-        contacts=[contact],
-        what=AlertMessage.What.TEST,
-    )
+    with suppress_nested_entries():
+        (message,) = send_notice(
+            tenant_id=contact.tenant_id,
+            subject=gettext("Test of the contact %(contact)s") % values,
+            text=gettext(_TEST) % values,
+            contacts=[contact],
+            what=AlertMessage.What.TEST,
+        )
     record_audit(action="contact.tested", target=contact, after={"message": str(message.pk)})
     return message
 

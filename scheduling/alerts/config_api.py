@@ -78,7 +78,7 @@ class ConfigViewSet(ListModelMixin, EditedRows, TenantViewSet):
             if values.get(name) is not None:
                 values[name] = config.find_by_name(model, tenant_id, values[name], field=name)
         # The reason of a silence is a field of its own.
-        reason = values.get("reason", "") if self.model is AlertSilence else values.pop("reason", "")
+        reason = "" if self.model is AlertSilence else values.pop("reason", "")
         return config.save(row, values, reason=reason)
 
     def _find(self, pk: str) -> Any:

@@ -162,7 +162,8 @@ def test_platform_makes_rows_of_its_own_without_naming_a_tenant(staff: User) -> 
     api = session_of(staff)
     shown = make(api, "contacts", group="Platform admins", channel="mail", target="duty@example.com")
     assert (shown["tenant"], shown["label"]) == (None, "d…@example.com")
-    make(api, "alert-owners", target="queue", name="dataset", group="Platform admins")
+    owner = make(api, "alert-owners", target="queue", name="dataset", group="Platform admins")
+    assert (owner["target"], owner["name"], owner["group"]) == ("queue", "dataset", "Platform admins")
     assert_problem(
         api.post(API + "alert-routes/", {"position": 1, "group": "Platform admins", "zone": "Mars"}),
         422,
