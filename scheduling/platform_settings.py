@@ -59,6 +59,7 @@ declare(
             not given.CANARY_INTERVAL_SECONDS or given.CANARY_LIMIT_SECONDS >= 2 * given.CANARY_INTERVAL_SECONDS
         ),
     ),
+    PlatformSetting("ALERT_EVALUATION_SECONDS", 5.0, "Time between two evaluations of the alert rules.", 1, 60),
     PlatformSetting("WATCHDOG_SECONDS", 30.0, "A process whose loop has stalled for this time is restarted.", above=0),
     PlatformSetting(
         "HEARTBEAT_DIRECTORY", "", "Folder of the heartbeat files of processes without HTTP; empty: a temporary folder."
@@ -79,6 +80,15 @@ declare(
         65_535,
         item_type=int,
     ),
+    PlatformSetting("PUBLIC_URL", "", "URL of this installation, such as https://jobs.example.com, for links in mail."),
+    PlatformSetting("RUNBOOK_URL", "docs/alerting.md", "Page of the runbook that alerts link to, section by section."),
+    PlatformSetting("ALERTS_TENANT", "platform-alerts", "Slug of the tenant whose jobs deliver alerts."),
+    PlatformSetting(
+        "ALERT_HEARTBEAT_URL",
+        "",
+        "URL that is called while alerts work; whoever serves it notifies you when the calls stop. Empty: none.",
+    ),
+    PlatformSetting("ALERT_HEARTBEAT_SECONDS", 30, "Seconds between two of these calls.", 5, 3_600),
     PlatformSetting(
         "EXTRACTION_WITHOUT_SANDBOX",
         default=False,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from scheduling import signals
+from scheduling.alerts.evaluator import Evaluator
 from scheduling.breakers.state import prune_circuits
 from scheduling.conf import FIRE_INTERVAL_SECONDS
 from scheduling.dispatch.slices import request_slice_yields
@@ -55,6 +56,7 @@ _sampler = ShareSampler()
 _gauges = GaugeSampler()
 _folder = TallyFolder()
 _relayer = EventRelayer()
+alert_evaluator = Evaluator()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
@@ -91,6 +93,8 @@ DUTIES: tuple[Duty, ...] = (
     Duty("kinds", lambda: KINDS_SECONDS, tend_announced_kinds),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
+# Run by a thread of their own: a slow measure delays no other duty.
+ALERT_DUTIES: tuple[Duty, ...] = (Duty("alerts", alert_evaluator.interval_seconds, alert_evaluator.take_turn),)
 
 
 class DutyRoster:

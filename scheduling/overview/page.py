@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from scheduling.alerts.queries import firing_alerts
 from scheduling.bulk.page import bulk_row
 from scheduling.console.wording import circuit_words
 from scheduling.diagnosis.starts import stall_watch
@@ -62,6 +63,8 @@ class OverviewChoice:
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
+# Firing alerts named in banners.
+SHOWN_ALERTS = 5
 # Expiring keys named in the banner.
 SHOWN_KEYS = 5
 EVERYTHING = OverviewChoice("", is_table=False)
@@ -96,13 +99,14 @@ def overview_fragment(request: HttpRequest) -> HttpResponseBase:
 
 @require_safe
 def shares_fragment(request: HttpRequest) -> HttpResponseBase:
-    """Return the HTML of the tenants' shares and the last changes; answer 304 if the browser's copy is current."""
+    """Return the HTML of alerts, shares and the last changes; answer 304 if the browser's copy is current."""
     part = _kept_shares.get(_render_shares)
     return part_response(request, part.body, etag=part.etag)
 
 
 def _render_shares() -> SafeString:
-    return render_to_string(SHARES_TEMPLATE, {"shares": read_shares(), "window_words": _("%d min") % 10})
+    context = {"alerts": firing_alerts(limit=SHOWN_ALERTS), "shares": read_shares(), "window_words": _("%d min") % 10}
+    return render_to_string(SHARES_TEMPLATE, context)
 
 
 def _part_of(request: HttpRequest) -> Fragment:

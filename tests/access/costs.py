@@ -9,6 +9,50 @@ from __future__ import annotations
 # Method, path under /api/v1/, cost.
 API = """
 GET    .                                                           1
+GET    alerts/                                                     2
+GET    alerts/{pk}/                                                1
+POST   alerts/{pk}/acknowledge/                                    2
+POST   alerts/{pk}/unacknowledge/                                  2
+POST   alerts/{pk}/note/                                           2
+POST   alerts/{pk}/resolve/                                        2
+POST   alerts/{pk}/silence/                                        2
+GET    alert-rules/                                                2
+POST   alert-rules/                                                2
+POST   alert-rules/preview/                                        5
+GET    alert-rules/{pk}/                                           1
+PATCH  alert-rules/{pk}/                                           2
+DELETE alert-rules/{pk}/                                           2
+GET    contact-groups/                                             2
+POST   contact-groups/                                             2
+GET    contact-groups/{pk}/                                        1
+PATCH  contact-groups/{pk}/                                        2
+DELETE contact-groups/{pk}/                                        2
+GET    contacts/                                                   2
+POST   contacts/                                                   2
+GET    contacts/{pk}/                                              1
+PATCH  contacts/{pk}/                                              2
+DELETE contacts/{pk}/                                              2
+GET    alert-routes/                                               2
+POST   alert-routes/                                               2
+GET    alert-routes/{pk}/                                          1
+PATCH  alert-routes/{pk}/                                          2
+DELETE alert-routes/{pk}/                                          2
+GET    alert-owners/                                               2
+POST   alert-owners/                                               2
+GET    alert-owners/{pk}/                                          1
+PATCH  alert-owners/{pk}/                                          2
+DELETE alert-owners/{pk}/                                          2
+GET    alert-silences/                                             2
+POST   alert-silences/                                             2
+GET    alert-silences/{pk}/                                        1
+PATCH  alert-silences/{pk}/                                        2
+DELETE alert-silences/{pk}/                                        2
+POST   contacts/{pk}/test/                                         2
+POST   contacts/{pk}/enable/                                       2
+POST   alert-silences/{pk}/end/                                    2
+GET    alert-messages/                                             2
+POST   alert-messages/{pk}/retry/                                  2
+GET    alert-messages/{pk}/                                        1
 GET    diagnosis/                                                  20
 GET    platform-keys/                                              2
 POST   platform-keys/                                              2
@@ -254,6 +298,7 @@ POST   workflows/{pk}/preview/                                     20
 CONSOLE = """
 admin/export/{resource}/                        20
 admin/search/                                   5
+admin/scheduling/alertrule/preview/             5
 admin/scheduling/schedule/preview/              5
 admin/scheduling/job/submit/preview/            5
 admin/retrieval/dataset/{object_id}/search/     5

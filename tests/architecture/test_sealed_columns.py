@@ -30,6 +30,12 @@ SEALED = {
 }
 # A new JSON column must be added to one of the two; here with the reason why it is stored in plain.
 PLAIN = {
+    "scheduling.Alert.facts": "what contacts are sent, such as the beginning of an error's message",
+    "scheduling.Alert.object": "names of a queue, kind, tenant or cause",
+    "scheduling.Alert.tenants": "slugs",
+    "scheduling.AlertClock.facts": "counts",
+    "scheduling.AlertMessage.body": "what contacts are sent",
+    "scheduling.AlertRule.backtest": "counts",
     "scheduling.Batch.on_completion": "the fold looks into it; docs/how-to/encryption.md names it",
     "scheduling.BulkOperation.changed_by_tenant": "counts",
     "scheduling.BulkOperation.ineligible": "counts",

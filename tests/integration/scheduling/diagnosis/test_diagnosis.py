@@ -179,7 +179,9 @@ def test_diagnose_command_fails_and_names_the_checks() -> None:
         call_command("diagnose", "--json", stdout=out)
     facts = json.loads(out.getvalue())
     assert facts["state"] == "failure"
-    assert {"name": "database", "state": "ok", "measured": "responds", "hint": ""} in facts["checks"]
+    assert {"code": "database", "name": "database", "state": "ok", "measured": "responds", "hint": ""} in facts[
+        "checks"
+    ]
 
 
 def test_diagnose_command_succeeds_while_all_processes_run(all_processes: Registration) -> None:
