@@ -93,12 +93,13 @@ def describe_operations(name: str, view: type[ConfigViewSet]) -> type[ConfigView
     """Describe the operations of a view in the schema, by their ids' beginning; return the view."""
     read, write = view.serializer_class, view.request_serializer
     deleted = {204: OpenApiResponse(description="Deleted.")}
-    return extend_schema_view(
+    described: type[ConfigViewSet] = extend_schema_view(
         create=extend_schema(operation_id=f"{name}_create", request=write, responses={201: read}),
         retrieve=extend_schema(operation_id=f"{name}_retrieve", responses=read),
         partial_update=extend_schema(operation_id=f"{name}_update", request=write, responses=read),
         destroy=extend_schema(operation_id=f"{name}_destroy", responses=deleted),
     )(view)
+    return described
 
 
 def rights(change: Permission, **others: Permission) -> Mapping[str, Permission]:

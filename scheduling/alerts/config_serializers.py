@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from scheduling.alerts.config import secret_of
@@ -12,7 +14,7 @@ from tenants.api.input import MomentField, NameField, StrictSerializer, TextFiel
 _HOURS = ("active_days", "active_from", "active_until", "zone")
 
 
-class _RowSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+class _RowSerializer(serializers.ModelSerializer[Any]):
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: the platform.")
 
 

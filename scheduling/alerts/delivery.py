@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -170,7 +171,7 @@ def settle(sending: Sending, result: Result) -> float | None:
         state = AlertMessage.State.FAILED if is_final else AlertMessage.State.QUEUED
         if not is_final:
             delay = max(DELAYS_SECONDS[sending.message.attempt - 1], result.retry_after_seconds or 0.0)
-    values = {"state": state, "status": result.status, "error": result.error[:MAX_ERROR]}
+    values: dict[str, Any] = {"state": state, "status": result.status, "error": result.error[:MAX_ERROR]}
     values |= {"sent_at": Now()} if state == AlertMessage.State.SENT else {}
     values |= {"due_at": Now() + timedelta(seconds=delay)} if delay is not None else {}
     with all_tenants():
@@ -179,7 +180,7 @@ def settle(sending: Sending, result: Result) -> float | None:
         ):
             return None
         if state == AlertMessage.State.SENT:
-            Contact.objects.filter(pk=sending.message.contact_id).exclude(failures=0).update(failures=0)
+            Contact.objects.filter(messages=sending.message.pk).exclude(failures=0).update(failures=0)
         elif state == AlertMessage.State.FAILED and result.is_contacts_fault:
             count_failure(sending.message, result.error)
     return delay

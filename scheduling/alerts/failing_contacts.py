@@ -23,13 +23,13 @@ def count_failure(message: AlertMessage, error: str) -> None:
 
     The group's other contacts are notified, or its owners by mail if there are none. It needs the scope of all tenants.
     """
-    counted = Contact.objects.filter(pk=message.contact_id, is_enabled=True)
-    if message.what == AlertMessage.What.TEST or not counted.update(failures=F("failures") + 1):
+    if message.contact_id is None or message.what == AlertMessage.What.TEST:
         return
-    contact = (
-        Contact.objects.select_related("group").select_for_update(no_key=True, of=("self",)).get(pk=message.contact_id)
-    )
-    if contact.failures < MAX_FAILURES or not contact.is_enabled:
+    counted = Contact.objects.filter(pk=message.contact_id, is_enabled=True)
+    counted.update(failures=F("failures") + 1)
+    held = counted.select_related("group").select_for_update(no_key=True, of=("self",))
+    contact = held.filter(failures__gte=MAX_FAILURES).first()
+    if contact is None:
         return
     contact.is_enabled, contact.disabled_reason = False, error[:MAX_ERROR]
     contact.save(update_fields=["is_enabled", "disabled_reason"])

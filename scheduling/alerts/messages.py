@@ -54,12 +54,13 @@ def enqueue(batches: Mapping[UUID, NoticeBatch], now: datetime) -> int:
     It needs the scope of all tenants.
     """
     contacts = Contact.objects.in_bulk(list(batches))
-    messages = []
-    for contact_id, batch in batches.items():
-        messages.append(new_message(contacts[contact_id], body_of(batch.alerts), now, what=batch.what))
+    messages = [
+        new_message(contacts[contact_id], body_of(batch.alerts), now, what=batch.what)
+        for contact_id, batch in batches.items()
+    ]
     store(messages)
-    for message in messages:
-        AlertNotice.objects.filter(pk__in=batches[message.contact_id].notice_ids).update(message=message)
+    for message, batch in zip(messages, batches.values(), strict=True):
+        AlertNotice.objects.filter(pk__in=batch.notice_ids).update(message=message)
     return len(messages)
 
 
@@ -88,7 +89,8 @@ def new_message(
     contact: Contact | None, content: Mapping[str, Any], now: datetime, *, what: str = AlertMessage.What.ALERTS
 ) -> AlertMessage:
     """Return a message that is due now, unsaved."""
-    message = AlertMessage(pk=uuid7(), tenant_id=contact and contact.tenant_id, contact=contact, what=what, due_at=now)
+    tenant_id = None if contact is None else contact.tenant_id
+    message = AlertMessage(pk=uuid7(), tenant_id=tenant_id, contact=contact, what=what, due_at=now)
     url = absolute_url(reverse("admin:index"))
     message.body = {"id": str(message.pk), "what": str(what), "at": now.isoformat(), "url": url, **content}
     return message
@@ -102,7 +104,8 @@ def body_of(alerts: Sequence[Alert]) -> dict[str, Any]:
 
 def absolute_url(path: str) -> str:
     """Return the URL of a page of the console; only its path if PUBLIC_URL is not set."""
-    return platform_settings.PUBLIC_URL.rstrip("/") + path
+    url: str = platform_settings.PUBLIC_URL
+    return url.rstrip("/") + path
 
 
 def store(messages: Sequence[AlertMessage]) -> None:

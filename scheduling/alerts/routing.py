@@ -66,7 +66,9 @@ def read_book() -> AddressBook:
         contacts[row["group_id"]].append(ContactFacts(**row))
     owners = AlertOwner.objects.values_list("tenant_id", "target", "name", "group_id")
     defaults = ContactGroup.objects.filter(is_default=True).values_list("tenant_id", "pk")
-    return AddressBook({tuple(row[:3]): row[3] for row in owners}, routes, dict(defaults), contacts)
+    return AddressBook(
+        {(tenant, target, name): group for tenant, target, name, group in owners}, routes, dict(defaults), contacts
+    )
 
 
 def contacts_for(alert: AlertFacts, book: AddressBook, now: datetime) -> Sequence[ContactFacts]:
