@@ -25,11 +25,12 @@ from scheduling.plans.models import (
 )
 from scheduling.schedules.models import Schedule, ScheduleFire
 from scheduling.statistics.models import (
-    KindHour,
+    KindMinute,
     PoolGauge,
     QueueGauge,
     QueueMinute,
     RollupClock,
+    SeriesHour,
     ShareMinute,
     Tally,
     TenantGauge,
@@ -83,7 +84,7 @@ __all__ = [
     "JobTemplate",
     "JobTemplateVersion",
     "KindCost",
-    "KindHour",
+    "KindMinute",
     "KindPause",
     "LiveExecution",
     "MemoryClass",
@@ -102,6 +103,7 @@ __all__ = [
     "SavedView",
     "Schedule",
     "ScheduleFire",
+    "SeriesHour",
     "Settled",
     "SettledRefused",
     "ShareMinute",

@@ -28,6 +28,7 @@ from scheduling.schedules.firing import fire_due_schedules
 from scheduling.shares.samples import ShareSampler
 from scheduling.statistics.gauges import GaugeSampler
 from scheduling.statistics.rollups import TallyFolder
+from scheduling.statistics.series import SeriesFolder
 from scheduling.stops.drains import note_drained
 from scheduling.stops.expiry import expire_due_stops
 from scheduling.subscriptions.relay import EventRelayer
@@ -54,6 +55,7 @@ _measurer = QueueMeasurer()
 _sampler = ShareSampler()
 _gauges = GaugeSampler()
 _folder = TallyFolder()
+_series = SeriesFolder()
 _relayer = EventRelayer()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
@@ -76,6 +78,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("sweep", lambda: platform_settings.SWEEP_SECONDS, run_sweep, waits_for_leases=True),
     Duty("limits", lambda: 1.0, expire_limits),
     Duty("rollups", _folder.interval_seconds, _folder.take_turn),
+    Duty("series", _series.interval_seconds, _series.take_turn),
     Duty("batches", lambda: BATCH_SECONDS, fold_batches),
     Duty("completions", lambda: BATCH_SECONDS, fire_batches),
     Duty("cancelled_batches", lambda: CANCEL_SECONDS, tend_cancellations),

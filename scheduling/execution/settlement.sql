@@ -318,12 +318,12 @@ execution AS (
     FROM ended_with_jobs
 ), tally AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
-        ended_at)
+        worker_id, ended_at)
     SELECT tenant_id, queue_id, kind, outcome,
         dead_letter_reason <> '' OR (state = 'discarded' AND dead_letter_reason = ''),
         -- Only the first start ends a wait that began when the job could run.
         CASE WHEN is_first_start THEN greatest(0, 1000000 * extract(epoch FROM started_at - run_at))::bigint END,
-        started_at, measured_us,
+        started_at, measured_us, worker_id,
         -- include: ended_at
     FROM ended_with_jobs
 ), ready AS (

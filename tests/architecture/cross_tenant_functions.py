@@ -150,6 +150,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"sample_gauges"},
         "queues and pools belong to the platform, and tenants are sampled together",
     ),
+    "scheduling/statistics/series.py": ({"fold_hours"}, "minutes of all tenants are summed up together"),
     "scheduling/shares/samples.py": ({"_take_sample"}, "entitlements are computed among all tenants"),
     "scheduling/consistency/history.py": (
         {"_find_ghosts", "check_job_events"},
