@@ -132,6 +132,7 @@ POST   entities/{pk}/retry/                                        2
 GET    errors/                                                     2
 GET    fairness/                                                   2
 GET    fairness/decisions/                                         2
+GET    heat-map/                                                   2
 GET    files/                                                      2
 POST   files/                                                      2
 DELETE files/{pk}/                                                 2

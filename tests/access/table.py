@@ -134,6 +134,7 @@ GET    errors/                               jobs.view
 GET    errors/{fingerprint}/                 jobs.view
 GET    fairness/                             jobs.view
 GET    fairness/decisions/                   jobs.view
+GET    heat-map/                             jobs.view
 POST   jobs/{waiting}/cancel/                jobs.cancel       {}
 POST   jobs/{waiting}/suspend/               jobs.cancel       {"reason": "wait for the data"}
 POST   jobs/{waiting}/resume/                jobs.cancel       {"reason": "it is here"} 409
@@ -401,7 +402,8 @@ ANY    .                                     console
 ANY    scheduling/                           jobs.view
 GET    overview/                             jobs.view
 GET    overview/shares/                      jobs.view
-GET    overview/kinds/                       platform.view
+GET    heat-map/                             jobs.view
+GET    heat-map/part/                        jobs.view
 GET    diagnosis/                            platform.view
 GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view
