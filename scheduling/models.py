@@ -1,5 +1,15 @@
 """Import of all models of the scheduling app, so that Django finds them."""
 
+from scheduling.alerts.contact_models import (
+    AlertMessage,
+    AlertNotice,
+    AlertOwner,
+    AlertRoute,
+    AlertSilence,
+    Contact,
+    ContactGroup,
+)
+from scheduling.alerts.models import Alert, AlertCause, AlertClock, AlertRule, MeasureMinute, PlatformIncident
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
@@ -52,6 +62,15 @@ from scheduling.topology.models import (
 from scheduling.upkeep.models import TenantUpkeepRun, UpkeepRun
 
 __all__ = [
+    "Alert",
+    "AlertCause",
+    "AlertClock",
+    "AlertMessage",
+    "AlertNotice",
+    "AlertOwner",
+    "AlertRoute",
+    "AlertRule",
+    "AlertSilence",
     "Batch",
     "BatchNews",
     "BulkFormer",
@@ -64,6 +83,8 @@ __all__ = [
     "CircuitNews",
     "ConcurrencyKey",
     "ConcurrencyKeyNews",
+    "Contact",
+    "ContactGroup",
     "DeadLetter",
     "Drain",
     "EventRelay",
@@ -87,7 +108,9 @@ __all__ = [
     "KindMinute",
     "KindPause",
     "LiveExecution",
+    "MeasureMinute",
     "MemoryClass",
+    "PlatformIncident",
     "PoolClock",
     "PoolGauge",
     "ProcessHeartbeat",

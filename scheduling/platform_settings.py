@@ -59,6 +59,7 @@ declare(
             not given.CANARY_INTERVAL_SECONDS or given.CANARY_LIMIT_SECONDS >= 2 * given.CANARY_INTERVAL_SECONDS
         ),
     ),
+    PlatformSetting("ALERT_EVALUATION_SECONDS", 5.0, "Time between two evaluations of the alert rules.", 1, 60),
     PlatformSetting("WATCHDOG_SECONDS", 30.0, "A process whose loop has stalled for this time is restarted.", above=0),
     PlatformSetting(
         "HEARTBEAT_DIRECTORY", "", "Folder of the heartbeat files of processes without HTTP; empty: a temporary folder."

@@ -24,6 +24,7 @@ _STATES = "`ok`, `warning` or `failure`"
 class CheckSerializer(serializers.Serializer[Check]):
     """A check that has run."""
 
+    code = serializers.CharField(help_text="The same in every language; what it is about comes after a full stop.")
     name = serializers.CharField()
     state = serializers.CharField(help_text=f"{_STATES}.")
     measured = serializers.CharField()

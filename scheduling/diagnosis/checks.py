@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 
 from scheduling.diagnosis.starts import STALLED_AFTER, find_stalled_pools
 from scheduling.dispatch.locked_tenants import LockedTenant
+from scheduling.fleet.announced_kinds import UnknownKind
 from scheduling.jobs.waits.missing_keys import MissingKey, find_missing_keys
 from scheduling.jobs.waits.start_conditions import TICK_AGE
 from scheduling.models import PoolClock, SettledRefused, Worker
@@ -31,8 +32,12 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check that has run: its result, what it measured, and what to do if it is not ok."""
+    """A check that has run: its result, what it measured, and what to do if it is not ok.
 
+    ``code`` is the same in every language; what it is about comes after a full stop.
+    """
+
+    code: str
     name: str
     state: Health
     measured: str
@@ -60,15 +65,18 @@ def _check_writes() -> Check:
         hint = gettext(
             "Make room on the disks of PostgreSQL, or point DATABASE_URL at the primary. No job is accepted."
         )
-        return Check(gettext("writes"), Health.FAILURE, localize_write_fault(fault), hint)
-    return Check(gettext("writes"), Health.OK, gettext("the database accepts writes"))
+        return Check("writes", gettext("writes"), Health.FAILURE, localize_write_fault(fault), hint)
+    return Check("writes", gettext("writes"), Health.OK, gettext("the database accepts writes"))
 
 
 def _check_publishing(refused: dict[str, str]) -> Check:
     if not refused:
-        return Check(gettext("publishing"), Health.OK, gettext("the broker accepted every recent message"))
+        return Check(
+            "publishing", gettext("publishing"), Health.OK, gettext("the broker accepted every recent message")
+        )
     faults = ", ".join(f"{pool} ({fault})" for pool, fault in refused.items())
     return Check(
+        "publishing",
         gettext("publishing"),
         Health.FAILURE,
         gettext("the broker rejects messages of %(faults)s") % {"faults": faults},
@@ -84,12 +92,14 @@ def _check_starts() -> Check:
         stalled &= set(find_stalled_pools())
     if not stalled:
         return Check(
+            "starts",
             gettext("starts"),
             Health.OK,
             gettext("no job has waited %(seconds)s s while slots were free or no worker was online")
             % {"seconds": seconds},
         )
     return Check(
+        "starts",
         gettext("starts"),
         Health.FAILURE,
         gettext(
@@ -106,7 +116,7 @@ def _check_starts() -> Check:
 def _check_keys(missing: Sequence[MissingKey]) -> Check:
     name = gettext("data keys")
     if not missing:
-        return Check(name, Health.OK, gettext("no job waits for one"))
+        return Check("data_keys", name, Health.OK, gettext("no job waits for one"))
     waits = [
         gettext("%(count)s jobs of %(tenant)s wait for data key %(key)s")
         % {"count": each.jobs, "tenant": each.tenant, "key": each.key_id}
@@ -116,16 +126,17 @@ def _check_keys(missing: Sequence[MissingKey]) -> Check:
         "Restore the row of tenants_tenantdatakey, or the master key in ENCRYPTION_MASTER_KEYS; the "
         "jobs then run within ten minutes. Otherwise cancel them, or set DATA_KEY_MISSING_HOURS."
     )
-    return Check(name, Health.FAILURE, "; ".join(waits), hint)
+    return Check("data_keys", name, Health.FAILURE, "; ".join(waits), hint)
 
 
 def check_locked_tenants(locked: Sequence[LockedTenant]) -> Check:
     """Check that no transaction has locked rows of a tenant, because dispatchers skip such a tenant."""
     name = gettext("locked tenants")
     if not locked:
-        return Check(name, Health.OK, gettext("no transaction blocks a tenant"))
+        return Check("locked_tenants", name, Health.OK, gettext("no transaction blocks a tenant"))
     held = [f"{one.slug} ({one.since.isoformat(timespec='seconds')}, pid {one.server_pid or '?'})" for one in locked]
     return Check(
+        "locked_tenants",
         name,
         Health.WARNING,
         gettext("rows locked by another transaction: %(tenants)s") % {"tenants": ", ".join(held)},
@@ -143,8 +154,9 @@ def check_refused() -> Check:
         error = SettledRefused.objects.order_by("-id").values_list("error", flat=True).first()
     name = gettext("settled executions")
     if error is None:
-        return Check(name, Health.OK, gettext("all are counted"))
+        return Check("settled", name, Health.OK, gettext("all are counted"))
     return Check(
+        "settled",
         name,
         Health.FAILURE,
         gettext("%(count)s could not be counted: %(error)s") % {"count": count, "error": error.splitlines()[0]},
@@ -163,7 +175,7 @@ def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
     if not unprotected:
         layers = ", ".join(sorted({layer for worker in reporting for layer in worker.sandbox["layers"]}))
         values = {"layers": layers, "workers": len(reporting)}
-        yield Check(name, Health.OK, gettext("%(layers)s on %(workers)s workers") % values)
+        yield Check("sandbox", name, Health.OK, gettext("%(layers)s on %(workers)s workers") % values)
         return
     missing = ", ".join(sorted({each for found in missing_by_worker.values() for each in found}))
     measured = gettext("%(missing)s not protected on %(workers)s") % {
@@ -172,7 +184,60 @@ def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
     }
     if platform_settings.EXTRACTION_WITHOUT_SANDBOX:
         hint = gettext("Files are extracted without a sandbox: EXTRACTION_WITHOUT_SANDBOX is set.")
-        yield Check(name, Health.WARNING, measured, hint)
+        yield Check("sandbox", name, Health.WARNING, measured, hint)
         return
     hint = gettext("Extraction waits there. Use a kernel with Landlock and seccomp, or set EXTRACTION_WITHOUT_SANDBOX.")
-    yield Check(name, Health.FAILURE, measured, hint)
+    yield Check("sandbox", name, Health.FAILURE, measured, hint)
+
+
+def check_kinds(unknown: Sequence[UnknownKind]) -> Check:
+    """Check that no kind is unknown to the live workers: ``unknown`` are kinds whose jobs have waited five minutes."""
+    name = gettext("job kinds")
+    if not unknown:
+        return Check("kinds", name, Health.OK, gettext("every kind with waiting jobs has a worker"))
+    kinds = ", ".join(f"{each.kind} ({each.pool})" for each in unknown)
+    return Check(
+        "kinds",
+        name,
+        Health.FAILURE,
+        gettext("no live worker of the pool has %(kinds)s") % {"kinds": kinds},
+        gettext("Start workers of a release that has these kinds, or cancel their jobs."),
+    )
+
+
+def check_foreign_process(process: str) -> Check:
+    """Check that no Celery process of another application has received the platform's messages recently."""
+    name = gettext("foreign consumers")
+    if not process:
+        return Check("foreign_consumers", name, Health.OK, gettext("only workers of the platform consume its queues"))
+    hint = gettext(
+        "Stop this process, or let it consume other queues: only workers of `manage.py run_worker` run jobs. It "
+        "returns the messages that it gets."
+    )
+    return Check(
+        "foreign_consumers",
+        name,
+        Health.FAILURE,
+        gettext("%(process)s consumes messages of the platform") % {"process": process},
+        hint,
+    )
+
+
+def check_circuits(circuits: Mapping[tuple[str, str], int]) -> Check:
+    """Warn about open breakers, listed by kind and shared dependency."""
+    if not circuits:
+        return Check("circuits", gettext("circuit breakers"), Health.OK, gettext("no breaker blocks jobs"))
+    held = [
+        gettext("%(count)s of %(kind)s") % {"count": count, "kind": f"{kind} ({dependency})" if dependency else kind}
+        for (kind, dependency), count in circuits.items()
+    ]
+    hint = gettext(
+        "See Failures → Circuit breakers, or run `manage.py list_circuits`, for the failures and the next probe."
+    )
+    return Check(
+        "circuits",
+        gettext("circuit breakers"),
+        Health.WARNING,
+        gettext("open: %(held)s") % {"held": ", ".join(sorted(held))},
+        hint,
+    )

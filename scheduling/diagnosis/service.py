@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,11 +10,21 @@ from django.db import DatabaseError, connection
 from django.utils.translation import gettext
 
 from scheduling.breakers.queries import count_open_circuits
-from scheduling.diagnosis.checks import Check, Health, check_flow, check_locked_tenants, check_refused, check_sandboxes
+from scheduling.diagnosis.checks import (
+    Check,
+    Health,
+    check_circuits,
+    check_flow,
+    check_foreign_process,
+    check_kinds,
+    check_locked_tenants,
+    check_refused,
+    check_sandboxes,
+)
 from scheduling.dispatch import broker_probes
 from scheduling.dispatch.locked_tenants import read_locked_tenants
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.fleet.announced_kinds import UnknownKind, unknown_kinds_of
+from scheduling.fleet.announced_kinds import unknown_kinds_of
 from scheduling.fleet.auditors import find_auditor_fault
 from scheduling.fleet.queries import Liveness, LivePool, find_foreign_process, live_workers, read_liveness
 from scheduling.fleet.queue_consumers import queues_without_consumer
@@ -58,15 +68,16 @@ def diagnose() -> Diagnosis:
         connection.close()
         hint = gettext("Start PostgreSQL, or correct DATABASE_URL.")
         fault = gettext("does not respond: %(error)s") % {"error": type(error).__name__}
-        checks = [Check(gettext("database"), Health.FAILURE, fault, hint)]
+        checks = [Check("database", gettext("database"), Health.FAILURE, fault, hint)]
     return Diagnosis([*checks, *_broker_checks()])
 
 
 def _database_checks() -> Iterator[Check]:
     connection.ensure_connection()
-    yield Check(gettext("database"), Health.OK, gettext("responds"))
+    yield Check("database", gettext("database"), Health.OK, gettext("responds"))
     faults = find_role_faults(connection)
     yield Check(
+        "database_role",
         gettext("database role"),
         Health.FAILURE if faults else Health.OK,
         " ".join(faults) or gettext("row-level security enforced"),
@@ -74,6 +85,7 @@ def _database_checks() -> Iterator[Check]:
     )
     pending = count_pending_migrations()
     yield Check(
+        "migrations",
         gettext("migrations"),
         Health.FAILURE if pending else Health.OK,
         gettext("%(count)s are not applied") % {"count": pending} if pending else gettext("all are applied"),
@@ -86,15 +98,17 @@ def _broker_checks() -> Iterator[Check]:
         policy = broker_probes.read_eviction_policy()
     except BrokerUnavailableError:
         yield Check(
+            "broker",
             gettext("broker"),
             Health.FAILURE,
             gettext("does not respond"),
             gettext("Start Redis, or correct REDIS_URL. Until then jobs are accepted and wait."),
         )
         return
-    yield Check(gettext("broker"), Health.OK, gettext("responds"))
+    yield Check("broker", gettext("broker"), Health.OK, gettext("responds"))
     is_safe = policy == "noeviction"
     yield Check(
+        "eviction_policy",
         gettext("eviction policy"),
         Health.OK if is_safe else Health.FAILURE,
         policy,
@@ -114,6 +128,7 @@ def _liveness_checks() -> Iterator[Check]:
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, gettext("Start `manage.py dispatch_jobs`."))
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, gettext("Start `celery --app jobsplatform beat`."))
     yield Check(
+        "auditor",
         gettext("auditor"),
         Health.FAILURE if lapse else Health.OK,
         lapse or gettext("audit entries are hash-chained and signed"),
@@ -124,11 +139,11 @@ def _liveness_checks() -> Iterator[Check]:
         if pool.workers and platform_settings.CANARY_INTERVAL_SECONDS:
             yield _canary_check(pool)
     yield check_consumers()
-    yield _kinds_check(unknown)
+    yield check_kinds(unknown)
     yield check_locked_tenants(locked)
     yield from check_sandboxes(workers)
-    yield _foreign_check(foreign)
-    yield _circuits_check(circuits)
+    yield check_foreign_process(foreign)
+    yield check_circuits(circuits)
     yield check_clock(liveness.worst_skew_seconds)
 
 
@@ -139,20 +154,20 @@ def _number_checks() -> Iterator[Check]:
         folded_at = RollupClock.objects.values_list("folded_at", flat=True).first()
         sampled_at = QueueGauge.objects.order_by("-minute").values_list("sampled_at", flat=True).first()
         recounts = [line for line in read_upkeep() if line.task.name in RECOUNTS]
-    yield _age_check(gettext("rollup lag"), now, folded_at)
-    yield _age_check(gettext("gauge lag"), now, sampled_at)
+    yield _age_check("rollup_lag", gettext("rollup lag"), now, folded_at)
+    yield _age_check("gauge_lag", gettext("gauge lag"), now, sampled_at)
     for line in recounts:
         yield _recount_check(line)
     yield check_refused()
 
 
-def _age_check(name: str, now: datetime, written_at: datetime | None) -> Check:
+def _age_check(code: str, name: str, now: datetime, written_at: datetime | None) -> Check:
     hint = gettext("Start `manage.py dispatch_jobs`: a dispatcher updates them every second or two.")
     if written_at is None:
-        return Check(name, Health.WARNING, gettext("nothing has been counted yet"), hint)
+        return Check(code, name, Health.WARNING, gettext("nothing has been counted yet"), hint)
     is_young = now - written_at <= STALE_AFTER
     measured = _ago((now - written_at).total_seconds())
-    return Check(name, Health.OK if is_young else Health.FAILURE, measured, "" if is_young else hint)
+    return Check(code, name, Health.OK if is_young else Health.FAILURE, measured, "" if is_young else hint)
 
 
 def _recount_check(line: UpkeepStatus) -> Check:
@@ -163,19 +178,26 @@ def _recount_check(line: UpkeepStatus) -> Check:
         hint = gettext(
             "See Queues & workers → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify`."
         ) % {"task": line.task.name}
-        return Check(name, state, warning.detail, hint)
+        return Check(f"recount.{line.task.name}", name, state, warning.detail, hint)
     if line.succeeded_at is None:
-        return Check(name, Health.OK, gettext("not yet: beat starts it within the hour"))
+        return Check(f"recount.{line.task.name}", name, Health.OK, gettext("not yet: beat starts it within the hour"))
     minutes = (line.now - line.succeeded_at).total_seconds() / 60
-    return Check(name, Health.OK, gettext("equal, %(minutes)s min ago") % {"minutes": f"{minutes:.0f}"})
+    return Check(
+        f"recount.{line.task.name}",
+        name,
+        Health.OK,
+        gettext("equal, %(minutes)s min ago") % {"minutes": f"{minutes:.0f}"},
+    )
 
 
 def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str) -> Check:
     age = liveness.process_ages.get(role)
     if age is None:
-        return Check(_role_words(role), Health.FAILURE, gettext("no heartbeat within a day"), hint)
+        return Check(role.value, _role_words(role), Health.FAILURE, gettext("no heartbeat within a day"), hint)
     is_alive = age <= platform_settings.LEASE_SECONDS
-    return Check(_role_words(role), Health.OK if is_alive else Health.FAILURE, _ago(age), "" if is_alive else hint)
+    return Check(
+        role.value, _role_words(role), Health.OK if is_alive else Health.FAILURE, _ago(age), "" if is_alive else hint
+    )
 
 
 def _role_words(role: ProcessHeartbeat.Role) -> str:
@@ -186,14 +208,15 @@ def _workers_check(pool: LivePool) -> Check:
     name = gettext("workers of %(pool)s") % {"pool": pool.name}
     if pool.workers:
         return Check(
+            f"workers.{pool.name}",
             name,
             Health.OK,
             gettext("%(workers)s with %(slots)s slots") % {"workers": pool.workers, "slots": pool.slots},
         )
     if not pool.queues:
-        return Check(name, Health.OK, gettext("none needed: no queue has work"))
+        return Check(f"workers.{pool.name}", name, Health.OK, gettext("none needed: no queue has work"))
     queues = gettext("no worker consumes %(queues)s") % {"queues": ", ".join(pool.queues)}
-    return Check(name, Health.FAILURE, queues, _start_worker(pool.name))
+    return Check(f"workers.{pool.name}", name, Health.FAILURE, queues, _start_worker(pool.name))
 
 
 def _start_worker(pool: str) -> str:
@@ -204,59 +227,18 @@ def check_consumers() -> Check:
     """Check that a live worker consumes every queue in use, by the dispatcher's last measurement."""
     unread = queues_without_consumer()
     if not unread:
-        return Check(gettext("queue consumers"), Health.OK, gettext("every queue with work has a consumer"))
+        return Check(
+            "consumers", gettext("queue consumers"), Health.OK, gettext("every queue with work has a consumer")
+        )
     names = ", ".join(standing.queue.name for standing in unread)
     pools = sorted({standing.queue.pool.name for standing in unread})
     hint = " ".join(map(_start_worker, pools))
     return Check(
+        "consumers",
         gettext("queue consumers"),
         Health.FAILURE,
         gettext("no live worker consumes %(queues)s") % {"queues": names},
         hint,
-    )
-
-
-def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
-    """Check that no kind is unknown to the live workers: ``unknown`` are kinds whose jobs have waited five minutes."""
-    name = gettext("job kinds")
-    if not unknown:
-        return Check(name, Health.OK, gettext("every kind with waiting jobs has a worker"))
-    kinds = ", ".join(f"{each.kind} ({each.pool})" for each in unknown)
-    return Check(
-        name,
-        Health.FAILURE,
-        gettext("no live worker of the pool has %(kinds)s") % {"kinds": kinds},
-        gettext("Start workers of a release that has these kinds, or cancel their jobs."),
-    )
-
-
-def _foreign_check(process: str) -> Check:
-    """Check that no Celery process of another application has received the platform's messages recently."""
-    name = gettext("foreign consumers")
-    if not process:
-        return Check(name, Health.OK, gettext("only workers of the platform consume its queues"))
-    hint = gettext(
-        "Stop this process, or let it consume other queues: only workers of `manage.py run_worker` run jobs. It "
-        "returns the messages that it gets."
-    )
-    return Check(
-        name, Health.FAILURE, gettext("%(process)s consumes messages of the platform") % {"process": process}, hint
-    )
-
-
-def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
-    """Warn about open breakers, listed by kind and shared dependency."""
-    if not circuits:
-        return Check(gettext("circuit breakers"), Health.OK, gettext("no breaker blocks jobs"))
-    held = [
-        gettext("%(count)s of %(kind)s") % {"count": count, "kind": f"{kind} ({dependency})" if dependency else kind}
-        for (kind, dependency), count in circuits.items()
-    ]
-    hint = gettext(
-        "See Failures → Circuit breakers, or run `manage.py list_circuits`, for the failures and the next probe."
-    )
-    return Check(
-        gettext("circuit breakers"), Health.WARNING, gettext("open: %(held)s") % {"held": ", ".join(sorted(held))}, hint
     )
 
 
@@ -265,27 +247,29 @@ def _canary_check(pool: LivePool) -> Check:
     age = pool.oldest_canary_seconds
     if age is None:
         return Check(
+            f"canary.{pool.name}",
             name,
             Health.WARNING,
             gettext("no canary has returned yet"),
             gettext("A new worker needs a few seconds for its first canary."),
         )
     if age <= platform_settings.CANARY_LIMIT_SECONDS + platform_settings.LEASE_SECONDS:
-        return Check(name, Health.OK, _ago(age))
+        return Check(f"canary.{pool.name}", name, Health.OK, _ago(age))
     # Busy children read no canary, which is no fault: the worker's own watchdog decides.
     hint = gettext("All its children are busy, or it is about to restart.")
-    return Check(name, Health.WARNING, _ago(age), hint)
+    return Check(f"canary.{pool.name}", name, Health.WARNING, _ago(age), hint)
 
 
 def check_clock(skew: float | None) -> Check:
     """Check that a clock is close to the database's; it is ``skew`` seconds ahead of it."""
     if skew is None:
-        return Check(gettext("clocks"), Health.OK, gettext("no process with a clock to compare is running"))
+        return Check("clocks", gettext("clocks"), Health.OK, gettext("no process with a clock to compare is running"))
     state = Health.OK
     if abs(skew) > SKEW_WARNING_SECONDS:
         state = Health.FAILURE if abs(skew) > SKEW_FAILURE_SECONDS else Health.WARNING
     hint = "" if state is Health.OK else gettext("Synchronise the clock of that machine (chrony, systemd-timesyncd).")
     return Check(
+        "clocks",
         gettext("clocks"),
         state,
         gettext("largest difference to the database: %(skew)s s") % {"skew": f"{skew:+.2f}"},

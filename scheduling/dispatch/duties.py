@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from scheduling import signals
+from scheduling.alerts.evaluator import Evaluator
 from scheduling.breakers.state import prune_circuits
 from scheduling.conf import FIRE_INTERVAL_SECONDS
 from scheduling.dispatch.slices import request_slice_yields
@@ -57,6 +58,7 @@ _gauges = GaugeSampler()
 _folder = TallyFolder()
 _series = SeriesFolder()
 _relayer = EventRelayer()
+_evaluator = Evaluator()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
@@ -94,6 +96,8 @@ DUTIES: tuple[Duty, ...] = (
     Duty("kinds", lambda: KINDS_SECONDS, tend_announced_kinds),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
+# Run by a thread of their own: a slow measure delays no other duty.
+ALERT_DUTIES: tuple[Duty, ...] = (Duty("alerts", _evaluator.interval_seconds, _evaluator.take_turn),)
 
 
 class DutyRoster:

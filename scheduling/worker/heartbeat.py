@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from django.db import connection
 
+from scheduling.alerts.incidents import flush_incidents
 from scheduling.execution.leases import WorkerLoad, heartbeat
 from scheduling.fleet.workers import restore_worker_row
 from scheduling.worker.child_exit import is_child_alive
@@ -136,6 +137,7 @@ class HeartbeatThread(threading.Thread):
         )
         self._begun = begun
         self._next_beat = time.monotonic() + platform_settings.HEARTBEAT_SECONDS
+        flush_incidents()
         if not beat.is_worker_known:
             restore_worker_row(registration=self._worker.registration)
         if self._follower is not None and beat.is_worker_known:

@@ -8,7 +8,7 @@ from typing import Any
 
 from scheduling.bulk.runner import BulkRunner
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
-from scheduling.dispatch.duties import DutyRunner
+from scheduling.dispatch.duties import ALERT_DUTIES, DutyRunner
 from scheduling.dispatch.loop import DispatchLoop
 from scheduling.fleet.serving import ServingCommand
 from scheduling.fleet.supervisor import stop_event
@@ -18,6 +18,8 @@ from scheduling.worker.watchdog import Watchdog
 
 # A turn changes a thousand jobs, in statements that may each take as long as the role's statement_timeout.
 BULK_PATIENCE = 4.0
+# A turn reads many measures, each with a time limit of its own.
+ALERT_PATIENCE = 4.0
 
 
 class Command(ServingCommand):
@@ -36,9 +38,11 @@ class Command(ServingCommand):
         watchdog = Watchdog(ProcessHeartbeat.Role.DISPATCHER)
         bulk = BulkRunner(stopped, watchdog.add("bulk operations", patience=BULK_PATIENCE).turn)
         duties = DutyRunner(stopped, turn=watchdog.add("duties").turn)
+        alerts = DutyRunner(stopped, ALERT_DUTIES, watchdog.add("alerts", patience=ALERT_PATIENCE).turn)
         threads = [
             threading.Thread(target=bulk.run, name="bulk operations"),
             threading.Thread(target=duties.run, name="duties"),
+            threading.Thread(target=alerts.run, name="alerts"),
         ]
         for thread in threads:
             thread.start()

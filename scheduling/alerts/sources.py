@@ -1,0 +1,282 @@
+"""Measures of the platform's own rollups, gauges and checks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from django.db.models import Max, Min, Q, Sum
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.alerts.incidents import LEAST
+from scheduling.alerts.measures import Measure
+from scheduling.alerts.rules import PRIVATE, Per, Sample
+from scheduling.breakers.rules import BLOCKING
+from scheduling.diagnosis.service import Health, diagnose
+from scheduling.errors.queries import group_errors
+from scheduling.fleet.auditors import find_auditor_fault
+from scheduling.fleet.queries import read_liveness
+from scheduling.fleet.queue_consumers import queues_without_consumer
+from scheduling.models import (
+    AlertCause,
+    Circuit,
+    PlatformIncident,
+    PoolClock,
+    Queue,
+    QueueGauge,
+    QueueMinute,
+    TenantGauge,
+    TenantMinute,
+    UpkeepRun,
+)
+from scheduling.shares.history import HistorySpan, read_share_history
+from scheduling.shares.verdicts import EntitlementState
+from scheduling.statistics.gauge_queries import LATEST_AGE
+from scheduling.upkeep.status import read_upkeep
+from tenants.models import LimitWarning, Tenant
+
+WINDOW = timedelta(minutes=5)
+# A cause is new for this time; a report of an absent broker is current for this time.
+NEW = WINDOW
+AWAY = timedelta(seconds=10)
+# Fewer ended executions say nothing about a rate.
+LEAST_ENDED = 20
+# Slugs that an alert lists.
+MOST_TENANTS = 10
+# Checks whose faults have measures of their own.
+_MEASURED_CHECKS = ("auditor", "broker", "circuits", "consumers", "publishing", "recount", "workers")
+
+
+def _read_oldest_waits(now: datetime) -> Iterator[Sample]:
+    queues = {queue.pk: queue for queue in Queue.objects.select_related("pool")}
+    running = [pk for pk, queue in queues.items() if not (queue.is_paused or queue.pool.is_paused)]
+    latest = QueueGauge.objects.filter(minute__gt=now - LATEST_AGE, queue__in=running).order_by("queue", "-minute")
+    for gauge in latest.distinct("queue").exclude(oldest_at=None):
+        queue = queues[gauge.queue_id]
+        seconds = (gauge.sampled_at - gauge.oldest_at).total_seconds()
+        yield Sample(f"queue:{queue.name}", seconds, queue.name, parents=(f"pool:{queue.pool.name}",))
+    of_tenants = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE, queue__in=running, oldest_at__isnull=False)
+    newest = of_tenants.order_by("tenant", "-minute", "oldest_at").distinct("tenant").select_related("tenant")
+    for gauge in newest:
+        seconds = (gauge.sampled_at - gauge.oldest_at).total_seconds()
+        yield Sample(f"tenant:{gauge.tenant_id}", seconds, gauge.tenant.slug, gauge.tenant_id)
+
+
+def _read_unread_queues(now: datetime) -> Iterator[Sample]:
+    for standing in queues_without_consumer():
+        queue = standing.queue
+        seconds = (now - standing.unread_since).total_seconds() if standing.unread_since else 0.0
+        yield Sample(f"queue:{queue.name}", seconds, queue.name, parents=(f"pool:{queue.pool.name}",))
+
+
+def _read_pools_without_worker(now: datetime) -> Iterator[Sample]:
+    unread = {standing.queue.pool.name for standing in queues_without_consumer()}
+    for pool in read_liveness().pools:
+        if not pool.workers and pool.name in unread:
+            yield Sample(f"pool:{pool.name}", 1.0, pool.name)
+
+
+def _read_checks(now: datetime) -> Iterator[Sample]:
+    severities = {Health.WARNING: 1.0, Health.FAILURE: 2.0}
+    for check in diagnose().checks:
+        if check.state in severities and check.code.partition(".")[0] not in _MEASURED_CHECKS:
+            facts = {"message": check.measured[:500], "hint": check.hint[:500]}
+            yield Sample(f"check:{check.code}", severities[check.state], check.name, facts=facts)
+
+
+def _read_broker(now: datetime) -> Iterator[Sample]:
+    away = PoolClock.objects.filter(Q(broker_away_at__gt=now - AWAY) | Q(publish_failed_at__gt=now - AWAY))
+    for fault in away.values_list("publish_fault", flat=True)[:1]:
+        yield Sample("check:broker", 1.0, "Redis", facts={"message": fault})
+
+
+def _read_failure_rates(now: datetime) -> Iterator[Sample]:
+    sums = {"ended": Sum("completed") + Sum("failed"), "bad": Sum("failed")}
+    of_queues = (
+        QueueMinute.objects.filter(minute__gt=now - WINDOW).values("queue__name", "queue__pool__name").order_by()
+    )
+    for row in of_queues.annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
+        name = row["queue__name"]
+        yield Sample(f"queue:{name}", row["bad"] / row["ended"], name, parents=(f"pool:{row['queue__pool__name']}",))
+    of_tenants = TenantMinute.objects.filter(minute__gt=now - WINDOW).values("tenant", "tenant__slug").order_by()
+    for row in of_tenants.annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
+        yield Sample(f"tenant:{row['tenant']}", row["bad"] / row["ended"], row["tenant__slug"], row["tenant"])
+
+
+def _read_new_causes(now: datetime) -> Iterator[Sample]:
+    new = AlertCause.objects.filter(first_at__gt=now - NEW).select_related("tenant").order_by("first_at")
+    # To the platform a cause is new if no tenant had it before.
+    known = set(
+        AlertCause.objects.filter(first_at__lte=now - NEW, fingerprint__in=new.values("fingerprint"))
+        .order_by()
+        .values_list("fingerprint", flat=True)
+    )
+    yield from _causes(
+        (cause.fingerprint, cause.kind, cause.tenant, cause.count, {"message": cause.message, "job": str(cause.job_id)})
+        for cause in new[:1_000]
+        if cause.fingerprint not in known
+    )
+
+
+def _read_failures_of_causes(now: datetime) -> Iterator[Sample]:
+    groups = group_errors(since=now - WINDOW, until=now).groups
+    tenants = Tenant.objects.in_bulk({group.tenant_id for group in groups})
+    yield from _causes(
+        (
+            one.fingerprint,
+            one.kind,
+            tenants[one.tenant_id],
+            one.count,
+            {"message": one.message[:200], "job": str(one.job_id)},
+        )
+        for one in groups
+        if one.fingerprint
+    )
+
+
+def _causes(rows: Iterable[tuple[str, str, Tenant, int, dict[str, str]]]) -> Iterator[Sample]:
+    """Yield a sample of each cause for each tenant, and one for the platform with all tenants."""
+    merged = defaultdict(list)
+    for row in rows:
+        fingerprint, kind, tenant, count, facts = row
+        merged[fingerprint].append(row)
+        key = f"cause:{fingerprint}{PRIVATE}{tenant.pk}"
+        yield Sample(key, count, facts["message"][:100], tenant.pk, (f"kind:{kind}",), facts=facts)
+    for fingerprint, found in merged.items():
+        _, kind, _, _, facts = found[0]
+        slugs = sorted({tenant.slug for _, _, tenant, _, _ in found})
+        total = sum(count for _, _, _, count, _ in found)
+        yield Sample(
+            f"cause:{fingerprint}", total, facts["message"][:100], None, (f"kind:{kind}",),
+            tuple(slugs[:MOST_TENANTS]), len(slugs), facts,
+        )  # fmt: skip
+
+
+def _read_open_breakers(now: datetime) -> Iterator[Sample]:
+    worst: dict[str, Sample] = {}
+    for circuit in Circuit.objects.filter(state__in=BLOCKING, opened_at__isnull=False).select_related("tenant")[:1_000]:
+        seconds, key = (now - circuit.opened_at).total_seconds(), f"kind:{circuit.kind}"
+        label = f"{circuit.kind} ({circuit.dependency})" if circuit.dependency else circuit.kind
+        facts = {"message": circuit.error_message, "dependency": circuit.dependency}
+        if circuit.tenant is not None:
+            yield Sample(f"{key}{PRIVATE}{circuit.tenant_id}", seconds, label, circuit.tenant_id, facts=facts)
+            label, facts = circuit.kind, {"message": circuit.error_message}
+        if key not in worst or worst[key].value < seconds:
+            worst[key] = Sample(key, seconds, label, facts=facts)
+    yield from worst.values()
+
+
+def _read_limits(now: datetime) -> Iterator[Sample]:
+    warned = LimitWarning.objects.filter(period=now.date().replace(day=1)).select_related("tenant").order_by()
+    for row in warned.values("tenant", "tenant__slug", "key").annotate(percent=Max("percent"), at=Min("at")):
+        key, label = f"tenant:{row['tenant']}:{row['key']}", f"{row['tenant__slug']}: {row['key']}"
+        yield Sample(key, row["percent"], label, row["tenant"], (f"tenant:{row['tenant']}",))
+
+
+def _read_shares(now: datetime) -> Iterator[Sample]:
+    for line in read_share_history(HistorySpan.RECENT, limit=1_000, now=now).lines:
+        if line.verdict is EntitlementState.BELOW and line.ratio is not None:
+            yield Sample(f"tenant:{line.tenant_id}", line.ratio, line.slug, line.tenant_id)
+
+
+def _read_upkeep(now: datetime) -> Iterator[Sample]:
+    for line in read_upkeep():
+        if line.has_failed or line.is_overdue:
+            message = line.last.messages[:1] if line.last is not None else []
+            facts = {"message": " ".join(message)[:500]}
+            yield Sample(f"task:{line.task.name}", 2.0 if line.has_failed else 1.0, line.task.name, facts=facts)
+
+
+def _read_integrity(now: datetime) -> Iterator[Sample]:
+    ended = UpkeepRun.objects.filter(name__startswith="verify_", outcome__in=["ok", "failed"])
+    for run in ended.order_by("name", "-id").distinct("name"):
+        if run.outcome == UpkeepRun.Outcome.FAILED:
+            yield Sample(f"check:{run.name}", 1.0, run.name, facts={"message": " ".join(run.messages)[:500]})
+    if fault := find_auditor_fault():
+        yield Sample("check:auditor", 1.0, "auditor", facts={"message": fault})
+
+
+def _read_incidents(now: datetime) -> Iterator[Sample]:
+    recent = PlatformIncident.objects.filter(minute__gt=now - WINDOW).order_by().values("name")
+    for row in recent.annotate(total=Sum("count"), detail=Max("detail")):
+        if row["total"] >= LEAST.get(row["name"], 1):
+            yield Sample(f"incident:{row['name']}", row["total"], row["name"], facts={"message": row["detail"]})
+
+
+MEASURES = (
+    Measure(
+        "oldest_wait",
+        _("Oldest wait"),
+        "s",
+        (Per.QUEUE, Per.TENANT),
+        _read_oldest_waits,
+        1.0,
+        tenants_per=(Per.TENANT,),
+    ),
+    Measure(
+        "queue_without_consumer",
+        _("Queue without a consumer"),
+        "s",
+        (Per.QUEUE,),
+        _read_unread_queues,
+        needs_heartbeats=True,
+    ),
+    Measure(
+        "pool_without_worker",
+        _("Pool without a live worker"),
+        "",
+        (Per.POOL,),
+        _read_pools_without_worker,
+        most=1.0,
+        needs_heartbeats=True,
+    ),
+    Measure(
+        "check",
+        _("Self-diagnosis: 1 warning, 2 failure"),
+        "",
+        (Per.CHECK,),
+        _read_checks,
+        most=2.0,
+        seconds=10.0,
+        needs_heartbeats=True,
+        is_unscoped=True,
+    ),
+    Measure("broker_away", _("Broker away"), "", (Per.CHECK,), _read_broker, most=1.0),
+    Measure(
+        "failure_rate",
+        _("Failure rate of five minutes"),
+        "",
+        (Per.QUEUE, Per.TENANT),
+        _read_failure_rates,
+        most=1.0,
+        tenants_per=(Per.TENANT,),
+    ),
+    Measure("new_cause", _("Failures of a new cause"), "", (Per.CAUSE,), _read_new_causes, tenants_per=(Per.CAUSE,)),
+    Measure(
+        "failures_of_cause",
+        _("Failures of a cause in five minutes"),
+        "",
+        (Per.CAUSE,),
+        _read_failures_of_causes,
+        seconds=10.0,
+        tenants_per=(Per.CAUSE,),
+    ),
+    Measure("breaker_open", _("Circuit breaker open"), "s", (Per.KIND,), _read_open_breakers, tenants_per=(Per.KIND,)),
+    Measure(
+        "limit_used",
+        _("Use of a limit"),
+        "%",
+        (Per.TENANT,),
+        _read_limits,
+        most=100.0,
+        seconds=30.0,
+        tenants_per=(Per.TENANT,),
+    ),
+    Measure("share", _("Share of the entitlement"), "", (Per.TENANT,), _read_shares, seconds=30.0, is_low_bad=True),
+    Measure("upkeep", _("Upkeep: 1 overdue, 2 failed"), "", (Per.TASK,), _read_upkeep, most=2.0, seconds=30.0),
+    Measure(
+        "integrity", _("Verification that found a fault"), "", (Per.CHECK,), _read_integrity, most=1.0, seconds=10.0
+    ),
+    Measure("incident", _("Incidents in five minutes"), "", (Per.INCIDENT,), _read_incidents),
+)

@@ -1,0 +1,101 @@
+"""The alert rules that an installation begins with; twelve of them are enabled."""
+
+from tenants.database.rls import cross_tenant_migration
+
+CRITICAL, WARNING = "critical", "warning"
+# origin: name, measure, per, comparison, threshold, severity, and what differs from the defaults
+RULES = {
+    "self_diagnosis": ("Self-diagnosis fails", "check", "check", "ge", 2, CRITICAL, {"for_seconds": 5}),
+    "broker_away": (
+        "Broker away",
+        "broker_away",
+        "check",
+        "ge",
+        1,
+        CRITICAL,
+        {
+            "for_seconds": 5,
+            "inhibits": ["pool_without_worker", "queue_without_consumer", "oldest_wait", "share", "incident"],
+        },
+    ),
+    "pool_without_worker": (
+        "Pool without a live worker",
+        "pool_without_worker",
+        "pool",
+        "ge",
+        1,
+        CRITICAL,
+        {"for_seconds": 5, "inhibits": ["queue_without_consumer", "oldest_wait"]},
+    ),
+    "queue_without_consumer": (
+        "Queue without a consumer",
+        "queue_without_consumer",
+        "queue",
+        "gt",
+        15,
+        CRITICAL,
+        {"inhibits": ["oldest_wait"]},
+    ),
+    "oldest_wait": (
+        "Jobs wait long",
+        "oldest_wait",
+        "queue",
+        "gt",
+        300,
+        WARNING,
+        {"clear_threshold": 120, "for_seconds": 30},
+    ),
+    "failure_rate": (
+        "Many jobs fail",
+        "failure_rate",
+        "queue",
+        "gt",
+        0.2,
+        WARNING,
+        {"clear_threshold": 0.1, "for_seconds": 15, "inhibits": ["new_cause", "failures_of_cause"]},
+    ),
+    "new_cause": ("New cause of failures", "new_cause", "cause", "ge", 3, WARNING, {}),
+    "breaker_open": ("Circuit breaker open", "breaker_open", "kind", "gt", 5, WARNING, {"inhibits": ["failure_rate"]}),
+    "limit_used": ("Limit used to 80 %", "limit_used", "tenant", "ge", 80, WARNING, {"notifies_tenant": True}),
+    "share_below": ("Share below entitlement", "share", "tenant", "lt", 0.8, WARNING, {"for_seconds": 120}),
+    "integrity": ("Verification found a fault", "integrity", "check", "ge", 1, CRITICAL, {}),
+    "platform_incident": ("Incident of the platform", "incident", "incident", "ge", 1, WARNING, {}),
+    "upkeep_overdue": ("Upkeep overdue or failed", "upkeep", "task", "ge", 1, WARNING, {"is_enabled": False}),
+    "limit_full": (
+        "Limit used up",
+        "limit_used",
+        "tenant",
+        "ge",
+        100,
+        CRITICAL,
+        {"notifies_tenant": True, "is_enabled": False},
+    ),
+    "failures_of_cause": (
+        "Many failures of one cause",
+        "failures_of_cause",
+        "cause",
+        "gt",
+        100,
+        WARNING,
+        {"is_enabled": False},
+    ),
+}
+
+
+def create_rules(apps, schema_editor):
+    """Create the shipped rules, and the clock of the evaluation."""
+    alias = schema_editor.connection.alias
+    with cross_tenant_migration(schema_editor):
+        apps.get_model("scheduling", "AlertClock").objects.using(alias).create(id=1)
+        for origin, (name, measure, per, comparison, threshold, severity, others) in RULES.items():
+            apps.get_model("scheduling", "AlertRule").objects.using(alias).create(
+                origin=origin,
+                name=name,
+                measure=measure,
+                per=per,
+                comparison=comparison,
+                threshold=threshold,
+                severity=severity,
+                runbook=origin.replace("_", "-"),
+                **others,
+            )
