@@ -24,6 +24,7 @@ from scheduling.jobs.notes.models import JobNote
 from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
+from scheduling.objectives.models import ExcusedMinute, Objective, ObjectiveHour, ObjectiveMinute, StateMinute
 from scheduling.plans.models import (
     CFSPlan,
     CFSPlanTier,
@@ -88,6 +89,7 @@ __all__ = [
     "DeadLetter",
     "Drain",
     "EventRelay",
+    "ExcusedMinute",
     "Execution",
     "FairShareNode",
     "Job",
@@ -110,6 +112,9 @@ __all__ = [
     "LiveExecution",
     "MeasureMinute",
     "MemoryClass",
+    "Objective",
+    "ObjectiveHour",
+    "ObjectiveMinute",
     "PlatformIncident",
     "PoolClock",
     "PoolGauge",
@@ -130,6 +135,7 @@ __all__ = [
     "Settled",
     "SettledRefused",
     "ShareMinute",
+    "StateMinute",
     "Tally",
     "TenantCapacity",
     "TenantGauge",

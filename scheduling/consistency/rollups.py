@@ -13,7 +13,10 @@ from psycopg.rows import class_row, scalar_row
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, StateCheck
 from scheduling.consistency.walk import check_page
+from scheduling.objectives.counting import compare_hour
+from scheduling.statistics.histogram import BOUNDS
 from scheduling.statistics.rollups import outcomes
+from scheduling.statistics.series import find_stale_hours
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all, fetch_one
@@ -32,7 +35,7 @@ LONGEST_FLIGHT = timedelta(days=2)
 # clears.
 LONGEST_COMMIT_SECONDS = 300
 _SQL = load_sql(__file__)
-_OF_TENANTS = (_SQL["compare_kinds"], _SQL["compare_tenants"], _SQL["compare_busy"])
+_OF_TENANTS = [_SQL[f"compare_{name}"] for name in ("kinds", "waits", "excused", "tenants", "busy")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,21 @@ class RollupCheck:
             return [row for statement in _OF_TENANTS for row in _compare(statement, parameters)]
 
     def finish(self) -> list[RollupDifference]:
-        """Compare, after the last page, the queues with their tenants."""
+        """Compare, after the last page, the queues with their tenants, and current hours of objectives with minutes."""
         with all_tenants():
-            return _compare(_SQL["compare_queues"], self._parameters())
+            differences = _compare(_SQL["compare_queues"], self._parameters())
+            stale = {*find_stale_hours()}
+            for number in range((self.until - self.since) // timedelta(hours=1)):
+                hour = self.since + timedelta(hours=number)
+                rows = () if hour in stale else compare_hour(hour)
+                differences += (
+                    RollupDifference("objective-hour", f"{row.id} {hour}", row.stored, row.recounted) for row in rows
+                )
+        return differences
 
     def _parameters(self) -> dict[str, Any]:
         floor = uuid7_floor(self.since - LONGEST_FLIGHT)
-        return {"since": self.since, "before": self.until, "floor": floor, **outcomes()}
+        return {"since": self.since, "before": self.until, "floor": floor, "bounds": list(BOUNDS), **outcomes()}
 
 
 def _compare(statement: str, parameters: Mapping[str, Any]) -> list[RollupDifference]:

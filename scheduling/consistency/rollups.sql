@@ -29,6 +29,60 @@ SELECT 'kind-minute' AS rollup, concat_ws(' ', tenant_id, queue_id, kind, minute
 FROM rolled r FULL JOIN recount c USING (tenant_id, queue_id, kind, minute)
 WHERE (r.completed, r.failed) IS DISTINCT FROM (c.completed, c.failed);
 
+-- name: compare_waits
+-- Compare the waits of kinds, by the buckets of their histograms, with a recount of history.
+WITH rolled AS (
+    SELECT tenant_id, queue_id, kind, minute, bucket, sum(n) AS n FROM (
+        SELECT tenant_id, queue_id, kind, minute, u.place - 1 AS bucket, u.n FROM scheduling_kind_minute
+            CROSS JOIN unnest(wait) WITH ORDINALITY AS u(n, place) WHERE
+        -- include: in_page
+        AND minute >= %(since)s AND minute < %(before)s AND u.n > 0
+        UNION ALL
+        SELECT tenant_id, queue_id, kind, date_trunc('minute', ended_at), width_bucket(wait_us / 1e6::float8, %(bounds)s::float8[]), 1
+        FROM scheduling_tally WHERE
+        -- include: in_page
+        AND ended_at >= %(since)s AND ended_at < %(before)s AND wait_us IS NOT NULL
+    ) AS rows GROUP BY 1, 2, 3, 4, 5
+), recount AS (
+    SELECT tenant_id, queue_id, kind, date_trunc('minute', ended_at) AS minute,
+        width_bucket(wait_us / 1e6::float8, %(bounds)s::float8[]) AS bucket, count(*) AS n
+    FROM scheduling_execution WHERE
+    -- include: in_page
+    AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s AND wait_us IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+)
+SELECT 'kind-minute waits' AS rollup, concat_ws(' ', tenant_id, queue_id, kind, minute, bucket) AS "row",
+    coalesce(r.n::text, '') AS rolled, coalesce(c.n::text, '') AS recounted
+FROM rolled r FULL JOIN recount c USING (tenant_id, queue_id, kind, minute, bucket) WHERE r.n IS DISTINCT FROM c.n;
+
+-- name: compare_excused
+-- Compare the waits that are excused with a recount of history, since the first of the objectives.
+WITH ended AS (
+    SELECT true AS is_rolled, tenant_id, queue_id, kind, ended_at, started_at, wait_us FROM scheduling_tally WHERE
+    -- include: in_page
+    AND wait_us >= 60000000
+    UNION ALL
+    SELECT false, tenant_id, queue_id, kind, ended_at, started_at, wait_us FROM scheduling_execution WHERE
+    -- include: in_page
+    AND id >= %(floor)s AND wait_us >= 60000000
+), part AS (
+    SELECT is_rolled, tenant_id, queue_id, kind, date_trunc('minute', ended_at) AS minute, excuse, 1 AS n
+    FROM ended CROSS JOIN LATERAL (
+    -- include: excuse
+    ) AS late WHERE ended_at >= %(since)s AND ended_at < %(before)s AND excuse IS NOT NULL
+    UNION ALL
+    SELECT true, tenant_id, queue_id, kind, minute, excuse, (SELECT sum(n) FROM unnest(wait) AS n)
+    FROM scheduling_excused_minute WHERE
+    -- include: in_page
+    AND minute >= %(since)s AND minute < %(before)s
+), compared AS (
+    SELECT tenant_id, queue_id, kind, minute, excuse, sum(n) FILTER (WHERE is_rolled) AS rolled,
+        sum(n) FILTER (WHERE NOT is_rolled) AS recounted
+    FROM part WHERE minute >= (SELECT min(created_at) FROM scheduling_objective) GROUP BY 1, 2, 3, 4, 5
+)
+SELECT 'excused-minute' AS rollup, concat_ws(' ', tenant_id, queue_id, kind, minute, excuse) AS "row",
+    coalesce(rolled::text, '') AS rolled, coalesce(recounted::text, '') AS recounted
+FROM compared WHERE rolled IS DISTINCT FROM recounted;
+
 -- name: compare_tenants
 -- Compare the minutes of tenants with those of their kinds. One fold writes both, so neither is ahead of the other.
 WITH kind AS (

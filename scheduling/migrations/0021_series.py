@@ -43,7 +43,7 @@ def reference(to: str, **options: Any) -> models.ForeignKey:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0001_initial"), ("scheduling", "0015_job_templates")]
+    dependencies = [("tenants", "0001_initial"), ("scheduling", "0019_alert_messages")]
 
     operations = [
         migrations.RunSQL(

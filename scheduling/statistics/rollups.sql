@@ -56,7 +56,7 @@ WITH deleted_tallies AS (
     DELETE FROM scheduling_tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM scheduling_tally LIMIT %(limit)s))
     RETURNING *
 ), ended AS (
-    SELECT tenant_id, queue_id, kind, worker_id, measured_us, is_dead::int AS dead_letters,
+    SELECT tenant_id, queue_id, kind, worker_id, measured_us, wait_us, started_at, is_dead::int AS dead_letters,
         date_trunc('minute', ended_at) AS minute, extract(epoch FROM date_trunc('minute', ended_at))::bigint / 60 AS n,
         (extract(epoch FROM started_at) * 1000000)::bigint AS from_us,
         (extract(epoch FROM started_at) * 1000000)::bigint + measured_us AS to_us,
@@ -106,6 +106,17 @@ WITH deleted_tallies AS (
     FROM part WHERE worker_id IS NOT NULL GROUP BY 2, 3
     ON CONFLICT (scope, tenant_id, hour, name) DO UPDATE SET
     -- include: add_minute
+), excused AS (
+    -- The shortest target is a minute.
+    INSERT INTO scheduling_excused_minute AS r (tenant_id, minute, kind, queue_id, excuse, wait)
+    SELECT tenant_id, minute, kind, queue_id, excuse,
+    -- include: wait_histogram
+    FROM ended CROSS JOIN LATERAL (
+    -- include: excuse
+    ) AS late
+    WHERE wait_us >= 60000000 AND excuse IS NOT NULL AND EXISTS (SELECT FROM scheduling_objective) GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT (tenant_id, minute, kind, queue_id, excuse) DO UPDATE SET wait =
+    -- include: add_wait
 )
 SELECT count(*) FROM deleted_tallies;
 

@@ -12,6 +12,7 @@ from psycopg.rows import scalar_row
 
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.models import SeriesHour
+from scheduling.objectives.counting import count_hour
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.prepared import execute, fetch_all
@@ -43,6 +44,12 @@ class SeriesFolder:
         return hours
 
 
+def find_stale_hours() -> Sequence[datetime]:
+    """Return the hours of the last two days that are not up to date, in the scope of all tenants."""
+    found: Sequence[datetime] = fetch_all(_SQL["find_stale_hours"], {}, scalar_row, is_planned=True)
+    return found
+
+
 def fold_hours() -> int:
     """Sum up the minutes of each hour of the last two days that is not up to date; return the number of hours.
 
@@ -50,12 +57,13 @@ def fold_hours() -> int:
     repeated, or interrupted, changes no sum.
     """
     with all_tenants():
-        hours = fetch_all(_SQL["find_stale_hours"], {}, scalar_row, is_planned=True)
+        hours = find_stale_hours()
     for hour in hours:
         with all_tenants():
             if not try_to_lead(LockClass.SERIES):
                 return 0
             execute(_SQL["fold_hour"], {"hour": hour, "tenants": TENANTS_PER_HOUR}, is_planned=True)
+            count_hour(hour)
     return len(hours)
 
 

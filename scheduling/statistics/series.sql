@@ -1,9 +1,3 @@
--- fragment: sum_wait
--- Sum of the histograms of waits of a group of rows, bucket by bucket.
-ARRAY[sum(wait[1]), sum(wait[2]), sum(wait[3]), sum(wait[4]), sum(wait[5]), sum(wait[6]), sum(wait[7]), sum(wait[8]),
-    sum(wait[9]), sum(wait[10]), sum(wait[11]), sum(wait[12]), sum(wait[13]), sum(wait[14]), sum(wait[15]),
-    sum(wait[16]), sum(wait[17]), sum(wait[18]), sum(wait[19])]::int[]
-
 -- fragment: sum_run
 -- Sum of the histograms of run times of a group of rows, bucket by bucket.
 ARRAY[sum(run[1]), sum(run[2]), sum(run[3]), sum(run[4]), sum(run[5]), sum(run[6]), sum(run[7]), sum(run[8]),

@@ -151,6 +151,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "queues and pools belong to the platform, and tenants are sampled together",
     ),
     "scheduling/statistics/series.py": ({"fold_hours"}, "minutes of all tenants are summed up together"),
+    "scheduling/objectives/service.py": (
+        {"_delete_counts"},
+        "only the platform writes counts; those of one objective of the scope are deleted",
+    ),
     "scheduling/shares/samples.py": ({"_take_sample"}, "entitlements are computed among all tenants"),
     "scheduling/consistency/history.py": (
         {"_find_ghosts", "check_job_events"},

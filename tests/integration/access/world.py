@@ -19,6 +19,7 @@ from scheduling.bulk.starting import start_bulk_operation
 from scheduling.jobs.job_templates.service import TemplateContent, create_template
 from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import BulkOperation, CFSPlan, JobError, Queue
+from scheduling.objectives.service import create_objective
 from scheduling.schedules.definitions import create_schedule
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.access import api_keys
@@ -173,6 +174,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "schedule": schedule.pk,
         "view": view.pk,
         "webhook": webhook.pk,
+        "objective": create_objective(tenant=tenant, values={"name": "soon"}).pk,
         "secret": secret.pk,
         "user": member.pk,
         "tenant": tenant.pk,

@@ -1,0 +1,107 @@
+"""Console pages of objectives: what is promised, the budget that is left, and how fast it is spent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
+
+from scheduling.console.wording import percent_words
+from scheduling.models import Objective
+from scheduling.objectives.queries import Standing, read_standings
+from scheduling.objectives.rules import Excuse
+from scheduling.objectives.service import FIELDS, create_objective, delete_objective, update_objective
+from tenants.access.permissions import Permission
+from tenants.console.base import TenantScopedAdmin
+from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
+
+EXCUSES = {
+    Excuse.PAUSE: gettext_lazy("own pause"),
+    Excuse.CAP: gettext_lazy("own cap"),
+    Excuse.QUOTA: gettext_lazy("own worker time used up"),
+    Excuse.MAINTENANCE: gettext_lazy("maintenance"),
+    Excuse.SHARE: gettext_lazy("at its entitlement"),
+}
+
+
+@admin.register(Objective, site=console_site)
+class ObjectiveAdmin(TenantScopedAdmin):
+    """Console pages of objectives; a tenant sees its own, and platform staff those of all."""
+
+    view_permission = Permission.JOBS_VIEW
+    add_permission = change_permission = Permission.ALERTS_MANAGE
+    list_display = ("name", "covers", "promise", "in_time", "budget", "burn", "left_out")
+    list_select_related = ("tier",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    empty_title = gettext_lazy("No objectives yet")
+    empty_text = gettext_lazy("An objective counts the jobs that start in time, and the budget of late ones.")
+    fields = FIELDS
+    readonly_fields = ("in_time", "budget", "burn", "left_out", "created_at")
+    post_actions = ("delete",)
+
+    def get_fields(self, request: HttpRequest, obj: Objective | None = None) -> Any:
+        if obj is not None:
+            return (*FIELDS, *self.readonly_fields)
+        return FIELDS if self.access(request).tenant else ("tenant", *FIELDS)
+
+    def save_model(self, request: HttpRequest, obj: Objective, form: Any, change: bool) -> None:
+        values = {name: form.cleaned_data[name] for name in FIELDS}
+        if change:
+            update_objective(objective=Objective.objects.select_for_update().get(pk=obj.pk), changes=values)
+        else:
+            tenant = self.access(request).tenant or form.cleaned_data["tenant"]
+            obj.pk = create_objective(tenant=tenant, values=values).pk
+
+    @post_action(
+        label=gettext_lazy("Delete…"),
+        permission=Permission.ALERTS_MANAGE,
+        consequence=gettext_lazy("Its counts are deleted too."),
+        is_danger=True,
+    )
+    def delete(self, request: HttpRequest, objective: Objective, reason: str) -> HttpResponseRedirect:
+        delete_objective(objective=objective)
+        return HttpResponseRedirect(reverse("admin:scheduling_objective_changelist"))
+
+    @admin.display(description=gettext_lazy("Covers"))
+    def covers(self, objective: Objective) -> str:
+        return ", ".join(filter(None, (objective.tier and objective.tier.name, objective.kind))) or gettext("all jobs")
+
+    @admin.display(description=gettext_lazy("Objective"))
+    def promise(self, objective: Objective) -> str:
+        facts = {"share": f"{objective.target_share:.2%}", "time": objective.get_target_seconds_display()}
+        return gettext("%(share)s start within %(time)s") % facts
+
+    @admin.display(description=gettext_lazy("In time"))
+    def in_time(self, objective: Objective) -> str:
+        counts = _standing(objective).counts
+        facts = {"share": percent_words(counts.share), "number": f"{counts.counted:,}"}
+        return gettext("%(share)s of %(number)s") % facts
+
+    @admin.display(description=gettext_lazy("Budget left"))
+    def budget(self, objective: Objective) -> str:
+        left = _standing(objective).budget_left
+        return percent_words(left) if left >= 0 else gettext("overspent, %(part)s") % {"part": f"{left:.0%}"}
+
+    @admin.display(description=gettext_lazy("Burn rate, 1 h / 6 h"))
+    def burn(self, objective: Objective) -> str:
+        standing = _standing(objective)
+        return f"{standing.burn_hour:.1f} / {standing.burn_six_hours:.1f}"
+
+    @admin.display(description=gettext_lazy("Left out"))
+    def left_out(self, objective: Objective) -> str:
+        """Return the late jobs that do not count, by reason."""
+        excused = _standing(objective).counts.excused
+        return ", ".join(f"{EXCUSES[Excuse(why)]}: {number:,}" for why, number in excused.items()) or "–"
+
+
+def _standing(objective: Any) -> Standing:
+    """Return the standing of an objective, which is read once for all columns of a row."""
+    if not hasattr(objective, "standing"):
+        (objective.standing,) = read_standings([objective])
+    standing: Standing = objective.standing
+    return standing
