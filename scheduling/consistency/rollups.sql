@@ -1,7 +1,7 @@
 -- name: compare_kinds
--- Compare the minutes of the kinds of tenants with a recount of history. One statement is one snapshot: rows that a fold
--- moves meanwhile are on one side or the other, never on both. An execution may end long after its id was created, so
--- its ids begin before the window.
+-- Compare the minutes of the kinds of tenants with a recount of history. One statement is one snapshot: rows that a
+-- fold moves meanwhile are on one side or the other, never on both. An execution may end long after its id was created,
+-- so its ids begin before the window.
 WITH rolled AS (
     SELECT tenant_id, queue_id, kind, minute, sum(completed) AS completed, sum(failed) AS failed FROM (
         SELECT tenant_id, queue_id, kind, minute, completed, failed FROM scheduling_kind_minute WHERE
@@ -38,7 +38,8 @@ WITH rolled AS (
         -- include: in_page
         AND minute >= %(since)s AND minute < %(before)s AND u.n > 0
         UNION ALL
-        SELECT tenant_id, queue_id, kind, date_trunc('minute', ended_at), width_bucket(wait_us / 1e6::float8, %(bounds)s::float8[]), 1
+        SELECT tenant_id, queue_id, kind, date_trunc('minute', ended_at),
+            width_bucket(wait_us / 1e6::float8, %(bounds)s::float8[]), 1
         FROM scheduling_tally WHERE
         -- include: in_page
         AND ended_at >= %(since)s AND ended_at < %(before)s AND wait_us IS NOT NULL
@@ -48,7 +49,8 @@ WITH rolled AS (
         width_bucket(wait_us / 1e6::float8, %(bounds)s::float8[]) AS bucket, count(*) AS n
     FROM scheduling_execution WHERE
     -- include: in_page
-    AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s AND wait_us IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+    AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s AND wait_us IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5
 )
 SELECT 'kind-minute waits' AS rollup, concat_ws(' ', tenant_id, queue_id, kind, minute, bucket) AS "row",
     coalesce(r.n::text, '') AS rolled, coalesce(c.n::text, '') AS recounted

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
+from scheduling.console.filters import TenantFilter
 from scheduling.console.wording import percent_words
 from scheduling.models import Objective
 from scheduling.objectives.queries import Standing, read_standings
@@ -36,6 +37,7 @@ class ObjectiveAdmin(TenantScopedAdmin):
     add_permission = change_permission = Permission.ALERTS_MANAGE
     list_display = ("name", "covers", "promise", "in_time", "budget", "burn", "left_out")
     list_select_related = ("tier",)
+    list_filter = (TenantFilter,)
     search_fields = ("name",)
     ordering = ("name",)
     empty_title = gettext_lazy("No objectives yet")
@@ -52,7 +54,7 @@ class ObjectiveAdmin(TenantScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Objective, form: Any, change: bool) -> None:
         values = {name: form.cleaned_data[name] for name in FIELDS}
         if change:
-            update_objective(objective=Objective.objects.select_for_update().get(pk=obj.pk), changes=values)
+            update_objective(objective=Objective.objects.get(pk=obj.pk), changes=values)
         else:
             tenant = self.access(request).tenant or form.cleaned_data["tenant"]
             obj.pk = create_objective(tenant=tenant, values=values).pk

@@ -6,10 +6,10 @@ waits AS (
     AS wait
     FROM (
         SELECT tenant_id, kind, minute, '' AS excuse, wait FROM scheduling_kind_minute
-        WHERE minute >= %(hour)s AND minute < %(hour)s + interval '1 hour'
+        WHERE minute >= %(hour)s AND minute < %(hour)s::timestamptz + interval '1 hour'
         UNION ALL
         SELECT tenant_id, kind, minute, excuse, wait FROM scheduling_excused_minute
-        WHERE minute >= %(hour)s AND minute < %(hour)s + interval '1 hour'
+        WHERE minute >= %(hour)s AND minute < %(hour)s::timestamptz + interval '1 hour'
     ) AS c JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
         LEFT JOIN (SELECT DISTINCT tenant_id FROM scheduling_objective) AS own ON own.tenant_id = c.tenant_id
     GROUP BY 1, 2, 3, 4, 5
@@ -41,7 +41,7 @@ WITH
     -- include: counts
 )
 INSERT INTO scheduling_objective_hour AS r (objective_id, tenant_id, hour, good, late, excused)
-SELECT id, tenant_id, %(hour)s, good, late, excused FROM counted WHERE minute IS NULL
+SELECT id, tenant_id, %(hour)s::timestamptz, good, late, excused FROM counted WHERE minute IS NULL
 ON CONFLICT (objective_id, hour) DO UPDATE SET
 -- include: counts
 
@@ -56,4 +56,5 @@ WHERE o.tier_id IS NULL AND o.created_at < %(hour)s
     AND (h.good, h.late, h.excused) IS DISTINCT FROM (c.good, c.late, c.excused);
 
 -- fragment: counts
+-- Replace the counts of a stored row.
 good = excluded.good, late = excluded.late, excused = excluded.excused

@@ -114,7 +114,8 @@ WITH deleted_tallies AS (
     FROM ended CROSS JOIN LATERAL (
     -- include: excuse
     ) AS late
-    WHERE wait_us >= 60000000 AND excuse IS NOT NULL AND EXISTS (SELECT FROM scheduling_objective) GROUP BY 1, 2, 3, 4, 5
+    WHERE wait_us >= 60000000 AND excuse IS NOT NULL AND EXISTS (SELECT FROM scheduling_objective)
+    GROUP BY 1, 2, 3, 4, 5
     ON CONFLICT (tenant_id, minute, kind, queue_id, excuse) DO UPDATE SET wait =
     -- include: add_wait
 )

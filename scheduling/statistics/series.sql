@@ -29,7 +29,8 @@ ORDER BY 1 DESC;
 WITH line AS (
     SELECT tenant_id, kind, queue_id,
     -- include: sums
-    FROM scheduling_kind_minute WHERE minute >= %(hour)s AND minute < %(hour)s + interval '1 hour' GROUP BY 1, 2, 3
+    FROM scheduling_kind_minute
+    WHERE minute >= %(hour)s AND minute < %(hour)s::timestamptz + interval '1 hour' GROUP BY 1, 2, 3
 ), series AS (
     SELECT CASE WHEN grouping(kind) = 0 THEN 'kind' WHEN grouping(q.name) = 0 THEN 'queue' ELSE 'tenant' END AS scope,
         CASE WHEN grouping(kind) = 0 OR grouping(q.name) = 0 THEN tenant_id END AS tenant_id,
@@ -42,7 +43,7 @@ WITH line AS (
 )
 INSERT INTO scheduling_series_hour AS s
     (scope, tenant_id, name, hour, completed, failed, dead_letters, busy_us, wait, run)
-SELECT scope, tenant_id, name, %(hour)s, completed, failed, dead_letters, busy_us, wait, run FROM ranked r
+SELECT scope, tenant_id, name, %(hour)s::timestamptz, completed, failed, dead_letters, busy_us, wait, run FROM ranked r
 WHERE scope <> 'tenant' OR place <= %(tenants)s OR EXISTS (SELECT FROM scheduling_series_hour o
     WHERE o.scope = r.scope AND o.tenant_id IS NULL AND o.hour = %(hour)s AND o.name = r.name)
 ON CONFLICT (scope, tenant_id, hour, name) DO UPDATE SET completed = excluded.completed, failed = excluded.failed,

@@ -68,6 +68,7 @@ def end_execution(tenant: Tenant, *, outcome: str, ended_at: datetime, took: tim
             outcome=outcome,
             predicted_us=1,
             measured_us=microseconds,
+            wait_us=1_000_000,
             dispatched_at=ended_at - took,
             started_at=ended_at - took,
             ended_at=ended_at,
