@@ -1,5 +1,7 @@
 """Import of all modules with console pages of scheduling, which registers their admin classes."""
 
+from scheduling.alerts import admin as alerts
+from scheduling.alerts import config_admin as alert_config
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
 from scheduling.execution import admin as history
@@ -24,6 +26,8 @@ from scheduling.upkeep import admin as tenant_upkeep
 from scheduling.upkeep import admin as upkeep
 
 __all__ = [
+    "alert_config",
+    "alerts",
     "batches",
     "beat",
     "bulk_operations",

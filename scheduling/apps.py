@@ -24,6 +24,7 @@ class SchedulingConfig(AppConfig):
     state_checks = "scheduling.consistency.checks:CHECKS"
     tenant_settings = "scheduling.tenant_settings:SETTINGS"
     limits = LIMITS
+    processors = ("scheduling.alerts.processor.AlertDelivery",)
     measures_usage = "scheduling.limits.usage.measure_usage"
     versioned = ("scheduling.plans.service:CFS_PLANS", "scheduling.jobs.job_templates.service:TEMPLATES")
 

@@ -14,6 +14,8 @@ MAX_ERROR_CHARACTERS = 16 * 1024
 MAX_BULK_JOBS = 1_000
 # The kind that delivers webhooks; its processor accepts `webhook`, `event` and `data`.
 WEBHOOK_KIND = "webhook_delivery"
+# The kind that delivers messages of alerts.
+ALERT_KIND = "alert_delivery"
 MAX_TAGS = 20
 
 # The most jobs that one tick dispatches, and the most entities that it reads in each queue.

@@ -80,6 +80,15 @@ declare(
         65_535,
         item_type=int,
     ),
+    PlatformSetting("PUBLIC_URL", "", "URL of this installation, such as https://jobs.example.com, for links in mail."),
+    PlatformSetting("RUNBOOK_URL", "docs/alerting.md", "Page of the runbook that alerts link to, section by section."),
+    PlatformSetting("ALERTS_TENANT", "platform-alerts", "Slug of the tenant whose jobs deliver alerts."),
+    PlatformSetting(
+        "ALERT_HEARTBEAT_URL",
+        "",
+        "URL that is called while alerts work; whoever serves it notifies you when the calls stop. Empty: none.",
+    ),
+    PlatformSetting("ALERT_HEARTBEAT_SECONDS", 30, "Seconds between two of these calls.", 5, 3_600),
     PlatformSetting(
         "EXTRACTION_WITHOUT_SANDBOX",
         default=False,

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from django.conf import settings
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage
 
 logger = logging.getLogger(__name__)
 
+WITHOUT_SERVER: Final = "No mail server is set (EMAIL_HOST)."
 
-def deliver_mail(*, recipients: Sequence[str], subject: str, text: str) -> bool:
-    """Send a mail. Return True if the mail server accepted it, False if it failed or no server is set."""
+
+def deliver_mail(
+    *,
+    recipients: Sequence[str],
+    subject: str,
+    text: str,
+    headers: Mapping[str, str] | None = None,
+    is_blind: bool = False,
+) -> str:
+    """Send a mail. Return an empty text if the mail server accepted it, else what it answered or why it was not sent.
+
+    With `is_blind` the recipients do not see each other's addresses.
+    """
     if not settings.EMAIL_HOST or not recipients:
-        return False
+        return WITHOUT_SERVER if recipients else "There are no recipients."
+    to: dict[str, list[str]] = {"bcc" if is_blind else "to": list(recipients)}
     try:
-        send_mail(subject, text, None, list(recipients))
-    except (OSError, ValueError):
+        EmailMessage(subject, text, headers=dict(headers or {}), **to).send()  # type: ignore[arg-type]  # names of its own
+    except (OSError, ValueError) as error:
         # OSError includes all refusals of the server.
         logger.exception("mail.failed")
-        return False
-    return True
+        return f"{type(error).__name__}: {error}"
+    return ""

@@ -117,6 +117,7 @@ PAGES = (
     Page(ALERTS, "scheduling.AlertRule"),
     Page(ALERTS, "scheduling.AlertSilence"),
     Page(ALERTS, "scheduling.ContactGroup"),
+    Page(ALERTS, "scheduling.Contact"),
     Page(ALERTS, "scheduling.AlertRoute"),
     Page(ALERTS, "scheduling.AlertOwner"),
     Page(ALERTS, "scheduling.AlertMessage"),

@@ -9,17 +9,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from scheduling.alerts.models import Severity
 from tenants.tenancy.bases import NamedModel, OptionalTenantModel
 
 MAX_ERROR = 500
-
-
-class Severity(models.TextChoices):
-    """How urgent an alert is; the order is that of the values' declaration."""
-
-    INFO = "info", _("info")
-    WARNING = "warning", _("warning")
-    CRITICAL = "critical", _("critical")
 
 
 class Channel(models.TextChoices):
@@ -198,7 +191,8 @@ class AlertSilence(OptionalTenantModel):
 class AlertMessage(OptionalTenantModel):
     """A message to one contact. A job delivers it or, if none claims it in time, the sender of a dispatcher.
 
-    The body is frozen, so that it is the same bytes at each attempt. Whoever sets `claim` sends.
+    The body is frozen, so that it is the same bytes at each attempt. Whoever sets `claim` sends. A notice without a
+    contact is mailed to the addresses in its body.
     """
 
     class What(models.TextChoices):
@@ -213,7 +207,9 @@ class AlertMessage(OptionalTenantModel):
         SENT = "sent", _("sent")
         FAILED = "failed", _("failed")
 
-    contact = models.ForeignKey(Contact, models.CASCADE, verbose_name=_("contact"), db_index=False, related_name="+")
+    contact = models.ForeignKey(
+        Contact, models.CASCADE, verbose_name=_("contact"), null=True, db_index=False, related_name="messages"
+    )
     what = models.CharField(_("what"), max_length=10, choices=What.choices)
     body = models.JSONField(_("body"))
     state = models.CharField(

@@ -19,6 +19,22 @@ class AlertResolvedError(DomainError):
     code, category, title = "alert_resolved", "conflict", gettext_noop("The alert is resolved")
 
 
-class AlertStillMeasuredError(DomainError):
+class AlertStillBeyondError(DomainError):
     code, category = "alert_still_firing", "conflict"
     title = gettext_noop("The value is still beyond the threshold; silence the alert instead")
+
+
+class ConfigTakenError(DomainError):
+    code, category, title = "alert_config_taken", "conflict", gettext_noop("Another row has this name or position")
+
+
+class ConfigLimitError(DomainError):
+    code, category, title = "alert_config_limit", "limited", gettext_noop("There are too many of them")
+
+
+class ConfigNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such row")
+
+
+class TooManyTestsError(DomainError):
+    code, category, title = "too_many_tests", "limited", gettext_noop("The contact was tested just now")

@@ -324,7 +324,7 @@ class Migration(migrations.Migration):
                 ("status", models.PositiveSmallIntegerField(null=True, verbose_name="status")),
                 ("error", models.CharField(blank=True, max_length=500, verbose_name="error")),
                 ("created_at", now_field("created at", editable=False)),
-                ("contact", refer("contact", "contact", db_index=False)),
+                ("contact", refer("contact", "contact", related_name="messages", null=True, db_index=False)),
             ],
             options={
                 "verbose_name": "alert message",

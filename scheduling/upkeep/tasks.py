@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext_noop
 
+from scheduling.alerts.messages import send_notice
 from scheduling.jobs.fair_share_nodes import delete_idle_key_nodes
 from scheduling.statistics.rollups import FOLD_ROWS, fold_tallies
 from scheduling.upkeep.check_tasks import check_tasks
@@ -54,7 +55,11 @@ def _remove_idle_keys(budget: UpkeepBudget) -> UpkeepStep:
 
 def _warn_of_ending_keys(budget: UpkeepBudget) -> UpkeepStep:
     del budget
-    is_warned = warn_of_next_ending_key()
+    is_warned = warn_of_next_ending_key(
+        lambda warning: send_notice(
+            tenant_id=warning.tenant_id, addresses=warning.addresses, subject=warning.subject, text=warning.text
+        )
+    )
     return UpkeepStep({"keys_warned": int(is_warned)}, has_more=is_warned)
 
 

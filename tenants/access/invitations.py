@@ -170,7 +170,7 @@ def _mail(invitation: Invitation, tenant: Tenant, link: str) -> None:
     """Mail the link. If the mail server fails, store and audit that."""
     subject = gettext("Invitation to %(tenant)s") % {"tenant": tenant.name}
     text = gettext("You are invited to work in %(tenant)s. The link is valid for seven days:") % {"tenant": tenant.name}
-    if not deliver_mail(recipients=[invitation.invitee], subject=subject, text=f"{text}\n\n{link}\n"):
+    if deliver_mail(recipients=[invitation.invitee], subject=subject, text=f"{text}\n\n{link}\n"):
         with tenant_context(tenant):
             Invitation.objects.filter(pk=invitation.pk).update(is_mailed=False)
             record_audit(action="invitation.not_mailed", target=invitation, after={"user": invitation.invitee})

@@ -1,30 +1,41 @@
-"""Warnings before API keys expire: one audit entry for each key, and mail to the people who can rotate it."""
+"""Warnings before API keys expire: one audit entry for each key, and a message to the people who can rotate it."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
 
-from django.contrib.auth import get_user_model
-from django.db.models import Q, QuerySet
 from django.utils.translation import gettext
 
 from tenants.access.api_keys import scope_of
 from tenants.access.key_queries import ending_keys
+from tenants.access.mail_addresses import addresses_of_roles
 from tenants.access.permissions import PlatformRole
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
-from tenants.mail import deliver_mail
-from tenants.models import ApiKey, Membership, PlatformMembership, Role
+from tenants.models import ApiKey, Role
 
 # Owners that are mailed; the console warns all of them.
 MAX_OWNERS: Final = 5
 
 
-def warn_of_next_ending_key() -> bool:
+@dataclass(frozen=True, slots=True)
+class KeyWarning:
+    """A warning to be sent to addresses."""
+
+    tenant_id: UUID | None
+    addresses: Sequence[str]
+    subject: str
+    text: str
+
+
+def warn_of_next_ending_key(send: Callable[[KeyWarning], object]) -> bool:
     """Warn of the key that expires next and has had no warning yet. Return False if there is none.
 
-    The warning is committed before the mail is sent, so that no key is warned of twice. A failed mail is only logged.
+    `send` is called in the transaction that marks the key, so that each key is warned of once.
     """
     with all_tenants():
         # A row locked by another process is left to the next run.
@@ -36,24 +47,14 @@ def warn_of_next_ending_key() -> bool:
             ApiKey.objects.filter(pk=key.pk).update(warned_at=read_clock())
             after = {"name": key.name, "prefix": key.prefix, "expires_at": key.expires_at}
             record_audit(action="api_key.expiring", target=key, after=after)
-            addresses = _addresses_of(key)
-    _mail(key, addresses)
+        send(_warning_of(key))
     return True
 
 
-def _addresses_of(key: ApiKey) -> list[str]:
-    """Return the addresses of the issuer and of the first owners or platform admins, of active accounts only."""
-    owning: QuerySet[Any] = Membership.objects.filter(role=Role.OWNER)
-    if key.tenant_id is None:
-        owning = PlatformMembership.objects.filter(role=PlatformRole.ADMIN)
-    owners = owning.order_by("pk").values_list("user_id", flat=True)[:MAX_OWNERS]
-    wanted = Q(pk=key.created_by_id) | Q(pk__in=list(owners))
-    people = get_user_model()._default_manager.filter(wanted, is_active=True).exclude(email="").order_by("pk")
-    return list(dict.fromkeys(people.values_list("email", flat=True)))
-
-
-def _mail(key: ApiKey, addresses: list[str]) -> None:
+def _warning_of(key: ApiKey) -> KeyWarning:
     assert key.expires_at is not None
+    role = PlatformRole.ADMIN if key.tenant_id is None else Role.OWNER
+    addresses = addresses_of_roles(key.tenant_id, [role], most=MAX_OWNERS, user_id=key.created_by_id)
     values = {
         "name": str(key),
         "tenant": key.tenant.name if key.tenant else gettext("the platform"),
@@ -67,6 +68,4 @@ def _mail(key: ApiKey, addresses: list[str]) -> None:
         )
         % values
     )
-    # One mail each: recipients do not see each other's addresses.
-    for address in addresses:
-        deliver_mail(recipients=[address], subject=subject, text=f"{text}\n")
+    return KeyWarning(key.tenant_id, addresses, subject, text)

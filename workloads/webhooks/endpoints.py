@@ -9,9 +9,9 @@ from uuid import UUID
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.reads import first_or_raise
+from tenants.secrets.signing import unseal
 from workloads.webhooks.exceptions import WebhookNotFoundError
 from workloads.webhooks.models import MAX_ANSWER, MAX_ERROR, Delivery, Webhook
-from workloads.webhooks.signing import unseal
 
 KIND = "webhook_delivery"
 # Time for which the previous secret signs too, so that receivers can adopt the new one.

@@ -20,9 +20,9 @@ from scheduling.kit.base import (
     TransientError,
 )
 from scheduling.kit.http import Answer, Limits, read_target, send_async
+from tenants.secrets.signing import SecretUnreadableError, headers_of
 from workloads.webhooks.endpoints import KIND, Endpoint, read_endpoint, record_attempt
 from workloads.webhooks.exceptions import WebhookNotFoundError
-from workloads.webhooks.signing import SecretUnreadableError, headers_of
 
 LIMITS = Limits(connect_seconds=5.0, read_seconds=15.0, total_seconds=20.0, body_bytes=16_384, redirects=0)
 # Minutes at first, hours at last: a day and a half in all.

@@ -18,6 +18,7 @@ from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
+from tenants.secrets.signing import new_secret, seal
 from tenants.tenancy.changes import assign
 from workloads.webhooks.endpoints import KIND, get_webhook
 from workloads.webhooks.exceptions import (
@@ -27,7 +28,6 @@ from workloads.webhooks.exceptions import (
     WebhookUrlError,
 )
 from workloads.webhooks.models import Delivery, Webhook
-from workloads.webhooks.signing import new_secret, seal
 
 TEST_EVENT = "webhook.test"
 MAX_WEBHOOKS = 50

@@ -6,6 +6,7 @@ import gc
 import threading
 from typing import Any
 
+from scheduling.alerts.sender import SENDING_DUTIES
 from scheduling.bulk.runner import BulkRunner
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.dispatch.duties import ALERT_DUTIES, DutyRunner
@@ -18,7 +19,7 @@ from scheduling.worker.watchdog import Watchdog
 
 # A turn changes a thousand jobs, in statements that may each take as long as the role's statement_timeout.
 BULK_PATIENCE = 4.0
-# A turn reads many measures, each with a time limit of its own.
+# A turn reads many measures, or sends messages to slow servers, each with a time limit of its own.
 ALERT_PATIENCE = 4.0
 
 
@@ -39,10 +40,12 @@ class Command(ServingCommand):
         bulk = BulkRunner(stopped, watchdog.add("bulk operations", patience=BULK_PATIENCE).turn)
         duties = DutyRunner(stopped, turn=watchdog.add("duties").turn)
         alerts = DutyRunner(stopped, ALERT_DUTIES, watchdog.add("alerts", patience=ALERT_PATIENCE).turn)
+        messages = DutyRunner(stopped, SENDING_DUTIES, watchdog.add("alert messages", patience=ALERT_PATIENCE).turn)
         threads = [
             threading.Thread(target=bulk.run, name="bulk operations"),
             threading.Thread(target=duties.run, name="duties"),
             threading.Thread(target=alerts.run, name="alerts"),
+            threading.Thread(target=messages.run, name="alert messages"),
         ]
         for thread in threads:
             thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib.sessions.models import Session
 from django.db.models import Model, QuerySet
@@ -10,8 +11,15 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from scheduling.models import (
+    Alert,
+    AlertCause,
+    AlertMessage,
+    AlertNotice,
+    AlertSilence,
     BulkFormer,
     BulkOperation,
+    MeasureMinute,
+    PlatformIncident,
     ResultCacheEntry,
     ScheduleFire,
     TenantUpkeepRun,
@@ -31,6 +39,10 @@ LIMIT_WARNINGS = timedelta(days=400)
 # The time in which a bulk operation can be undone, and in which it is listed.
 BULK_FORMERS = timedelta(days=7)
 BULK_OPERATIONS = timedelta(days=90)
+ALERTS = timedelta(days=90)
+# The time that a backtest looks at, and after which a cause is new again.
+MEASURES, CAUSES = timedelta(days=31), timedelta(days=30)
+SILENCES = timedelta(days=400)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
@@ -47,6 +59,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
         # Rows that a running undo needs are kept.
         formers = formers.exclude(operation__undone_by__finished_at__isnull=True, operation__undone_by__isnull=False)
         return {
+            "alerts": _prune_alerts(limit),
             "bulk_formers": _delete(formers, limit),
             "bulk_operations": _delete(operations, limit),
             "schedule_fires": _delete(fires.exclude(outcome=ScheduleFire.Outcome.WAITING), limit),
@@ -56,6 +69,20 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "upkeep_runs": _delete(runs, limit) + _delete(tenant_runs, limit),
             "cached_results": _delete(ResultCacheEntry.objects.filter(expires_at__lt=Now()), limit),
         }
+
+
+def _prune_alerts(limit: int) -> int:
+    floor = uuid7_floor(timezone.now() - ALERTS)
+    old: list[QuerySet[Any]] = [
+        AlertNotice.objects.filter(pk__lt=floor),
+        AlertMessage.objects.filter(pk__lt=floor),
+        Alert.objects.filter(state=Alert.State.RESOLVED, resolved_at__lt=Now() - ALERTS),
+        AlertSilence.objects.filter(ends_at__lt=Now() - SILENCES),
+        AlertCause.objects.filter(last_at__lt=Now() - CAUSES),
+        MeasureMinute.objects.filter(minute__lt=Now() - MEASURES),
+        PlatformIncident.objects.filter(minute__lt=Now() - MEASURES),
+    ]
+    return sum(_delete(rows, limit) for rows in old)
 
 
 def _delete[RowT: Model](rows: QuerySet[RowT], limit: int) -> int:

@@ -7,7 +7,7 @@ import base64
 import pytest
 from django.conf import LazySettings
 
-from workloads.webhooks.signing import SecretUnreadableError, headers_of, new_secret, seal, sign, unseal
+from tenants.secrets.signing import SecretUnreadableError, headers_of, new_secret, seal, sign, unseal
 
 # The example of the Standard Webhooks specification's libraries.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -1,0 +1,224 @@
+"""Changes of whom alerts notify: groups, contacts, routes, owners and silences, all saved, checked and audited alike.
+
+A contact's target is written only: what is shown of it is its label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, models, transaction
+from django.utils.translation import gettext, gettext_noop
+
+from scheduling.alerts.contact_models import Channel
+from scheduling.alerts.exceptions import ConfigLimitError, ConfigNotFoundError, ConfigTakenError, TooManyTestsError
+from scheduling.alerts.messages import send_notice
+from scheduling.alerts.recipients import addresses_of, split_addresses
+from scheduling.kit.http import UrlRefusedError, read_target
+from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup
+from tenants.access.permissions import PlatformRole
+from tenants.audit.service import record_audit
+from tenants.context import current_tenant_id
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
+from tenants.database.reads import first_or_raise
+from tenants.exceptions import FieldInvalidError
+from tenants.models import Role
+from tenants.secrets.signing import new_secret, seal, unseal
+from tenants.tenancy.changes import assign
+from tenants.tenancy.pausing import actor_words, require_reason
+from tenants.translation import translate
+
+# Rows of a tenant, and of the platform.
+LIMITS: Final[Mapping[type[models.Model], int]] = {
+    ContactGroup: 50,
+    Contact: 200,
+    AlertRoute: 100,
+    AlertOwner: 500,
+    AlertSilence: 200,
+}
+LONGEST_SILENCE = timedelta(days=30)
+TESTS_PER_MINUTE = 3
+# Keys of PagerDuty and Opsgenie.
+_KEY = re.compile(r"(?:eu:)?[A-Za-z0-9-]{16,64}", re.ASCII)
+_TEST = gettext_noop("This is a test of the contact %(contact)s. Alerts will look like this message.")
+
+type ConfigRow = ContactGroup | Contact | AlertRoute | AlertOwner | AlertSilence
+
+
+def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str = "") -> RowT:
+    """Create a row of the current scope, or change its fields.
+
+    Raise `FieldInvalidError`, `ConfigTakenError` or `ConfigLimitError`.
+    """
+    values = dict(changes)
+    target = values.pop("target", None)
+    with transaction.atomic():
+        is_new = row._state.adding
+        if is_new:
+            row.tenant_id = current_tenant_id()
+            _check_room(row)
+        difference = assign(row, values)
+        if isinstance(row, Contact) and (target is not None or is_new or "roles" in difference.after):
+            _set_target(row, target, has_label=bool(values.get("label")))
+            difference.after["label"] = row.label
+        if not is_new and not difference:
+            return row
+        _CHECKS[type(row)](row)
+        _store(row)
+        action = f"{row._meta.model_name}.{'created' if is_new else 'changed'}"
+        record_audit(action=action, target=row, before=difference.before, after=difference.after, reason=reason)
+    return row
+
+
+@transaction.atomic
+def delete(row: ConfigRow, *, reason: str = "") -> None:
+    """Delete a row, with what refers to it."""
+    record_audit(action=f"{row._meta.model_name}.deleted", target=row, before={"name": str(row)}, reason=reason)
+    row.delete()
+
+
+def find[RowT: ConfigRow](model: type[RowT], key: UUID) -> RowT:
+    """Return a row of the current scope; raise `ConfigNotFoundError` if there is none."""
+    return first_or_raise(model._default_manager.filter(pk=key), ConfigNotFoundError)
+
+
+def end_silence(silence: AlertSilence, *, reason: str = "") -> AlertSilence:
+    """End a silence now."""
+    now = read_clock()
+    if silence.ends_at <= now:
+        return silence
+    if silence.starts_at >= now:
+        # It has no time of its own then.
+        silence.starts_at = now - timedelta(seconds=1)
+    silence.ended_by = actor_words()
+    return save(silence, {"ends_at": now}, reason=reason)
+
+
+def enable(contact: Contact, *, reason: str = "") -> Contact:
+    """Enable a contact again that failed or was disabled."""
+    return save(contact, {"is_enabled": True, "failures": 0, "disabled_reason": ""}, reason=reason)
+
+
+@transaction.atomic
+def send_test(contact: Contact) -> AlertMessage:
+    """Send a test to a contact, enabled or not; the returned message shows the result when it has been tried.
+
+    Raise `TooManyTestsError`.
+    """
+    recent = AlertMessage.objects.filter(contact=contact, what=AlertMessage.What.TEST)
+    recent = recent.filter(pk__gte=uuid7_floor(read_clock() - timedelta(minutes=1)))
+    if recent.count() >= TESTS_PER_MINUTE:
+        raise TooManyTestsError(retry_after_seconds=60)
+    values = {"contact": str(contact)}
+    (message,) = send_notice(
+        tenant_id=contact.tenant_id,
+        subject=gettext("Test of the contact %(contact)s") % values,
+        text=gettext(_TEST) % values,
+        contacts=[contact],
+        what=AlertMessage.What.TEST,
+    )
+    record_audit(action="contact.tested", target=contact, after={"message": str(message.pk)})
+    return message
+
+
+def _check_room(row: ConfigRow) -> None:
+    limit = LIMITS[type(row)]
+    if type(row)._default_manager.filter(tenant=row.tenant_id)[:limit].count() >= limit:
+        raise ConfigLimitError("At most %(limit)s are allowed.", {"limit": limit})
+
+
+def _store(row: ConfigRow) -> None:
+    try:
+        with transaction.atomic():
+            if isinstance(row, ContactGroup) and row.is_default:
+                former = ContactGroup.objects.filter(tenant=row.tenant_id, is_default=True).exclude(pk=row.pk)
+                former.update(is_default=False)
+            row.save()
+    except IntegrityError as error:
+        raise ConfigTakenError from error
+
+
+def _set_target(contact: Contact, target: str | None, *, has_label: bool) -> None:
+    if contact.channel == Channel.ROLE:
+        known = PlatformRole if contact.tenant_id is None else Role
+        if not contact.roles or set(contact.roles) - {role.value for role in known}:
+            raise _invalid("roles", translate("Use one or more of %(roles)s.", {"roles": ", ".join(known)}))
+        label = ", ".join(contact.roles)
+    else:
+        contact.roles = []
+        if target is None and contact.sealed_target:
+            return
+        label = _check_target(contact, target or "")
+        contact.sealed_target = seal(target or "")
+        if contact.channel == Channel.WEBHOOK and not contact.sealed_secret:
+            contact.sealed_secret = seal(new_secret())
+    if not has_label:
+        contact.label = label[:60]
+
+
+def _check_target(contact: Contact, target: str) -> str:
+    """Return what is shown of the target; raise `FieldInvalidError` if it does not fit the channel."""
+    if contact.channel == Channel.MAIL:
+        named = split_addresses(target)
+        try:
+            for address in named:
+                validate_email(address)
+        except ValidationError as error:
+            raise _invalid("target", translate("Use mail addresses, separated by commas.")) from error
+        if not named or len(addresses_of(contact, target)) < len(named):
+            raise _invalid("target", translate("Use addresses of members of the tenant."))
+        return ", ".join(f"{address[0]}…@{address.rpartition('@')[2]}" for address in named)
+    if contact.channel in (Channel.PAGERDUTY, Channel.OPSGENIE):
+        if not _KEY.fullmatch(target):
+            raise _invalid("target", translate("Use the key of the service; for Opsgenie in the EU, eu: and the key."))
+        return f"…{target[-4:]}"
+    try:
+        return f"{read_target(target).authority} …{target[-4:]}"
+    except UrlRefusedError as refusal:
+        raise _invalid("target", str(refusal)) from refusal
+
+
+def secret_of(contact: Contact) -> str:
+    """Return the secret that signs a webhook contact's messages, for the answer that creates it; else an empty text."""
+    return unseal(contact.sealed_secret) if contact.sealed_secret else ""
+
+
+def _check_group(row: Contact | AlertRoute | AlertOwner) -> None:
+    if row.group.tenant_id != row.tenant_id:
+        raise _invalid("group", translate("The group belongs to another tenant."))
+    if isinstance(row, AlertRoute):
+        if row.zone not in available_timezones():
+            raise _invalid("zone", translate("Use the name of a time zone, such as Europe/Berlin."))
+        if (row.active_from is None) != (row.active_until is None):
+            raise _invalid("active_from", translate("Give both hours, or none."))
+
+
+def _check_silence(silence: AlertSilence) -> None:
+    require_reason(silence.reason)
+    silence.created_by = silence.created_by or actor_words()
+    silence.starts_at = silence.starts_at if isinstance(silence.starts_at, type(silence.ends_at)) else read_clock()
+    if not timedelta(0) < silence.ends_at - silence.starts_at <= LONGEST_SILENCE:
+        raise _invalid("ends_at", translate("A silence lasts at most 30 days."))
+    if silence.rule is not None and silence.rule.tenant_id != silence.tenant_id:
+        raise _invalid("rule", translate("The rule belongs to another tenant."))
+
+
+def _invalid(field: str, detail: str) -> FieldInvalidError:
+    return FieldInvalidError(f"{field}: {detail}", errors=[{"field": field, "code": "field_invalid", "detail": detail}])
+
+
+_CHECKS: Final[Mapping[type[models.Model], Callable[[Any], None]]] = {
+    ContactGroup: lambda group: None,
+    Contact: _check_group,
+    AlertRoute: _check_group,
+    AlertOwner: _check_group,
+    AlertSilence: _check_silence,
+}

@@ -1,0 +1,186 @@
+"""Messages to contacts: their frozen bodies, and the jobs that deliver them.
+
+A message, its notices and its job are committed together with the change that they tell of. The jobs belong to a tenant
+of their own, so that no tenant's pause, cap or backlog delays an alert; where even that tenant cannot submit, the
+senders of the dispatchers deliver the message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.urls import reverse
+from django.utils.translation import gettext
+
+from scheduling.alerts.contact_models import Channel
+from scheduling.conf import ALERT_KIND
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
+from scheduling.models import Alert, AlertMessage, AlertNotice, Contact
+from tenants.context import all_tenants
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7
+from tenants.database.platform_settings import platform_settings
+from tenants.mail import WITHOUT_SERVER
+from tenants.models import Plan, Tenant
+from tenants.tenancy.service import create_tenant
+
+logger = logging.getLogger(__name__)
+
+# Alerts that a message describes; it counts the others.
+SHOWN_ALERTS = 20
+MAX_CAUSE_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeBatch:
+    """The notices that become one message to a contact, and their alerts with their rules, the most urgent first."""
+
+    notice_ids: Sequence[UUID]
+    alerts: Sequence[Alert]
+    what: str = AlertMessage.What.ALERTS
+
+
+def enqueue(batches: Mapping[UUID, NoticeBatch], now: datetime) -> int:
+    """Create a message for each contact, and the jobs that deliver them, in the caller's transaction; return how many.
+
+    It needs the scope of all tenants.
+    """
+    contacts = Contact.objects.in_bulk(list(batches))
+    messages = []
+    for contact_id, batch in batches.items():
+        contact = contacts[contact_id]
+        message = _new(contact.tenant_id, batch.what, now, contact=contact)
+        message.body |= body_of(batch.alerts)
+        messages.append(message)
+    _store(messages)
+    for message in messages:
+        AlertNotice.objects.filter(pk__in=batches[message.contact_id].notice_ids).update(message=message)
+    return len(messages)
+
+
+def send_notice(
+    *,
+    tenant_id: UUID | None,
+    subject: str,
+    text: str,
+    addresses: Sequence[str] = (),
+    contacts: Sequence[Contact] = (),
+    what: str = AlertMessage.What.NOTICE,
+) -> list[AlertMessage]:
+    """Create the message of a text to contacts, or to mail addresses, in the caller's transaction; return them."""
+    now = read_clock()
+    with all_tenants():
+        messages = [_new(contact.tenant_id, what, now, contact=contact) for contact in contacts]
+        messages += [_new(tenant_id, what, now, addresses=[address]) for address in addresses]
+        for message in messages:
+            message.body |= {"subject": subject, "text": text}
+        _store(messages)
+    return messages
+
+
+def body_of(alerts: Sequence[Alert]) -> dict[str, Any]:
+    """Return what a message says of alerts: the first ones, and how many more there are."""
+    shown = [_facts_of(alert) for alert in alerts[:SHOWN_ALERTS]]
+    return {"alerts": shown, "more": len(alerts) - len(shown)}
+
+
+def absolute_url(path: str) -> str:
+    """Return the URL of a page of the console; only its path if PUBLIC_URL is not set."""
+    return platform_settings.PUBLIC_URL.rstrip("/") + path
+
+
+def _new(
+    tenant_id: UUID | None, what: str, now: datetime, *, contact: Contact | None = None, addresses: Sequence[str] = ()
+) -> AlertMessage:
+    message = AlertMessage(pk=uuid7(), tenant_id=tenant_id, contact=contact, what=what, due_at=now)
+    url = absolute_url(reverse("admin:index"))
+    message.body = {"id": str(message.pk), "what": str(what), "at": now.isoformat(), "url": url}
+    if contact is None:
+        message.body["addresses"] = list(addresses)
+    return message
+
+
+def _store(messages: Sequence[AlertMessage]) -> None:
+    sendable = []
+    for message in messages:
+        is_mail = message.contact is None or message.contact.channel in (Channel.MAIL, Channel.ROLE)
+        if is_mail and not settings.EMAIL_HOST:
+            # No attempt would change it.
+            message.state, message.error = AlertMessage.State.FAILED, WITHOUT_SERVER
+        else:
+            sendable.append(message)
+    for message, job_id in zip(sendable, _submit(sendable), strict=False):
+        message.job_id = job_id
+    AlertMessage.objects.bulk_create(messages)
+
+
+def _submit(messages: Sequence[AlertMessage]) -> list[UUID | None]:
+    """Submit the jobs of messages; return their ids, or nothing if that failed: the messages are sent all the same."""
+    if not messages:
+        return []
+    requests = [
+        JobRequest(kind=ALERT_KIND, payload={"message": str(message.pk)}, is_internal=True) for message in messages
+    ]
+    try:
+        bulk = submit_jobs(tenant=_alert_tenant(), requests=requests)
+    except (OperationalError, InterfaceError):
+        raise  # a fault of the database: the whole turn is retried
+    except Exception:
+        logger.exception("alert_messages.without_jobs", extra={"messages": len(messages)})
+        return []
+    ids: list[UUID | None] = [None] * len(messages)
+    for index, submission in bulk.accepted:
+        ids[index] = submission.job.pk
+    return ids
+
+
+def _alert_tenant() -> Tenant:
+    """Return the tenant whose jobs deliver messages; the first message creates it, on a plan of the highest tier."""
+    slug = platform_settings.ALERTS_TENANT
+    found: Tenant | None = Tenant.objects.select_related("plan").filter(slug=slug).first()
+    if found is None:
+        plan = Plan.objects.order_by("-tier__rank", "pk")[0]
+        found = create_tenant(slug=slug, plan=plan, name=gettext("Alert messages"))
+    return found
+
+
+def _facts_of(alert: Alert) -> dict[str, Any]:
+    rule, facts = alert.rule, alert.facts
+    cause = None
+    if message := facts.get("message"):
+        job = facts.get("job")
+        cause = {
+            "fingerprint": facts.get("fingerprint", ""),
+            "message": message[:MAX_CAUSE_CHARACTERS],
+            "job_url": absolute_url(reverse("admin:scheduling_job_change", args=[job])) if job else "",
+        }
+    since = alert.fired_at or alert.pending_at
+    return {
+        "id": str(alert.pk),
+        "name": alert.rule_name,
+        "severity": alert.severity,
+        "state": alert.state,
+        "object": alert.label,
+        "object_type": alert.object_key.partition(":")[0],
+        "value": alert.value,
+        "peak": alert.peak,
+        "unit": facts.get("unit", ""),
+        "comparison": rule.comparison if rule else "",
+        "threshold": alert.threshold,
+        "for_seconds": rule.for_seconds if rule else 0,
+        "since": f"{since:%Y-%m-%d %H:%M:%S} UTC" if since else "",
+        "tenants": alert.tenants,
+        "tenants_count": alert.tenants_count,
+        "acknowledged_by": alert.acknowledged_by,
+        "cause": cause,
+        "url": absolute_url(reverse("admin:scheduling_alert_change", args=[alert.pk])),
+        "runbook_url": f"{platform_settings.RUNBOOK_URL}#{rule.runbook}" if rule and rule.runbook else "",
+    }

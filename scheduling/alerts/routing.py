@@ -1,0 +1,103 @@
+"""The contacts that an alert notifies: those of its object's owner, else of the first matching route, else the default.
+
+A group without an enabled contact is passed over, so that a disabled contact does not hide an alert.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from scheduling.alerts.models import Severity
+from scheduling.alerts.rules import is_active
+from scheduling.models import AlertOwner, AlertRoute, Contact, ContactGroup
+
+SEVERITIES = Severity.values
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """What decides about the contacts of an alert. Without a tenant, it is the platform's.
+
+    ``owned`` are the names of what it is about, the nearest first: (queue | kind | template, name).
+    """
+
+    tenant_id: UUID | None
+    measure: str
+    severity: str
+    about_tenant: UUID | None = None
+    owned: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContactFacts:
+    """A contact without its address, which only the delivery reads."""
+
+    id: UUID
+    tenant_id: UUID | None
+    group_id: UUID
+    channel: str
+    label: str
+    min_severity: str
+    per_hour: int
+    quiet_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBook:
+    """All owners, routes, default groups and enabled contacts."""
+
+    owners: Mapping[tuple[UUID | None, str, str], UUID]
+    routes: Mapping[UUID | None, Sequence[AlertRoute]]
+    defaults: Mapping[UUID | None, UUID]
+    contacts: Mapping[UUID, Sequence[ContactFacts]]
+
+
+def read_book() -> AddressBook:
+    """Read the address book of the current scope."""
+    routes: dict[UUID | None, list[AlertRoute]] = defaultdict(list)
+    for route in AlertRoute.objects.order_by("position"):
+        routes[route.tenant_id].append(route)
+    contacts: dict[UUID, list[ContactFacts]] = defaultdict(list)
+    for row in Contact.objects.filter(is_enabled=True).order_by("pk").values(*ContactFacts.__dataclass_fields__):
+        contacts[row["group_id"]].append(ContactFacts(**row))
+    owners = AlertOwner.objects.values_list("tenant_id", "target", "name", "group_id")
+    defaults = ContactGroup.objects.filter(is_default=True).values_list("tenant_id", "pk")
+    return AddressBook({tuple(row[:3]): row[3] for row in owners}, routes, dict(defaults), contacts)
+
+
+def contacts_for(alert: AlertFacts, book: AddressBook, now: datetime) -> Sequence[ContactFacts]:
+    """Return the contacts to notify: none if the alert is less severe than they want, or they are quiet."""
+    group = next((each for each in _groups_of(alert, book, now) if book.contacts.get(each)), None)
+    return [
+        contact
+        for contact in (book.contacts[group] if group else ())
+        if is_as_severe(alert.severity, contact.min_severity)
+        and (contact.quiet_until is None or contact.quiet_until <= now)
+    ]
+
+
+def is_as_severe(severity: str, least: str) -> bool:
+    """Return whether a severity is at least another one."""
+    return SEVERITIES.index(severity) >= SEVERITIES.index(least)
+
+
+def _groups_of(alert: AlertFacts, book: AddressBook, now: datetime) -> Iterator[UUID]:
+    for target, name in alert.owned:
+        if owner := book.owners.get((alert.tenant_id, target, name)):
+            yield owner
+    yield from (route.group_id for route in book.routes.get(alert.tenant_id, ()) if _matches(route, alert, now))
+    if default := book.defaults.get(alert.tenant_id):
+        yield default
+
+
+def _matches(route: AlertRoute, alert: AlertFacts, now: datetime) -> bool:
+    return (
+        route.measure in ("", alert.measure)
+        and is_as_severe(alert.severity, route.min_severity)
+        and route.only_tenant in (None, alert.about_tenant)
+        and is_active(route, now)
+    )

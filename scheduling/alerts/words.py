@@ -1,0 +1,50 @@
+"""Alerts in words: their values, thresholds and objects."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from scheduling.alerts.models import COMPARISONS
+from scheduling.alerts.rules import Per
+from scheduling.console.links import kind_link, queue_link
+from scheduling.console.wording import duration_words, percent_words
+from scheduling.models import Alert
+from tenants.console.links import console_link, tenant_link
+
+# Measures whose values are parts of 1.
+_SHARES = ("failure_rate", "share")
+
+
+def value_words(alert: Alert, value: float) -> str:
+    """Return a value of the alert's measure with its unit."""
+    unit = alert.facts.get("unit", "")
+    if unit == "s":
+        return duration_words(timedelta(seconds=value))
+    if alert.facts.get("measure") in _SHARES:
+        return percent_words(value)
+    return f"{value:g} {unit}".strip()
+
+
+def comparison_words(alert: Alert) -> str:
+    """Return the condition of the alert's rule, such as "above 5 min"."""
+    comparison = alert.rule.comparison if alert.rule is not None else ""
+    return f"{dict(COMPARISONS).get(comparison, '')} {value_words(alert, alert.threshold)}".strip()
+
+
+def object_link(alert: Alert) -> SafeString | str:
+    """Return a link to the page of the alert's object, or its name if it has none."""
+    kind, name = alert.object.get("type"), alert.object.get("id", "")
+    if kind == Per.QUEUE:
+        return queue_link(name)
+    if kind == Per.KIND:
+        return kind_link(name)
+    if kind == Per.TENANT:
+        return tenant_link(name.partition(":")[0], alert.label)
+    if kind == Per.CAUSE:
+        return console_link(reverse("admin:error_occurrences", args=[name]), alert.label or name)
+    if kind == Per.CHECK:
+        return console_link(reverse("admin:diagnosis"), alert.label)
+    return alert.label
