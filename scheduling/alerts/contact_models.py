@@ -9,10 +9,17 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from scheduling.alerts.models import Severity
 from tenants.tenancy.bases import NamedModel, OptionalTenantModel
 
 MAX_ERROR = 500
+
+
+class Severity(models.TextChoices):
+    """How urgent an alert is; the order is that of the values' declaration."""
+
+    INFO = "info", _("info")
+    WARNING = "warning", _("warning")
+    CRITICAL = "critical", _("critical")
 
 
 class Channel(models.TextChoices):
