@@ -1,4 +1,4 @@
-"""Changes of whom alerts notify: groups, contacts, routes, owners and silences, all saved, checked and audited alike.
+"""Changes of whom alerts notify, groups, contacts, routes, owners and silences, and of objectives, all saved, checked and audited alike.
 
 A contact's target is written only: what is shown of it is its label.
 """
@@ -22,7 +22,8 @@ from scheduling.alerts.exceptions import ConfigLimitError, ConfigNotFoundError, 
 from scheduling.alerts.messages import send_notice
 from scheduling.alerts.recipients import addresses_of, split_addresses
 from scheduling.kit.http import UrlRefusedError, read_target
-from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup
+from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup, Objective
+from scheduling.objectives.service import check_objective
 from tenants.access.permissions import PlatformRole
 from tenants.audit.service import record_audit
 from tenants.context import current_tenant_id
@@ -43,6 +44,7 @@ LIMITS: Final[Mapping[type[models.Model], int]] = {
     AlertRoute: 100,
     AlertOwner: 500,
     AlertSilence: 200,
+    Objective: 50,
 }
 LONGEST_SILENCE = timedelta(days=30)
 TESTS_PER_MINUTE = 3
@@ -50,7 +52,7 @@ TESTS_PER_MINUTE = 3
 _KEY = re.compile(r"(?:eu:)?[A-Za-z0-9-]{16,64}", re.ASCII)
 _TEST = gettext_noop("This is a test of the contact %(contact)s. Alerts will look like this message.")
 
-type ConfigRow = ContactGroup | Contact | AlertRoute | AlertOwner | AlertSilence
+type ConfigRow = ContactGroup | Contact | AlertRoute | AlertOwner | AlertSilence | Objective
 
 
 def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str = "") -> RowT:
@@ -221,4 +223,5 @@ _CHECKS: Final[Mapping[type[models.Model], Callable[[Any], None]]] = {
     AlertRoute: _check_group,
     AlertOwner: _check_group,
     AlertSilence: _check_silence,
+    Objective: check_objective,
 }

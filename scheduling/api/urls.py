@@ -22,7 +22,6 @@ from scheduling.jobs.job_templates.api import JobTemplateViewSet
 from scheduling.jobs.kinds.api import JobKindViewSet
 from scheduling.jobs.notes.api import JobNoteViewSet
 from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
-from scheduling.objectives.api import ObjectiveViewSet
 from scheduling.plans.api import CFSPlanViewSet
 from scheduling.schedules.api import ScheduleViewSet
 from scheduling.shares.api import FairnessViewSet
@@ -57,7 +56,6 @@ router.register("job-kinds", JobKindViewSet, basename="job-kind")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")
 router.register("cfs-plans", CFSPlanViewSet, basename="cfs-plan")
-router.register("objectives", ObjectiveViewSet, basename="objective")
 router.register("routing-rules", RoutingRuleViewSet, basename="routing-rule")
 router.register("workers", WorkerViewSet, basename="worker")
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponseRedirect
-from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
+from scheduling.alerts.config_admin import ConfigAdmin
 from scheduling.console.filters import TenantFilter
 from scheduling.console.wording import percent_words
 from scheduling.models import Objective
 from scheduling.objectives.queries import Standing, read_standings
 from scheduling.objectives.rules import Excuse
-from scheduling.objectives.service import FIELDS, create_objective, delete_objective, update_objective
-from tenants.access.permissions import Permission
-from tenants.console.base import TenantScopedAdmin
-from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 
 EXCUSES = {
@@ -30,44 +25,16 @@ EXCUSES = {
 
 
 @admin.register(Objective, site=console_site)
-class ObjectiveAdmin(TenantScopedAdmin):
-    """Console pages of objectives; a tenant sees its own, and platform staff those of all."""
+class ObjectiveAdmin(ConfigAdmin):
+    """Admin page of objectives."""
 
-    view_permission = Permission.JOBS_VIEW
-    add_permission = change_permission = Permission.ALERTS_MANAGE
     list_display = ("name", "covers", "promise", "in_time", "budget", "burn", "left_out")
-    list_select_related = ("tier",)
     list_filter = (TenantFilter,)
-    search_fields = ("name",)
-    ordering = ("name",)
+    list_select_related = ("tier",)
+    edited = ("name", "tier", "kind", "target_share", "target_seconds", "window_days")
+    readonly_fields = ("in_time", "budget", "burn", "left_out", "created_at")
     empty_title = gettext_lazy("No objectives yet")
     empty_text = gettext_lazy("An objective counts the jobs that start in time, and the budget of late ones.")
-    fields = FIELDS
-    readonly_fields = ("in_time", "budget", "burn", "left_out", "created_at")
-    post_actions = ("delete",)
-
-    def get_fields(self, request: HttpRequest, obj: Objective | None = None) -> Any:
-        if obj is not None:
-            return (*FIELDS, *self.readonly_fields)
-        return FIELDS if self.access(request).tenant else ("tenant", *FIELDS)
-
-    def save_model(self, request: HttpRequest, obj: Objective, form: Any, change: bool) -> None:
-        values = {name: form.cleaned_data[name] for name in FIELDS}
-        if change:
-            update_objective(objective=Objective.objects.get(pk=obj.pk), changes=values)
-        else:
-            tenant = self.access(request).tenant or form.cleaned_data["tenant"]
-            obj.pk = create_objective(tenant=tenant, values=values).pk
-
-    @post_action(
-        label=gettext_lazy("Delete…"),
-        permission=Permission.ALERTS_MANAGE,
-        consequence=gettext_lazy("Its counts are deleted too."),
-        is_danger=True,
-    )
-    def delete(self, request: HttpRequest, objective: Objective, reason: str) -> HttpResponseRedirect:
-        delete_objective(objective=objective)
-        return HttpResponseRedirect(reverse("admin:scheduling_objective_changelist"))
 
     @admin.display(description=gettext_lazy("Covers"))
     def covers(self, objective: Objective) -> str:

@@ -152,7 +152,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/statistics/series.py": ({"fold_hours"}, "minutes of all tenants are summed up together"),
     "scheduling/objectives/service.py": (
-        {"_delete_counts"},
+        {"check_objective"},
         "only the platform writes counts; those of one objective of the scope are deleted",
     ),
     "scheduling/shares/samples.py": ({"_take_sample"}, "entitlements are computed among all tenants"),

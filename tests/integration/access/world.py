@@ -15,11 +15,11 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from scheduling.alerts import config
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.jobs.job_templates.service import TemplateContent, create_template
 from scheduling.jobs.saved_views.service import save_view
-from scheduling.models import BulkOperation, CFSPlan, JobError, Queue
-from scheduling.objectives.service import create_objective
+from scheduling.models import BulkOperation, CFSPlan, JobError, Objective, Queue
 from scheduling.schedules.definitions import create_schedule
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.access import api_keys
@@ -140,6 +140,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         secret = create_secret(tenant=tenant, name="api", value="the secret of the world", hosts=["api.example.com"])
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with tenant_context(tenant):
+        objective = config.save(Objective(), {"name": "soon"})
         view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -174,7 +175,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "schedule": schedule.pk,
         "view": view.pk,
         "webhook": webhook.pk,
-        "objective": create_objective(tenant=tenant, values={"name": "soon"}).pk,
+        "objective": objective.pk,
         "secret": secret.pk,
         "user": member.pk,
         "tenant": tenant.pk,
