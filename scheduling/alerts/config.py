@@ -1,4 +1,4 @@
-"""Changes of whom alerts notify, groups, contacts, routes, owners and silences, and of objectives, all saved, checked and audited alike.
+"""Changes of whom alerts notify, and of objectives: all are saved, checked and audited alike.
 
 A contact's target is written only: what is shown of it is its label.
 """

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             model_name="execution",
             name="wait_us",
             field=models.BigIntegerField(
-                help_text="From when the job could run to its first start; empty for later starts.",
+                help_text="Until the first start of its job.",
                 null=True,
                 verbose_name="wait us",
             ),

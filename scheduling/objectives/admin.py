@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.alerts.config_admin import ConfigAdmin
@@ -35,6 +36,12 @@ class ObjectiveAdmin(ConfigAdmin):
     readonly_fields = ("in_time", "budget", "burn", "left_out", "created_at")
     empty_title = gettext_lazy("No objectives yet")
     empty_text = gettext_lazy("An objective counts the jobs that start in time, and the budget of late ones.")
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)
+        for objective, standing in zip(found.result_list, read_standings(found.result_list), strict=True):
+            objective.standing = standing
+        return found
 
     @admin.display(description=gettext_lazy("Covers"))
     def covers(self, objective: Objective) -> str:
@@ -69,7 +76,7 @@ class ObjectiveAdmin(ConfigAdmin):
 
 
 def _standing(objective: Any) -> Standing:
-    """Return the standing of an objective, which is read once for all columns of a row."""
+    """Return the standing of an objective, read with the list or once for its page."""
     if not hasattr(objective, "standing"):
         (objective.standing,) = read_standings([objective])
     standing: Standing = objective.standing
