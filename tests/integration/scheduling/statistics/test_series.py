@@ -73,14 +73,14 @@ def test_hours_of_each_scope_are_the_sums_of_their_executions(acme: Tenant, glob
 
 
 def test_hours_that_are_up_to_date_are_not_summed_up_again(acme: Tenant) -> None:
-    end(acme, at=this_hour() - timedelta(hours=3))
+    end(acme, at=this_hour() - timedelta(hours=3, minutes=5))
     fold_tallies()
     assert fold_hours() == 1
     assert fold_hours() == 0
 
 
 def test_execution_that_is_folded_late_is_added_to_its_hour_once(acme: Tenant) -> None:
-    at = this_hour() - timedelta(hours=5)
+    at = this_hour() - timedelta(hours=5, minutes=5)
     end(acme, at=at)
     fold_tallies()
     fold_hours()
