@@ -13,10 +13,9 @@ from psycopg.rows import class_row, scalar_row
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, StateCheck
 from scheduling.consistency.walk import check_page
-from scheduling.objectives.counting import compare_hour
 from scheduling.statistics.histogram import BOUNDS
 from scheduling.statistics.rollups import outcomes
-from scheduling.statistics.series import find_stale_hours
+from scheduling.statistics.series import compare_objectives
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all, fetch_one
@@ -85,16 +84,15 @@ class RollupCheck:
             return [row for statement in _OF_TENANTS for row in _compare(statement, parameters)]
 
     def finish(self) -> list[RollupDifference]:
-        """Compare, after the last page, the queues with their tenants, and current hours of objectives with minutes."""
+        """Compare, after the last page, the queues with their tenants, and objectives with minutes."""
         with all_tenants():
             differences = _compare(_SQL["compare_queues"], self._parameters())
-            stale = {*find_stale_hours()}
             for number in range((self.until - self.since) // timedelta(hours=1)):
                 hour = self.since + timedelta(hours=number)
-                rows = () if hour in stale else compare_hour(hour)
-                differences += (
-                    RollupDifference("objective-hour", f"{row.id} {hour}", row.stored, row.recounted) for row in rows
-                )
+                differences += [
+                    RollupDifference("objective-hour", f"{row.id} {hour}", row.rolled, row.recounted)
+                    for row in compare_objectives(hour)
+                ]
         return differences
 
     def _parameters(self) -> dict[str, Any]:

@@ -173,6 +173,21 @@ class KindMinute(MinuteRow):
         indexes = [models.Index(fields=["minute"], name="kind_minute_by_time")]
 
 
+class SeriesTally(models.Model):
+    """Counts that a fold has added to the minutes of kinds, and that the hours of series do not have yet."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
+    queue_id = models.BigIntegerField(primary_key=True)  # required by Django; not unique, not a key
+    kind = models.CharField(max_length=64)
+    minute = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_series_tally"
+        managed = False  # the migration creates the table without a primary key, with the columns of KindMinute
+
+
 class SeriesHour(EndedRow):
     """Rollup of one kind, queue, tenant or worker in one hour.
 

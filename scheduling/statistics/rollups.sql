@@ -24,26 +24,6 @@ ARRAY[count(*) FILTER (WHERE run_bucket = 0), count(*) FILTER (WHERE run_bucket 
     count(*) FILTER (WHERE run_bucket = 16), count(*) FILTER (WHERE run_bucket = 17),
     count(*) FILTER (WHERE run_bucket = 18)]::int[]
 
--- fragment: add_wait
--- Sum of two histograms, bucket by bucket.
-ARRAY[r.wait[1] + excluded.wait[1], r.wait[2] + excluded.wait[2], r.wait[3] + excluded.wait[3],
-    r.wait[4] + excluded.wait[4], r.wait[5] + excluded.wait[5], r.wait[6] + excluded.wait[6],
-    r.wait[7] + excluded.wait[7], r.wait[8] + excluded.wait[8], r.wait[9] + excluded.wait[9],
-    r.wait[10] + excluded.wait[10], r.wait[11] + excluded.wait[11], r.wait[12] + excluded.wait[12],
-    r.wait[13] + excluded.wait[13], r.wait[14] + excluded.wait[14], r.wait[15] + excluded.wait[15],
-    r.wait[16] + excluded.wait[16], r.wait[17] + excluded.wait[17], r.wait[18] + excluded.wait[18],
-    r.wait[19] + excluded.wait[19]]
-
--- fragment: add_run
--- Sum of two histograms, bucket by bucket.
-ARRAY[r.run[1] + excluded.run[1], r.run[2] + excluded.run[2], r.run[3] + excluded.run[3],
-    r.run[4] + excluded.run[4], r.run[5] + excluded.run[5], r.run[6] + excluded.run[6],
-    r.run[7] + excluded.run[7], r.run[8] + excluded.run[8], r.run[9] + excluded.run[9],
-    r.run[10] + excluded.run[10], r.run[11] + excluded.run[11], r.run[12] + excluded.run[12],
-    r.run[13] + excluded.run[13], r.run[14] + excluded.run[14], r.run[15] + excluded.run[15],
-    r.run[16] + excluded.run[16], r.run[17] + excluded.run[17], r.run[18] + excluded.run[18],
-    r.run[19] + excluded.run[19]]
-
 -- fragment: measures
 -- Measures of a group of rows.
 sum(completed) AS completed, sum(failed) AS failed, sum(dead_letters) AS dead_letters, sum(busy_us) AS busy_us,
@@ -51,15 +31,6 @@ sum(completed) AS completed, sum(failed) AS failed, sum(dead_letters) AS dead_le
 AS wait,
 -- include: run_histogram
 AS run
-
--- fragment: add_minute
--- Add the measures of new rows to a stored row ``r`` of a minute.
-completed = r.completed + excluded.completed, failed = r.failed + excluded.failed,
-dead_letters = r.dead_letters + excluded.dead_letters, busy_us = r.busy_us + excluded.busy_us,
-wait =
--- include: add_wait
-, run =
--- include: add_run
 
 -- name: fold_tallies
 -- Fold tallies into the rollups by minute and hour; return their number. Slot time is spread over the minutes of its
@@ -103,12 +74,18 @@ WITH deleted_tallies AS (
     FROM part GROUP BY 1, 2
     ON CONFLICT (minute, queue_id) DO UPDATE SET
     -- include: add_minute
-), kind AS (
-    INSERT INTO scheduling_kind_minute AS r
-        (tenant_id, minute, kind, queue_id, completed, failed, dead_letters, busy_us, wait, run)
+), line AS (
     SELECT tenant_id, minute, kind, queue_id,
     -- include: measures
     FROM part GROUP BY 1, 2, 3, 4
+), news AS (
+    INSERT INTO scheduling_series_tally
+        (tenant_id, minute, kind, queue_id, completed, failed, dead_letters, busy_us, wait, run)
+    SELECT * FROM line
+), kind AS (
+    INSERT INTO scheduling_kind_minute AS r
+        (tenant_id, minute, kind, queue_id, completed, failed, dead_letters, busy_us, wait, run)
+    SELECT * FROM line
     ON CONFLICT (tenant_id, minute, kind, queue_id) DO UPDATE SET
     -- include: add_minute
 ), worker AS (
@@ -118,16 +95,19 @@ WITH deleted_tallies AS (
     FROM part WHERE worker_id IS NOT NULL GROUP BY 2, 3
     ON CONFLICT (scope, tenant_id, hour, name) DO UPDATE SET
     -- include: add_minute
-), excused AS (
+), late AS (
     -- The shortest target is a minute.
-    INSERT INTO scheduling_excused_minute AS r (tenant_id, minute, kind, queue_id, excuse, wait)
     SELECT tenant_id, minute, kind, queue_id, excuse,
     -- include: wait_histogram
-    FROM ended CROSS JOIN LATERAL (
+    AS wait FROM ended CROSS JOIN LATERAL (
     -- include: excuse
-    ) AS late
+    ) AS found
     WHERE wait_us >= 60000000 AND excuse IS NOT NULL AND EXISTS (SELECT FROM scheduling_objective)
     GROUP BY 1, 2, 3, 4, 5
+), late_news AS (
+    INSERT INTO scheduling_series_tally (tenant_id, minute, kind, queue_id, excuse, wait) SELECT * FROM late
+), excused AS (
+    INSERT INTO scheduling_excused_minute AS r (tenant_id, minute, kind, queue_id, excuse, wait) SELECT * FROM late
     ON CONFLICT (tenant_id, minute, kind, queue_id, excuse) DO UPDATE SET wait =
     -- include: add_wait
 )

@@ -1,75 +1,69 @@
-"""Rollups of series by the hour: sums of the minutes of kinds, which a dispatcher brings up to date every minute."""
+"""Rollups of series by the hour, and counts of objectives, which a dispatcher brings up to date every minute."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Sum
 from psycopg.rows import scalar_row
 
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.models import SeriesHour
-from scheduling.objectives.counting import count_hour
+from scheduling.statistics.histogram import BOUNDS
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import execute, fetch_all
+from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 
 SERIES_SECONDS = 60.0
-# Pause after a turn, in multiples of its duration: summing up takes at most a twentieth of a connection.
-REST = 20
-# Tenants with a row of their own in an hour; the number bounds what the heat map of tenants reads.
-TENANTS_PER_HOUR = 200
+# If a turn leaves rows behind; some half a second for each turn.
+NEXT_SECONDS = 5.0
+TURN_ROWS = 20_000
+TENANT_LIMIT = 200
 _SQL = load_sql(__file__)
 
 
 class SeriesFolder:
-    """Duty of a dispatcher that brings the hours up to date every SERIES_SECONDS, or less often if that is slow."""
+    """Duty of a dispatcher that brings the hours up to date every SERIES_SECONDS, and sooner while rows are left."""
 
     def __init__(self) -> None:
-        self._took_seconds = 0.0
+        self._is_behind = False
 
     def interval_seconds(self) -> float:
         """Return the seconds until the next turn."""
-        return max(SERIES_SECONDS, REST * self._took_seconds)
+        return NEXT_SECONDS if self._is_behind else SERIES_SECONDS
 
     def take_turn(self) -> int:
-        """Bring the hours up to date; return how many were not."""
-        began = time.monotonic()
-        hours = fold_hours()
-        self._took_seconds = time.monotonic() - began
-        return hours
+        """Bring the hours up to date; return the number of rows that were added."""
+        self._is_behind = False
+        added = fold_series()
+        self._is_behind = added >= TURN_ROWS
+        return added
 
 
-def find_stale_hours() -> Sequence[datetime]:
-    """Return the hours of the last two days that are not up to date, in the scope of all tenants."""
-    found: Sequence[datetime] = fetch_all(_SQL["find_stale_hours"], {}, scalar_row, is_planned=True)
-    return found
-
-
-def fold_hours() -> int:
-    """Sum up the minutes of each hour of the last two days that is not up to date; return the number of hours.
-
-    Each hour has its own transaction; the newest is first. An hour is summed up again as a whole, so a turn that is
-    repeated, or interrupted, changes no sum.
-    """
+def fold_series(*, limit: int | None = None) -> int:
+    """Add at most ``limit`` rows (default TURN_ROWS) of what folds have counted to hours and objectives; return how many."""
     with all_tenants():
-        hours = find_stale_hours()
-    for hour in hours:
-        with all_tenants():
-            if not try_to_lead(LockClass.SERIES):
-                return 0
-            execute(_SQL["fold_hour"], {"hour": hour, "tenants": TENANTS_PER_HOUR}, is_planned=True)
-            count_hour(hour)
-    return len(hours)
+        if not try_to_lead(LockClass.SERIES):
+            return 0
+        values = {"limit": TURN_ROWS if limit is None else limit, "bounds": list(BOUNDS)}
+        return int(fetch_one(_SQL["fold_series"], values, scalar_row, is_planned=True))
 
 
-def read_hours(
-    scope: SeriesHour.Scope, *, since: datetime, tenant_id: UUID | None, names: Sequence[str] = ()
-) -> QuerySet[SeriesHour]:
-    """Return the rows of a scope since an hour: those of one tenant, or with None those over all tenants."""
+def compare_objectives(hour: datetime) -> list[Any]:
+    """Return the objectives whose counts of an hour differ from the minutes of kinds, in the scope of all tenants."""
+    return fetch_all(_SQL["compare_objectives"], {"hour": hour, "bounds": list(BOUNDS)}, is_planned=True)
+
+
+def read_hours(scope: SeriesHour.Scope, *, since: datetime, tenant_id: UUID | None) -> QuerySet[SeriesHour]:
+    """Return the rows of a scope since an hour: those of one tenant, or with None those over all tenants.
+
+    Of tenants the TENANT_LIMIT with the most executions have rows.
+    """
     rows = SeriesHour.objects.filter(scope=scope, tenant_id=tenant_id, hour__gte=since)
-    return rows.filter(name__in=names) if names else rows
+    if scope != SeriesHour.Scope.TENANT:
+        return rows
+    greatest = rows.values("name").order_by(-Sum(F("completed") + F("failed")))[:TENANT_LIMIT]
+    return rows.filter(name__in=list(greatest.values_list("name", flat=True)))

@@ -150,7 +150,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"sample_gauges"},
         "queues and pools belong to the platform, and tenants are sampled together",
     ),
-    "scheduling/statistics/series.py": ({"fold_hours"}, "minutes of all tenants are summed up together"),
+    "scheduling/statistics/series.py": ({"fold_series"}, "counts of all tenants are added up together"),
     "scheduling/objectives/service.py": (
         {"check_objective"},
         "only the platform writes counts; those of one objective of the scope are deleted",

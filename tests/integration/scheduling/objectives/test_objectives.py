@@ -28,7 +28,7 @@ from scheduling.models import (
 from scheduling.objectives.queries import Standing, read_standings
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.statistics.rollups import fold_tallies
-from scheduling.statistics.series import fold_hours
+from scheduling.statistics.series import fold_series
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.exceptions import FieldInvalidError
@@ -83,7 +83,7 @@ def hold(tenant: Tenant, minute: datetime, states: int) -> None:
 
 def standing(objective: Objective) -> Standing:
     fold_tallies()
-    fold_hours()
+    fold_series()
     with all_tenants():
         (found,) = read_standings([objective])
     return found
@@ -157,7 +157,7 @@ def test_counts_equal_a_recount_of_history_in_any_order_of_folds(acme: Tenant, g
                 expected[objective.pk][wait >= objective.target_seconds] += 1
         if chance.random() < 0.2:
             fold_tallies(limit=chance.randrange(1, 9))
-            fold_hours()
+            fold_series()
     for objective in objectives:
         found = standing(objective).counts
         assert [found.good, found.late + sum(found.excused.values())] == expected[objective.pk]

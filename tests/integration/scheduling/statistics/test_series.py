@@ -12,11 +12,12 @@ from django.db import connection
 from django.utils import timezone
 
 from scheduling.jobs.filters import parse
-from scheduling.models import QueueMinute, SeriesHour
+from scheduling.models import SeriesHour
+from scheduling.statistics import series
 from scheduling.statistics.heat_map import HeatChoice, HeatMap, HeatMeasure, HeatSpan, read_heat
 from scheduling.statistics.heat_page import cell_link
 from scheduling.statistics.rollups import fold_tallies
-from scheduling.statistics.series import fold_hours, read_hours
+from scheduling.statistics.series import SeriesFolder, fold_series, read_hours
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import Tenant
@@ -61,50 +62,48 @@ def test_hours_of_each_scope_are_the_sums_of_their_executions(acme: Tenant, glob
     for tenant, kind in ((acme, "noop"), (acme, "noop"), (acme, "sleep"), (globex, "noop")):
         end(tenant, kind=kind, at=at, worker=WORKER)
     fold_tallies()
-    assert fold_hours() >= 1
+    assert fold_series() >= 1
     assert counts(Rows.KIND) == {"noop": 3, "sleep": 1}
     assert counts(Rows.KIND, acme) == {"noop": 2, "sleep": 1}
     assert counts(Rows.TENANT) == {str(acme.pk): 3, str(globex.pk): 1}
     assert counts(Rows.WORKER) == {str(WORKER): 4}
     assert list(counts(Rows.QUEUE, globex).values()) == [1]
     with all_tenants():
-        (row,) = read_hours(Rows.KIND, since=at - timedelta(hours=1), tenant_id=acme.pk, names=["sleep"])
+        (row,) = read_hours(Rows.KIND, since=at - timedelta(hours=1), tenant_id=acme.pk).filter(name="sleep")
     assert (sum(row.wait), sum(row.run), row.busy_us) == (1, 1, 1_000_000)
 
 
-def test_hours_that_are_up_to_date_are_not_summed_up_again(acme: Tenant) -> None:
-    end(acme, at=this_hour() - timedelta(hours=3, minutes=5))
+def test_each_count_is_added_once_whatever_the_limit_of_a_turn(acme: Tenant) -> None:
+    for hours in (1, 2, 3):
+        end(acme, at=this_hour() - timedelta(hours=hours, minutes=5))
     fold_tallies()
-    assert fold_hours() == 1
-    assert fold_hours() == 0
+    assert [fold_series(limit=2) for _ in range(3)] == [2, 1, 0]
+    assert counts(Rows.KIND) == {"noop": 3}
 
 
-def test_execution_that_is_folded_late_is_added_to_its_hour_once(acme: Tenant) -> None:
+def test_execution_that_is_folded_late_is_added_to_its_hour(acme: Tenant) -> None:
     at = this_hour() - timedelta(hours=5, minutes=5)
-    end(acme, at=at)
-    fold_tallies()
-    fold_hours()
-    end(acme, at=at, outcome="failed")
-    fold_tallies()
-    assert (fold_hours(), fold_hours()) == (1, 0)
+    for outcome in ("completed", "failed"):
+        end(acme, at=at, outcome=outcome)
+        fold_tallies()
+        assert fold_series() == 1
     assert counts(Rows.KIND) == {"noop": 2}
 
 
-def test_hour_whose_minutes_are_gone_keeps_no_other_from_being_summed_up(acme: Tenant) -> None:
-    with all_tenants():
-        old = this_hour() - timedelta(hours=9)
-        QueueMinute.objects.create(minute=old, queue_id=1, completed=1, wait=[0] * 19, run=[0] * 19)
-    end(acme, at=this_hour() - timedelta(hours=12))
+def test_turn_that_is_full_is_followed_sooner_by_the_next(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "TURN_ROWS", 1)
+    end(acme, at=this_hour() - timedelta(hours=1, minutes=5))
     fold_tallies()
-    fold_hours()
-    assert counts(Rows.KIND) == {"noop": 1}
+    folder = SeriesFolder()
+    turns = [(folder.take_turn(), folder.interval_seconds()) for _ in range(2)]
+    assert turns == [(1, series.NEXT_SECONDS), (0, series.SERIES_SECONDS)]
 
 
 def test_tenant_reads_only_its_own_hours(acme: Tenant, globex: Tenant) -> None:
     for tenant in (acme, globex):
         end(tenant, at=this_hour(), worker=WORKER)
     fold_tallies()
-    fold_hours()
+    fold_series()
     with tenant_context(acme), connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT tenant_id FROM scheduling_series_hour")
         assert cursor.fetchall() == [(acme.pk,)]
@@ -125,7 +124,7 @@ def test_map_shows_each_measure_of_its_hour(acme: Tenant, measure: str, value: f
     for number in range(4):
         end(acme, at=at, outcome="failed" if number == 0 else "completed", wait=20, took=20)
     fold_tallies()
-    fold_hours()
+    fold_series()
     (row,) = heat_of(HeatChoice(measure=HeatMeasure(measure))).rows
     cells = {cell.since: cell.value for cell in row.cells if cell.value}
     hour = at.replace(minute=0, second=0)
@@ -140,7 +139,7 @@ def test_week_adds_up_hours_by_four(acme: Tenant) -> None:
     for hours in (0, 3, 4):
         end(acme, at=block + timedelta(hours=hours, minutes=-1 if hours == 4 else 5))
     fold_tallies()
-    fold_hours()
+    fold_series()
     (row,) = heat_of(HeatChoice(span=HeatSpan.WEEK)).rows
     assert len(row.cells) == 42
     assert {cell.since: cell.value for cell in row.cells if cell.value} == {block: 3}
@@ -149,7 +148,7 @@ def test_week_adds_up_hours_by_four(acme: Tenant) -> None:
 def test_each_cell_links_to_jobs_by_a_filter_that_parses(acme: Tenant) -> None:
     end(acme, at=this_hour(), outcome="failed")
     fold_tallies()
-    fold_hours()
+    fold_series()
     for rows in (Rows.KIND, Rows.QUEUE, Rows.TENANT):
         heat = heat_of(HeatChoice(measure=HeatMeasure.FAILURES, rows=rows))
         (row,) = heat.rows
