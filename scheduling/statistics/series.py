@@ -44,7 +44,10 @@ class SeriesFolder:
 
 
 def fold_series(*, limit: int | None = None) -> int:
-    """Add at most ``limit`` rows (default TURN_ROWS) of what folds have counted to hours and objectives; return how many."""
+    """Add the rows that folds have appended to hours and objectives, at most ``limit`` (default TURN_ROWS).
+
+    Return their number.
+    """
     with all_tenants():
         if not try_to_lead(LockClass.SERIES):
             return 0
