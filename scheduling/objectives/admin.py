@@ -45,7 +45,8 @@ class ObjectiveAdmin(ConfigAdmin):
 
     @admin.display(description=gettext_lazy("Covers"))
     def covers(self, objective: Objective) -> str:
-        return ", ".join(filter(None, (objective.tier and objective.tier.name, objective.kind))) or gettext("all jobs")
+        parts = (objective.tier.name if objective.tier else "", objective.kind)
+        return ", ".join(part for part in parts if part) or gettext("all jobs")
 
     @admin.display(description=gettext_lazy("Objective"))
     def promise(self, objective: Objective) -> str:

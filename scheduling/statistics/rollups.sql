@@ -90,8 +90,10 @@ WITH deleted_tallies AS (
     -- include: add_minute
 ), worker AS (
     INSERT INTO scheduling_series_hour AS r (scope, name, hour, completed, failed, dead_letters, busy_us, wait, run)
-    SELECT 'worker', worker_id::text, date_trunc('hour', minute),
-    -- include: measures
+    -- A wait until the first start says nothing about the worker.
+    SELECT 'worker', worker_id::text, date_trunc('hour', minute), sum(completed), sum(failed), sum(dead_letters),
+        sum(busy_us), array_fill(0, ARRAY[19]),
+    -- include: run_histogram
     FROM part WHERE worker_id IS NOT NULL GROUP BY 2, 3
     ON CONFLICT (scope, tenant_id, hour, name) DO UPDATE SET
     -- include: add_minute

@@ -65,8 +65,9 @@ def read_hours(scope: SeriesHour.Scope, *, since: datetime, tenant_id: UUID | No
 
     Of tenants the TENANT_LIMIT with the most executions have rows.
     """
-    rows = SeriesHour.objects.filter(scope=scope, tenant_id=tenant_id, hour__gte=since)
+    rows = SeriesHour.objects.filter(scope=scope, hour__gte=since)
+    rows = rows.filter(tenant_id=tenant_id) if tenant_id else rows.filter(tenant=None)
     if scope != SeriesHour.Scope.TENANT:
         return rows
-    greatest = rows.values("name").order_by(-Sum(F("completed") + F("failed")))[:TENANT_LIMIT]
-    return rows.filter(name__in=list(greatest.values_list("name", flat=True)))
+    greatest = rows.values("name").annotate(ended=Sum(F("completed") + F("failed"))).order_by("-ended", "name")
+    return rows.filter(name__in=[row["name"] for row in greatest[:TENANT_LIMIT]])

@@ -75,14 +75,14 @@ def test_hours_of_each_scope_are_the_sums_of_their_executions(acme: Tenant, glob
 
 def test_each_count_is_added_once_whatever_the_limit_of_a_turn(acme: Tenant) -> None:
     for hours in (1, 2, 3):
-        end(acme, at=this_hour() - timedelta(hours=hours, minutes=5))
+        end(acme, at=this_hour() - timedelta(hours=hours, minutes=4, seconds=30))
     fold_tallies()
     assert [fold_series(limit=2) for _ in range(3)] == [2, 1, 0]
     assert counts(Rows.KIND) == {"noop": 3}
 
 
 def test_execution_that_is_folded_late_is_added_to_its_hour(acme: Tenant) -> None:
-    at = this_hour() - timedelta(hours=5, minutes=5)
+    at = this_hour() - timedelta(hours=5, minutes=4, seconds=30)
     for outcome in ("completed", "failed"):
         end(acme, at=at, outcome=outcome)
         fold_tallies()
@@ -92,7 +92,7 @@ def test_execution_that_is_folded_late_is_added_to_its_hour(acme: Tenant) -> Non
 
 def test_turn_that_is_full_is_followed_sooner_by_the_next(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series, "TURN_ROWS", 1)
-    end(acme, at=this_hour() - timedelta(hours=1, minutes=5))
+    end(acme, at=this_hour() - timedelta(hours=1, minutes=4, seconds=30))
     fold_tallies()
     folder = SeriesFolder()
     turns = [(folder.take_turn(), folder.interval_seconds()) for _ in range(2)]
