@@ -14,7 +14,7 @@ from tenants.models import Tier
 from tenants.plans.service import find_tier
 
 
-class ObjectiveSerializer(serializers.ModelSerializer):
+class ObjectiveSerializer(serializers.ModelSerializer[Objective]):
     """An objective with its standing over the window of its budget."""
 
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: the platform.")

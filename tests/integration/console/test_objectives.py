@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
+from rest_framework.test import APIClient
 
 from scheduling.models import Objective
 from tenants.context import all_tenants
@@ -38,3 +39,19 @@ def test_member_sees_no_objective_of_others(
     assert "mine" in page
     assert "theirs" not in page
     assert "the platform" not in page
+
+
+def test_api_creates_changes_and_deletes_an_objective_of_the_tenant(acme_user: User, acme_work: Work) -> None:
+    client = APIClient()
+    client.force_login(acme_user)
+    made = client.post("/api/v1/objectives/", {"name": "soon", "kind": "noop"}, format="json")
+    assert made.status_code == 201, made.content
+    url = f"/api/v1/objectives/{made.json()['id']}/"
+    assert made.json()["tenant"] == "acme"
+    assert client.get(url).json()["standing"]["budget_left"] == 1
+    changed = client.patch(url, {"target_seconds": 300}, format="json", headers={"if-match": made.headers["ETag"]})
+    assert changed.json()["target_seconds"] == 300
+    refused = client.patch(url, {"tier": "team"}, format="json")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "tier")
+    assert client.delete(url).status_code == 204
+    assert client.get("/api/v1/objectives/").json()["results"] == []
