@@ -2,6 +2,7 @@
 
 from scheduling.alerts import admin as alerts
 from scheduling.alerts import config_admin as alert_config
+from scheduling.alerts import rule_admin as alert_rules
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
 from scheduling.execution import admin as history
@@ -27,6 +28,7 @@ from scheduling.upkeep import admin as upkeep
 
 __all__ = [
     "alert_config",
+    "alert_rules",
     "alerts",
     "batches",
     "beat",

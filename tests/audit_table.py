@@ -61,6 +61,32 @@ POST   plans/                            plan.created            tenants.plan
 POST   cfs-plans/                        cfs_plan.created        scheduling.cfsplan
 POST   tiers/                            tier.created            tenants.tier
 PATCH  tiers/team/                       tier.updated            tenants.tier
+POST   alerts/{alert}/acknowledge/      alert.acknowledged      scheduling.alert
+POST   alerts/{alert}/unacknowledge/    alert.unacknowledged    scheduling.alert
+POST   alerts/{alert}/note/             alert.noted             scheduling.alert
+POST   alerts/{alert}/resolve/          alert.resolved          scheduling.alert
+POST   alerts/{alert}/silence/          alert_silence.created   scheduling.alertsilence
+POST   alert-rules/                     alert_rule.created      scheduling.alertrule
+PATCH  alert-rules/{alert_rule}/        alert_rule.changed      scheduling.alertrule
+DELETE alert-rules/{alert_rule}/        alert_rule.deleted      scheduling.alertrule
+POST   contact-groups/                  contact_group.created   scheduling.contactgroup
+PATCH  contact-groups/{group}/          contact_group.changed   scheduling.contactgroup
+DELETE contact-groups/{group}/          contact_group.deleted   scheduling.contactgroup
+POST   contacts/                        contact.created         scheduling.contact
+PATCH  contacts/{contact}/              contact.changed         scheduling.contact
+DELETE contacts/{contact}/              contact.deleted         scheduling.contact
+POST   alert-routes/                    alert_route.created     scheduling.alertroute
+PATCH  alert-routes/{route}/            alert_route.changed     scheduling.alertroute
+DELETE alert-routes/{route}/            alert_route.deleted     scheduling.alertroute
+POST   alert-owners/                    alert_owner.created     scheduling.alertowner
+PATCH  alert-owners/{alert_owner}/      alert_owner.changed     scheduling.alertowner
+DELETE alert-owners/{alert_owner}/      alert_owner.deleted     scheduling.alertowner
+POST   alert-silences/                  alert_silence.created   scheduling.alertsilence
+PATCH  alert-silences/{silence}/        alert_silence.changed   scheduling.alertsilence
+DELETE alert-silences/{silence}/        alert_silence.deleted   scheduling.alertsilence
+POST   contacts/{contact}/test/         contact.tested          scheduling.contact
+POST   contacts/{contact}/enable/       contact.changed         scheduling.contact
+POST   alert-silences/{silence}/end/    alert_silence.changed   scheduling.alertsilence
 POST   routing-rules/                    routing_rule.created    scheduling.routingrule
 PATCH  routing-rules/10/                 routing_rule.changed    scheduling.routingrule
 POST   queues/dataset/pause/             queue.paused            scheduling.queue
@@ -176,6 +202,33 @@ retrieval.document                  resume        job.resumed              sched
 retrieval.document                  reindex       document.reindexed       retrieval.document
 retrieval.document                  refetch       document.reindexed       retrieval.document
 retrieval.document                  delete        document.deleted         retrieval.document
+scheduling.alert                    acknowledge   alert.acknowledged       scheduling.alert
+scheduling.alert                    unacknowledge alert.unacknowledged     scheduling.alert
+scheduling.alert                    add_note      alert.noted              scheduling.alert
+scheduling.alert                    silence       alert_silence.created    scheduling.alertsilence
+scheduling.alert                    helped        alert.resolved           scheduling.alert
+scheduling.alert                    false_alarm   alert.resolved           scheduling.alert
+scheduling.alert                    duplicate     alert.resolved           scheduling.alert
+scheduling.alertrule                add           alert_rule.created       scheduling.alertrule
+scheduling.alertrule                change        alert_rule.changed       scheduling.alertrule
+scheduling.alertrule                delete        alert_rule.deleted       scheduling.alertrule
+scheduling.contactgroup             add           contact_group.created    scheduling.contactgroup
+scheduling.contactgroup             change        contact_group.changed    scheduling.contactgroup
+scheduling.contactgroup             delete        contact_group.deleted    scheduling.contactgroup
+scheduling.contact                  add           contact.created          scheduling.contact
+scheduling.contact                  change        contact.changed          scheduling.contact
+scheduling.contact                  delete        contact.deleted          scheduling.contact
+scheduling.alertroute               add           alert_route.created      scheduling.alertroute
+scheduling.alertroute               change        alert_route.changed      scheduling.alertroute
+scheduling.alertroute               delete        alert_route.deleted      scheduling.alertroute
+scheduling.alertowner               add           alert_owner.created      scheduling.alertowner
+scheduling.alertowner               change        alert_owner.changed      scheduling.alertowner
+scheduling.alertowner               delete        alert_owner.deleted      scheduling.alertowner
+scheduling.alertsilence             add           alert_silence.created    scheduling.alertsilence
+scheduling.alertsilence             change        alert_silence.changed    scheduling.alertsilence
+scheduling.contact                  try_it        contact.tested           scheduling.contact
+scheduling.contact                  enable        contact.changed          scheduling.contact
+scheduling.alertsilence             end           alert_silence.changed    scheduling.alertsilence
 scheduling.batch                    close         batch.closed             scheduling.batch
 scheduling.batch                    cancel        batch.cancelled          scheduling.batch
 scheduling.bulkoperation            abort         bulk_operation.aborted   scheduling.bulkoperation
@@ -313,6 +366,8 @@ POST scheduling/tenantupkeeprun/verify/    upkeep.requested      scheduling.upke
 """
 
 COMMANDS = """
+ack_alert            alert.acknowledged     scheduling.alert
+silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
 backfill_schedule    schedule.backfilled    scheduling.schedule
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
@@ -398,6 +453,7 @@ ELSEWHERE: dict[str, str | None] = {
 # the failing test names them), and commands.
 NO_ACTS: dict[str, str] = {
     "POST routing-rules/test/": "asks the rules and stores nothing",
+    "POST alert-rules/preview/": "computes times and stores nothing",
     "POST schedules/preview/": "computes times and stores nothing",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
@@ -410,10 +466,12 @@ NO_ACTS: dict[str, str] = {
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",
+    "check_alert_rule": "reads",
     "create_processor": "writes files of a new package, and nothing of the platform",
     "diagnose": "reads",
     "explain_job": "reads",
     "export_templates": "reads",
+    "list_alerts": "reads",
     "list_circuits": "reads",
     "list_schedules": "reads",
     "show_usage": "reads",

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from scheduling.alerts import config
 from scheduling.alerts.exceptions import AlertNotFoundError, AlertResolvedError, AlertStillBeyondError
 from scheduling.alerts.rules import RESOLVED
 from scheduling.models import Alert, AlertSilence
 from tenants.audit.service import record_audit
-from tenants.context import require_scope, scope_context
+from tenants.context import require_scope, scope_context, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.reads import first_or_raise
 from tenants.exceptions import FieldInvalidError
 from tenants.tenancy.pausing import actor_words, check_until, require_reason
 
-LONGEST_SILENCE = timedelta(days=30)
+# More than the time for which any rule waits before it resolves an alert.
+CLEAR_FOR_LONG = 1e9
 # The end of an alert's notes that is kept.
 MAX_NOTES = 8_000
 
@@ -61,7 +64,7 @@ def resolve_by_hand(*, alert_id: UUID, outcome: str = "", note: str = "") -> Ale
         if alert.state != RESOLVED:
             if not alert.clear_held_seconds:
                 raise AlertStillBeyondError
-            alert.clear_held_seconds = float(LONGEST_SILENCE.total_seconds())
+            alert.clear_held_seconds = CLEAR_FOR_LONG
         alert.outcome, alert.outcome_note = outcome or alert.outcome, note[:500]
 
     return _change(alert_id, "alert.resolved", change, note)
@@ -72,22 +75,11 @@ def silence(*, alert_id: UUID, until: datetime | None, reason: str) -> AlertSile
     reason = require_reason(reason)
     now = check_until(until)
     ends_at = until or now + timedelta(hours=1)
-    if ends_at - now > LONGEST_SILENCE:
-        raise FieldInvalidError("until: A silence ends within 30 days.")
     with scope_context(require_scope()):
         alert = find_alert(alert_id)
-        row = AlertSilence.objects.create(
-            tenant_id=alert.tenant_id,
-            rule_id=alert.rule_id if alert.rule is not None else None,
-            object_key=alert.object_key,
-            starts_at=now,
-            ends_at=ends_at,
-            reason=reason,
-            created_by=actor_words(),
-        )
-        after = {"object": alert.object_key, "rule": alert.rule_name, "ends_at": ends_at.isoformat()}
-        record_audit(action="alert.silenced", target=alert, after=after, reason=reason)
-    return row
+        values = {"rule": alert.rule, "object_key": alert.object_key, "ends_at": ends_at, "reason": reason}
+        with tenant_context(alert.tenant_id) if alert.tenant_id else nullcontext():
+            return config.save(AlertSilence(starts_at=now), values, reason=reason)
 
 
 def find_alert(alert_id: UUID) -> Alert:

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.alerts import acts
-from scheduling.alerts.contact_models import Severity
+from scheduling.alerts.models import Severity
 from scheduling.alerts.queries import FIRED, find_alerts
 from scheduling.api.filters import PAGING_PARAMETERS, QuerySerializer, QueryTextField, page_response
 from scheduling.models import Alert

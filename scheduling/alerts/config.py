@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -21,8 +21,18 @@ from scheduling.alerts.contact_models import Channel
 from scheduling.alerts.exceptions import ConfigLimitError, ConfigNotFoundError, ConfigTakenError, TooManyTestsError
 from scheduling.alerts.messages import send_notice
 from scheduling.alerts.recipients import addresses_of, split_addresses
+from scheduling.alerts.rule_checks import check_rule
 from scheduling.kit.http import UrlRefusedError, read_target
-from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup, Objective
+from scheduling.models import (
+    AlertMessage,
+    AlertOwner,
+    AlertRoute,
+    AlertRule,
+    AlertSilence,
+    Contact,
+    ContactGroup,
+    Objective,
+)
 from scheduling.objectives.service import check_objective
 from tenants.access.permissions import PlatformRole
 from tenants.audit.service import record_audit
@@ -44,6 +54,7 @@ LIMITS: Final[Mapping[type[models.Model], int]] = {
     AlertRoute: 100,
     AlertOwner: 500,
     AlertSilence: 200,
+    AlertRule: 200,
     Objective: 50,
 }
 LONGEST_SILENCE = timedelta(days=30)
@@ -52,7 +63,7 @@ TESTS_PER_MINUTE = 3
 _KEY = re.compile(r"(?:eu:)?[A-Za-z0-9-]{16,64}", re.ASCII)
 _TEST = gettext_noop("This is a test of the contact %(contact)s. Alerts will look like this message.")
 
-type ConfigRow = ContactGroup | Contact | AlertRoute | AlertOwner | AlertSilence | Objective
+type ConfigRow = ContactGroup | Contact | AlertRoute | AlertOwner | AlertSilence | AlertRule | Objective
 
 
 def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str = "") -> RowT:
@@ -75,7 +86,7 @@ def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str 
             return row
         _CHECKS[type(row)](row)
         _store(row)
-        action = f"{row._meta.model_name}.{'created' if is_new else 'changed'}"
+        action = f"{_name_of(row)}.{'created' if is_new else 'changed'}"
         record_audit(action=action, target=row, before=difference.before, after=difference.after, reason=reason)
     return row
 
@@ -83,13 +94,21 @@ def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str 
 @transaction.atomic
 def delete(row: ConfigRow, *, reason: str = "") -> None:
     """Delete a row, with what refers to it."""
-    record_audit(action=f"{row._meta.model_name}.deleted", target=row, before={"name": str(row)}, reason=reason)
+    record_audit(action=f"{_name_of(row)}.deleted", target=row, before={"name": str(row)}, reason=reason)
     row.delete()
 
 
 def find[RowT: ConfigRow](model: type[RowT], key: UUID) -> RowT:
     """Return a row of the current scope; raise `ConfigNotFoundError` if there is none."""
     return first_or_raise(model._default_manager.filter(pk=key), ConfigNotFoundError)
+
+
+def find_by_name(model: type[Any], tenant_id: UUID | None, name: str, *, field: str) -> Any:
+    """Return the group or rule of this name of a tenant or the platform; raise `FieldInvalidError` if there is none."""
+    row = model._default_manager.filter(tenant=tenant_id, name=name).first()
+    if row is None:
+        raise _invalid(field, translate("There is none with the name %(name)r.", {"name": name}))
+    return row
 
 
 def end_silence(silence: AlertSilence, *, reason: str = "") -> AlertSilence:
@@ -129,6 +148,10 @@ def send_test(contact: Contact) -> AlertMessage:
     )
     record_audit(action="contact.tested", target=contact, after={"message": str(message.pk)})
     return message
+
+
+def _name_of(row: ConfigRow) -> str:
+    return row._meta.db_table.removeprefix("scheduling_")
 
 
 def _check_room(row: ConfigRow) -> None:
@@ -206,7 +229,9 @@ def _check_group(row: Contact | AlertRoute | AlertOwner) -> None:
 def _check_silence(silence: AlertSilence) -> None:
     require_reason(silence.reason)
     silence.created_by = silence.created_by or actor_words()
-    silence.starts_at = silence.starts_at if isinstance(silence.starts_at, type(silence.ends_at)) else read_clock()
+    if not isinstance(silence.starts_at, datetime):
+        silence.starts_at = read_clock()
+    silence.ends_at = silence.ends_at or silence.starts_at + timedelta(hours=1)
     if not timedelta(0) < silence.ends_at - silence.starts_at <= LONGEST_SILENCE:
         raise _invalid("ends_at", translate("A silence lasts at most 30 days."))
     if silence.rule is not None and silence.rule.tenant_id != silence.tenant_id:
@@ -223,5 +248,6 @@ _CHECKS: Final[Mapping[type[models.Model], Callable[[Any], None]]] = {
     AlertRoute: _check_group,
     AlertOwner: _check_group,
     AlertSilence: _check_silence,
+    AlertRule: check_rule,
     Objective: check_objective,
 }

@@ -48,6 +48,7 @@ from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.input import StrictSerializer
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
+from tenants.context import current_tenant_id
 from tenants.tenancy.serializers import NoBodySerializer, WhySerializer
 
 _CHANGES = ("create", "partial_update", "destroy")
@@ -61,12 +62,12 @@ class ConfigViewSet(ListModelMixin, EditedRows, TenantViewSet):
     over_all_tenants = frozenset({*_CHANGES, "test", "enable", "end"})
 
     def get_queryset(self) -> QuerySet[Any]:
-        return super().get_queryset().select_related("tenant")
+        related = [name for name in ("group", "rule") if name in self.serializer_class().fields]
+        return super().get_queryset().select_related("tenant", *related)
 
     def create(self, request: Request) -> Response:
         """Create a row."""
-        values = self._values(request, is_partial=False)
-        return self._answer(self._save(self.model(), values), status=201)
+        return self._answer(self._save(self.model(), is_partial=False), status=201)
 
     def retrieve(self, request: Request, pk: str) -> Response:
         """Return a row."""
@@ -74,16 +75,19 @@ class ConfigViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change the given fields."""
-        row = self.begin_edit(lambda: self._find(pk))
-        values = self._values(request, is_partial=True)
-        return self._answer(self._save(row, values))
+        return self._answer(self._save(self.begin_edit(lambda: self._find(pk)), is_partial=True))
 
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete a row."""
         config.delete(self.begin_edit(lambda: self._find(pk)))
         return Response(status=204)
 
-    def _save(self, row: Any, values: dict[str, Any]) -> Any:
+    def _save(self, row: Any, *, is_partial: bool) -> Any:
+        values = dict(self.request_serializer.of(self.request.data, partial=is_partial).validated_data)
+        tenant_id = current_tenant_id() if row._state.adding else row.tenant_id
+        for name, model in (("group", ContactGroup), ("rule", AlertRule)):
+            if values.get(name) is not None:
+                values[name] = config.find_by_name(model, tenant_id, values[name], field=name)
         # The reason of a silence is a field of its own.
         reason = values.get("reason", "") if self.model is AlertSilence else values.pop("reason", "")
         return config.save(row, values, reason=reason)
@@ -91,20 +95,13 @@ class ConfigViewSet(ListModelMixin, EditedRows, TenantViewSet):
     def _find(self, pk: str) -> Any:
         return config.find(self.model, UUID(pk))  # type: ignore[type-var]
 
-    def _values(self, request: Request, *, is_partial: bool) -> dict[str, Any]:
-        values = dict(self.request_serializer.of(request.data, partial=is_partial).validated_data)
-        for name, model in (("group", ContactGroup), ("rule", AlertRule)):
-            if values.get(name) is not None:
-                values[name] = config.find(model, values[name])  # type: ignore[type-var]
-        return values
-
     def _answer(self, row: Any, *, status: int = 200) -> Response:
         shown = self.get_serializer_class()(row).data
         return Response(shown, status=status, headers=etag_headers(row))
 
 
-def _operations(name: str, view: type[ConfigViewSet]) -> type[ConfigViewSet]:
-    """Describe the operations of a view in the schema; return the view."""
+def describe_operations(name: str, view: type[ConfigViewSet]) -> type[ConfigViewSet]:
+    """Describe the operations of a view in the schema, by their ids' beginning; return the view."""
     read, write = view.serializer_class, view.request_serializer
     deleted = {204: OpenApiResponse(description="Deleted.")}
     return extend_schema_view(
@@ -115,7 +112,8 @@ def _operations(name: str, view: type[ConfigViewSet]) -> type[ConfigViewSet]:
     )(view)
 
 
-def _rights(change: Permission, **others: Permission) -> Mapping[str, Permission]:
+def rights(change: Permission, **others: Permission) -> Mapping[str, Permission]:
+    """Return the permissions of the actions of a view."""
     reading = dict.fromkeys(("list", "retrieve"), Permission.JOBS_VIEW)
     return {**reading, **dict.fromkeys(_CHANGES, change), **others}
 
@@ -124,22 +122,21 @@ class ContactGroupViewSet(ConfigViewSet):
     """Groups of contacts that are notified together."""
 
     model, serializer_class, request_serializer = ContactGroup, GroupSerializer, GroupRequestSerializer
-    permissions = _rights(Permission.ALERTS_MANAGE)
+    permissions = rights(Permission.ALERTS_MANAGE)
 
 
 class ContactViewSet(ConfigViewSet):
     """Contacts of the groups. A target is never shown; the secret of a signed webhook is, when it is created."""
 
     model, serializer_class, request_serializer = Contact, ContactSerializer, ContactRequestSerializer
-    permissions = _rights(Permission.ALERTS_MANAGE, test=Permission.ALERTS_RESPOND, enable=Permission.ALERTS_MANAGE)
+    permissions = rights(Permission.ALERTS_MANAGE, test=Permission.ALERTS_RESPOND, enable=Permission.ALERTS_MANAGE)
 
     @extend_schema(
         operation_id="contacts_create", request=ContactRequestSerializer, responses={201: NewContactSerializer}
     )
     def create(self, request: Request) -> Response:
         """Create a contact. Only this response contains the secret of a signed webhook."""
-        values = self._values(request, is_partial=False)
-        contact = self._save(Contact(), values)
+        contact = self._save(Contact(), is_partial=False)
         return Response(NewContactSerializer(contact).data, status=201, headers=etag_headers(contact))
 
     @extend_schema(operation_id="contacts_test", request=NoBodySerializer, responses={202: MessageSerializer})
@@ -161,21 +158,21 @@ class AlertRouteViewSet(ConfigViewSet):
     """Routes of alerts without an owner to groups, by severity, measure, tenant and hours."""
 
     model, serializer_class, request_serializer = AlertRoute, RouteSerializer, RouteRequestSerializer
-    permissions = _rights(Permission.ALERTS_MANAGE)
+    permissions = rights(Permission.ALERTS_MANAGE)
 
 
 class AlertOwnerViewSet(ConfigViewSet):
     """Groups that own a queue, a kind or a template."""
 
     model, serializer_class, request_serializer = AlertOwner, OwnerSerializer, OwnerRequestSerializer
-    permissions = _rights(Permission.ALERTS_MANAGE)
+    permissions = rights(Permission.ALERTS_MANAGE)
 
 
 class AlertSilenceViewSet(ConfigViewSet):
     """Silences and maintenance windows."""
 
     model, serializer_class, request_serializer = AlertSilence, SilenceSerializer, SilenceRequestSerializer
-    permissions = _rights(Permission.ALERTS_RESPOND, end=Permission.ALERTS_RESPOND)
+    permissions = rights(Permission.ALERTS_RESPOND, end=Permission.ALERTS_RESPOND)
 
     @extend_schema(operation_id="alert_silences_end", request=WhySerializer, responses=SilenceSerializer)
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
@@ -209,7 +206,7 @@ class AlertMessageViewSet(ListModelMixin, TenantViewSet):
 
 
 CONFIG_VIEWS = {
-    path: _operations(path.replace("-", "_"), view)
+    path: describe_operations(path.replace("-", "_"), view)
     for path, view in {
         "contact-groups": ContactGroupViewSet,
         "alert-routes": AlertRouteViewSet,

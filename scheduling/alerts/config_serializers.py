@@ -5,8 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from scheduling.alerts.config import secret_of
-from scheduling.alerts.contact_models import Channel
-from scheduling.alerts.models import Severity
+from scheduling.alerts.contact_models import Channel, Severity
 from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup
 from tenants.api.input import MomentField, NameField, StrictSerializer, TextField, WholeNumberField
 
@@ -27,6 +26,8 @@ class GroupSerializer(_RowSerializer):
 
 class ContactSerializer(_RowSerializer):
     """A contact of a group, without its target."""
+
+    group = serializers.CharField(source="group.name")
 
     class Meta:
         model = Contact
@@ -51,6 +52,8 @@ class NewContactSerializer(ContactSerializer):
 class RouteSerializer(_RowSerializer):
     """A route of alerts to a group."""
 
+    group = serializers.CharField(source="group.name")
+
     class Meta:
         model = AlertRoute
         fields = ("id", "tenant", "position", "measure", "min_severity", "only_tenant", *_HOURS, "group")
@@ -59,6 +62,8 @@ class RouteSerializer(_RowSerializer):
 class OwnerSerializer(_RowSerializer):
     """The group that owns a queue, a kind or a template."""
 
+    group = serializers.CharField(source="group.name")
+
     class Meta:
         model = AlertOwner
         fields = ("id", "tenant", "target", "name", "group")
@@ -66,6 +71,8 @@ class OwnerSerializer(_RowSerializer):
 
 class SilenceSerializer(_RowSerializer):
     """A silence of the alerts that match."""
+
+    rule = serializers.CharField(source="rule.name", allow_null=True, default=None)
 
     class Meta:
         model = AlertSilence
@@ -103,7 +110,7 @@ class GroupRequestSerializer(_RequestSerializer):
 class ContactRequestSerializer(_RequestSerializer):
     """Fields of a contact to create or change."""
 
-    group = serializers.UUIDField()
+    group = NameField(max_length=100, help_text="Its name.")
     channel = serializers.ChoiceField(choices=Channel.choices)
     target = TextField(
         max_length=2_000,
@@ -130,7 +137,7 @@ class RouteRequestSerializer(_RequestSerializer):
     active_from = serializers.TimeField(required=False, allow_null=True)
     active_until = serializers.TimeField(required=False, allow_null=True)
     zone = NameField(max_length=64, required=False)
-    group = serializers.UUIDField()
+    group = NameField(max_length=100, help_text="Its name.")
 
 
 class OwnerRequestSerializer(_RequestSerializer):
@@ -138,18 +145,18 @@ class OwnerRequestSerializer(_RequestSerializer):
 
     target = serializers.ChoiceField(choices=AlertOwner.Target.choices)
     name = NameField(max_length=200)
-    group = serializers.UUIDField()
+    group = NameField(max_length=100, help_text="Its name.")
 
 
 class SilenceRequestSerializer(StrictSerializer):
     """Fields of a silence to create or change."""
 
-    rule = serializers.UUIDField(required=False, allow_null=True)
+    rule = NameField(max_length=100, required=False, allow_null=True, help_text="Its name; null: every rule.")
     object_key = NameField(max_length=200, required=False, allow_blank=True)
     only_kind = NameField(max_length=64, required=False, allow_blank=True)
     only_queue = NameField(max_length=60, required=False, allow_blank=True)
     only_tenant = serializers.UUIDField(required=False, allow_null=True)
     starts_at = MomentField(required=False)
-    ends_at = MomentField()
+    ends_at = MomentField(required=False, help_text="At most 30 days after the begin; default: an hour after it.")
     reason = NameField(max_length=500)
     is_maintenance = serializers.BooleanField(required=False)

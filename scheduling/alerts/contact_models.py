@@ -15,7 +15,7 @@ MAX_ERROR = 500
 
 
 class Severity(models.TextChoices):
-    """How urgent an alert is; the order is that of the values' declaration."""
+    """How urgent an alert is, in increasing order."""
 
     INFO = "info", _("info")
     WARNING = "warning", _("warning")

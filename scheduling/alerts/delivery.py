@@ -81,7 +81,7 @@ def claim(message_id: UUID, *, overdue_seconds: int = -1) -> Sending | None:
         )
         if not claimed:
             return None
-        return _open(AlertMessage.objects.select_related("contact").get(pk=message_id, claim=number))
+        return open_message(AlertMessage.objects.select_related("contact").get(pk=message_id, claim=number))
 
 
 def claimable(overdue_seconds: int) -> Q:
@@ -91,7 +91,8 @@ def claimable(overdue_seconds: int) -> Q:
     return queued | lost
 
 
-def _open(message: AlertMessage) -> Sending:
+def open_message(message: AlertMessage) -> Sending:
+    """Return what is needed to send a message. It needs the scope of all tenants."""
     contact: Contact | None = message.contact
     if contact is None:
         return Sending(message, Channel.MAIL, addresses=message.body["addresses"])

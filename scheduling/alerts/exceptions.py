@@ -24,6 +24,11 @@ class AlertStillBeyondError(DomainError):
     title = gettext_noop("The value is still beyond the threshold; silence the alert instead")
 
 
+class AlertRuleDoubtfulError(DomainError):
+    code, category = "alert_rule_doubtful", "conflict"
+    title = gettext_noop("The rule would never fire or too often; confirm it to save it all the same")
+
+
 class ConfigTakenError(DomainError):
     code, category, title = "alert_config_taken", "conflict", gettext_noop("Another row has this name or position")
 

@@ -53,5 +53,5 @@ def measures() -> Mapping[str, Measure]:
 def measure_of(name: str) -> Measure:
     """Return the measure with this name; raise `MeasureUnknownError` if there is none."""
     if name not in measures():
-        raise MeasureUnknownError(params={"name": name})
+        raise MeasureUnknownError("There is no measure %(name)s.", {"name": name})
     return measures()[name]

@@ -24,7 +24,7 @@ from scheduling.conf import ALERT_KIND
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.models import Alert, AlertMessage, AlertNotice, Contact
-from tenants.context import all_tenants
+from tenants.context import Actor, acting_as, all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7
 from tenants.database.platform_settings import platform_settings
@@ -56,11 +56,8 @@ def enqueue(batches: Mapping[UUID, NoticeBatch], now: datetime) -> int:
     contacts = Contact.objects.in_bulk(list(batches))
     messages = []
     for contact_id, batch in batches.items():
-        contact = contacts[contact_id]
-        message = _new(contact.tenant_id, batch.what, now, contact=contact)
-        message.body |= body_of(batch.alerts)
-        messages.append(message)
-    _store(messages)
+        messages.append(new_message(contacts[contact_id], body_of(batch.alerts), now, what=batch.what))
+    store(messages)
     for message in messages:
         AlertNotice.objects.filter(pk__in=batches[message.contact_id].notice_ids).update(message=message)
     return len(messages)
@@ -77,13 +74,24 @@ def send_notice(
 ) -> list[AlertMessage]:
     """Create the message of a text to contacts, or to mail addresses, in the caller's transaction; return them."""
     now = read_clock()
+    messages = [new_message(contact, {"subject": subject, "text": text}, now, what=what) for contact in contacts]
+    for address in addresses:
+        message = new_message(None, {"subject": subject, "text": text, "addresses": [address]}, now, what=what)
+        message.tenant_id = tenant_id
+        messages.append(message)
     with all_tenants():
-        messages = [_new(contact.tenant_id, what, now, contact=contact) for contact in contacts]
-        messages += [_new(tenant_id, what, now, addresses=[address]) for address in addresses]
-        for message in messages:
-            message.body |= {"subject": subject, "text": text}
-        _store(messages)
+        store(messages)
     return messages
+
+
+def new_message(
+    contact: Contact | None, content: Mapping[str, Any], now: datetime, *, what: str = AlertMessage.What.ALERTS
+) -> AlertMessage:
+    """Return a message that is due now, unsaved."""
+    message = AlertMessage(pk=uuid7(), tenant_id=contact and contact.tenant_id, contact=contact, what=what, due_at=now)
+    url = absolute_url(reverse("admin:index"))
+    message.body = {"id": str(message.pk), "what": str(what), "at": now.isoformat(), "url": url, **content}
+    return message
 
 
 def body_of(alerts: Sequence[Alert]) -> dict[str, Any]:
@@ -97,18 +105,8 @@ def absolute_url(path: str) -> str:
     return platform_settings.PUBLIC_URL.rstrip("/") + path
 
 
-def _new(
-    tenant_id: UUID | None, what: str, now: datetime, *, contact: Contact | None = None, addresses: Sequence[str] = ()
-) -> AlertMessage:
-    message = AlertMessage(pk=uuid7(), tenant_id=tenant_id, contact=contact, what=what, due_at=now)
-    url = absolute_url(reverse("admin:index"))
-    message.body = {"id": str(message.pk), "what": str(what), "at": now.isoformat(), "url": url}
-    if contact is None:
-        message.body["addresses"] = list(addresses)
-    return message
-
-
-def _store(messages: Sequence[AlertMessage]) -> None:
+def store(messages: Sequence[AlertMessage]) -> None:
+    """Save new messages with the jobs that deliver them. It needs the scope of all tenants."""
     sendable = []
     for message in messages:
         is_mail = message.contact is None or message.contact.channel in (Channel.MAIL, Channel.ROLE)
@@ -148,7 +146,8 @@ def _alert_tenant() -> Tenant:
     found: Tenant | None = Tenant.objects.select_related("plan").filter(slug=slug).first()
     if found is None:
         plan = Plan.objects.order_by("-tier__rank", "pk")[0]
-        found = create_tenant(slug=slug, plan=plan, name=gettext("Alert messages"))
+        with acting_as(Actor(kind="system", id="alerts", label="alerts")):
+            found = create_tenant(slug=slug, plan=plan, name=gettext("Alert messages"))
     return found
 
 

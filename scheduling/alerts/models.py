@@ -9,11 +9,18 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.rules import Comparison, Per
 from tenants.tenancy.bases import NamedModel, OptionalTenantModel, TenantManager
 
 MAX_FOR_SECONDS = 86_400
+
+
+class Severity(models.TextChoices):
+    """How urgent an alert is."""
+
+    INFO = "info", _("info")
+    WARNING = "warning", _("warning")
+    CRITICAL = "critical", _("critical")
 
 
 COMPARISONS = [

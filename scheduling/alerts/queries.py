@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
-from scheduling.alerts.contact_models import Severity
+from scheduling.alerts.models import Severity
 from scheduling.alerts.rules import PENDING, PRIVATE, RESOLVED
 from scheduling.models import Alert, AlertClock, AlertNotice, AlertRule, MeasureMinute
 from tenants.database.clock import read_clock
@@ -28,17 +28,15 @@ def find_alerts() -> QuerySet[Alert]:
     return rows
 
 
-def firing_alerts(*, about: UUID | None = None, key: str = "") -> list[Alert]:
-    """Return the firing alerts of the current scope, the most severe first, at most MOST_OPEN.
+def firing_alerts(*, about: UUID | None = None, limit: int = MOST_OPEN) -> list[Alert]:
+    """Return the firing alerts of the current scope that nothing silences or explains, the most severe first.
 
-    ``about`` limits them to a tenant's, ``key`` to an object's.
+    ``about`` limits them to those of a tenant, or about it.
     """
-    rows = find_alerts().filter(state=Alert.State.FIRING)
+    rows = find_alerts().filter(state=Alert.State.FIRING, silence=None, inhibited_by=None)
     if about is not None:
         rows = rows.filter(Q(tenant=about) | Q(about_tenant=about, tenant=None))
-    if key:
-        rows = rows.filter(Q(object_key=key) | Q(object_key__startswith=f"{key}{PRIVATE}"))
-    return list(rows.order_by(_RANK, "-pk")[:MOST_OPEN])
+    return list(rows.order_by(_RANK, "-pk")[:limit])
 
 
 def count_firing() -> int:

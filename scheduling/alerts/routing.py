@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from scheduling.alerts.models import Severity
+from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.rules import is_active
 from scheduling.models import AlertOwner, AlertRoute, Contact, ContactGroup
 

@@ -14,7 +14,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from scheduling.alerts.delivery import claim, claimable, settle, transmit
-from scheduling.dispatch.duties import Duty
+from scheduling.alerts.outage import OutageWatch
+from scheduling.dispatch.duties import Duty, alert_evaluator
 from scheduling.kit.base import PermanentError, TransientError
 from scheduling.kit.http import Limits, send
 from scheduling.models import Alert, AlertClock, AlertMessage
@@ -74,7 +75,11 @@ def beat() -> bool:
     return True
 
 
+_outages = OutageWatch(alert_evaluator.id)
+# The first one uses no SQL: it runs although the others fail.
 SENDING_DUTIES: tuple[Duty, ...] = (
+    Duty("database_outage", lambda: SENDER_SECONDS, _outages.look),
+    Duty("database_outage_end", lambda: 5.0, _outages.prepare),
     Duty("alert_sender", lambda: SENDER_SECONDS, send_overdue),
     Duty("alert_heartbeat", lambda: 5.0, beat),
 )

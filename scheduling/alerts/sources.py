@@ -21,6 +21,7 @@ from scheduling.fleet.queue_consumers import queues_without_consumer
 from scheduling.models import (
     AlertCause,
     Circuit,
+    Job,
     PlatformIncident,
     PoolClock,
     Queue,
@@ -137,20 +138,22 @@ def _read_failures_of_causes(now: datetime) -> Iterator[Sample]:
 
 def _causes(rows: Iterable[tuple[str, str, Tenant, int, dict[str, str]]]) -> Iterator[Sample]:
     """Yield a sample of each cause for each tenant, and one for the platform with all tenants."""
+    found = list(rows)
+    jobs = Job.objects.filter(pk__in={facts["job"] for *_, facts in found}).values_list("pk", "queue__name")
+    queues = {str(pk): f"queue:{name}" for pk, name in jobs} if found else {}
     merged = defaultdict(list)
-    for row in rows:
-        fingerprint, kind, tenant, count, facts = row
-        merged[fingerprint].append(row)
+    for fingerprint, kind, tenant, count, described in found:
+        parents = (f"kind:{kind}", *filter(None, [queues.get(described["job"])]))
+        facts = {**described, "fingerprint": fingerprint}
+        merged[fingerprint].append((tenant, count, parents, facts))
         key = f"cause:{fingerprint}{PRIVATE}{tenant.pk}"
-        yield Sample(key, count, facts["message"][:100], tenant.pk, (f"kind:{kind}",), facts=facts)
-    for fingerprint, found in merged.items():
-        _, kind, _, _, facts = found[0]
-        slugs = sorted({tenant.slug for _, _, tenant, _, _ in found})
-        total = sum(count for _, _, _, count, _ in found)
-        yield Sample(
-            f"cause:{fingerprint}", total, facts["message"][:100], None, (f"kind:{kind}",),
-            tuple(slugs[:MOST_TENANTS]), len(slugs), facts,
-        )  # fmt: skip
+        yield Sample(key, count, facts["message"][:100], tenant.pk, parents, facts=facts)
+    for fingerprint, parts in merged.items():
+        slugs = sorted({tenant.slug for tenant, *_ in parts})
+        total = sum(count for _, count, *_ in parts)
+        _, _, parents, facts = parts[0]
+        shown = tuple(slugs[:MOST_TENANTS])
+        yield Sample(f"cause:{fingerprint}", total, facts["message"][:100], None, parents, shown, len(slugs), facts)
 
 
 def _read_open_breakers(now: datetime) -> Iterator[Sample]:

@@ -58,7 +58,7 @@ _gauges = GaugeSampler()
 _folder = TallyFolder()
 _series = SeriesFolder()
 _relayer = EventRelayer()
-_evaluator = Evaluator()
+alert_evaluator = Evaluator()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
@@ -97,7 +97,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
 # Run by a thread of their own: a slow measure delays no other duty.
-ALERT_DUTIES: tuple[Duty, ...] = (Duty("alerts", _evaluator.interval_seconds, _evaluator.take_turn),)
+ALERT_DUTIES: tuple[Duty, ...] = (Duty("alerts", alert_evaluator.interval_seconds, alert_evaluator.take_turn),)
 
 
 class DutyRoster:

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from scheduling.alerts.queries import firing_alerts
 from scheduling.bulk.page import bulk_row
 from scheduling.console.wording import circuit_words
 from scheduling.diagnosis.starts import stall_watch
@@ -62,6 +63,8 @@ class OverviewChoice:
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
+# Firing alerts named in banners.
+SHOWN_ALERTS = 5
 # Expiring keys named in the banner.
 SHOWN_KEYS = 5
 EVERYTHING = OverviewChoice("", is_table=False)
@@ -135,6 +138,7 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         "window_words": window_words(overview),
         "active_queues": [line for line in overview.queues if not line.is_quiet or line.queue.is_paused],
         "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],
+        "alerts": firing_alerts(limit=SHOWN_ALERTS),
         "open_circuits": circuit_words(overview.open_circuits),
         # For platform staff only.
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],

@@ -18,6 +18,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.views import ChangeList
 
+from scheduling.alerts.queries import firing_alerts
+from scheduling.alerts.words import value_words
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words, percent_words
 from scheduling.errors.queries import group_errors
@@ -87,6 +89,7 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
     def page_parts(self, request: HttpRequest, tenant: Tenant) -> Iterator[PagePart]:
         access = self.access(request)
         if access.may(Permission.JOBS_VIEW):
+            yield _alerts(tenant)
             yield _failures(tenant)
         if access.may(Permission.SCHEDULES_VIEW):
             yield _schedules(tenant)
@@ -177,6 +180,16 @@ def _now_context(tenant: Tenant, overview: Overview) -> dict[str, Any]:
         "active_queues": [line for line in overview.queues if not line.is_quiet],
         "jobs_url": f"{reverse('admin:scheduling_job_changelist')}?tenant={tenant.slug}",
     }
+
+
+def _alerts(tenant: Tenant) -> PagePart:
+    """Return the firing alerts of the tenant and, for platform staff, those about it."""
+    lines = [
+        PartLine(str(alert), reverse("admin:scheduling_alert_change", args=[alert.pk]), value_words(alert, alert.value))
+        for alert in firing_alerts(about=tenant.pk, limit=SHOWN)
+    ]
+    url = f"{reverse('admin:scheduling_alert_changelist')}?tenant={tenant.slug}"
+    return PagePart("alerts", _("Alerts"), url, lines, _("No alert fires."))
 
 
 def _failures(tenant: Tenant) -> PagePart:

@@ -204,6 +204,49 @@ POST   secrets/                              secrets.manage    {"name": "new", "
 GET    secrets/{secret}/                     secrets.use
 POST   secrets/{secret}/versions/            secrets.manage    {"value": "another value"}
 DELETE secrets/{secret}/                     secrets.manage
+GET    alerts/                               jobs.view
+GET    alerts/{alert}/                       jobs.view
+POST   alerts/{alert}/acknowledge/           alerts.respond    {"note": "x"}
+POST   alerts/{alert}/unacknowledge/         alerts.respond    {}
+POST   alerts/{alert}/note/                  alerts.respond    {"note": "x"}
+POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
+POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
+GET    alert-rules/                          jobs.view
+POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
+POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
+GET    alert-rules/{alert_rule}/             jobs.view
+PATCH  alert-rules/{alert_rule}/             alerts.manage     {"severity": "info"}
+DELETE alert-rules/{alert_rule}/             alerts.manage
+GET    contact-groups/                       jobs.view
+POST   contact-groups/                       alerts.manage     {"name": "new"}
+GET    contact-groups/{group}/               jobs.view
+PATCH  contact-groups/{group}/               alerts.manage     {"description": "x"}
+DELETE contact-groups/{group}/               alerts.manage
+GET    contacts/                             jobs.view
+POST   contacts/                             alerts.manage     {"group": "ops", "channel": "slack", "target": "https://hooks.example.com/abcd"}
+GET    contacts/{contact}/                   jobs.view
+PATCH  contacts/{contact}/                   alerts.manage     {"per_hour": 5}
+DELETE contacts/{contact}/                   alerts.manage
+POST   contacts/{contact}/test/              alerts.respond    {}
+POST   contacts/{contact}/enable/            alerts.manage     {}
+GET    alert-routes/                         jobs.view
+POST   alert-routes/                         alerts.manage     {"position": 7, "group": "ops"}
+GET    alert-routes/{route}/                 jobs.view
+PATCH  alert-routes/{route}/                 alerts.manage     {"position": 8}
+DELETE alert-routes/{route}/                 alerts.manage
+GET    alert-owners/                         jobs.view
+POST   alert-owners/                         alerts.manage     {"target": "kind", "name": "noop", "group": "ops"}
+GET    alert-owners/{alert_owner}/           jobs.view
+PATCH  alert-owners/{alert_owner}/           alerts.manage     {"name": "sleep"}
+DELETE alert-owners/{alert_owner}/           alerts.manage
+GET    alert-silences/                       jobs.view
+POST   alert-silences/                       alerts.respond    {"only_kind": "noop", "reason": "x"}
+GET    alert-silences/{silence}/             jobs.view
+PATCH  alert-silences/{silence}/             alerts.respond    {"reason": "y"}
+DELETE alert-silences/{silence}/             alerts.respond
+POST   alert-silences/{silence}/end/         alerts.respond    {}
+GET    alert-messages/                       jobs.view
+GET    alert-messages/{message}/             jobs.view
 GET    webhooks/                             tenant.view
 POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
@@ -326,6 +369,15 @@ OVER_ALL_TENANTS = """
 POST   bulk-operations/                      jobs.bulk         {"filter": "kind:noop", "operation": "cancel", "reason": "x"} 409
 POST   bulk-operations/{bulk}/abort/         jobs.bulk         {"reason": "x"}
 POST   bulk-operations/{bulk}/undo/          jobs.bulk         {"reason": "x"}         409
+POST   alerts/{alert}/acknowledge/           alerts.respond    {}
+POST   alerts/{alert}/unacknowledge/         alerts.respond    {}
+POST   alerts/{alert}/note/                  alerts.respond    {"note": "x"}
+POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
+POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
+POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
+POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
+PATCH  alert-rules/{alert_rule}/             alerts.manage     {"severity": "info"}
+DELETE alert-rules/{alert_rule}/             alerts.manage
 """
 
 # Pages of models under /admin/: rights to view, add and change (`-`: no role), then the actions on one row. No role may
@@ -346,6 +398,14 @@ rag_pipeline.pipelineversion       pipelines.view  -                -
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
+scheduling.alert                   jobs.view       -                -                acknowledge:alerts.respond unacknowledge:alerts.respond add_note:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond duplicate:alerts.respond
+scheduling.alertmessage            jobs.view       -                -
+scheduling.alertowner              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
+scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
+scheduling.alertrule               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
+scheduling.alertsilence            jobs.view       alerts.respond   alerts.respond   end:alerts.respond
+scheduling.contact                 jobs.view       alerts.manage    alerts.manage    try_it:alerts.respond enable:alerts.manage delete:alerts.manage
+scheduling.contactgroup            jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.batch                   jobs.view       -                -                close:jobs.submit cancel:jobs.cancel
 scheduling.bulkoperation           jobs.view       -                -                abort:jobs.bulk undo:jobs.bulk
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
@@ -451,6 +511,8 @@ GET    scheduling/worker/{worker}/now/       platform.view                      
 POST   scheduling/deadletter/{letter}/requeue-edited/ jobs.reveal {"payload": " {{}}"}         302
 POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
 POST   tenants/plan/{plan}/what-if/          platform.view
+GET    scheduling/alert/open/               jobs.view
+POST   scheduling/alertrule/preview/         jobs.view         {"name": "x"}
 POST   scheduling/schedule/preview/          schedules.view    {"cron": "0 3 * * *", "timezone": "UTC"}
 GET    scheduling/schedule/{schedule}/backfill/ schedules.manage
 POST   scheduling/schedule/{schedule}/backfill/ schedules.manage {"since_0": "2026-01-01", "since_1": "00:00", "until_0": "2026-01-02", "until_1": "00:00", "run": "1"} 302

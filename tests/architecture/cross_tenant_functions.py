@@ -142,6 +142,38 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is set by the platform",
     ),
+    "scheduling/alerts/backtest.py": ({"_find_start"}, "the evaluated minutes belong to no tenant"),
+    "scheduling/alerts/causes.py": ({"count_causes"}, "a dispatcher counts the causes of all tenants"),
+    "scheduling/alerts/evaluator.py": (
+        {"Evaluator.take_turn", "Evaluator._read", "Evaluator._read_one"},
+        "a dispatcher evaluates the rules of the platform and of all tenants",
+    ),
+    "scheduling/alerts/incidents.py": ({"flush_incidents"}, "incidents belong to the platform"),
+    "scheduling/management/commands/ack_alert.py": ({"Command.handle"}, "an operator names an alert"),
+    "scheduling/management/commands/silence_alert.py": (
+        {"Command.handle"},
+        "an operator names an alert by its id only",
+    ),
+    "scheduling/management/commands/list_alerts.py": (
+        {"Command.handle"},
+        "an operator lists the alerts of all tenants",
+    ),
+    "scheduling/management/commands/check_alert_rule.py": (
+        {"Command.handle"},
+        "an operator tests the platform's rules",
+    ),
+    "scheduling/alerts/delivery.py": (
+        {"claim", "settle"},
+        "messages of the platform and of all tenants are delivered by jobs of one tenant",
+    ),
+    "scheduling/alerts/messages.py": (
+        {"send_notice"},
+        "the job of a tenant's message belongs to the tenant of alerts",
+    ),
+    "scheduling/alerts/sender.py": (
+        {"send_overdue", "beat"},
+        "a dispatcher sends the messages of all tenants that no job has claimed",
+    ),
     "scheduling/subscriptions/relay.py": (
         {"EventRelayer.take_turn"},
         "one relay reads for all subscribed tenants; deliveries are submitted in each tenant's scope",

@@ -15,11 +15,25 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from scheduling.alerts import config
+from scheduling.alerts.config import save
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.jobs.job_templates.service import TemplateContent, create_template
 from scheduling.jobs.saved_views.service import save_view
-from scheduling.models import BulkOperation, CFSPlan, JobError, Objective, Queue
+from scheduling.models import (
+    Alert,
+    AlertMessage,
+    AlertOwner,
+    AlertRoute,
+    AlertRule,
+    AlertSilence,
+    BulkOperation,
+    CFSPlan,
+    Contact,
+    ContactGroup,
+    JobError,
+    Objective,
+    Queue,
+)
 from scheduling.schedules.definitions import create_schedule
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.access import api_keys
@@ -136,11 +150,12 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         seconds=0.1,
         status=200,
     )
+    alerting = _make_alerting(tenant)
     with override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         secret = create_secret(tenant=tenant, name="api", value="the secret of the world", hosts=["api.example.com"])
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with tenant_context(tenant):
-        objective = config.save(Objective(), {"name": "soon"})
+        objective = save(Objective(), {"name": "soon"})
         view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -176,6 +191,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "view": view.pk,
         "webhook": webhook.pk,
         "objective": objective.pk,
+        **alerting,
         "secret": secret.pk,
         "user": member.pk,
         "tenant": tenant.pk,
@@ -183,6 +199,46 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "cfs_plan": CFSPlan.objects.get(is_active=True).pk,
         "queue": Queue.objects.get(name="dataset").pk,
     }
+
+
+def _make_alerting(tenant: Tenant) -> dict[str, Any]:
+    """Create a contact group with a contact, a route, an owner, a silence and a message, and a rule with an alert."""
+    with tenant_context(tenant):
+        group = save(ContactGroup(), {"name": "ops"})
+        values = {"channel": "webhook", "target": "https://example.com/alerts", "group": group}
+        contact = save(Contact(), values)
+        ends_at = timezone.now() + timedelta(days=1)
+        rows = {
+            "group": group,
+            "contact": contact,
+            "route": save(AlertRoute(), {"position": 1, "group": group}),
+            "alert_owner": save(AlertOwner(), {"target": "queue", "name": "dataset", "group": group}),
+            "silence": save(AlertSilence(), {"only_kind": "noop", "ends_at": ends_at, "reason": "x"}),
+        }
+    with all_tenants():
+        rows["alert_rule"] = AlertRule.objects.create(
+            tenant=tenant, name="waits", measure="oldest_wait", per="tenant", comparison="gt", threshold=60
+        )
+        now = timezone.now()
+        rows["alert"] = Alert.objects.create(
+            tenant=tenant,
+            rule=rows["alert_rule"],
+            rule_name="waits",
+            severity="warning",
+            object_key=f"tenant:{tenant.pk}",
+            object={"type": "tenant", "id": str(tenant.pk), "label": tenant.slug, "parents": []},
+            state="firing",
+            value=61,
+            peak=61,
+            threshold=60,
+            clear_held_seconds=5,
+            pending_at=now,
+            fired_at=now,
+            changed_at=now,
+            evaluated_at=now,
+        )
+        rows["message"] = AlertMessage.objects.create(tenant=tenant, contact=contact, what="test", body={})
+    return {name: row.pk for name, row in rows.items()}
 
 
 def _store_run(work: Work) -> tuple[UUID, UUID]:

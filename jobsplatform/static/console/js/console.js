@@ -112,7 +112,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // 4. The keyboard: g then a letter goes to a page; never inside a field.
-const PLACES = { o: "overview", j: "jobs", d: "failures", q: "queues", w: "workers", s: "schedules", t: "tenants", p: "plans", f: "fairness", a: "audit" };
+const PLACES = { o: "overview", j: "jobs", d: "failures", q: "queues", w: "workers", s: "schedules", t: "tenants", p: "plans", f: "fairness", a: "alerts", l: "audit" };
 let isGoing = false;
 
 document.addEventListener("keydown", (event) => {

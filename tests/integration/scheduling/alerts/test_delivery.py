@@ -354,9 +354,9 @@ def test_message_of_alerts_has_their_facts_and_takes_their_notices(server: WebSe
         )
         notice = AlertNotice.objects.create(alert=alert, revision=1, contact=one, what="fired", due_at=now)
         assert enqueue({one.pk: NoticeBatch([notice.pk], [alert])}, now) == 1
-        notice.refresh_from_db()
-    assert notice.message is not None
-    age(notice.message, 9)
+        message = Message.objects.get(contact=one)
+        assert list(message.notices.all()) == [notice]
+    age(message, 9)
     send_overdue()
     (fact,) = json.loads(server.seen[0].body)["data"]["alerts"]
     assert (fact["object"], fact["value"], fact["tenants"]) == ("pipeline", 312, ["acme"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, transaction
+from django.db.models.functions import Now
 
 from scheduling.alerts import evaluator as evaluators
 from scheduling.alerts.evaluator import Evaluator
@@ -197,12 +198,13 @@ def test_second_dispatcher_does_not_evaluate_what_the_first_has(turns: Turns, mo
     assert states() == ["firing"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_reading_from_before_another_evaluation_is_dropped(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
     make_rule()
     planted = Planted(monkeypatch)
     planted.samples = [wait(101)]
 
-    planted.before = lambda: AlertClock.objects.update(evaluated_at=read_clock() + timedelta(seconds=1))
+    planted.before = lambda: AlertClock.objects.update(evaluated_at=Now())
     assert Evaluator().take_turn() == 0
     assert (planted.reads, states()) == (1, [])
 

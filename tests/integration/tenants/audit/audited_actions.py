@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from scheduling.jobs.job_templates.service import TemplateContent
 from scheduling.jobs.job_templates.service import add_version as add_template_version
 from scheduling.jobs.suspension import suspend_job
 from scheduling.models import (
+    Alert,
     Batch,
     CFSPlan,
+    Contact,
     Job,
     JobTemplate,
     KindPause,
@@ -300,6 +302,18 @@ def _edited_template(world: World, effective_from: datetime | None = None) -> An
     return template.pk
 
 
+def _acknowledged_alert(world: World) -> Any:
+    with all_tenants():
+        Alert.objects.filter(pk=world.own["alert"]).update(acknowledged_by="user:owner")
+    return world.own["alert"]
+
+
+def _disabled_contact(world: World) -> Any:
+    with all_tenants():
+        Contact.objects.filter(pk=world.own["contact"]).update(is_enabled=False)
+    return world.own["contact"]
+
+
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
     "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
@@ -318,6 +332,9 @@ PREPARE: dict[str, Prepare] = {
     "POST workflows/{workflow}/withdraw/": lambda world: _edited_workflow(world, LATER) and None,
     "workflow_execution.workflow rollback": _edited_workflow,
     "workflow_execution.workflow withdraw": lambda world: _edited_workflow(world, LATER),
+    "POST contacts/{contact}/enable/": lambda world: _disabled_contact(world) and None,
+    "scheduling.alert unacknowledge": _acknowledged_alert,
+    "scheduling.contact enable": _disabled_contact,
     "versions": _edited_plan,
     "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
     "POST batches/{batch}/close/": lambda world: _open_batch(world) and None,
@@ -451,6 +468,56 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "scheduling.jobtemplate change": lambda world: {"priority": 7},
     "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},
     "workflow_execution.workflow change": lambda world: {"description": "changed"},
+    "scheduling.alertrule add": lambda world: {
+        "tenant": acme().pk,
+        "name": "another",
+        "measure": "oldest_wait",
+        "per": "tenant",
+        "comparison": "gt",
+        "threshold": "60",
+        "for_seconds": "0",
+        "clear_seconds": "60",
+        "severity": "info",
+        "zone": "UTC",
+        "confirm": "on",
+    },
+    "scheduling.alertrule change": lambda world: {"severity": "info"},
+    "scheduling.contactgroup add": lambda world: {"tenant": acme().pk, "name": "another"},
+    "scheduling.contactgroup change": lambda world: {"description": "changed"},
+    "scheduling.contact add": lambda world: {
+        "tenant": acme().pk,
+        "group": world.own["group"],
+        "channel": "slack",
+        "target": "https://hooks.example.com/another",
+        "min_severity": "info",
+        "per_hour": "5",
+        "is_enabled": "on",
+    },
+    "scheduling.contact change": lambda world: {"per_hour": "6"},
+    "scheduling.alertroute add": lambda world: {
+        "tenant": acme().pk,
+        "position": "77",
+        "min_severity": "info",
+        "zone": "UTC",
+        "group": world.own["group"],
+    },
+    "scheduling.alertroute change": lambda world: {"position": "78"},
+    "scheduling.alertowner add": lambda world: {
+        "tenant": acme().pk,
+        "target": "kind",
+        "name": "another",
+        "group": world.own["group"],
+    },
+    "scheduling.alertowner change": lambda world: {"name": "changed"},
+    "scheduling.alertsilence add": lambda world: {
+        "tenant": acme().pk,
+        "ends_at_0": f"{timezone.now() + timedelta(days=1):%Y-%m-%d}",
+        "ends_at_1": "12:00:00",
+        "starts_at_0": f"{timezone.now():%Y-%m-%d}",
+        "starts_at_1": "00:00:00",
+        "reason": "x",
+    },
+    "scheduling.alertsilence change": lambda world: {"reason": "changed"},
     "scheduling.circuit add": lambda world: {
         "kind": "noop",
         "dependency": "api",
@@ -692,6 +759,8 @@ CONSOLE_READS = (
     "diagnosis/",
     "scheduling/job/payload/",
     "scheduling/job/submit/preview/",
+    "scheduling/alert/open/",
+    "scheduling/alertrule/preview/",
     "scheduling/schedule/preview/",
     "scheduling/job/{job}/log/",
     "scheduling/job/{job}/log/download/",
@@ -775,6 +844,8 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "reinstate_tenant": lambda world: ["acme", "--reason", "x"],
     "prune_finished": lambda world: ["--tenant", "acme", "--older-than-days", "400"],
     "requeue_dead_letters": lambda world: ["kind:noop", "--tenant", "acme", "--reason", "x", "--no-wait"],
+    "ack_alert": lambda world: [str(world.own["alert"])],
+    "silence_alert": lambda world: [str(world.own["alert"]), "--reason", "x"],
     "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
     "retry_jobs": lambda world: ["state:discarded", "--tenant", "acme", "--reason", "x", "--no-wait"],

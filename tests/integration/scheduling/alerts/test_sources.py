@@ -1,0 +1,183 @@
+"""Measures: each finds the condition that is planted, and nothing without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from scheduling.alerts.causes import count_causes
+from scheduling.alerts.incidents import count_incident, flush_incidents
+from scheduling.alerts.measures import measures
+from scheduling.models import (
+    AlertCause,
+    Circuit,
+    JobError,
+    PoolClock,
+    Queue,
+    QueueGauge,
+    QueueMinute,
+    QueueStanding,
+    TenantGauge,
+    TenantMinute,
+    UpkeepRun,
+)
+from scheduling.statistics import histogram
+from tenants.context import all_tenants
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
+from tenants.models import LimitWarning, Tenant
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
+
+
+def found(measure: str) -> dict[str, float]:
+    with all_tenants():
+        return {sample.object_key: sample.value for sample in measures()[measure].read(read_clock())}
+
+
+def queue() -> Queue:
+    return Queue.objects.get(name="pipeline")
+
+
+def plant_wait(now: datetime, tenant: Tenant) -> None:
+    values = {"minute": now.replace(second=0, microsecond=0), "queue": queue(), "sampled_at": now}
+    QueueGauge.objects.create(oldest_at=now - timedelta(seconds=400), **values)
+    TenantGauge.objects.create(tenant=tenant, oldest_at=now - timedelta(seconds=300), **values)
+
+
+def plant_unread(now: datetime, tenant: Tenant) -> None:
+    QueueStanding.objects.update_or_create(queue=queue(), defaults={"unread_since": now - timedelta(seconds=20)})
+
+
+def plant_broker(now: datetime, tenant: Tenant) -> None:
+    PoolClock.objects.filter(pool__name="default").update(broker_away_at=now, publish_fault="OOM")
+
+
+def plant_failures(now: datetime, tenant: Tenant) -> None:
+    empty = [0] * histogram.BUCKETS
+    values = {"minute": now.replace(second=0, microsecond=0), "queue": queue(), "wait": empty, "run": empty}
+    QueueMinute.objects.create(completed=30, failed=10, **values)
+    TenantMinute.objects.create(tenant=tenant, completed=10, failed=10, **values)
+
+
+def plant_errors(now: datetime, tenant: Tenant) -> None:
+    JobError.objects.bulk_create(
+        JobError(
+            id=uuid7_floor(now - timedelta(seconds=10 + number)),
+            tenant=tenant,
+            job_id=uuid4(),
+            kind="noop",
+            error_type="E",
+            error_message="boom",
+            error_fingerprint="abc",
+            at=now,
+        )
+        for number in range(4)
+    )
+    position = count_causes(None, now)
+    assert count_causes(position, now) == position
+
+
+def plant_breaker(now: datetime, tenant: Tenant) -> None:
+    for owner in (None, tenant):
+        Circuit.objects.create(
+            tenant=owner,
+            kind="noop",
+            dependency="api",
+            holds_all=False,
+            state="open",
+            failures=9,
+            fingerprint="f",
+            error_type="E",
+            error_message="secret of a tenant" if owner else "down",
+            counted_from=now,
+            opened_at=now - timedelta(seconds=30 if owner else 10),
+        )
+
+
+def plant_warning(now: datetime, tenant: Tenant) -> None:
+    for percent in (80, 100):
+        LimitWarning.objects.create(
+            tenant=tenant, key="jobs", period=now.date().replace(day=1), percent=percent, used=1, allowed=1
+        )
+
+
+def plant_finding(now: datetime, tenant: Tenant) -> None:
+    for name, outcome in (("verify_state", "failed"), ("verify_counters", "ok")):
+        UpkeepRun.objects.create(
+            name=name, outcome=outcome, error="x", started_at=now, finished_at=now, lease_expires_at=now
+        )
+
+
+def plant_incident(now: datetime, tenant: Tenant) -> None:
+    count_incident("rescued", "lease", 2)
+    count_incident("republished", count=9)
+    assert flush_incidents() == 2
+    assert flush_incidents() == 0
+
+
+T = "{tenant}"
+CASES: dict[str, tuple[Callable[[datetime, Tenant], None], dict[str, float]]] = {
+    "oldest_wait": (plant_wait, {"queue:pipeline": 400, f"tenant:{T}": 300}),
+    "queue_without_consumer": (plant_unread, {"queue:pipeline": 20}),
+    "pool_without_worker": (plant_unread, {"pool:default": 1}),
+    "broker_away": (plant_broker, {"check:broker": 1}),
+    "failure_rate": (plant_failures, {"queue:pipeline": 0.25, f"tenant:{T}": 0.5}),
+    "new_cause": (plant_errors, {f"cause:abc@{T}": 4, "cause:abc": 4}),
+    "failures_of_cause": (plant_errors, {f"cause:abc@{T}": 4, "cause:abc": 4}),
+    "breaker_open": (plant_breaker, {f"kind:noop@{T}": 30, "kind:noop": 30}),
+    "limit_used": (plant_warning, {f"tenant:{T}:jobs": 100}),
+    "incident": (plant_incident, {"incident:rescued": 2}),
+}
+
+
+@pytest.mark.parametrize("measure", CASES)
+def test_measure_finds_what_is_planted_and_nothing_else(measure: str, acme: Tenant) -> None:
+    plant, expected = CASES[measure]
+    assert found(measure) == {}
+    with all_tenants():
+        plant(read_clock(), acme)
+    assert found(measure) == {key.format(tenant=acme.pk): value for key, value in expected.items()}
+
+
+def test_integrity_is_the_last_result_of_each_verification(acme: Tenant) -> None:
+    before = set(found("integrity"))
+    with all_tenants():
+        plant_finding(read_clock(), acme)
+    assert set(found("integrity")) - before == {"check:verify_state"}
+    with all_tenants():
+        UpkeepRun.objects.filter(name="verify_state").update(outcome="ok")
+    assert set(found("integrity")) == before
+
+
+def test_old_cause_of_another_tenant_is_not_new(acme: Tenant, globex: Tenant) -> None:
+    with all_tenants():
+        now = read_clock()
+        plant_errors(now, acme)
+        AlertCause.objects.create(
+            tenant=globex,
+            fingerprint="abc",
+            kind="noop",
+            message="boom",
+            job_id=uuid4(),
+            first_at=now - timedelta(days=1),
+            last_at=now,
+            count=1,
+        )
+    assert found("new_cause") == {}
+
+
+def test_checks_fail_in_an_installation_without_processes() -> None:
+    # Outside of a scope, as the evaluator reads it.
+    keys = {sample.object_key: sample for sample in measures()["check"].read(datetime.now().astimezone())}
+    assert "check:dispatcher" in keys
+    assert keys["check:dispatcher"].value == 2
+    assert not {key for key in keys if key.startswith(("check:workers", "check:broker", "check:auditor"))}
+
+
+@pytest.mark.parametrize("name", [name for name in measures() if name != "check"])
+def test_every_measure_can_be_read(name: str, acme: Tenant) -> None:
+    found(name)
