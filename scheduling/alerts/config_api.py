@@ -186,7 +186,7 @@ class ObjectiveViewSet(ConfigViewSet):
     """Objectives, with their counts, error budgets and burn rates."""
 
     model, serializer_class, request_serializer = Objective, ObjectiveSerializer, ObjectiveRequestSerializer
-    permissions = _rights(Permission.ALERTS_MANAGE)
+    permissions = rights(Permission.ALERTS_MANAGE)
 
 
 class AlertMessageViewSet(ListModelMixin, TenantViewSet):
