@@ -31,7 +31,7 @@ from scheduling.statistics.heat_map import (
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.console.links import tenant_link
-from tenants.console.polled_parts import CachedPart, part_response
+from tenants.console.polled_parts import CachedPart, Fragment, part_response
 from tenants.console.site import console_site
 from tenants.models import Tenant
 
@@ -45,8 +45,7 @@ Rows = SeriesHour.Scope
 def heat_page(request: HttpRequest) -> HttpResponse:
     """Show the heat map with the choice of its measure, rows and time."""
     choice, is_table = _choose(request)
-    fragment = _kept.get(partial(_render, choice, is_table=is_table), variant=_variant(choice, is_table=is_table))
-    query = _query(choice, is_table=is_table)
+    fragment, query = _part(choice, is_table=is_table), _query(choice, is_table=is_table)
     rows = [row for row in Rows if _may_choose(request, row, choice.tenant)]
     context = console_site.each_context(request) | {
         "scope_name": choice.tenant.name if choice.tenant else _("All tenants"),
@@ -69,7 +68,7 @@ def heat_page(request: HttpRequest) -> HttpResponse:
 def heat_fragment(request: HttpRequest) -> HttpResponseBase:
     """Return the HTML of the map, or of its table with ``view=table``; answer 304 if the browser's copy is current."""
     choice, is_table = _choose(request)
-    part = _kept.get(partial(_render, choice, is_table=is_table), variant=_variant(choice, is_table=is_table))
+    part = _part(choice, is_table=is_table)
     return part_response(request, part.body, etag=part.etag)
 
 
@@ -100,8 +99,9 @@ def _query(choice: HeatChoice, *, is_table: bool) -> dict[str, str]:
     return chosen | {"tenant": tenant, "view": view}
 
 
-def _variant(choice: HeatChoice, *, is_table: bool) -> str:
-    return urlencode(_query(choice, is_table=is_table))
+def _part(choice: HeatChoice, *, is_table: bool) -> Fragment:
+    variant = urlencode(_query(choice, is_table=is_table))
+    return _kept.get(partial(_render, choice, is_table=is_table), variant=variant)
 
 
 def _chips(query: Mapping[str, str], name: str, values: Any, chosen: str) -> list[dict[str, Any]]:
