@@ -22,6 +22,7 @@ from scheduling.models import (
     AlertCause,
     Circuit,
     Job,
+    KindMinute,
     PlatformIncident,
     PoolClock,
     Queue,
@@ -103,6 +104,12 @@ def _read_failure_rates(now: datetime) -> Iterator[Sample]:
     of_tenants = TenantMinute.objects.filter(minute__gt=now - WINDOW).values("tenant", "tenant__slug").order_by()
     for row in of_tenants.annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
         yield Sample(f"tenant:{row['tenant']}", row["bad"] / row["ended"], row["tenant__slug"], row["tenant"])
+    of_kinds = KindMinute.objects.filter(minute__gt=now - WINDOW).order_by()
+    for row in of_kinds.values("kind").annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
+        yield Sample(f"kind:{row['kind']}", row["bad"] / row["ended"], row["kind"])
+    for row in of_kinds.values("kind", "tenant").annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
+        key = f"kind:{row['kind']}{PRIVATE}{row['tenant']}"
+        yield Sample(key, row["bad"] / row["ended"], row["kind"], row["tenant"])
 
 
 def _read_new_causes(now: datetime) -> Iterator[Sample]:
@@ -250,10 +257,10 @@ MEASURES = (
         "failure_rate",
         _("Failure rate of five minutes"),
         "",
-        (Per.QUEUE, Per.TENANT),
+        (Per.KIND, Per.QUEUE, Per.TENANT),
         _read_failure_rates,
         most=1.0,
-        tenants_per=(Per.TENANT,),
+        tenants_per=(Per.KIND, Per.TENANT),
     ),
     Measure("new_cause", _("Failures of a new cause"), "", (Per.CAUSE,), _read_new_causes, tenants_per=(Per.CAUSE,)),
     Measure(
