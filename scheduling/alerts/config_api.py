@@ -1,5 +1,4 @@
-"""`contact-groups/`, `contacts/`, `alert-routes/`, `alert-owners/`, `alert-silences/`, `alert-messages/`
-and `objectives/`.
+"""API of contact groups, contacts, routes, owners, silences, messages and objectives.
 
 Platform staff who name no tenant see the rows of all, and make rows of the platform.
 """
