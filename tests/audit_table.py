@@ -84,6 +84,7 @@ DELETE alert-owners/{alert_owner}/      alert_owner.deleted     scheduling.alert
 POST   alert-silences/                  alert_silence.created   scheduling.alertsilence
 PATCH  alert-silences/{silence}/        alert_silence.changed   scheduling.alertsilence
 DELETE alert-silences/{silence}/        alert_silence.deleted   scheduling.alertsilence
+POST   alert-messages/{message}/retry/  alert_message.retried   scheduling.alertmessage
 POST   contacts/{contact}/test/         contact.tested          scheduling.contact
 POST   contacts/{contact}/enable/       contact.changed         scheduling.contact
 POST   alert-silences/{silence}/end/    alert_silence.changed   scheduling.alertsilence
@@ -226,6 +227,7 @@ scheduling.alertowner               change        alert_owner.changed      sched
 scheduling.alertowner               delete        alert_owner.deleted      scheduling.alertowner
 scheduling.alertsilence             add           alert_silence.created    scheduling.alertsilence
 scheduling.alertsilence             change        alert_silence.changed    scheduling.alertsilence
+scheduling.alertmessage             retry         alert_message.retried    scheduling.alertmessage
 scheduling.contact                  try_it        contact.tested           scheduling.contact
 scheduling.contact                  enable        contact.changed          scheduling.contact
 scheduling.alertsilence             end           alert_silence.changed    scheduling.alertsilence

@@ -32,6 +32,7 @@ from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.links import console_link
 from tenants.console.post_actions import post_action, until_of
 from tenants.console.site import console_site
+from tenants.context import require_scope
 
 _RESPOND = Permission.ALERTS_RESPOND
 
@@ -206,6 +207,8 @@ class AlertAdmin(KeysetAdmin):
         if alert.silence is not None:
             return gettext("silenced: %(reason)s") % {"reason": alert.silence.reason}
         if alert.inhibited_by is not None:
+            if not require_scope().is_all_tenants:
+                return gettext("explained by another alert")
             url = reverse("admin:scheduling_alert_change", args=[alert.inhibited_by])
             return console_link(url, gettext("explained by another alert"))
         if alert.acknowledged_by:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -18,7 +18,13 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext, gettext_noop
 
 from scheduling.alerts.contact_models import Channel
-from scheduling.alerts.exceptions import ConfigLimitError, ConfigNotFoundError, ConfigTakenError, TooManyTestsError
+from scheduling.alerts.exceptions import (
+    ConfigLimitError,
+    ConfigNotFoundError,
+    ConfigTakenError,
+    MessageNotFailedError,
+    TooManyTestsError,
+)
 from scheduling.alerts.messages import send_notice
 from scheduling.alerts.recipients import addresses_of, split_addresses
 from scheduling.alerts.rule_checks import check_rule
@@ -73,14 +79,17 @@ def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str 
     """
     values = dict(changes)
     target = values.pop("target", None)
+    if isinstance(row, Contact) and not values.get("label"):
+        values.pop("label", None)
     with transaction.atomic():
         is_new = row._state.adding
         if is_new:
             row.tenant_id = current_tenant_id()
             _check_room(row)
         difference = assign(row, values)
-        if isinstance(row, Contact) and (target is not None or is_new or "roles" in difference.after):
-            _set_target(row, target, has_label=bool(values.get("label")))
+        if isinstance(row, Contact) and (target is not None or difference.after.keys() & {"channel", "roles"}):
+            is_kept = target is None and "channel" not in difference.after
+            _set_target(row, target or "", is_kept=is_kept, has_label="label" in values)
             difference.after["label"] = row.label
         if not is_new and not difference:
             return row
@@ -150,6 +159,20 @@ def send_test(contact: Contact) -> AlertMessage:
     return message
 
 
+@transaction.atomic
+def retry(message: AlertMessage) -> AlertMessage:
+    """Let a dispatcher send a failed message again, with as many attempts as a new one.
+
+    Raise `MessageNotFailedError`.
+    """
+    failed = AlertMessage.objects.filter(pk=message.pk, state=AlertMessage.State.FAILED)
+    if not failed.update(state=AlertMessage.State.QUEUED, attempt=0, due_at=read_clock(), error=""):
+        raise MessageNotFailedError
+    record_audit(action="alert_message.retried", target=message, before={"error": message.error})
+    message.refresh_from_db()
+    return message
+
+
 def _name_of(row: ConfigRow) -> str:
     return row._meta.db_table.removeprefix("scheduling_")
 
@@ -171,18 +194,18 @@ def _store(row: ConfigRow) -> None:
         raise ConfigTakenError from error
 
 
-def _set_target(contact: Contact, target: str | None, *, has_label: bool) -> None:
+def _set_target(contact: Contact, target: str, *, is_kept: bool, has_label: bool) -> None:
     if contact.channel == Channel.ROLE:
         known = PlatformRole if contact.tenant_id is None else Role
         if not contact.roles or set(contact.roles) - {role.value for role in known}:
             raise _invalid("roles", translate("Use one or more of %(roles)s.", {"roles": ", ".join(known)}))
-        label = ", ".join(contact.roles)
+        label, contact.sealed_target = ", ".join(contact.roles), ""
     else:
         contact.roles = []
-        if target is None and contact.sealed_target:
+        if is_kept:
             return
-        label = _check_target(contact, target or "")
-        contact.sealed_target = seal(target or "")
+        label = _check_target(contact, target)
+        contact.sealed_target = seal(target)
         if contact.channel == Channel.WEBHOOK and not contact.sealed_secret:
             contact.sealed_secret = seal(new_secret())
     if not has_label:
@@ -229,8 +252,6 @@ def _check_group(row: Contact | AlertRoute | AlertOwner) -> None:
 def _check_silence(silence: AlertSilence) -> None:
     require_reason(silence.reason)
     silence.created_by = silence.created_by or actor_words()
-    if not isinstance(silence.starts_at, datetime):
-        silence.starts_at = read_clock()
     silence.ends_at = silence.ends_at or silence.starts_at + timedelta(hours=1)
     if not timedelta(0) < silence.ends_at - silence.starts_at <= LONGEST_SILENCE:
         raise _invalid("ends_at", translate("A silence lasts at most 30 days."))

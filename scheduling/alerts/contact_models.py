@@ -7,6 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.tenancy.bases import NamedModel, OptionalTenantModel
@@ -175,7 +176,7 @@ class AlertSilence(OptionalTenantModel):
     only_kind = models.CharField(_("kind"), max_length=64, blank=True)
     only_queue = models.CharField(_("queue"), max_length=60, blank=True)
     only_tenant = models.UUIDField(_("tenant"), null=True, blank=True)
-    starts_at = models.DateTimeField(_("from"), db_default=Now())
+    starts_at = models.DateTimeField(_("from"), default=timezone.now)
     ends_at = models.DateTimeField(_("until"), help_text=_("At most 30 days."))
     reason = models.CharField(_("reason"), max_length=500)
     is_maintenance = models.BooleanField(

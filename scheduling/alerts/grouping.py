@@ -45,19 +45,24 @@ class Notifier:
         subjects = {alert.pk: self._subject(alert) for alert in self._open}
         sources = [subject for subject in subjects.values() if subject.inhibits]
         firing = [alert for alert in self._open if alert.state == FIRING]
-        changed, freed = [], []
+        changed, freed, held = [], [], []
         for alert in firing:
             verdict = judge(subjects[alert.pk], sources, silences)
             before = alert.silence_id, alert.inhibited_by
             alert.silence_id, alert.inhibited_by = verdict.silenced_by, verdict.inhibited_by
-            if verdict.is_sent and alert.pk not in fired and before != (None, None):
+            if not verdict.is_sent and before == (None, None):
+                held.append(alert.pk)
+            elif verdict.is_sent and alert.pk not in fired and before != (None, None):
                 freed.append(alert)
             elif verdict.is_sent and (alert.pk in fired or self._is_due_to_escalate(alert)):
                 self._tell(alert, What.FIRED if alert.pk in fired else What.ESCALATED)
             elif before == (alert.silence_id, alert.inhibited_by):
                 continue
             changed.append(alert)
-        told = _told_contacts(freed)
+        if held:
+            # What nobody has been told of yet waits until the silence or its cause ends.
+            AlertNotice.objects.filter(alert__in=held, message=None, dropped="").update(dropped="suppressed")
+        told = _told_contacts(freed, is_sent=False)
         for alert in freed:
             if alert.pk not in told:
                 self._tell(alert, What.FIRED)
@@ -134,11 +139,13 @@ class Notifier:
         return due_at if last is None else max(due_at, last.due_at + REOPENED_INTERVAL)
 
 
-def _told_contacts(alerts: Sequence[Alert]) -> dict[UUID, list[UUID]]:
-    """Return by alert the contacts whose last sent notice of it says that it fires."""
+def _told_contacts(alerts: Sequence[Alert], *, is_sent: bool = True) -> dict[UUID, list[UUID]]:
+    """Return by alert the contacts whose last notice of it says that it fires, of all notices or of those sent."""
     if not alerts:
         return {}
-    sent = AlertNotice.objects.filter(alert__in=[alert.pk for alert in alerts]).exclude(message=None)
+    sent = AlertNotice.objects.filter(alert__in=[alert.pk for alert in alerts], dropped="")
+    if is_sent:
+        sent = sent.exclude(message=None)
     found: dict[UUID, list[UUID]] = {}
     for notice in sent.order_by("alert", "contact", "-revision").distinct("alert", "contact"):
         if notice.what != What.RESOLVED:

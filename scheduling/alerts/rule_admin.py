@@ -58,6 +58,11 @@ class AlertRuleAdmin(ConfigAdmin):
     empty_title = gettext_lazy("No rules of your own yet")
     empty_text = gettext_lazy("The platform watches itself. Add a rule for what matters to you.")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None and not self.has_change_permission(request):
+            return EDITED
+        return super().get_fields(request, obj)
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         values = {name: form.cleaned_data[name] for name in EDITED}
         row = find(AlertRule, obj.pk) if change else AlertRule()

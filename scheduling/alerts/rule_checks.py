@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from zoneinfo import available_timezones
 
 from scheduling.alerts.measures import measure_of, measures
@@ -15,6 +16,9 @@ from tenants.translation import translate
 def check_rule(rule: AlertRule) -> None:
     """Raise `FieldInvalidError`, with all faults, if the rule cannot be evaluated or is of no use."""
     measure = measure_of(rule.measure)
+    for name in ("threshold", "clear_threshold"):
+        if not isfinite(getattr(rule, name) or 0.0):
+            raise FieldInvalidError(f"{name}: {translate('It must be a finite number.')}")
     found = find_faults(from_row(RuleFacts, rule), floor=measure.floor, most=measure.most)
     faults = [(fault.field, fault.text) for fault in found]
     allowed = measure.per if rule.tenant_id is None else measure.tenants_per

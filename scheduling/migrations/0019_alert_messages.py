@@ -5,6 +5,7 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import migrations, models
+from django.utils import timezone
 
 import tenants.database.ids
 from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity, cross_tenant_migration
@@ -260,7 +261,7 @@ class Migration(migrations.Migration):
                 ("only_kind", models.CharField(blank=True, max_length=64, verbose_name="kind")),
                 ("only_queue", models.CharField(blank=True, max_length=60, verbose_name="queue")),
                 ("only_tenant", models.UUIDField(blank=True, null=True, verbose_name="tenant")),
-                ("starts_at", now_field("from")),
+                ("starts_at", models.DateTimeField(default=timezone.now, verbose_name="from")),
                 ("ends_at", models.DateTimeField(help_text="At most 30 days.", verbose_name="until")),
                 ("reason", models.CharField(max_length=500, verbose_name="reason")),
                 (

@@ -1,4 +1,4 @@
-"""Scheduling's part of the erasure of a tenant: cancels running jobs, and deletes its keys in broker and cache.
+"""Scheduling's part of the erasure of a tenant: cancels running jobs, and deletes its keys and alerts about it.
 
 Waiting jobs need not be cancelled: jobs of a suspended tenant are never dispatched, and their rows are erased with the
 tenant's other rows.
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from scheduling.dispatch import broker_keys
 from scheduling.exceptions import BrokerAwayError, BrokerUnavailableError
-from scheduling.models import LiveExecution
+from scheduling.models import Alert, LiveExecution
 from scheduling.stops.tenant_work import cancel_running
 from tenants.erasure.erasers import Erased, Eraser
 
@@ -19,7 +19,7 @@ REASON = "the tenant is erased"
 
 
 def erase(tenant_id: UUID, most: int) -> Erased:
-    """Cancel the jobs in flight or, when they have stopped, delete the keys; return whether all is done.
+    """Cancel the jobs in flight or, when they have stopped, delete keys and alerts; return whether all is done.
 
     It does not wait: it is called again until all is done.
     """
@@ -30,6 +30,8 @@ def erase(tenant_id: UUID, most: int) -> Erased:
     left = in_flight.count()
     if left:
         return Erased(is_done=False, note=f"Waits for {left} running jobs to stop.")
+    # Those of the platform name the tenant; its own are erased with its other rows.
+    Alert.objects.filter(tenant=None, about_tenant=tenant_id).delete()
     try:
         return Erased(is_done=True, removed={"keys": broker_keys.delete_keys_of(tenant_id)})
     except BrokerUnavailableError:

@@ -51,6 +51,7 @@ POST   contacts/{pk}/test/                                         2
 POST   contacts/{pk}/enable/                                       2
 POST   alert-silences/{pk}/end/                                    2
 GET    alert-messages/                                             2
+POST   alert-messages/{pk}/retry/                                  2
 GET    alert-messages/{pk}/                                        1
 GET    diagnosis/                                                  20
 GET    platform-keys/                                              2

@@ -247,6 +247,7 @@ DELETE alert-silences/{silence}/             alerts.respond
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 GET    alert-messages/                       jobs.view
 GET    alert-messages/{message}/             jobs.view
+POST   alert-messages/{message}/retry/       alerts.respond    {}                      409
 GET    webhooks/                             tenant.view
 POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
@@ -378,6 +379,25 @@ POST   alert-rules/                          alerts.manage     {"name": "new", "
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 PATCH  alert-rules/{alert_rule}/             alerts.manage     {"severity": "info"}
 DELETE alert-rules/{alert_rule}/             alerts.manage
+POST   alert-messages/{message}/retry/       alerts.respond    {}                      409
+POST   contact-groups/                       alerts.manage     {"name": "new"}
+PATCH  contact-groups/{group}/               alerts.manage     {"description": "x"}
+POST   contacts/                             alerts.manage     {"group": "Platform admins", "channel": "role", "roles": ["operator"]}
+PATCH  contacts/{contact}/                   alerts.manage     {"per_hour": 5}
+POST   contacts/{contact}/test/              alerts.respond    {}
+POST   contacts/{contact}/enable/            alerts.manage     {}
+DELETE contacts/{contact}/                   alerts.manage
+POST   alert-routes/                         alerts.manage     {"position": 7, "group": "Platform admins"}
+PATCH  alert-routes/{route}/                 alerts.manage     {"position": 8}
+DELETE alert-routes/{route}/                 alerts.manage
+POST   alert-owners/                         alerts.manage     {"target": "kind", "name": "noop", "group": "Platform admins"}
+PATCH  alert-owners/{alert_owner}/           alerts.manage     {"name": "sleep"}
+DELETE alert-owners/{alert_owner}/           alerts.manage
+POST   alert-silences/                       alerts.respond    {"only_kind": "noop", "reason": "x"}
+PATCH  alert-silences/{silence}/             alerts.respond    {"reason": "y"}
+POST   alert-silences/{silence}/end/         alerts.respond    {}
+DELETE alert-silences/{silence}/             alerts.respond
+DELETE contact-groups/{group}/               alerts.manage
 """
 
 # Pages of models under /admin/: rights to view, add and change (`-`: no role), then the actions on one row. No role may
@@ -399,7 +419,7 @@ retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
 scheduling.alert                   jobs.view       -                -                acknowledge:alerts.respond unacknowledge:alerts.respond add_note:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond duplicate:alerts.respond
-scheduling.alertmessage            jobs.view       -                -
+scheduling.alertmessage            jobs.view       -                -                retry:alerts.respond
 scheduling.alertowner              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertrule               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage

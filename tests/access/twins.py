@@ -15,6 +15,7 @@ RESOURCES = {
     "retrieval.dataset": "datasets",
     "retrieval.document": "documents",
     "scheduling.alert": "alerts",
+    "scheduling.alertmessage": "alert-messages",
     "scheduling.alertowner": "alert-owners",
     "scheduling.alertroute": "alert-routes",
     "scheduling.alertrule": "alert-rules",

@@ -170,6 +170,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"send_notice"},
         "the job of a tenant's message belongs to the tenant of alerts",
     ),
+    "scheduling/alerts/outage.py": (
+        {"OutageWatch.prepare"},
+        "the platform's contacts are notified if the database does not respond",
+    ),
     "scheduling/alerts/sender.py": (
         {"send_overdue", "beat"},
         "a dispatcher sends the messages of all tenants that no job has claimed",

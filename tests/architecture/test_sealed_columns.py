@@ -30,6 +30,7 @@ SEALED = {
 }
 # A new JSON column must be added to one of the two; here with the reason why it is stored in plain.
 PLAIN = {
+    "scheduling.AlertMessage.body": "what contacts are sent",
     "scheduling.Batch.on_completion": "the fold looks into it; docs/how-to/encryption.md names it",
     "scheduling.BulkOperation.changed_by_tenant": "counts",
     "scheduling.BulkOperation.ineligible": "counts",

@@ -146,6 +146,19 @@ def test_end_of_a_silence_does_not_tell_of_an_alert_twice(turns: Turns) -> None:
     assert notices() == [("fired", "")]
 
 
+def test_alert_that_is_explained_before_its_message_waits(turns: Turns) -> None:
+    values = {"measure": "pool_without_worker", "per": "pool", "comparison": "ge", "threshold": 1}
+    make_rule(name="pool", inhibits=["oldest_wait"], **values)
+    make_rule()
+    make_contact()
+    turns.take(wait(101))
+    turns.take(Sample("pool:default", 1.0, "default"), measure="pool_without_worker")
+    assert notices() == [("fired", "suppressed"), ("fired", "")]
+    turns.take(measure="pool_without_worker")
+    turns.take(wait(101))
+    assert notices() == [("fired", "suppressed"), ("fired", "resolved"), ("fired", "")]
+
+
 def test_unacknowledged_alert_escalates_once(turns: Turns) -> None:
     make_contact()
     with all_tenants():

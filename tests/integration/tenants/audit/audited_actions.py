@@ -22,6 +22,7 @@ from scheduling.jobs.job_templates.service import add_version as add_template_ve
 from scheduling.jobs.suspension import suspend_job
 from scheduling.models import (
     Alert,
+    AlertMessage,
     Batch,
     CFSPlan,
     Contact,
@@ -314,6 +315,12 @@ def _disabled_contact(world: World) -> Any:
     return world.own["contact"]
 
 
+def _failed_message(world: World) -> Any:
+    with all_tenants():
+        AlertMessage.objects.filter(pk=world.own["message"]).update(state=AlertMessage.State.FAILED)
+    return world.own["message"]
+
+
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
     "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
@@ -335,6 +342,8 @@ PREPARE: dict[str, Prepare] = {
     "POST contacts/{contact}/enable/": lambda world: _disabled_contact(world) and None,
     "scheduling.alert unacknowledge": _acknowledged_alert,
     "scheduling.contact enable": _disabled_contact,
+    "POST alert-messages/{message}/retry/": lambda world: _failed_message(world) and None,
+    "scheduling.alertmessage retry": _failed_message,
     "versions": _edited_plan,
     "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
     "POST batches/{batch}/close/": lambda world: _open_batch(world) and None,
