@@ -398,6 +398,9 @@ PATCH  alert-silences/{silence}/             alerts.respond    {"reason": "y"}
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 DELETE alert-silences/{silence}/             alerts.respond
 DELETE contact-groups/{group}/               alerts.manage
+POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}
+PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
+DELETE objectives/{objective}/               alerts.manage
 """
 
 # Pages of models under /admin/: rights to view, add and change (`-`: no role), then the actions on one row. No role may
