@@ -12,6 +12,7 @@ from scheduling.jobs.batches import admin as batches
 from scheduling.jobs.dead_letters import admin as dead_letters
 from scheduling.jobs.job_templates import admin as job_templates
 from scheduling.jobs.routing import admin as routing
+from scheduling.objectives import admin as objectives
 from scheduling.plans import admin as cfs_plans
 from scheduling.plans import admin as plans
 from scheduling.schedules import admin as schedules
@@ -41,6 +42,7 @@ __all__ = [
     "job_templates",
     "jobs",
     "kind_pauses",
+    "objectives",
     "plans",
     "queues",
     "routing",

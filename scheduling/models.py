@@ -24,6 +24,7 @@ from scheduling.jobs.notes.models import JobNote
 from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
+from scheduling.objectives.models import ExcusedMinute, Objective, ObjectiveHour, ObjectiveMinute, StateMinute
 from scheduling.plans.models import (
     CFSPlan,
     CFSPlanTier,
@@ -35,11 +36,13 @@ from scheduling.plans.models import (
 )
 from scheduling.schedules.models import Schedule, ScheduleFire
 from scheduling.statistics.models import (
-    KindHour,
+    KindMinute,
     PoolGauge,
     QueueGauge,
     QueueMinute,
     RollupClock,
+    SeriesHour,
+    SeriesTally,
     ShareMinute,
     Tally,
     TenantGauge,
@@ -87,6 +90,7 @@ __all__ = [
     "DeadLetter",
     "Drain",
     "EventRelay",
+    "ExcusedMinute",
     "Execution",
     "FairShareNode",
     "Job",
@@ -104,11 +108,14 @@ __all__ = [
     "JobTemplate",
     "JobTemplateVersion",
     "KindCost",
-    "KindHour",
+    "KindMinute",
     "KindPause",
     "LiveExecution",
     "MeasureMinute",
     "MemoryClass",
+    "Objective",
+    "ObjectiveHour",
+    "ObjectiveMinute",
     "PlatformIncident",
     "PoolClock",
     "PoolGauge",
@@ -125,9 +132,12 @@ __all__ = [
     "SavedView",
     "Schedule",
     "ScheduleFire",
+    "SeriesHour",
+    "SeriesTally",
     "Settled",
     "SettledRefused",
     "ShareMinute",
+    "StateMinute",
     "Tally",
     "TenantCapacity",
     "TenantGauge",

@@ -177,3 +177,19 @@ begun AS (
         jsonb_build_object('number', number, 'worker', worker_id)
     FROM begun
 )
+
+-- fragment: sum_wait
+-- Sum of the histograms of waits of a group of rows, bucket by bucket.
+ARRAY[sum(wait[1]), sum(wait[2]), sum(wait[3]), sum(wait[4]), sum(wait[5]), sum(wait[6]), sum(wait[7]), sum(wait[8]),
+    sum(wait[9]), sum(wait[10]), sum(wait[11]), sum(wait[12]), sum(wait[13]), sum(wait[14]), sum(wait[15]),
+    sum(wait[16]), sum(wait[17]), sum(wait[18]), sum(wait[19])]::int[]
+
+-- fragment: excuse
+-- Why the wait of row ``ended`` does not count as late, by the order of scheduling.objectives.rules.Excuse; NULL if it
+-- does. Only minutes before that of its start are read, which no later sample changes.
+SELECT CASE WHEN states & 1 > 0 THEN 'pause' WHEN states & 2 > 0 THEN 'cap' WHEN states & 4 > 0 THEN 'quota'
+    WHEN states & 8 > 0 THEN 'maintenance' WHEN states & 16 > 0 THEN 'share' END AS excuse
+FROM (SELECT bit_or(s.states) AS states FROM scheduling_state_minute s
+    WHERE s.tenant_id = ended.tenant_id AND s.queue_id = ended.queue_id
+        AND s.minute >= date_trunc('minute', ended.started_at - ended.wait_us * interval '1 microsecond')
+        AND s.minute < date_trunc('minute', ended.started_at)) AS found

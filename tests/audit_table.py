@@ -158,6 +158,9 @@ POST   approvals/{approval}/decide/      approval.decided        workflow_execut
 POST   secrets/                          secret.created          tenants.tenantsecret
 POST   secrets/{secret}/versions/        secret.rotated          tenants.tenantsecret
 DELETE secrets/{secret}/                 secret.deleted          tenants.tenantsecret
+POST   objectives/                       objective.created       scheduling.objective
+PATCH  objectives/{objective}/           objective.changed       scheduling.objective
+DELETE objectives/{objective}/           objective.deleted       scheduling.objective
 POST   webhooks/                         webhook.created         webhooks.webhook
 PATCH  webhooks/{webhook}/               webhook.changed         webhooks.webhook
 DELETE webhooks/{webhook}/               webhook.deleted         webhooks.webhook
@@ -319,6 +322,9 @@ workflow_execution.workflow         change        workflow.updated         workf
 workflow_execution.workflow         delete        workflow.deleted         workflow_execution.workflow
 workflow_execution.workflow         rollback      workflow.rolled_back     workflow_execution.workflow
 workflow_execution.workflow         withdraw      workflow.version_withdrawn workflow_execution.workflow
+scheduling.objective                add           objective.created        scheduling.objective
+scheduling.objective                change        objective.changed        scheduling.objective
+scheduling.objective                delete        objective.deleted        scheduling.objective
 webhooks.webhook                    add           webhook.created          webhooks.webhook
 webhooks.webhook                    change        webhook.changed          webhooks.webhook
 webhooks.webhook                    try_it        job.submitted            scheduling.job

@@ -35,7 +35,8 @@ STRIDE = 7_919
 _CLEAR = """
 TRUNCATE scheduling_job, scheduling_job_ready, scheduling_job_due, scheduling_job_held, scheduling_job_deadline,
     scheduling_execution_live, scheduling_execution, scheduling_charge, scheduling_jobevent, scheduling_settled,
-    scheduling_wake, scheduling_tally, scheduling_schedulingentity, scheduling_tenant_capacity, scheduling_kind_cost,
+    scheduling_wake, scheduling_tally, scheduling_series_tally, scheduling_schedulingentity, scheduling_tenant_capacity,
+    scheduling_kind_cost,
     scheduling_tenant_kind_cost, scheduling_job_suspended, scheduling_joblog, scheduling_joblogtally,
     scheduling_joberror, scheduling_concurrency_key, scheduling_concurrency_key_news, scheduling_unique_key,
     scheduling_worker, tenants_tenantusage CASCADE;

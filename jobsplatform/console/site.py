@@ -142,7 +142,7 @@ class ConsoleSite(UnfoldAdminSite):
         from scheduling.jobs.kinds.page import job_kinds_page
         from scheduling.overview.page import overview_fragment, shares_fragment
         from scheduling.shares.page import fairness_fragment, fairness_page
-        from scheduling.statistics.heat_map import kinds_fragment
+        from scheduling.statistics.heat_page import heat_fragment, heat_page
         from tenants.access.invitations_admin import invitation_page
         from tenants.access.matrix import roles_view
         from tenants.access.permissions import Permission
@@ -152,14 +152,15 @@ class ConsoleSite(UnfoldAdminSite):
         # Cacheable by ETag: the browser keeps the fragment and gets 304 while it is unchanged.
         overview_part = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)
         shares_part = guard_view(self, shares_fragment, Permission.JOBS_VIEW, cacheable=True)
-        kinds_part = guard_view(self, kinds_fragment, Permission.PLATFORM_VIEW, cacheable=True)
+        heat_part = guard_view(self, heat_fragment, Permission.JOBS_VIEW, cacheable=True)
         fairness_part = guard_view(self, fairness_fragment, Permission.JOBS_VIEW, cacheable=True)
         one_error = guard_view(self, error_occurrences_page, Permission.JOBS_VIEW)
         export = guard_view(self, export_api_list, Permission.JOBS_VIEW)
         return [
             path("overview/", overview_part, name="overview_fragment"),
             path("overview/shares/", shares_part, name="overview_shares"),
-            path("overview/kinds/", kinds_part, name="overview_kinds"),
+            path("heat-map/", guard_view(self, heat_page, Permission.JOBS_VIEW), name="heat_map"),
+            path("heat-map/part/", heat_part, name="heat_map_fragment"),
             path("fairness/", guard_view(self, fairness_page, Permission.JOBS_VIEW), name="fairness"),
             path("fairness/part/", fairness_part, name="fairness_fragment"),
             path("failures/", guard_view(self, failures_page, Permission.JOBS_VIEW), name="failures"),

@@ -1,4 +1,4 @@
-"""Changes of whom alerts notify: groups, contacts, routes, owners and silences, all saved, checked and audited alike.
+"""Changes of whom alerts notify, and of objectives: all are saved, checked and audited alike.
 
 A contact's target is written only: what is shown of it is its label.
 """
@@ -30,7 +30,17 @@ from scheduling.alerts.messages import send_notice
 from scheduling.alerts.recipients import addresses_of, split_addresses
 from scheduling.alerts.rule_checks import check_rule
 from scheduling.kit.http import UrlRefusedError, read_target
-from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertRule, AlertSilence, Contact, ContactGroup
+from scheduling.models import (
+    AlertMessage,
+    AlertOwner,
+    AlertRoute,
+    AlertRule,
+    AlertSilence,
+    Contact,
+    ContactGroup,
+    Objective,
+)
+from scheduling.objectives.service import check_objective
 from tenants.access.permissions import PlatformRole
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import current_tenant_id
@@ -52,6 +62,7 @@ LIMITS: Final[Mapping[type[models.Model], int]] = {
     AlertOwner: 500,
     AlertSilence: 200,
     AlertRule: 200,
+    Objective: 50,
 }
 LONGEST_SILENCE = timedelta(days=30)
 TESTS_PER_MINUTE = 3
@@ -59,7 +70,7 @@ TESTS_PER_MINUTE = 3
 _KEY = re.compile(r"(?:eu:)?[A-Za-z0-9-]{16,64}", re.ASCII)
 _TEST = gettext_noop("This is a test of the contact %(contact)s. Alerts will look like this message.")
 
-type ConfigRow = ContactGroup | Contact | AlertRoute | AlertOwner | AlertSilence | AlertRule
+type ConfigRow = ContactGroup | Contact | AlertRoute | AlertOwner | AlertSilence | AlertRule | Objective
 
 
 def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str = "") -> RowT:
@@ -264,4 +275,5 @@ _CHECKS: Final[Mapping[type[models.Model], Callable[[Any], None]]] = {
     AlertOwner: _check_group,
     AlertSilence: _check_silence,
     AlertRule: check_rule,
+    Objective: check_objective,
 }

@@ -1,4 +1,4 @@
-"""`contact-groups/`, `contacts/`, `alert-routes/`, `alert-owners/`, `alert-silences/` and `alert-messages/`.
+"""API of contact groups, contacts, routes, owners, silences, messages and objectives.
 
 Platform staff who name no tenant see the rows of all, and make rows of the platform.
 """
@@ -31,7 +31,17 @@ from scheduling.alerts.config_serializers import (
     SilenceRequestSerializer,
     SilenceSerializer,
 )
-from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertRule, AlertSilence, Contact, ContactGroup
+from scheduling.models import (
+    AlertMessage,
+    AlertOwner,
+    AlertRoute,
+    AlertRule,
+    AlertSilence,
+    Contact,
+    ContactGroup,
+    Objective,
+)
+from scheduling.objectives.serializers import ObjectiveRequestSerializer, ObjectiveSerializer
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.input import StrictSerializer
@@ -172,6 +182,13 @@ class AlertSilenceViewSet(ConfigViewSet):
         return self._answer(config.end_silence(self._find(pk), reason=body.validated_data["reason"]))
 
 
+class ObjectiveViewSet(ConfigViewSet):
+    """Objectives, with their counts, error budgets and burn rates."""
+
+    model, serializer_class, request_serializer = Objective, ObjectiveSerializer, ObjectiveRequestSerializer
+    permissions = rights(Permission.ALERTS_MANAGE)
+
+
 class AlertMessageViewSet(ListModelMixin, TenantViewSet):
     """Messages to contacts, newest first, with the result of their delivery."""
 
@@ -207,5 +224,6 @@ CONFIG_VIEWS = {
         "alert-owners": AlertOwnerViewSet,
         "alert-silences": AlertSilenceViewSet,
         "contacts": ContactViewSet,
+        "objectives": ObjectiveViewSet,
     }.items()
 }

@@ -14,7 +14,7 @@ from scheduling.alerts.exceptions import MeasureUnknownError
 from scheduling.alerts.rules import Per, Sample
 
 # Where measures are declared; each is a tuple of `Measure`.
-SOURCES = ("scheduling.alerts.sources:MEASURES",)
+SOURCES = ("scheduling.alerts.sources:MEASURES", "scheduling.objectives.measures:MEASURES")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from scheduling.models import (
     AlertCause,
     Circuit,
     Job,
+    KindMinute,
     PlatformIncident,
     PoolClock,
     Queue,
@@ -104,9 +105,14 @@ def _read_failure_rates(now: datetime) -> Iterator[Sample]:
         name = row["queue__name"]
         yield Sample(f"queue:{name}", row["bad"] / row["ended"], name, parents=(f"pool:{row['queue__pool__name']}",))
     of_tenants = TenantMinute.objects.filter(minute__gt=now - WINDOW).values("tenant", "tenant__slug").order_by()
-    tenants = of_tenants.annotate(ended=Sum("completed") + Sum("failed"), bad=Sum("failed"))
-    for own in tenants.filter(ended__gte=LEAST_ENDED, bad__gt=0):
-        yield Sample(f"tenant:{own['tenant']}", own["bad"] / own["ended"], own["tenant__slug"], own["tenant"])
+    for row in of_tenants.annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
+        yield Sample(f"tenant:{row['tenant']}", row["bad"] / row["ended"], row["tenant__slug"], row["tenant"])
+    of_kinds = KindMinute.objects.filter(minute__gt=now - WINDOW).order_by()
+    for row in of_kinds.values("kind").annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
+        yield Sample(f"kind:{row['kind']}", row["bad"] / row["ended"], row["kind"])
+    for row in of_kinds.values("kind", "tenant").annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
+        key = f"kind:{row['kind']}{PRIVATE}{row['tenant']}"
+        yield Sample(key, row["bad"] / row["ended"], row["kind"], row["tenant"])
 
 
 def _read_new_causes(now: datetime) -> Iterator[Sample]:
@@ -230,7 +236,8 @@ MEASURES = (
     ),
     Measure("broker_away", _("Broker away"), "", (Per.CHECK,), _read_broker, most=1.0),
     Measure(
-        "failure_rate", _("Failure rate of five minutes"), "", _QT, _read_failure_rates, most=1.0, tenants_per=_T
+        "failure_rate", _("Failure rate of five minutes"), "", (Per.KIND, *_QT), _read_failure_rates, most=1.0,
+        tenants_per=(Per.KIND, *_T),
     ),
     Measure("new_cause", _("Failures of a new cause"), "", _C, _read_new_causes, tenants_per=_C),
     Measure(

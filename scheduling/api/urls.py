@@ -26,6 +26,7 @@ from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
 from scheduling.plans.api import CFSPlanViewSet
 from scheduling.schedules.api import ScheduleViewSet
 from scheduling.shares.api import FairnessViewSet
+from scheduling.statistics.heat_api import HeatMapViewSet
 from scheduling.stops.api import KindViewSet, PoolViewSet, WorkerViewSet
 from scheduling.streams.api import EventStreamViewSet
 from scheduling.topology.api import QueueViewSet
@@ -61,6 +62,7 @@ router.register("routing-rules", RoutingRuleViewSet, basename="routing-rule")
 router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [
+    path("heat-map/", HeatMapViewSet.as_view({"get": "retrieve"}), name="heat-map"),
     path("diagnosis/", DiagnosisViewSet.as_view({"get": "diagnose"}), name="diagnosis"),
     path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -13,7 +13,9 @@ from psycopg.rows import class_row, scalar_row
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, StateCheck
 from scheduling.consistency.walk import check_page
+from scheduling.statistics.histogram import BOUNDS
 from scheduling.statistics.rollups import outcomes
+from scheduling.statistics.series import compare_objectives
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all, fetch_one
@@ -32,10 +34,7 @@ LONGEST_FLIGHT = timedelta(days=2)
 # clears.
 LONGEST_COMMIT_SECONDS = 300
 _SQL = load_sql(__file__)
-_KIND_RECOUNT, _KIND_ROLLED = _SQL["recount_kinds"], _SQL["sum_kinds"]
-_TENANTS, _BUSY, _QUEUES = _SQL["compare_tenants"], _SQL["compare_busy"], _SQL["compare_queues"]
-# Executions and microseconds by kind, outcome and hour.
-type KindSums = dict[str, tuple[int, int]]
+_OF_TENANTS = [_SQL[f"compare_{name}"] for name in ("kinds", "waits", "excused", "tenants", "busy")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,67 +61,47 @@ class RollupDifference:
         return ConsistencyFault(ROLLUPS.code, None, f"{self.rollup} of {self.row}", self.sentence)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RollupCheck:
-    """Check of the rollups between ``since`` and ``until``; ``kinds`` are the sums by kind over the tenants so far.
-
-    ``is_whole`` is False if a page of tenants was skipped: then the sums by kind cannot be compared.
-    """
+    """Check of the rollups between ``since`` and ``until``."""
 
     since: datetime
     until: datetime
-    kinds: KindSums = field(default_factory=dict)
-    is_whole: bool = True
 
     @classmethod
     def from_cursor(cls, cursor: Mapping[str, Any]) -> Self:
         """Return the check that ``as_cursor`` stored."""
-        kinds = {name: (sums[0], sums[1]) for name, sums in cursor["kinds"].items()}
-        since, until = (datetime.fromisoformat(cursor[name]) for name in ("since", "until"))
-        return cls(since, until, kinds, is_whole=cursor.get("is_whole", True))
+        return cls(*(datetime.fromisoformat(cursor[name]) for name in ("since", "until")))
 
     def as_cursor(self) -> dict[str, Any]:
-        """Return the state of the check as JSON data, to continue it later."""
-        until, since = self.until.isoformat(), self.since.isoformat()
-        return {"since": since, "until": until, "kinds": dict(self.kinds), "is_whole": self.is_whole}
+        """Return the check as JSON data, to continue it later."""
+        return {"since": self.since.isoformat(), "until": self.until.isoformat()}
 
     def check_page(self, page: TenantPage) -> list[RollupDifference]:
-        """Compare the minutes of a page of tenants, and add its executions to the sums by kind."""
+        """Compare the minutes of a page of tenants."""
         parameters = {**self._parameters(), **page.parameters()}
-        # False until the page is counted: a statement timeout skips it here.
-        was_whole, self.is_whole = self.is_whole, False
         with all_tenants():
-            differences = [*_compare(_TENANTS, parameters), *_compare(_BUSY, parameters)]
-            for name, (executions, worker_us) in _sums(_KIND_RECOUNT, parameters).items():
-                before = self.kinds.get(name, (0, 0))
-                self.kinds[name] = (before[0] + executions, before[1] + worker_us)
-        self.is_whole = was_whole
-        return differences
+            return [row for statement in _OF_TENANTS for row in _compare(statement, parameters)]
 
     def finish(self) -> list[RollupDifference]:
-        """Compare, after the last page, queues with their tenants and, if no page was skipped, kinds with the sums."""
+        """Compare, after the last page, the queues with their tenants, and objectives with minutes."""
         with all_tenants():
-            differences = _compare(_QUEUES, self._parameters())
-            if not self.is_whole:
-                return differences
-            rolled = _sums(_KIND_ROLLED, self._parameters())
-        for name in sorted(rolled.keys() | self.kinds.keys()):
-            if rolled.get(name) != self.kinds.get(name):
-                sums = ("/".join(map(str, of.get(name, ()))) for of in (rolled, self.kinds))
-                differences.append(RollupDifference("kind-hour", name, *sums))
+            differences = _compare(_SQL["compare_queues"], self._parameters())
+            for number in range((self.until - self.since) // timedelta(hours=1)):
+                hour = self.since + timedelta(hours=number)
+                differences += [
+                    RollupDifference("objective-hour", f"{row.id} {hour}", row.rolled, row.recounted)
+                    for row in compare_objectives(hour)
+                ]
         return differences
 
     def _parameters(self) -> dict[str, Any]:
         floor = uuid7_floor(self.since - LONGEST_FLIGHT)
-        return {"since": self.since, "before": self.until, "floor": floor, **outcomes()}
+        return {"since": self.since, "before": self.until, "floor": floor, "bounds": list(BOUNDS), **outcomes()}
 
 
 def _compare(statement: str, parameters: Mapping[str, Any]) -> list[RollupDifference]:
     return fetch_all(statement, parameters, class_row(RollupDifference), is_planned=True)
-
-
-def _sums(statement: str, parameters: Mapping[str, Any]) -> KindSums:
-    return {row.name: (row.executions, row.worker_us) for row in fetch_all(statement, parameters, is_planned=True)}
 
 
 def begin_recent_check(*, hours: int = HOURS) -> RollupCheck:
@@ -137,7 +116,6 @@ def check_rollups(piece: CheckRange) -> CheckPage:
     if check is None or check.until < timezone.now() - OLDEST_WALK:
         check, piece = begin_recent_check(hours=piece.options.get("hours", HOURS)), replace(piece, after={})
     page = piece.after.get("page", {})
-    # A second look begins where this one did, before the executions that this one has counted.
     begun = replace(piece, after={"check": check.as_cursor(), "page": page})
     look = check_page(replace(piece, after=page), lambda tenants: [row.fault for row in check.check_page(tenants)])
     if look.next is not None:

@@ -29,6 +29,7 @@ from scheduling.schedules.firing import fire_due_schedules
 from scheduling.shares.samples import ShareSampler
 from scheduling.statistics.gauges import GaugeSampler
 from scheduling.statistics.rollups import TallyFolder
+from scheduling.statistics.series import SeriesFolder
 from scheduling.stops.drains import note_drained
 from scheduling.stops.expiry import expire_due_stops
 from scheduling.subscriptions.relay import EventRelayer
@@ -55,6 +56,7 @@ _measurer = QueueMeasurer()
 _sampler = ShareSampler()
 _gauges = GaugeSampler()
 _folder = TallyFolder()
+_series = SeriesFolder()
 _relayer = EventRelayer()
 alert_evaluator = Evaluator()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
@@ -78,6 +80,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("sweep", lambda: platform_settings.SWEEP_SECONDS, run_sweep, waits_for_leases=True),
     Duty("limits", lambda: 1.0, expire_limits),
     Duty("rollups", _folder.interval_seconds, _folder.take_turn),
+    Duty("series", _series.interval_seconds, _series.take_turn),
     Duty("batches", lambda: BATCH_SECONDS, fold_batches),
     Duty("completions", lambda: BATCH_SECONDS, fire_batches),
     Duty("cancelled_batches", lambda: CANCEL_SECONDS, tend_cancellations),

@@ -154,6 +154,7 @@ class Execution(HistoryRow):
     dispatched_at = models.DateTimeField(_("dispatched at"))
     started_at = models.DateTimeField(_("started at"), null=True)
     ended_at = models.DateTimeField(_("ended at"))
+    wait_us = models.BigIntegerField(_("wait us"), null=True, help_text=_("Until the first start of its job."))
     error_type = models.CharField(_("error type"), max_length=100, blank=True)
     error_message = models.TextField(_("error message"), blank=True)
     traceback = models.TextField(_("traceback"), blank=True)

@@ -274,18 +274,13 @@ locked AS (
 -- The end of the slot time, so that folded rows and recounts agree by minute and month.
 coalesce(started_at + measured_us * interval '1 microsecond', now())
 
+-- fragment: wait_us
+-- Only the first start ends a wait that began when the job could run.
+CASE WHEN is_first_start THEN greatest(0, 1000000 * extract(epoch FROM started_at - run_at))::bigint END
+
 -- fragment: effects
 -- The effects of ``ended`` and ``job``: history, charges, news for ticks, and the rows of waiting jobs.
-execution AS (
-    INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        predicted_us, measured_us, rate_milli, peak_memory_kib, dispatched_at, started_at, ended_at, error_type,
-        error_message, traceback)
-    SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        coalesce(whole_us, predicted_us), measured_us, rate_milli, peak_memory_kib, dispatched_at, started_at,
-        -- include: ended_at
-        AS ended_at, error_type, error_message, traceback
-    FROM ended
-), charge AS (
+charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
     SELECT charge_id, tenant_id, job_id, id, queue_id, 'corrected',
         -- include: measured_charge
@@ -305,6 +300,16 @@ execution AS (
     SELECT e.*, j.job_id IS NOT NULL AS is_known, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us,
         j.merge_disabled AS goes_alone, j.unique_until, j.is_first_start
     FROM ended e FULL JOIN job j USING (job_id)
+), execution AS (
+    INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
+        predicted_us, measured_us, rate_milli, peak_memory_kib, dispatched_at, started_at, ended_at, error_type,
+        error_message, traceback, wait_us)
+    SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
+        coalesce(whole_us, predicted_us), measured_us, rate_milli, peak_memory_kib, dispatched_at, started_at,
+        -- include: ended_at
+        AS ended_at, error_type, error_message, traceback,
+        -- include: wait_us
+    FROM ended_with_jobs
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us,
         measured_us, weight_milli, queue_weight_milli, rate_milli, is_sample, payload_bytes, used_us, peak_memory_kib,
@@ -318,12 +323,11 @@ execution AS (
     FROM ended_with_jobs
 ), tally AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
-        ended_at)
+        worker_id, ended_at)
     SELECT tenant_id, queue_id, kind, outcome,
         dead_letter_reason <> '' OR (state = 'discarded' AND dead_letter_reason = ''),
-        -- Only the first start ends a wait that began when the job could run.
-        CASE WHEN is_first_start THEN greatest(0, 1000000 * extract(epoch FROM started_at - run_at))::bigint END,
-        started_at, measured_us,
+        -- include: wait_us
+        , started_at, measured_us, worker_id,
         -- include: ended_at
     FROM ended_with_jobs
 ), ready AS (

@@ -85,7 +85,6 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
             "overview_body": part.body,
             "overview_etag": part.etag,
             "query": choice.link(),
-            "sees_kinds": access.sees_all_tenants and access.may(Permission.PLATFORM_VIEW),
         }
     return context
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from scheduling.dispatch.leadership import try_to_lead
+from scheduling.shares.verdicts import BELOW
 from scheduling.statistics.throughput import WINDOW
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
@@ -24,7 +25,9 @@ HEAD_LIMIT = 500
 BACK_OFF_LIMIT = 2_000
 _SQL = load_sql(__file__)
 _IS_FRESH = _SQL["is_fresh"]
-_QUEUES, _POOLS, _TENANTS = _SQL["sample_queues"], _SQL["sample_pools"], _SQL["sample_tenants"]
+_QUEUES, _POOLS = _SQL["sample_queues"], _SQL["sample_pools"]
+# States follow the gauges of tenants, which they compare with entitlements.
+_TENANTS = (_SQL["sample_tenants"], _SQL["sample_states"])
 
 
 class GaugeSampler:
@@ -61,6 +64,7 @@ def sample_gauges(*, fresh_seconds: float = 0.0, tenants_fresh_seconds: float = 
             "heads": HEAD_LIMIT,
             "back_offs": BACK_OFF_LIMIT,
             "lease": platform_settings.LEASE_SECONDS,
+            "fair": BELOW,
         }
-        statements = (_QUEUES, _POOLS, *(() if found.are_tenants_fresh else (_TENANTS,)))
+        statements = (_QUEUES, _POOLS, *(() if found.are_tenants_fresh else _TENANTS))
         return sum(execute(statement, values) for statement in statements)

@@ -72,6 +72,34 @@ ON CONFLICT (tenant_id, minute, queue_id) DO UPDATE SET
 -- include: replaced
 , busy_us = excluded.busy_us;
 
+-- name: sample_states
+-- Note in this minute, while there are objectives, what keeps a tenant's waiting jobs from slots, as bits: its own
+-- pause, its cap, its used-up worker time, maintenance, and that it uses what it is entitled to, after the gauges.
+INSERT INTO scheduling_state_minute AS r (tenant_id, queue_id, minute, states)
+SELECT * FROM (
+    SELECT e.tenant_id, e.queue_id, date_trunc('minute', now()) AS minute, (
+        (t.is_paused AND NOT t.is_paused_by_platform)::int
+        + 2 * coalesce(c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency), false)::int
+        + 4 * (NOT (
+        -- include: has_worker_time
+        ))::int
+        + 8 * (EXISTS (SELECT FROM scheduling_alert_silence s
+            WHERE s.is_maintenance AND now() BETWEEN s.starts_at AND s.ends_at AND s.rule_id IS NULL
+            AND s.only_kind = '' AND s.object_key IN ('', 'queue:' || q.name)
+            AND s.only_queue IN ('', q.name) AND coalesce(s.only_tenant, s.tenant_id, t.id) = t.id))::int
+        + 16 * (EXISTS (SELECT FROM scheduling_share_minute m JOIN scheduling_tenant_gauge g USING (tenant_id, queue_id)
+            WHERE m.tenant_id = t.id AND m.queue_id = q.id AND g.minute = date_trunc('minute', now())
+                AND m.minute = date_trunc('minute', now()) - interval '1 minute' AND m.backlogged_us > 0
+                AND g.slots_milli * m.backlogged_us >= %(fair)s::float8 * 1000 * m.entitled_us))::int
+        )::smallint AS states
+    FROM scheduling_schedulingentity e
+        JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+        JOIN scheduling_queue q ON q.id = e.queue_id LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = e.tenant_id
+    WHERE e.parent_id IS NULL AND e.waiting + e.keys_waiting > 0 AND EXISTS (SELECT FROM scheduling_objective)
+) AS found WHERE states > 0
+ON CONFLICT (tenant_id, queue_id, minute) DO UPDATE SET states = r.states | excluded.states
+WHERE r.states <> r.states | excluded.states;
+
 -- name: sample_pools
 -- Write the gauges of pools in this minute, after those of their queues, which are summed up.
 INSERT INTO scheduling_pool_gauge (minute, pool_id, slots, slots_milli, sampled_at)

@@ -1,104 +1,191 @@
-"""Heat map of ended executions by kind and hour; colours stand for quantiles, so that rare kinds stay visible."""
+"""Heat map of ended executions: one measure, by rows and hours. Colours stand for quantiles, so rare rows are visible.
+
+A time of 24 hours has a column for each hour, one of 7 days a column for four hours; hours are those of UTC.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
-from itertools import zip_longest
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
-from django.http import HttpRequest, HttpResponseBase
-from django.template.loader import render_to_string
-from django.utils.safestring import SafeString
+from django.db import models
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.utils.translation import gettext_lazy
 
-from scheduling.statistics.kind_hours import HourCount, KindHours, read_kind_hours
-from tenants.console.polled_parts import CachedPart, part_response
+from scheduling.console.wording import duration_words
+from scheduling.models import SeriesHour, Worker
+from scheduling.statistics.histogram import percentile
+from scheduling.statistics.series import read_hours
+from tenants.database.clock import read_clock
+from tenants.models import Tenant
 
-TEMPLATE = "scheduling/dashboards/parts/overview_kinds.html"
-_kept = CachedPart("kinds")
 CLASSES = 5
+ROW_LIMIT = 20
 # Units of the map; the page scales them.
 CELL_WIDTH, CELL_HEIGHT, GAP = 24.0, 16.0, 2.0
+Rows = SeriesHour.Scope
+OF_TENANT = (Rows.KIND, Rows.QUEUE)
+
+
+class HeatMeasure(models.TextChoices):
+    """What the colours stand for."""
+
+    ENDED = "ended", gettext_lazy("Ended runs")
+    FAILURES = "failures", gettext_lazy("Failed runs")
+    WAIT_P95 = "wait_p95", gettext_lazy("Wait, 95th percentile")
+    RUN_P95 = "run_p95", gettext_lazy("Run time, 95th percentile")
+    SLOT_SECONDS = "slot_seconds", gettext_lazy("Slot time")
+
+
+class HeatSpan(models.TextChoices):
+    """The time that a map covers."""
+
+    DAY = "24h", gettext_lazy("Last 24 hours")
+    WEEK = "7d", gettext_lazy("Last 7 days")
+
+    @property
+    def hours_per_column(self) -> int:
+        return 1 if self is HeatSpan.DAY else 4
+
+    @property
+    def columns(self) -> int:
+        return 24 if self is HeatSpan.DAY else 42
+
+
+@dataclass(frozen=True, slots=True)
+class HeatChoice:
+    """What a map shows: a measure by rows over a time, of one tenant or of all."""
+
+    measure: HeatMeasure = HeatMeasure.ENDED
+    rows: Rows = Rows.KIND
+    span: HeatSpan = HeatSpan.DAY
+    tenant: Tenant | None = None
+
+    def words(self, value: float | None) -> str:
+        """Return a value of the measure in words."""
+        is_count = self.measure in (HeatMeasure.ENDED, HeatMeasure.FAILURES)
+        return f"{value or 0:,.0f}" if is_count else duration_words(value)
+
+
+@dataclass(slots=True)
+class HeatSum:
+    """The measures of one cell; histograms are added bucket by bucket."""
+
+    ended: int = 0
+    failures: int = 0
+    busy_us: int = 0
+    wait: Sequence[int] = ()
+    run: Sequence[int] = ()
+
+    def add(self, row: SeriesHour) -> None:
+        self.ended += row.completed + row.failed
+        self.failures += row.failed
+        self.busy_us += row.busy_us
+        self.wait = [a + b for a, b in zip(self.wait, row.wait, strict=True)] if self.wait else row.wait
+        self.run = [a + b for a, b in zip(self.run, row.run, strict=True)] if self.run else row.run
+
+    def value(self, measure: HeatMeasure) -> float | None:
+        """Return the value of a measure; None if there is none."""
+        if measure in (HeatMeasure.WAIT_P95, HeatMeasure.RUN_P95):
+            return percentile(self.wait if measure == HeatMeasure.WAIT_P95 else self.run, 0.95)
+        return {"ended": self.ended, "failures": self.failures, "slot_seconds": self.busy_us / 1e6}[measure]
 
 
 @dataclass(frozen=True, slots=True)
 class HeatCell:
-    """One hour of a kind: its position in the row, its colour class and its counts.
-
-    Class 0 means that no execution ended, class CLASSES is that of the greatest numbers.
-    """
+    """One cell: its value, and its colour class: 0 without a value, CLASSES for the greatest values."""
 
     x: float
     heat: int
-    count: HourCount
-    title: str
+    since: datetime
+    until: datetime
+    value: float | None
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
 class HeatRow:
-    """Row of the map: the hours of one kind."""
+    """Row of the map. ``name`` is the kind, the queue, the tenant's slug or the worker's id; ``label`` is shown."""
 
-    kind: str
+    name: str
+    label: str
     cells: list[HeatCell]
-    summary: str
+
+    @property
+    def summary(self) -> str:
+        greatest = max(self.cells, key=lambda cell: cell.value or 0)
+        return _("%(name)s: at most %(value)s.") % {"name": self.label, "value": greatest.words}
 
 
 @dataclass(frozen=True, slots=True)
 class HeatClass:
-    """Colour class with the range of the numbers of executions that belong to it; the last one has no end."""
+    """Colour class with the least value that belongs to it, in words."""
 
     heat: int
-    least: int
-    most: int | None
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """The heat map: its hours, its rows, the colour classes for the legend, and the number of hidden kinds."""
+    """The map: its columns, its rows, the colour classes for the legend, and the number of hidden rows."""
 
-    hours: Sequence[datetime]
+    choice: HeatChoice
+    columns: Sequence[datetime]
     rows: list[HeatRow]
-    bounds: list[HeatClass]
+    classes: list[HeatClass]
     hidden: int
-    width: float = CELL_WIDTH * 24
+    width: float
     height: float = CELL_HEIGHT
     cell_width: float = CELL_WIDTH - GAP
 
 
-@require_safe
-def kinds_fragment(request: HttpRequest) -> HttpResponseBase:
-    """Return the HTML of the map, or of its table with ``view=table``; answer 304 if the browser's copy is current."""
-    is_table = request.GET.get("view") == "table"
-    part = _kept.get(partial(_render, is_table=is_table), variant="table" if is_table else "")
-    return part_response(request, part.body, etag=part.etag)
+def read_heat(choice: HeatChoice, now: datetime | None = None) -> HeatMap:
+    """Return the map of a choice, the rows with the greatest values, in at most two queries over hourly rollups."""
+    hours = choice.span.hours_per_column
+    this = (now or read_clock()).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    first = this - timedelta(hours=this.hour % hours + hours * (choice.span.columns - 1))
+    sums: dict[str, dict[int, HeatSum]] = defaultdict(lambda: defaultdict(HeatSum))
+    tenant_id = choice.tenant.pk if choice.tenant else None
+    for row in read_hours(choice.rows, since=first, tenant_id=tenant_id):
+        sums[row.name][int((row.hour - first) / timedelta(hours=hours))].add(row)
+    values = {
+        name: [cells[n].value(choice.measure) if n in cells else None for n in range(choice.span.columns)]
+        for name, cells in sums.items()
+    }
+    ranked = sorted(values, key=lambda name: (-sum(value or 0 for value in values[name]), name))
+    shown = {name: values[name] for name in ranked[:ROW_LIMIT]}
+    columns = [first + timedelta(hours=hours * n) for n in range(choice.span.columns)]
+    return draw_heat(choice, columns, shown, hidden=len(ranked) - len(shown))
 
 
-def _render(*, is_table: bool) -> SafeString:
-    return render_to_string(TEMPLATE, {"heat": draw_heat(read_kind_hours()), "is_table": is_table})
-
-
-def draw_heat(kinds: KindHours) -> HeatMap:
-    """Return the heat map of these counts."""
-    bounds = quantile_bounds([hour.ended for line in kinds.lines for hour in line.hours])
+def draw_heat(
+    choice: HeatChoice, columns: Sequence[datetime], values: Mapping[str, Sequence[float | None]], *, hidden: int = 0
+) -> HeatMap:
+    """Return the heat map of these values by row."""
+    bounds = quantile_bounds([value for row in values.values() for value in row if value])
+    names = _name_rows(choice.rows, values)
+    width = timedelta(hours=choice.span.hours_per_column)
     rows = [
         HeatRow(
-            kind=line.kind,
-            cells=[_cell(index, kinds.hours[index], hour, bounds) for index, hour in enumerate(line.hours)],
-            summary=_("%(kind)s: %(ended)s runs in 24 hours, at most %(most)s in one hour.")
-            % {"kind": line.kind, "ended": f"{line.ended:,}", "most": f"{max(hour.ended for hour in line.hours):,}"},
+            *names[name],
+            [
+                HeatCell(n * CELL_WIDTH, _heat(value, bounds), since, since + width, value, choice.words(value))
+                for n, (since, value) in enumerate(zip(columns, row, strict=True))
+            ],
         )
-        for line in kinds.lines
+        for name, row in values.items()
+        if name in names
     ]
-    ends = [following - 1 for following in bounds[1:]]
-    classes = [HeatClass(_heat(least, bounds), least, most) for least, most in zip_longest(bounds, ends)]
-    return HeatMap(kinds.hours, rows, classes, kinds.hidden)
+    classes = [HeatClass(_heat(least, bounds), choice.words(least)) for least in bounds]
+    return HeatMap(choice, columns, rows, classes, hidden, CELL_WIDTH * len(columns))
 
 
-def quantile_bounds(values: Sequence[int], classes: int = CLASSES) -> list[int]:
+def quantile_bounds(values: Sequence[float], classes: int = CLASSES) -> list[float]:
     """Return the least value of each class, for classes that contain about equally many of the positive values.
 
     Equal values are in the same class, so there may be fewer than ``classes`` classes.
@@ -109,12 +196,17 @@ def quantile_bounds(values: Sequence[int], classes: int = CLASSES) -> list[int]:
     return sorted({known[len(known) * number // classes] for number in range(classes)})
 
 
-def _cell(index: int, hour: datetime, count: HourCount, bounds: Sequence[int]) -> HeatCell:
-    facts = {"hour": f"{hour:%H:%M}", "ended": f"{count.ended:,}", "failed": f"{count.failed:,}"}
-    title = _("%(hour)s: %(ended)s ended, %(failed)s failed") % facts
-    return HeatCell(index * CELL_WIDTH, _heat(count.ended, bounds), count, title)
-
-
-def _heat(value: int, bounds: Sequence[int]) -> int:
+def _heat(value: float | None, bounds: Sequence[float]) -> int:
     """Return the colour class of a value; the class of the greatest values is always CLASSES."""
     return bisect_right(bounds, value) + CLASSES - len(bounds) if value else 0
+
+
+def _name_rows(rows: Rows, names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the name and the label of each row; a deleted tenant or worker has none."""
+    if rows == Rows.TENANT:
+        found: Iterable[Any] = Tenant.objects.filter(pk__in=[UUID(name) for name in names])
+        return {str(tenant.pk): (tenant.slug, tenant.name) for tenant in found}
+    if rows == Rows.WORKER:
+        found = Worker.objects.filter(pk__in=[UUID(name) for name in names])
+        return {str(worker.pk): (str(worker.pk), f"{worker.hostname} {worker.pid}") for worker in found}
+    return {name: (name, name) for name in names}

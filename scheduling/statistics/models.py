@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from scheduling.execution.models import Execution
 from tenants.tenancy.bases import TenantManager
 
 
@@ -96,6 +95,7 @@ class Tally(models.Model):
     started_at = models.DateTimeField(null=True)
     measured_us = models.BigIntegerField()
     ended_at = models.DateTimeField()
+    worker_id = models.UUIDField(null=True)
 
     objects = TenantManager()
 
@@ -104,14 +104,12 @@ class Tally(models.Model):
         managed = False  # the migration creates the table without a primary key
 
 
-class MinuteRow(models.Model):
-    """Base of the rollups of one minute.
+class EndedRow(models.Model):
+    """Base of rollups of ended executions.
 
-    ``busy_us`` is the slot time within the minute, also of executions that ended in a later one.
+    ``busy_us`` is the slot time within the row's time, also of executions that ended later.
     """
 
-    minute = models.DateTimeField()
-    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
     completed = models.IntegerField(default=0)
     failed = models.IntegerField(
         default=0, help_text="Failures of the jobs themselves: failed, timed out, crashed, expired."
@@ -120,6 +118,16 @@ class MinuteRow(models.Model):
     busy_us = models.BigIntegerField(default=0)
     wait = ArrayField(models.IntegerField(), help_text="Histogram of waits until the first start.")
     run = ArrayField(models.IntegerField(), help_text="Histogram of slot times of completed and failed executions.")
+
+    class Meta:
+        abstract = True
+
+
+class MinuteRow(EndedRow):
+    """Base of the rollups of one queue in one minute."""
+
+    minute = models.DateTimeField()
+    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
 
     class Meta:
         abstract = True
@@ -151,25 +159,64 @@ class TenantMinute(MinuteRow):
         ]
 
 
-class KindHour(models.Model):
-    """Rollup of the executions of one kind with one outcome that ended in one hour.
+class KindMinute(MinuteRow):
+    """Rollup of one tenant's executions of one kind in one queue in one minute."""
 
-    The row with an empty ``outcome`` counts dead letters without an execution.
-    """
-
-    pk = models.CompositePrimaryKey("kind", "hour", "outcome")
+    pk = models.CompositePrimaryKey("tenant_id", "minute", "kind", "queue_id")
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     kind = models.CharField(max_length=64)
-    hour = models.DateTimeField()
-    outcome = models.CharField(max_length=12, choices=Execution.Outcome.choices, blank=True)
-    executions = models.IntegerField(default=0)
-    dead_letters = models.IntegerField(default=0)
-    worker_us = models.BigIntegerField(default=0)
-    wait = ArrayField(models.IntegerField())
-    run = ArrayField(models.IntegerField())
+
+    objects = TenantManager()
 
     class Meta:
-        db_table = "scheduling_kind_hour"
-        indexes = [models.Index(fields=["hour"], name="kind_hour_by_time")]
+        db_table = "scheduling_kind_minute"
+        indexes = [models.Index(fields=["minute"], name="kind_minute_by_time")]
+
+
+class SeriesTally(models.Model):
+    """Counts that a fold has added to the minutes of kinds, and that the hours of series do not have yet."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
+    queue_id = models.BigIntegerField(primary_key=True)  # required by Django; not unique, not a key
+    kind = models.CharField(max_length=64)
+    minute = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_series_tally"
+        managed = False  # the migration creates the table without a primary key, with the columns of KindMinute
+
+
+class SeriesHour(EndedRow):
+    """Rollup of one kind, queue, tenant or worker in one hour.
+
+    With ``tenant`` it covers the executions of that tenant, without it those of all. The name of a tenant or worker is
+    its id.
+    """
+
+    class Scope(models.TextChoices):
+        KIND = "kind"
+        QUEUE = "queue"
+        TENANT = "tenant"
+        WORKER = "worker"
+
+    id = models.BigAutoField(primary_key=True)
+    scope = models.CharField(max_length=8, choices=Scope.choices)
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, null=True, db_index=False, db_constraint=False)
+    name = models.CharField(max_length=64)
+    hour = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_series_hour"
+        indexes = [models.Index(fields=["hour"], name="series_hour_by_time")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["scope", "tenant", "hour", "name"], nulls_distinct=False, name="series_hour_once"
+            )
+        ]
 
 
 class ShareMinute(models.Model):

@@ -29,7 +29,13 @@ KEPT_DAYS = {
     ("scheduling_pool_gauge", "minute"): 3,
     ("scheduling_worker_minute", "minute"): 2,
     ("scheduling_queue_minute", "minute"): 30,
-    ("scheduling_kind_hour", "hour"): 400,
+    ("scheduling_kind_minute", "minute"): 3,
+    ("scheduling_state_minute", "minute"): 3,
+    ("scheduling_excused_minute", "minute"): 3,
+    ("scheduling_objective_minute", "minute"): 3,
+    ("scheduling_objective_hour", "hour"): 400,
+    # A day longer than the heat map.
+    ("scheduling_series_hour", "hour"): 8,
 }
 _SQL = load_sql(__file__)
 _FOLD, _NOTE = _SQL["fold_tallies"], _SQL["note_fold"]

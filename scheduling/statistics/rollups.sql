@@ -24,14 +24,6 @@ ARRAY[count(*) FILTER (WHERE run_bucket = 0), count(*) FILTER (WHERE run_bucket 
     count(*) FILTER (WHERE run_bucket = 16), count(*) FILTER (WHERE run_bucket = 17),
     count(*) FILTER (WHERE run_bucket = 18)]::int[]
 
--- fragment: add_wait
--- Sum of two histograms, bucket by bucket.
-(SELECT array_agg(a + b ORDER BY n) FROM unnest(r.wait, excluded.wait) WITH ORDINALITY AS u(a, b, n))
-
--- fragment: add_run
--- Sum of two histograms, bucket by bucket.
-(SELECT array_agg(a + b ORDER BY n) FROM unnest(r.run, excluded.run) WITH ORDINALITY AS u(a, b, n))
-
 -- fragment: measures
 -- Measures of a group of rows.
 sum(completed) AS completed, sum(failed) AS failed, sum(dead_letters) AS dead_letters, sum(busy_us) AS busy_us,
@@ -40,15 +32,6 @@ AS wait,
 -- include: run_histogram
 AS run
 
--- fragment: add_minute
--- Add the measures of new rows to a stored row ``r`` of a minute.
-completed = r.completed + excluded.completed, failed = r.failed + excluded.failed,
-dead_letters = r.dead_letters + excluded.dead_letters, busy_us = r.busy_us + excluded.busy_us,
-wait =
--- include: add_wait
-, run =
--- include: add_run
-
 -- name: fold_tallies
 -- Fold tallies into the rollups by minute and hour; return their number. Slot time is spread over the minutes of its
 -- use: minute n reaches from n to n + 1 times 60,000,000 µs.
@@ -56,24 +39,26 @@ WITH deleted_tallies AS (
     DELETE FROM scheduling_tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM scheduling_tally LIMIT %(limit)s))
     RETURNING *
 ), ended AS (
-    SELECT tenant_id, queue_id, kind, outcome, measured_us, is_dead::int AS dead_letters,
-        date_trunc('minute', ended_at) AS minute, date_trunc('hour', ended_at) AS hour,
+    SELECT tenant_id, queue_id, kind, worker_id, measured_us, wait_us, started_at, is_dead::int AS dead_letters,
+        date_trunc('minute', ended_at) AS minute, extract(epoch FROM date_trunc('minute', ended_at))::bigint / 60 AS n,
+        (extract(epoch FROM started_at) * 1000000)::bigint AS from_us,
+        (extract(epoch FROM started_at) * 1000000)::bigint + measured_us AS to_us,
         (outcome = ANY (%(completed)s))::int AS completed, (outcome = ANY (%(failed)s))::int AS failed,
         CASE WHEN wait_us IS NOT NULL THEN width_bucket(wait_us / 1e6::float8, %(bounds)s::float8[]) END AS wait_bucket,
         CASE WHEN outcome = ANY (%(ran)s)
             THEN width_bucket(measured_us / 1e6::float8, %(bounds)s::float8[]) END AS run_bucket
     FROM deleted_tallies
-), span AS (
-    SELECT tenant_id, queue_id, (extract(epoch FROM started_at) * 1000000)::bigint AS from_us,
-        (extract(epoch FROM started_at) * 1000000)::bigint + measured_us AS to_us
-    FROM deleted_tallies WHERE measured_us > 0
 ), part AS (
-    SELECT tenant_id, queue_id, minute, completed, failed, dead_letters, 0::bigint AS busy_us, wait_bucket, run_bucket
+    SELECT tenant_id, queue_id, kind, worker_id, minute, completed, failed, dead_letters, wait_bucket, run_bucket,
+        CASE WHEN measured_us > 0
+            THEN greatest(0, least(to_us, (n + 1) * 60000000) - greatest(from_us, n * 60000000)) ELSE 0 END AS busy_us
     FROM ended
     UNION ALL
-    SELECT tenant_id, queue_id, to_timestamp(n * 60), 0, 0, 0,
-        least(to_us, (n + 1) * 60000000) - greatest(from_us, n * 60000000), NULL, NULL
-    FROM span CROSS JOIN LATERAL generate_series(from_us / 60000000, (to_us - 1) / 60000000) AS n
+    -- Few executions use more minutes than that of their end.
+    SELECT tenant_id, queue_id, kind, worker_id, to_timestamp(used * 60), 0, 0, 0, NULL, NULL,
+        least(to_us, (used + 1) * 60000000) - greatest(from_us, used * 60000000)
+    FROM ended CROSS JOIN LATERAL generate_series(from_us / 60000000, (to_us - 1) / 60000000) AS used
+    WHERE measured_us > 0 AND (from_us < n * 60000000 OR to_us > (n + 1) * 60000000) AND used <> n
 ), tenant AS (
     INSERT INTO scheduling_tenant_minute AS r
         (tenant_id, minute, queue_id, completed, failed, dead_letters, busy_us, wait, run)
@@ -89,20 +74,44 @@ WITH deleted_tallies AS (
     FROM part GROUP BY 1, 2
     ON CONFLICT (minute, queue_id) DO UPDATE SET
     -- include: add_minute
+), line AS (
+    SELECT tenant_id, minute, kind, queue_id,
+    -- include: measures
+    FROM part GROUP BY 1, 2, 3, 4
+), news AS (
+    INSERT INTO scheduling_series_tally
+        (tenant_id, minute, kind, queue_id, completed, failed, dead_letters, busy_us, wait, run)
+    SELECT * FROM line
 ), kind AS (
-    INSERT INTO scheduling_kind_hour AS r (kind, hour, outcome, executions, dead_letters, worker_us, wait, run)
-    SELECT kind, hour, outcome, count(*) FILTER (WHERE outcome <> ''), sum(dead_letters), sum(measured_us),
-        -- include: wait_histogram
-        ,
+    INSERT INTO scheduling_kind_minute AS r
+        (tenant_id, minute, kind, queue_id, completed, failed, dead_letters, busy_us, wait, run)
+    SELECT * FROM line
+    ON CONFLICT (tenant_id, minute, kind, queue_id) DO UPDATE SET
+    -- include: add_minute
+), worker AS (
+    INSERT INTO scheduling_series_hour AS r (scope, name, hour, completed, failed, dead_letters, busy_us, wait, run)
+    -- A wait until the first start says nothing about the worker.
+    SELECT 'worker', worker_id::text, date_trunc('hour', minute), sum(completed), sum(failed), sum(dead_letters),
+        sum(busy_us), array_fill(0, ARRAY[19]),
     -- include: run_histogram
-    FROM ended GROUP BY 1, 2, 3
-    ON CONFLICT (kind, hour, outcome) DO UPDATE SET
-        executions = r.executions + excluded.executions, dead_letters = r.dead_letters + excluded.dead_letters,
-        worker_us = r.worker_us + excluded.worker_us,
-        wait =
-        -- include: add_wait
-        , run =
-    -- include: add_run
+    FROM part WHERE worker_id IS NOT NULL GROUP BY 2, 3
+    ON CONFLICT (scope, tenant_id, hour, name) DO UPDATE SET
+    -- include: add_minute
+), late AS (
+    -- The shortest target is a minute.
+    SELECT tenant_id, minute, kind, queue_id, excuse,
+    -- include: wait_histogram
+    AS wait FROM ended CROSS JOIN LATERAL (
+    -- include: excuse
+    ) AS found
+    WHERE wait_us >= 60000000 AND excuse IS NOT NULL AND EXISTS (SELECT FROM scheduling_objective)
+    GROUP BY 1, 2, 3, 4, 5
+), late_news AS (
+    INSERT INTO scheduling_series_tally (tenant_id, minute, kind, queue_id, excuse, wait) SELECT * FROM late
+), excused AS (
+    INSERT INTO scheduling_excused_minute AS r (tenant_id, minute, kind, queue_id, excuse, wait) SELECT * FROM late
+    ON CONFLICT (tenant_id, minute, kind, queue_id, excuse) DO UPDATE SET wait =
+    -- include: add_wait
 )
 SELECT count(*) FROM deleted_tallies;
 

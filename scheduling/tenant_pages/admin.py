@@ -41,6 +41,7 @@ from tenants.tenancy.page import SHOWN, PagePart, PartLine
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/tenant_now.html"
 _SHARE, _WAITING = "share", "waiting"
+OBJECTIVES = "admin:scheduling_objective_changelist"
 
 console_site.unregister(Tenant)
 
@@ -76,6 +77,11 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
         return super().page_context(request, tenant) | {
             "history": history,
             "charts": [draw_share(line) for line in history.lines if line.tenant_id == tenant.pk],
+            "views": [
+                (title, f"{reverse(view)}?tenant={tenant.slug}")
+                for title, view in ((_("Heat map"), "admin:heat_map"), (_("Objectives"), OBJECTIVES))
+                if self.access(request).may(Permission.JOBS_VIEW)
+            ],
             "choice": {"sees_all": self.access(request).sees_all_tenants},
             "tenant_links": {tenant.slug: f"{reverse('admin:fairness')}?tenant={tenant.slug}"},
         }

@@ -122,6 +122,7 @@ GET    tenants/{slug}/                                             1
 GET    upkeep/{name}/                                              1
 GET    upkeep-runs/{pk}/                                           1
 GET    webhooks/{pk}/                                              1
+GET    objectives/{pk}/                                            1
 GET    workers/{pk}/                                               1
 GET    workflow-runs/{pk}/                                         1
 GET    workflow-runs/{pk}/nodes/{node_run_id}/                     1
@@ -176,6 +177,11 @@ POST   entities/{pk}/retry/                                        2
 GET    errors/                                                     2
 GET    fairness/                                                   2
 GET    fairness/decisions/                                         2
+GET    heat-map/                                                   2
+GET    objectives/                                                 2
+POST   objectives/                                                 2
+DELETE objectives/{pk}/                                            2
+PATCH  objectives/{pk}/                                            2
 GET    files/                                                      2
 POST   files/                                                      2
 DELETE files/{pk}/                                                 2

@@ -136,6 +136,12 @@ GET    errors/                               jobs.view
 GET    errors/{fingerprint}/                 jobs.view
 GET    fairness/                             jobs.view
 GET    fairness/decisions/                   jobs.view
+GET    heat-map/                             jobs.view
+GET    objectives/                           jobs.view
+POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}
+GET    objectives/{objective}/               jobs.view
+PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
+DELETE objectives/{objective}/               alerts.manage
 POST   jobs/{waiting}/cancel/                jobs.cancel       {}
 POST   jobs/{waiting}/suspend/               jobs.cancel       {"reason": "wait for the data"}
 POST   jobs/{waiting}/resume/                jobs.cancel       {"reason": "it is here"} 409
@@ -392,6 +398,9 @@ PATCH  alert-silences/{silence}/             alerts.respond    {"reason": "y"}
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 DELETE alert-silences/{silence}/             alerts.respond
 DELETE contact-groups/{group}/               alerts.manage
+POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}
+PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
+DELETE objectives/{objective}/               alerts.manage
 """
 
 # Pages of models under /admin/: rights to view, add and change (`-`: no role), then the actions on one row. No role may
@@ -432,6 +441,7 @@ scheduling.jobevent                jobs.view       -                -
 scheduling.kindcost                platform.view   -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
 scheduling.liveexecution           jobs.view       -                -
+scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage
 scheduling.schedule                schedules.view  schedules.manage schedules.manage run_now:schedules.manage pause:schedules.manage resume:schedules.manage delete:schedules.manage
@@ -483,7 +493,8 @@ ANY    .                                     console
 ANY    scheduling/                           jobs.view
 GET    overview/                             jobs.view
 GET    overview/shares/                      jobs.view
-GET    overview/kinds/                       platform.view
+GET    heat-map/                             jobs.view
+GET    heat-map/part/                        jobs.view
 GET    diagnosis/                            platform.view
 GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view

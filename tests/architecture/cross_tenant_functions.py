@@ -194,6 +194,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"sample_gauges"},
         "queues and pools belong to the platform, and tenants are sampled together",
     ),
+    "scheduling/statistics/series.py": ({"fold_series"}, "counts of all tenants are added up together"),
+    "scheduling/objectives/service.py": (
+        {"check_objective"},
+        "only the platform writes counts; those of one objective of the scope are deleted",
+    ),
     "scheduling/shares/samples.py": ({"_take_sample"}, "entitlements are computed among all tenants"),
     "scheduling/consistency/history.py": (
         {"_find_ghosts", "check_job_events"},

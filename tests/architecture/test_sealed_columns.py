@@ -47,6 +47,8 @@ PLAIN = {
     "scheduling.Circuit.tenants": "counts",
     "scheduling.Job.meta": "shown with the job and found by filters",
     "scheduling.JobLog.fields": "docs/how-to/encryption.md names it",
+    "scheduling.ObjectiveHour.excused": "counts",
+    "scheduling.ObjectiveMinute.excused": "counts",
     "scheduling.PoolClock.locked_tenants": "ids and times",
     "scheduling.SettledRefused.content": "ids, kind and numbers of a settled execution",
     "scheduling.RoutingRule.condition": "the platform's configuration",

@@ -31,6 +31,7 @@ from scheduling.models import (
     Contact,
     ContactGroup,
     JobError,
+    Objective,
     Queue,
 )
 from scheduling.schedules.definitions import create_schedule
@@ -154,6 +155,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         secret = create_secret(tenant=tenant, name="api", value="the secret of the world", hosts=["api.example.com"])
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with tenant_context(tenant):
+        objective = save(Objective(), {"name": "soon"})
         view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -188,6 +190,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "schedule": schedule.pk,
         "view": view.pk,
         "webhook": webhook.pk,
+        "objective": objective.pk,
         **alerting,
         "secret": secret.pk,
         "user": member.pk,

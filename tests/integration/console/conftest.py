@@ -20,6 +20,7 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import create_batch, submit_job
 from scheduling.models import Charge, Circuit, DeadLetter, Execution, Job, JobEvent, Queue, Tally, Worker, WorkerPool
 from scheduling.statistics.rollups import fold_tallies
+from scheduling.statistics.series import fold_series
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 
@@ -161,6 +162,7 @@ def make_work(tenant: Tenant) -> Work:
             created_at=now,
         )
     fold_tallies()
+    fold_series()
     with connection.cursor() as cursor:
         # A fold times out when it idles; the test continues in the same transaction.
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")

@@ -16,7 +16,7 @@ from django.urls import reverse
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.models import Job
 from scheduling.overview import page as overview
-from scheduling.statistics import heat_map
+from scheduling.statistics import heat_page
 from tenants.access.memberships import add_member
 from tenants.context import tenant_context
 from tenants.models import Role
@@ -25,13 +25,13 @@ from tests.integration.console.conftest import Work
 from tests.platform_settings import override_platform_settings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout", "kept")]
-PARTS = ("admin:overview_fragment", "admin:overview_shares")
+PARTS = ("admin:overview_fragment", "admin:overview_shares", "admin:heat_map_fragment")
 
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Cache fragments for as long as a test takes."""
-    parts = (overview._kept_body, overview._kept_shares, heat_map._kept)
+    parts = (overview._kept_body, overview._kept_shares, heat_page._kept)
     monkeypatch.setattr("tenants.console.polled_parts.KEPT_SECONDS", 60.0)
     for part in parts:
         part.clear()
@@ -41,7 +41,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         part.clear()
 
 
-@pytest.mark.parametrize("part", [*PARTS, "admin:overview_kinds"])
+@pytest.mark.parametrize("part", PARTS)
 def test_cached_fragment_is_answered_with_five_statements(
     console: Console, staff: User, acme_work: Work, part: str
 ) -> None:
@@ -104,7 +104,7 @@ def test_table_view_does_not_replace_the_cached_fragment(console: Console, staff
 
 def test_console_html_is_not_stored_in_redis(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
-    for part in (*PARTS, "admin:overview_kinds"):
+    for part in PARTS:
         assert b"<" in client.get(reverse(part)).content
     with redis.Redis.from_url(str(settings.CACHES["default"]["LOCATION"])) as cache:
         held = [cache.get(key) or b"" for key in cache.scan_iter("*:kept:*")]

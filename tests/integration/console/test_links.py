@@ -63,7 +63,7 @@ def test_names_on_pages_of_rows_are_links(
         reverse("admin:failures"),
         f"{reverse('admin:scheduling_bulkoperation_start')}?operation=cancel&filter=kind:noop",
         reverse("admin:fairness") + "?view=table",
-        reverse("admin:overview_kinds") + "?view=table",
+        reverse("admin:heat_map_fragment") + "?view=table",
     ):
         assert list(bare_names(console(staff), path, names)) == [], path
 

@@ -43,7 +43,7 @@ Console = Callable[[User], Client]
 # The statements that a page may execute, including those for session and rights.
 STATEMENT_LIMIT = 13
 BYTE_LIMIT = 150 * 1024
-PAGES = ("admin:index", "admin:overview_fragment", "admin:overview_shares", "admin:overview_kinds")
+PAGES = ("admin:index", "admin:overview_fragment", "admin:overview_shares", "admin:heat_map_fragment")
 # Tables of jobs, their places and their history, which grow with them.
 JOB_TABLES = re.compile(
     r"scheduling_(job\w*|execution\w*|deadletter|charge|batch\w*|schedulefire|settled|wake|tally)\b", re.IGNORECASE
@@ -123,11 +123,12 @@ def test_members_page_names_no_other_tenant(
 ) -> None:
     sample_gauges()
     client = console(acme_user)
-    page = "".join(client.get(reverse(name)).content.decode() for name in ("admin:index", "admin:overview_shares"))
+    page = "".join(
+        client.get(reverse(name)).content.decode()
+        for name in ("admin:index", "admin:overview_shares", "admin:heat_map_fragment")
+    )
     assert "Acme" in page
     assert "globex" not in page.lower()
-    assert reverse("admin:overview_kinds") not in page
-    assert client.get(reverse("admin:overview_kinds")).status_code == 403
 
 
 def reads_of_jobs(texts: list[str], url: str) -> list[str]:
@@ -211,11 +212,11 @@ def test_strip_shows_the_hour_minute_by_minute(
 
 def test_kinds_are_shown_as_a_map_and_a_table(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
-    drawn = client.get(reverse("admin:overview_kinds")).content.decode()
-    assert "noop: 1 runs in 24 hours" in drawn
-    table = client.get(reverse("admin:overview_kinds"), {"view": "table"}).content.decode()
+    drawn = client.get(reverse("admin:heat_map_fragment")).content.decode()
+    assert "noop: at most 1." in drawn
+    table = client.get(reverse("admin:heat_map_fragment"), {"view": "table", "measure": "failures"}).content.decode()
     assert "<table" in table
-    assert "(1)" in table
+    assert ">1</a>" in table
 
 
 def test_outdated_numbers_are_marked_as_old(

@@ -15,6 +15,7 @@ from scheduling.models import (
     AlertCause,
     Circuit,
     JobError,
+    KindMinute,
     PoolClock,
     Queue,
     QueueGauge,
@@ -61,6 +62,7 @@ def plant_failures(now: datetime, tenant: Tenant) -> None:
     values = {"minute": now.replace(second=0, microsecond=0), "queue": queue(), "wait": empty, "run": empty}
     QueueMinute.objects.create(completed=30, failed=10, **values)
     TenantMinute.objects.create(tenant=tenant, completed=10, failed=10, **values)
+    KindMinute.objects.create(tenant=tenant, kind="noop", completed=10, failed=30, **values)
 
 
 def plant_errors(now: datetime, tenant: Tenant) -> None:
@@ -125,7 +127,10 @@ CASES: dict[str, tuple[Callable[[datetime, Tenant], None], dict[str, float]]] = 
     "queue_without_consumer": (plant_unread, {"queue:pipeline": 20}),
     "pool_without_worker": (plant_unread, {"pool:default": 1}),
     "broker_away": (plant_broker, {"check:broker": 1}),
-    "failure_rate": (plant_failures, {"queue:pipeline": 0.25, f"tenant:{T}": 0.5}),
+    "failure_rate": (
+        plant_failures,
+        {"queue:pipeline": 0.25, f"tenant:{T}": 0.5, "kind:noop": 0.75, f"kind:noop@{T}": 0.75},
+    ),
     "new_cause": (plant_errors, {f"cause:abc@{T}": 4, "cause:abc": 4}),
     "failures_of_cause": (plant_errors, {f"cause:abc@{T}": 4, "cause:abc": 4}),
     "breaker_open": (plant_breaker, {f"kind:noop@{T}": 30, "kind:noop": 30}),

@@ -398,9 +398,9 @@ def test_history_of_a_deleted_tenant_is_found(work: None) -> None:
 def test_rollup_without_history_is_found(work: None) -> None:
     assert verify().is_clean
     execute(
-        "INSERT INTO scheduling_kind_hour (kind, hour, outcome, executions, dead_letters, worker_us, wait, run)"
-        " VALUES ('noop', date_trunc('hour', now() - interval '5 minutes') - interval '1 hour', 'completed', 7, 0, 7,"
-        " '{}', '{}')"
+        "INSERT INTO scheduling_queue_minute"
+        " (minute, queue_id, completed, failed, dead_letters, busy_us, wait, run)"
+        " VALUES (date_trunc('hour', now() - interval '5 minutes') - interval '1 hour', 1, 7, 0, 0, 7, '{}', '{}')"
     )
     report = verify(repair=True)
     assert codes(report) == {"rollups"}

@@ -21,7 +21,7 @@ from scheduling.execution.settlement import Settlement, settle
 from scheduling.models import (
     DeadLetter,
     Execution,
-    KindHour,
+    KindMinute,
     LiveExecution,
     Queue,
     QueueMinute,
@@ -68,6 +68,7 @@ def end_execution(tenant: Tenant, *, outcome: str, ended_at: datetime, took: tim
             outcome=outcome,
             predicted_us=1,
             measured_us=microseconds,
+            wait_us=1_000_000,
             dispatched_at=ended_at - took,
             started_at=ended_at - took,
             ended_at=ended_at,
@@ -95,10 +96,11 @@ def test_settled_executions_are_counted_with_wait_and_dead_letter(acme: Tenant, 
     assert sum(sum(row.wait) for row in rows) == 2
     with all_tenants():
         executions = list(Execution.objects.all())
-        kinds = {row.outcome: row for row in KindHour.objects.all()}
+        kinds = list(KindMinute.objects.all())
         queues = list(QueueMinute.objects.all())
-    assert {outcome: row.executions for outcome, row in kinds.items()} == {"completed": 1, "failed": 1}
-    assert sum(row.worker_us for row in kinds.values()) == sum(row.measured_us for row in executions)
+    assert {row.kind for row in kinds} == {"noop"}
+    assert (sum(row.completed for row in kinds), sum(row.failed for row in kinds)) == (1, 1)
+    assert sum(row.busy_us for row in kinds) == sum(row.measured_us for row in executions)
     assert sum(row.busy_us for row in rows) == sum(row.measured_us for row in executions)
     assert sum(row.completed for row in queues) == 1
 
@@ -223,20 +225,25 @@ def test_difference_in_each_rollup_is_found(acme: Tenant) -> None:
     }
     with all_tenants():
         TenantMinute.objects.filter(completed=2).update(completed=1)
-        KindHour.objects.update(worker_us=7)
-    (difference,) = differences(since=DAY, until=until)
-    assert (difference.rollup, difference.rolled, difference.recounted) == ("kind-hour", "1/7", "1/1000000")
+        KindMinute.objects.filter(completed=1).update(kind="sleep")
+    assert sorted((row.rollup, row.rolled, row.recounted) for row in differences(since=DAY, until=until)) == [
+        ("kind-minute", "", "1/0"),
+        ("kind-minute", "1/0", ""),
+        ("kind-minute waits", "", "1"),
+        ("kind-minute waits", "1", ""),
+    ]
     with all_tenants():
-        KindHour.objects.all().delete()
-    assert [d.rolled for d in differences(since=DAY, until=until)] == [""]
+        KindMinute.objects.all().delete()
+    found = {row.rollup for row in differences(since=DAY, until=until)}
+    assert found == {"kind-minute", "kind-minute waits", "tenant-minute"}
 
 
 @pytest.mark.parametrize(
     ("planted", "rollups_named"),
     [
-        ({"busy_us": 999_999}, {"tenant-minute busy", "queue-minute"}),
+        ({"busy_us": 999_999}, {"tenant-minute", "tenant-minute busy", "queue-minute"}),
         ({"failed": 1}, {"tenant-minute", "tenant-minute runs", "queue-minute"}),
-        ({"dead_letters": 3}, {"queue-minute"}),
+        ({"dead_letters": 3}, {"tenant-minute", "queue-minute"}),
         ({"run": [0] * 19}, {"tenant-minute runs"}),
     ],
 )
@@ -285,8 +292,8 @@ def test_missed_deadline_of_a_waiting_job_counts_as_a_dead_letter(acme: Tenant) 
     fold_tallies()
     with all_tenants():
         assert DeadLetter.objects.count() == 1
-        (row,) = KindHour.objects.all()
-    assert (row.outcome, row.executions, row.dead_letters) == ("", 0, 1)
+        (row,) = KindMinute.objects.all()
+    assert (row.completed, row.failed, row.dead_letters) == (0, 0, 1)
 
 
 def test_last_hour_is_read_by_minute_queue_and_tenant(acme: Tenant, globex: Tenant) -> None:
@@ -315,11 +322,11 @@ def test_old_rollups_are_removed_once(acme: Tenant) -> None:
             ShareMinute.objects.create(
                 tenant=acme, minute=minute, queue=Queue.objects.all()[0], entitled_us=1, backlogged_us=1
             )
-        kept = [table.objects.count() for table in (QueueMinute, TenantMinute, KindHour, ShareMinute)]
+        kept = [table.objects.count() for table in (QueueMinute, TenantMinute, KindMinute, ShareMinute)]
     gone = prune_rollups(limit=100)
     assert set(gone) == {table.removeprefix("scheduling_") for table, _ in rollups.KEPT_DAYS}
-    assert min(count for name, count in gone.items() if not name.endswith(("_gauge", "worker_minute"))) >= 1
+    assert min(gone[name] for name in ("queue_minute", "tenant_minute", "kind_minute", "share_minute")) >= 1
     assert set(prune_rollups(limit=100).values()) == {0}
     with all_tenants():
-        left = [table.objects.count() for table in (QueueMinute, TenantMinute, KindHour, ShareMinute)]
+        left = [table.objects.count() for table in (QueueMinute, TenantMinute, KindMinute, ShareMinute)]
     assert all(1 <= after < before for after, before in zip(left, kept, strict=True))

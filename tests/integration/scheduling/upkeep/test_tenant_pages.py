@@ -6,12 +6,11 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 from psycopg.errors import QueryCanceled
 
-from scheduling.consistency import registry, rollups
+from scheduling.consistency import registry
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, find_checks, state_checks
-from scheduling.consistency.rollups import RollupCheck, RollupDifference
 from scheduling.consistency.walk import check_page
 from scheduling.models import Charge, UpkeepRun
 from scheduling.statistics.rollups import fold_tallies
@@ -28,7 +27,7 @@ WALKS = ["verify_ledger", "verify_counters", "verify_rollups", "verify_usage", "
 OLD_HOURS = """
     UPDATE scheduling_tenant_minute SET minute = minute - interval '2 hours';
     UPDATE scheduling_queue_minute SET minute = minute - interval '2 hours';
-    UPDATE scheduling_kind_hour SET hour = hour - interval '2 hours';
+    UPDATE scheduling_kind_minute SET minute = minute - interval '2 hours';
     UPDATE scheduling_execution
         SET started_at = started_at - interval '2 hours', ended_at = ended_at - interval '2 hours'
 """
@@ -83,6 +82,7 @@ def test_clean_state_is_walked_to_the_end(work: None, name: str) -> None:
         ),
         ("verify_counters", "UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1", "in flight by tenant"),
         ("verify_rollups", "UPDATE scheduling_tenant_minute SET completed = completed + 7", "tenant-minute of"),
+        ("verify_rollups", "UPDATE scheduling_kind_minute SET completed = completed + 7", "kind-minute of"),
     ],
 )
 def test_fault_of_each_tenant_is_reported_once(
@@ -93,16 +93,6 @@ def test_fault_of_each_tenant_is_reported_once(
     findings = [finding for run in walk(name) for finding in run.messages if words in finding]
     for tenant in (acme, globex):
         assert sum(str(tenant.pk) in finding for finding in findings) == 1, findings
-
-
-def test_wrong_kind_rollup_is_reported_after_an_interrupted_walk(work: None) -> None:
-    execute(OLD_HOURS)
-    execute("UPDATE scheduling_kind_hour SET executions = 7")
-    *before, last = walk("verify_rollups")
-    assert [run.findings for run in before] == [[]] * len(before)
-    assert ["kind-hour of noop completed" in finding for finding in last.messages] == [True]
-    assert "7/" in last.messages[0]
-    assert "recounted 2/" in last.messages[0]
 
 
 def test_page_that_times_out_is_reported_and_hides_no_other(
@@ -126,24 +116,6 @@ def test_page_that_times_out_is_reported_and_hides_no_other(
     slow, off = run.messages
     assert "took too long" in slow
     assert str(globex.pk) in off
-
-
-def test_kinds_are_not_compared_with_skipped_pages(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    execute(OLD_HOURS)
-    recount, pages = RollupCheck.check_page, []
-
-    def cancel_the_first(check: RollupCheck, page: tenant_pages.TenantPage) -> list[RollupDifference]:
-        pages.append(page)
-        if len(pages) > 1:
-            return recount(check, page)
-        with monkeypatch.context() as patch, transaction.atomic(), connection.cursor() as cursor:
-            patch.setattr(rollups, "_KIND_RECOUNT", "SELECT pg_sleep(60)")
-            cursor.execute("SET LOCAL statement_timeout = 200")
-            return recount(check, page)
-
-    monkeypatch.setattr(RollupCheck, "check_page", cancel_the_first)
-    *_, last = walk("verify_rollups")
-    assert not [finding for finding in last.messages if "kind-hour" in finding]
 
 
 @pytest.mark.parametrize("stray", [UUID(int=1), UUID(int=2**128 - 1)])

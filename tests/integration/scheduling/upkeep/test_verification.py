@@ -99,13 +99,13 @@ def test_rollups_are_verified_by_upkeep(work: None) -> None:
     for table, column in (
         ("scheduling_tenant_minute", "minute"),
         ("scheduling_queue_minute", "minute"),
-        ("scheduling_kind_hour", "hour"),
+        ("scheduling_kind_minute", "minute"),
         ("scheduling_execution", "started_at"),
         ("scheduling_execution", "ended_at"),
     ):
         execute(f"UPDATE {table} SET {column} = {column} - interval '2 hours'")
     assert run_upkeep(name="verify_rollups").outcome == "ok"
-    execute("UPDATE scheduling_kind_hour SET executions = 7")
+    execute("UPDATE scheduling_kind_minute SET completed = 7")
     assert run_upkeep(name="verify_rollups").outcome == "failed"
 
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.statistics.heat_map import CLASSES, draw_heat, quantile_bounds
+from scheduling.statistics.heat_map import CLASSES, HeatChoice, HeatMeasure, draw_heat, quantile_bounds
 from scheduling.statistics.histogram import BUCKETS
-from scheduling.statistics.kind_hours import HourCount, KindHours, KindRow
 from scheduling.statistics.minute_charts import (
     CHART_HEIGHT,
     SPARK_HEIGHT,
@@ -118,7 +117,13 @@ def test_classes_of_distinct_values_have_equal_sizes() -> None:
 @pytest.mark.parametrize(("ended", "heats"), [([0, 7, 7], [0, 5, 5]), ([0, 1, 9], [0, 4, 5]), ([0, 0, 0], [0, 0, 0])])
 def test_heat_is_none_for_zero_and_greatest_for_the_maximum(ended: list[int], heats: list[int]) -> None:
     hours = [NOON + timedelta(hours=hour) for hour in range(len(ended))]
-    line = KindRow("noop", [HourCount(count) for count in ended])
-    [row] = draw_heat(KindHours(hours, [line], hidden=0)).rows
+    [row] = draw_heat(HeatChoice(), hours, {"noop": ended}).rows
     assert [cell.heat for cell in row.cells] == heats
-    assert f"at most {max(ended)} in one" in row.summary
+    assert row.summary == f"noop: at most {max(ended)}."
+
+
+def test_times_of_a_map_are_in_words_and_missing_ones_are_dashes() -> None:
+    choice = HeatChoice(measure=HeatMeasure.WAIT_P95)
+    heat = draw_heat(choice, [NOON, NOON + timedelta(hours=1)], {"noop": [None, 90.0]})
+    assert [cell.words for cell in heat.rows[0].cells] == ["–", "1 min 30 s"]
+    assert [(each.heat, each.words) for each in heat.classes] == [(CLASSES, "1 min 30 s")]
