@@ -137,6 +137,7 @@ class ConsoleSite(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         """Return the URLs of console pages that do not belong to a model."""
         # Models are loaded later than this module.
+        from scheduling.correlation.page import correlation_page
         from scheduling.diagnosis.page import diagnosis_page
         from scheduling.errors.page import error_occurrences_page, failures_page
         from scheduling.jobs.kinds.page import job_kinds_page
@@ -165,6 +166,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("failures/", guard_view(self, failures_page, Permission.JOBS_VIEW), name="failures"),
             path("failures/<slug:fingerprint>/", one_error, name="error_occurrences"),
             path("job-kinds/", guard_view(self, job_kinds_page, Permission.JOBS_VIEW), name="job_kinds"),
+            path("correlation/", guard_view(self, correlation_page, Permission.JOBS_VIEW), name="correlation"),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
             path("export/<slug:resource>/", export, name="export_api_list"),
             path("invitation/", invitation_page, name="invitation"),

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
+from scheduling.correlation.api import CorrelationViewSet
 from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
 from scheduling.execution.api import ExecutionViewSet
@@ -53,6 +54,7 @@ router.register("routing-rules", RoutingRuleViewSet, basename="routing-rule")
 router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [
+    path("correlation/", CorrelationViewSet.as_view({"get": "list"}), name="correlation"),
     path("diagnosis/", DiagnosisViewSet.as_view({"get": "diagnose"}), name="diagnosis"),
     path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),

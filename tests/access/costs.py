@@ -9,6 +9,7 @@ from __future__ import annotations
 # Method, path under /api/v1/, cost.
 API = """
 GET    .                                                           1
+GET    correlation/                                                5
 GET    diagnosis/                                                  20
 GET    platform-keys/                                              2
 POST   platform-keys/                                              2

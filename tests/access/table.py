@@ -130,6 +130,7 @@ GET    jobs/{job}/logs/download/             logs.view
 GET    circuits/                             jobs.view
 POST   circuits/noop/reset/                  jobs.retry        {"reason": "it is back"}
 POST   circuits/noop/force/                  tenant.pause      {"state": "open", "reason": "it moves"}
+GET    correlation/                          jobs.view                                                                 400
 GET    errors/                               jobs.view
 GET    errors/{fingerprint}/                 jobs.view
 GET    fairness/                             jobs.view
@@ -402,6 +403,7 @@ ANY    scheduling/                           jobs.view
 GET    overview/                             jobs.view
 GET    overview/shares/                      jobs.view
 GET    overview/kinds/                       platform.view
+GET    correlation/                          jobs.view
 GET    diagnosis/                            platform.view
 GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view

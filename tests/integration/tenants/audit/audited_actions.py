@@ -667,6 +667,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
 }
 # Routes of the console that change nothing, as `tests/access/table.py` writes them.
 CONSOLE_READS = (
+    "correlation/",
     "failures/",
     "failures/{fingerprint}/",
     "scheduling/jobtemplate/{template}/parameters/",
