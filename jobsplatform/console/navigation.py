@@ -53,6 +53,7 @@ TENANTS = Entry(gettext_noop("Tenants"), "domain")
 PLANS = Entry(gettext_noop("Plans & weights"), "balance")
 FAIRNESS = Entry(gettext_noop("Fairness"), "query_stats")
 QUEUES = Entry(gettext_noop("Queues & workers"), "memory")
+ALERTS = Entry(gettext_noop("Alerts"), "notifications_active")
 AUDIT = Entry(gettext_noop("Audit"), "fact_check")
 SETTINGS = Entry(gettext_noop("Settings"), "settings")
 # A group that is closed by default; its pages are entries. Lists of plug-ins are here.
@@ -60,7 +61,7 @@ INSPECT = Entry(gettext_noop("Inspect"), "search_insights")
 GROUPS = (
     (OVERVIEW, JOBS, FAILURES, BATCHES, WORKFLOWS, PIPELINES, DATASETS, SCHEDULES),
     (TENANTS, PLANS, FAIRNESS),
-    (QUEUES, AUDIT),
+    (QUEUES, ALERTS, AUDIT),
     (SETTINGS,),
 )
 
@@ -100,6 +101,7 @@ PAGES = (
     Page(PLANS, "tenants.Plan"),
     Page(PLANS, "tenants.Tier"),
     Page(FAIRNESS, "admin:fairness", gettext_noop("Fairness"), Permission.JOBS_VIEW, place="fairness"),
+    Page(FAIRNESS, "scheduling.Objective"),
     Page(FAIRNESS, "scheduling.FairShareNode"),
     Page(FAIRNESS, "scheduling.TenantCapacity"),
     Page(FAIRNESS, "scheduling.KindCost"),
@@ -110,6 +112,13 @@ PAGES = (
     Page(QUEUES, "scheduling.KindPause"),
     Page(QUEUES, "admin:diagnosis", gettext_noop("Self-diagnosis"), Permission.PLATFORM_VIEW),
     Page(QUEUES, "scheduling.UpkeepRun"),
+    Page(ALERTS, "scheduling.Alert", place="alerts", badge="admin:alerts_open"),
+    Page(ALERTS, "scheduling.AlertRule"),
+    Page(ALERTS, "scheduling.AlertSilence"),
+    Page(ALERTS, "scheduling.ContactGroup"),
+    Page(ALERTS, "scheduling.AlertRoute"),
+    Page(ALERTS, "scheduling.AlertOwner"),
+    Page(ALERTS, "scheduling.AlertMessage"),
     Page(AUDIT, "tenants.AuditLogEntry", place="audit"),
     Page(AUDIT, "scheduling.TenantUpkeepRun"),
     Page(SETTINGS, "tenants.TenantSettings"),
@@ -123,6 +132,7 @@ PAGES = (
     Page(SETTINGS, settings.AUTH_USER_MODEL),
     Page(SETTINGS, "tenants.PlatformMembership"),
     Page(SETTINGS, "admin:roles", gettext_noop("Roles"), Permission.MEMBERS_VIEW),
+    Page(INSPECT, "scheduling.Investigation"),
     Page(INSPECT, "scheduling.Execution"),
     Page(INSPECT, "scheduling.LiveExecution"),
     Page(INSPECT, "scheduling.JobEvent"),

@@ -41,6 +41,8 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.SCHEDULES_VIEW: gettext_noop("View the tenant's schedules"),
     _P.SCHEDULES_MANAGE: gettext_noop("Create, change, pause and delete schedules"),
     _P.WEBHOOKS_MANAGE: gettext_noop("Create, change and delete webhooks for the tenant's events"),
+    _P.ALERTS_RESPOND: gettext_noop("Acknowledge and silence alerts, note on them, send test messages"),
+    _P.ALERTS_MANAGE: gettext_noop("Change alert rules, contacts, routes, owners and objectives"),
     _P.SECRETS_USE: gettext_noop("View the names of stored secrets, and save references to them"),
     _P.SECRETS_MANAGE: gettext_noop("Store, replace and delete secrets; their values are never shown"),
     _P.AUDIT_VIEW: gettext_noop("View the audit log"),

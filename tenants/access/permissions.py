@@ -47,6 +47,8 @@ class Permission(StrEnum):
     SCHEDULES_VIEW = "schedules.view"
     SCHEDULES_MANAGE = "schedules.manage"
     WEBHOOKS_MANAGE = "webhooks.manage"  # endpoints of the tenant's events
+    ALERTS_RESPOND = "alerts.respond"  # acknowledge, note, silence, send a test
+    ALERTS_MANAGE = "alerts.manage"  # rules, contacts, routes, owners, objectives
     SECRETS_USE = "secrets.use"  # see names and hosts of stored secrets, save references to them
     SECRETS_MANAGE = "secrets.manage"  # store, rotate, delete; a value is never shown
     AUDIT_VIEW = "audit.view"
@@ -104,6 +106,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.WORKFLOWS_APPROVE,
     _P.PIPELINES_MANAGE,
     _P.SCHEDULES_MANAGE,
+    _P.ALERTS_RESPOND,
     _P.SECRETS_USE,
     _P.AUDIT_VIEW,
 }
@@ -112,6 +115,7 @@ _OWNER: Final = _DEVELOPER | {
     _P.MEMBERS_MANAGE,
     _P.API_KEYS_MANAGE,
     _P.WEBHOOKS_MANAGE,
+    _P.ALERTS_MANAGE,
     _P.SECRETS_MANAGE,
     _P.AUDIT_EXPORT,
 }
@@ -130,6 +134,8 @@ _OPERATOR: Final = _AUDITOR | {
     _P.JOBS_BULK,
     _P.TEMPLATES_RUN,
     _P.SCHEDULES_MANAGE,
+    _P.ALERTS_RESPOND,
+    _P.ALERTS_MANAGE,
     _P.QUEUES_OPERATE,
     _P.TENANTS_OPERATE,
     _P.UPKEEP_RUN,

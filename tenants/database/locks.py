@@ -41,6 +41,8 @@ class LockClass(IntEnum):
     BATCHES = 0x62617463
     BATCHES_CANCELLED = 0x6263616E
     EVENT_RELAY = 0x72656C79
+    ALERTS = 0x616C7274
+    ALERT_SENDING = 0x616C7364
     # Held during one turn of a bulk operation, with its id.
     BULK_OPERATION = 0x62756C6B
     # Held where concurrent checks would each see room that the other takes.

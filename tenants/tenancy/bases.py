@@ -146,6 +146,35 @@ class TenantModel(models.Model):
         super().save(*args, **kwargs)
 
 
+class OptionalTenantModel(models.Model):
+    """Base of models whose rows belong to one tenant or, without a tenant, to the platform.
+
+    Rows of the platform are visible and writable only in the scope of all tenants.
+    """
+
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        models.PROTECT,
+        verbose_name=_("tenant"),
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+        help_text=_("Empty: the platform."),
+    )
+
+    objects = TenantManager()
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the row; raise an error if its tenant is outside the current scope."""
+        claim_for_scope(self, require_scope())
+        super().save(*args, **kwargs)
+
+
 class NamedModel(models.Model):
     """Base of models with a `name` that must not contain invisible characters."""
 

@@ -52,6 +52,8 @@ pipelines.manage          developer owner key                            admin
 schedules.view     viewer developer owner key           auditor operator admin
 schedules.manage          developer owner key                   operator admin
 webhooks.manage                     owner                                admin
+alerts.respond            developer owner key                   operator admin
+alerts.manage                       owner                       operator admin
 secrets.use               developer owner key                            admin
 secrets.manage                      owner                                admin
 audit.view                developer owner key           auditor operator admin
