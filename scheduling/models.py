@@ -14,6 +14,7 @@ from scheduling.jobs.notes.models import JobNote
 from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
+from scheduling.log_search.models import LogCursor, LogSegment
 from scheduling.plans.models import (
     CFSPlan,
     CFSPlanTier,
@@ -86,6 +87,8 @@ __all__ = [
     "KindHour",
     "KindPause",
     "LiveExecution",
+    "LogCursor",
+    "LogSegment",
     "MemoryClass",
     "PoolClock",
     "PoolGauge",

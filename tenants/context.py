@@ -61,6 +61,7 @@ class Actor:
     `is_of_tenant` is True for a tenant's key and for a user without a platform role. `may_use_secrets` says whether
     stored values may refer to the tenant's secrets; it is False for a request without the permission `secrets.use`.
     `may_manage_webhooks` says whether deliveries may be repeated; it is False for a request without `webhooks.manage`.
+    `may_read_logs` says whether jobs may be chosen by their logs; it is False for a request without `logs.view`.
     """
 
     kind: ActorKind
@@ -70,6 +71,7 @@ class Actor:
     is_of_tenant: bool = False
     may_use_secrets: bool = True
     may_manage_webhooks: bool = True
+    may_read_logs: bool = True
 
 
 SYSTEM = Actor(kind="system", label="system")

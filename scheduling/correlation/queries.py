@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils.translation import gettext_noop
 
+from scheduling.execution.logs.queries import open_lines
 from scheduling.jobs.filters.rows import CLOCK_SLACK, as_uuid
 from scheduling.jobs.history import OUTPUT_EVENT, ExecutionRecord
 from scheduling.models import Batch, Execution, Job, JobEvent, JobLog, LiveExecution
@@ -158,7 +159,7 @@ def _rows_of(jobs: dict[UUID, Job], level: int | None, request_ids: set[str]) ->
     rows = [
         *map(_event_row, events),
         *map(_attempt_row, _attempts(jobs, ids["attempt"][:MAX_ROWS])),
-        *map(_log_row, JobLog.objects.filter(pk__in=ids["log"][:MAX_ROWS]).order_by("id")),
+        *map(_log_row, open_lines(JobLog.objects.filter(pk__in=ids["log"][:MAX_ROWS]).order_by("id"))),
     ]
     return rows, any(len(found) > MAX_ROWS for found in ids.values())
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 API = """
 GET    .                                                           1
 GET    correlation/                                                5
+GET    logs/                                                       5
+GET    logs/summary/                                               5
+GET    logs/{line_id}/around/                                      1
 GET    diagnosis/                                                  20
 GET    platform-keys/                                              2
 POST   platform-keys/                                              2

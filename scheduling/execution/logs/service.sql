@@ -11,7 +11,8 @@ WITH given AS (
 ), line AS (
     SELECT l.*, sum(l.size) OVER (PARTITION BY l.job_id ORDER BY l.id) AS upto
     FROM jsonb_to_recordset(%(lines)s::jsonb)
-        AS l(job_id uuid, id uuid, level int, message text, fields jsonb, at timestamptz, size bigint)
+        AS l(job_id uuid, id uuid, level int, message text, fields jsonb, sealed jsonb, at timestamptz,
+            size bigint)
         JOIN given g ON g.job_id = l.job_id
     WHERE l.level >= g.lowest
 ), offer AS (
@@ -32,8 +33,8 @@ WITH given AS (
             THEN (SELECT o.full_line_id FROM offer o WHERE o.job_id = excluded.job_id) END)
     RETURNING job_id, offered_bytes, full_line_id
 ), stored AS (
-    INSERT INTO scheduling_joblog (id, tenant_id, job_id, execution_id, attempt, level, message, fields, at)
-    SELECT l.id, o.tenant_id, o.job_id, o.execution_id, o.attempt, l.level, l.message, l.fields, l.at
+    INSERT INTO scheduling_joblog (id, tenant_id, job_id, execution_id, attempt, level, message, fields, sealed, at)
+    SELECT l.id, o.tenant_id, o.job_id, o.execution_id, o.attempt, l.level, l.message, l.fields, l.sealed, l.at
     FROM line l JOIN tally t USING (job_id) JOIN offer o USING (job_id)
     WHERE t.offered_bytes - o.bytes + l.upto <= %(cap)s
     -- A flush whose commit succeeded although its answer was lost is repeated.
