@@ -16,8 +16,10 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 
 from scheduling.jobs.filters.terms import write_value
+from scheduling.jobs.saved_views.admin import saved_views_context
 from scheduling.log_search.query import FIELDS, LogQuery, parse_query
 from scheduling.log_search.search import LogSummary, lines_around, search_lines, summarize_lines
+from scheduling.models import SavedView
 from scheduling.statistics.minute_charts import draw_values
 from tenants.access.caller import access_of
 from tenants.console.keyset import parse_uuid
@@ -43,18 +45,17 @@ RANGES = {
 def logs_page(request: HttpRequest) -> HttpResponse:
     """Show the newest matching lines; with `tail` the browser polls them, with `around` show those near a line."""
     chosen = _chosen(request)
-    context = (
-        console_site.each_context(request)
-        | chosen
-        | {
-            "title": _("Logs"),
-            "names_tenants": access_of(request).sees_all_tenants,
-            "ranges": [(name, label) for name, (label, _length) in RANGES.items()],
-            "fields": FIELDS.values(),
-            "summary_url": f"{reverse('admin:logs_summary')}?{request.GET.urlencode()}",
-            "lines_url": f"{reverse('admin:logs_part')}?{request.GET.urlencode()}",
-        }
-    )
+    context = console_site.each_context(request) | saved_views_context(request, SavedView.Place.LOGS) | chosen
+    context |= {
+        "title": _("Logs"),
+        "names_tenants": access_of(request).sees_all_tenants,
+        "ranges": [(name, label) for name, (label, _length) in RANGES.items()],
+        "fields": FIELDS.values(),
+        "filter_text": chosen["query_text"],
+        "chips": chosen["query_text"],
+        "summary_url": f"{reverse('admin:logs_summary')}?{request.GET.urlencode()}",
+        "lines_url": f"{reverse('admin:logs_part')}?{request.GET.urlencode()}",
+    }
     around = parse_uuid(request.GET.get("around", ""))
     if around is not None:
         lines = lines_around(around, count=AROUND_LINES)

@@ -21,6 +21,7 @@ from scheduling.models import JobLog, LogCursor, LogSegment
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7, uuid7_floor
 from tenants.database.locks import LockClass
+from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import digest_secret
 from tenants.encryption.fields import is_sealing
@@ -95,6 +96,13 @@ def mend_segments(limit: int = CHECKED_SEGMENTS) -> int:
                 builder.add(line)
             builder.store()
     return len(wrong)
+
+
+def remove_empty_segments(*, limit: int) -> int:
+    """Remove segments whose lines are gone, at most ``limit``; return their number."""
+    before = uuid7_floor(timezone.now() - timedelta(days=CHECKED_DAYS))
+    with all_tenants(BY_INDEX):
+        return execute(_SQL["remove_empty_segments"], {"before": before, "most": limit})
 
 
 def line_text(line: JobLog) -> str:

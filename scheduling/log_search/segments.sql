@@ -13,6 +13,16 @@ SELECT s.* FROM unnest(%(tenants)s::uuid[]) AS t(id) CROSS JOIN LATERAL (
     SELECT * FROM scheduling_log_segment WHERE tenant_id = t.id ORDER BY last_id DESC LIMIT 1
 ) s;
 
+-- name: remove_empty_segments
+-- Segments whose lines were removed after their retention.
+DELETE FROM scheduling_log_segment WHERE id IN (
+    SELECT s.id FROM scheduling_log_segment s
+    WHERE s.last_id < %(before)s AND NOT EXISTS (
+        SELECT FROM scheduling_joblog l WHERE l.tenant_id = s.tenant_id AND l.id > s.after_id AND l.id <= s.last_id
+    )
+    ORDER BY s.last_id LIMIT %(most)s
+);
+
 -- name: wrong_segments
 -- Segments to which lines were committed after they were indexed, such as those of a worker that was cut off.
 SELECT s.* FROM scheduling_log_segment s

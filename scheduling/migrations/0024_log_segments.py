@@ -24,6 +24,18 @@ class Migration(migrations.Migration):
                 help_text="Message and fields, if values are encrypted; they are empty then.", null=True
             ),
         ),
+        migrations.AddField(
+            model_name="savedview",
+            name="place",
+            field=models.CharField(choices=[("jobs", "Jobs"), ("logs", "Logs")], default="jobs", max_length=4),
+        ),
+        migrations.RemoveConstraint(model_name="savedview", name="saved_view_name_of_owner"),
+        migrations.AddConstraint(
+            model_name="savedview",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "owner", "place", "name"), name="saved_view_name_of_owner", nulls_distinct=False
+            ),
+        ),
         migrations.CreateModel(
             name="LogCursor",
             fields=[

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,8 @@ from scheduling.execution.logs.service import LogWrite, append_job_logs
 from scheduling.log_search.segments import index_lines
 from scheduling.models import Job
 from tenants.database.ids import uuid7
+from tenants.encryption.data_keys import forget_keys
+from tests.platform_settings import ChangePlatformSettings
 
 type Log = Callable[..., None]
 
@@ -31,3 +34,12 @@ def log() -> Log:
 def index() -> Callable[[], int]:
     """Return a function that indexes all lines at once."""
     return lambda: index_lines(most=100_000, settled_after=timedelta(seconds=-1))
+
+
+@pytest.fixture
+def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
+    """Encrypt tenants' values."""
+    forget_keys()
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[base64.b64encode(b"a" * 32).decode()])
+    yield
+    forget_keys()
