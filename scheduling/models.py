@@ -14,7 +14,7 @@ from scheduling.jobs.notes.models import JobNote
 from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
-from scheduling.log_search.models import LogCursor, LogSegment
+from scheduling.log_search.models import LogCursor, LogSegment, LogVolume
 from scheduling.plans.models import (
     CFSPlan,
     CFSPlanTier,
@@ -89,6 +89,7 @@ __all__ = [
     "LiveExecution",
     "LogCursor",
     "LogSegment",
+    "LogVolume",
     "MemoryClass",
     "PoolClock",
     "PoolGauge",

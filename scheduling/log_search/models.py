@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from scheduling.log_search.words import FILTER_BYTES
-from tenants.tenancy.bases import TenantModel
+from tenants.tenancy.bases import TenantManager, TenantModel
 
 
 class LogSegment(TenantModel):
@@ -19,7 +19,6 @@ class LogSegment(TenantModel):
     last_id = models.UUIDField()
     until = models.DateTimeField(help_text="The time of the last line's id.")
     lines = models.IntegerField()
-    bytes = models.BigIntegerField()
     is_keyed = models.BooleanField(help_text="Whether the words were hashed with a secret of the tenant.")
     filter = models.BinaryField(max_length=FILTER_BYTES)
 
@@ -30,6 +29,24 @@ class LogSegment(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.lines} lines until {self.until}"
+
+
+class LogVolume(models.Model):
+    """The bytes of a tenant's lines of one day in UTC, and how many its limit allowed when they were last counted."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "day")
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    day = models.DateField()
+    bytes = models.BigIntegerField()
+    allowed = models.BigIntegerField(null=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_log_volume"
+
+    def __str__(self) -> str:
+        return f"{self.bytes} bytes on {self.day}"
 
 
 class LogCursor(models.Model):

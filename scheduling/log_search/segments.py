@@ -16,8 +16,9 @@ from scheduling.conf import BY_INDEX
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.execution.logs.queries import open_lines
 from scheduling.execution.logs.service import LINE_OVERHEAD_BYTES
+from scheduling.limits.declared import LOG_BYTES
 from scheduling.log_search.words import WordFilter, normalize, positions, words_of
-from scheduling.models import JobLog, LogCursor, LogSegment
+from scheduling.models import JobLog, LogCursor, LogSegment, LogVolume
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7, uuid7_floor
 from tenants.database.locks import LockClass
@@ -25,6 +26,7 @@ from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import digest_secret
 from tenants.encryption.fields import is_sealing
+from tenants.limits.usage import allowed_for
 
 # A line is indexed when a worker has written its buffer and the transaction has ended, also a slow one.
 SETTLED_AFTER = timedelta(seconds=35)
@@ -35,6 +37,7 @@ TURN_LINES, REST = 1_000, 3
 SEGMENT_LINES, MOST_LINES = 500, 20_000
 # Lines that come later are added to their segments by the daily check of so many days.
 CHECKED_DAYS, CHECKED_SEGMENTS = 3, 100
+VOLUME_DAYS = 40
 FACETS = ("kind", "queue", "worker", "version")
 _FIRST = UUID(int=0)
 _SQL = load_sql(__file__)
@@ -90,7 +93,7 @@ def mend_segments(limit: int = CHECKED_SEGMENTS) -> int:
             bounds = {"tenant": segment.tenant_id, "after": segment.after_id, "last": segment.last_id}
             lines = JobLog.objects.raw(_SQL["lines_of_segment"], {**bounds, "most": MOST_LINES})
             builder = _Builder(segment)
-            segment.lines = segment.bytes = 0
+            segment.lines = 0
             # It may then have more lines or words than others; they are still found.
             for line in open_lines(lines):
                 builder.add(line)
@@ -100,8 +103,10 @@ def mend_segments(limit: int = CHECKED_SEGMENTS) -> int:
 
 def remove_empty_segments(*, limit: int) -> int:
     """Remove segments whose lines are gone, at most ``limit``; return their number."""
-    before = uuid7_floor(timezone.now() - timedelta(days=CHECKED_DAYS))
+    now = timezone.now()
+    before = uuid7_floor(now - timedelta(days=CHECKED_DAYS))
     with all_tenants(BY_INDEX):
+        LogVolume.objects.filter(day__lt=now - timedelta(days=VOLUME_DAYS)).delete()
         return execute(_SQL["remove_empty_segments"], {"before": before, "most": limit})
 
 
@@ -138,18 +143,20 @@ class _Builder:
         return self.segment.lines >= SEGMENT_LINES or self.words.is_full
 
     def add(self, line: JobLog) -> None:
-        text = line_text(line)
         facts = [facet_word(name, value) for name, value in _facts(line).items()]
-        for word in (*words_of(normalize(text)), *facts):
+        for word in (*words_of(normalize(line_text(line))), *facts):
             self.words.add(_places(word, self._key))
         self.segment.lines += 1
-        self.segment.bytes += len(text.encode()) + LINE_OVERHEAD_BYTES
         self.segment.last_id = max(line.id, self.segment.last_id)
 
     def store(self) -> None:
         self.segment.filter = bytes(self.words.bits)
         self.segment.until = time_of(self.segment.last_id)
         self.segment.save()
+
+
+def _size(line: JobLog) -> int:
+    return len(line_text(line).encode()) + LINE_OVERHEAD_BYTES
 
 
 def _facts(line: JobLog) -> Mapping[str, str]:
@@ -166,6 +173,9 @@ def _extend(lines: Iterable[JobLog]) -> None:
     by_tenant = defaultdict[UUID, list[JobLog]](list)
     for line in lines:
         by_tenant[line.tenant_id].append(line)
+    sizes = {tenant_id: sum(map(_size, own)) for tenant_id, own in by_tenant.items()}
+    limits = [allowed_for(tenant_id, LOG_BYTES) for tenant_id in sizes]
+    execute(_SQL["add_volume"], {"tenants": list(sizes), "bytes": list(sizes.values()), "allowed": limits})
     newest = LogSegment.objects.raw(_SQL["newest_segments"], {"tenants": list(by_tenant)})
     open_ones = {segment.tenant_id: segment for segment in newest}
     for tenant_id, own in by_tenant.items():
@@ -189,7 +199,6 @@ def _new_segment(tenant_id: UUID, after: UUID) -> LogSegment:
         after_id=after,
         last_id=after,
         lines=0,
-        bytes=0,
         is_keyed=is_sealing(),
         filter=bytes(WordFilter().bits),
     )

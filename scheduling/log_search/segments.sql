@@ -7,6 +7,14 @@ WHERE l.id > %(after)s AND l.id < %(horizon)s ORDER BY l.id LIMIT %(most)s;
 -- include: line_facts
 WHERE l.tenant_id = %(tenant)s AND l.id > %(after)s AND l.id <= %(last)s ORDER BY l.id LIMIT %(most)s;
 
+-- name: add_volume
+-- Count bytes of lines towards their tenants' volume of the day, with the limits of the moment.
+INSERT INTO scheduling_log_volume AS v (tenant_id, day, bytes, allowed)
+SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, bytes, allowed
+FROM unnest(%(tenants)s::uuid[], %(bytes)s::bigint[], %(allowed)s::bigint[]) AS g (tenant_id, bytes, allowed)
+ORDER BY tenant_id
+ON CONFLICT (tenant_id, day) DO UPDATE SET bytes = v.bytes + excluded.bytes, allowed = excluded.allowed;
+
 -- name: newest_segments
 -- The newest segment of each of these tenants, which may have room.
 SELECT s.* FROM unnest(%(tenants)s::uuid[]) AS t(id) CROSS JOIN LATERAL (

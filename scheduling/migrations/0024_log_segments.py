@@ -62,7 +62,6 @@ class Migration(migrations.Migration):
                 ("last_id", models.UUIDField()),
                 ("until", models.DateTimeField(help_text="The time of the last line's id.")),
                 ("lines", models.IntegerField()),
-                ("bytes", models.BigIntegerField()),
                 (
                     "is_keyed",
                     models.BooleanField(help_text="Whether the words were hashed with a secret of the tenant."),
@@ -87,6 +86,31 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["last_id"], name="log_segment_by_last")],
             },
         ),
+        migrations.CreateModel(
+            name="LogVolume",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "tenant_id", "day", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("day", models.DateField()),
+                ("bytes", models.BigIntegerField()),
+                ("allowed", models.BigIntegerField(null=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
+            ],
+            options={"db_table": "scheduling_log_volume"},
+        ),
+        EnableRowSecurity("LogVolume", app_may=["SELECT"]),
         EnableRowSecurity("LogSegment", app_may=["SELECT"]),
         EnableRowSecurity("LogCursor", column=None, app_may=["SELECT"]),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),

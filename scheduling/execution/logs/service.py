@@ -84,6 +84,7 @@ def append_job_logs_here(writes: Sequence[LogWrite]) -> list[LogRoom]:
         "level_key": LOG_LEVEL.key,
         "default_level": LEVELS[LOG_LEVEL.default],
         "full_level": Level.WARNING,
+        "kept_level": Level.ERROR,
         "full": LOG_FULL,
     }
     rooms = {row.job_id: LogRoom(row.lowest, row.is_full) for row in fetch_all(_APPEND, parameters)}

@@ -5,11 +5,16 @@
 WITH given AS (
     SELECT w.*, coalesce((%(levels)s::jsonb ->> (
         SELECT s.stored ->> %(level_key)s FROM tenants_tenantsettings s WHERE s.tenant_id = w.tenant_id
-    ))::int, %(default_level)s) AS lowest
+    ))::int, %(default_level)s) AS lowest, EXISTS (
+        SELECT FROM scheduling_log_volume v
+        WHERE v.tenant_id = w.tenant_id AND v.day = (now() AT TIME ZONE 'UTC')::date AND v.bytes >= v.allowed
+    ) AS is_over
     FROM jsonb_to_recordset(%(writes)s::jsonb)
         AS w(job_id uuid, tenant_id uuid, execution_id uuid, attempt int, dropped int, full_line_id uuid)
 ), line AS (
-    SELECT l.*, sum(l.size) OVER (PARTITION BY l.job_id ORDER BY l.id) AS upto
+    -- Over the tenant's volume of the day, a line that is no error counts as one that does not fit.
+    SELECT l.*, sum(l.size) OVER (PARTITION BY l.job_id ORDER BY l.id)
+        + CASE WHEN g.is_over AND l.level < %(kept_level)s THEN %(cap)s ELSE 0 END AS upto
     FROM jsonb_to_recordset(%(lines)s::jsonb)
         AS l(job_id uuid, id uuid, level int, message text, fields jsonb, sealed jsonb, at timestamptz,
             size bigint)

@@ -18,9 +18,10 @@ from scheduling.log_search import job_filter, segments
 from scheduling.log_search.job_filter import LogFilterTooBroadError, LogsNotReadableError
 from scheduling.log_search.query import LogSearchInvalidError, LogSearchSealedError, parse_query
 from scheduling.log_search.search import FoundLines, lines_around, search_lines, summarize_lines
-from scheduling.log_search.segments import index_lines, mend_segments
-from scheduling.models import Job, JobLog, LogCursor, LogSegment
+from scheduling.log_search.segments import index_lines, mend_segments, remove_empty_segments
+from scheduling.models import Job, JobLog, JobLogTally, LogCursor, LogSegment, LogVolume, SavedView
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.database.ids import uuid7_floor
 from tenants.encryption.fields import is_sealing
 from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import submit
@@ -293,3 +294,46 @@ def test_command_prints_matching_lines(acme: Tenant, globex: Tenant, log: Log) -
     out = StringIO()
     call_command("search_logs", "hello", "--json", stdout=out)
     assert len(out.getvalue().splitlines()) == 2
+
+
+def test_volume_of_the_day_keeps_errors_only(acme: Tenant, globex: Tenant, log: Log, index: Index) -> None:
+    (job,), (foreign,) = submit(acme), submit(globex)
+    log(job, "before")
+    index()
+    with all_tenants():
+        volume = LogVolume.objects.get(tenant=acme)
+        assert volume.allowed == 1 << 30
+        assert volume.bytes > 64
+        LogVolume.objects.filter(tenant=acme).update(allowed=volume.bytes)
+    log(job, "dropped", "dropped too")
+    log(job, "kept", level="error")
+    log(foreign, "of another tenant")
+    assert messages(acme, "") == ["kept", "before"]
+    assert messages(globex, "") == ["of another tenant"]
+    with all_tenants():
+        assert JobLogTally.objects.get(job_id=job.pk).dropped_lines == 2
+
+
+def test_index_of_removed_lines_is_removed(acme: Tenant, log: Log, index: Index) -> None:
+    (job,) = submit(acme)
+    log(job, "gone")
+    index()
+    with all_tenants():
+        JobLog.objects.all().delete()
+        assert remove_empty_segments(limit=10) == 0
+        old = uuid7_floor(timezone.now() - timedelta(days=10))
+        LogSegment.objects.update(last_id=old)
+    assert remove_empty_segments(limit=10) == 1
+
+
+def test_search_is_saved_under_a_name(client: Client, acme_user: User, acme: Tenant) -> None:
+    client.force_login(acme_user)
+    saved = client.post(
+        "/admin/scheduling/job/views/", {"place": "logs", "name": "resets", "q": '"connection reset" level:error'}
+    )
+    assert saved.status_code == 302
+    assert "resets" in client.get("/admin/logs/").content.decode()
+    assert "resets" not in client.get("/admin/scheduling/job/").content.decode()
+    with tenant_context(acme):
+        view = SavedView.objects.get()
+        assert (view.place, view.query) == ("logs", '"connection reset" level:error')
