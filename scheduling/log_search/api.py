@@ -79,8 +79,8 @@ class FoundLinesSerializer(serializers.Serializer[FoundLines]):
 class LogFacetSerializer(serializers.Serializer[Any]):
     """One value of a facet."""
 
-    value = serializers.CharField(source="0")
-    lines = serializers.IntegerField(source="1")
+    value = serializers.CharField()
+    lines = serializers.IntegerField()
 
 
 class LogSummarySerializer(serializers.Serializer[LogSummary]):

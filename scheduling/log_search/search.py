@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.utils import timezone
@@ -52,6 +52,13 @@ class FoundLines:
     is_cut: bool
 
 
+class FacetCount(NamedTuple):
+    """A value of a facet, and the number of lines with it."""
+
+    value: str
+    lines: int
+
+
 @dataclass(frozen=True, slots=True)
 class LogSummary:
     """Numbers of matching lines by part of a time range, and of the newest ones by facet.
@@ -62,7 +69,7 @@ class LogSummary:
     since: datetime
     until: datetime
     parts: list[int]
-    facets: Mapping[str, list[tuple[str, int]]]
+    facets: Mapping[str, list[FacetCount]]
     counted: int
     is_estimated: bool
 
@@ -99,19 +106,21 @@ def summarize_lines(query: LogQuery) -> LogSummary:
     since = query.since or until - DEFAULT_RANGE
     walk = _Walk(query.between(since, until), None, None, SECONDS)
     for _mark in walk.marks():
-        if len(walk.found) >= FACET_LINES or walk.is_over:
+        # At least some segments are read, to estimate the others.
+        if walk.found_in_segments >= FACET_LINES or walk.is_over:
             break
     facets = {name: Counter(filter(None, (_fact(line, name) for line in walk.found))) for name in (*FACETS, "level")}
-    share = walk.found_in_segments / walk.lines_of_segments if walk.lines_of_segments else 0.0
+    is_estimated = bool(query.terms or query.level or query.values.keys() - {"tenant"})
+    share = walk.found_in_segments / max(walk.lines_of_segments, 1) if is_estimated else 1.0
     parts = [round(count * share) for count in walk.lines_by_time(since, until)]
     parts[-1] += len(walk.found) - walk.found_in_segments
     return LogSummary(
         since,
         until,
         parts,
-        {name: counts.most_common(10) for name, counts in facets.items()},
+        {name: [FacetCount(*each) for each in counts.most_common(10)] for name, counts in facets.items()},
         len(walk.found),
-        is_estimated=share != 1.0,
+        is_estimated,
     )
 
 

@@ -16,6 +16,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
+from tenants.encryption.data_keys import DataKeyUnavailableError
 from tenants.encryption.fields import is_sealing, sealed_field
 
 Level = JobLog.Level
@@ -114,5 +115,9 @@ def _as_json(line: LogLine, write: LogWrite) -> str:
     if not is_sealing():
         return json.dumps(row)[:-1] + f', "fields": {line.fields}}}'
     content = {"message": line.message, "fields": json.loads(line.fields)}
-    sealed = _SEALED.stored(content, tenant_id=write.tenant_id, row_id=line.id)
+    try:
+        sealed = _SEALED.stored(content, tenant_id=write.tenant_id, row_id=line.id)
+    except DataKeyUnavailableError as error:
+        # The line is lost, but not the settlement that it may be written with.
+        return json.dumps(row | {"message": error.code, "fields": {}})
     return json.dumps(row | {"message": "", "fields": {}, "sealed": sealed})

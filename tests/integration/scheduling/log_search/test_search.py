@@ -27,7 +27,7 @@ from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.log_search.conftest import Log
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 Index = Callable[[], int]
 
 
