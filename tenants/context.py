@@ -58,10 +58,9 @@ class Scope:
 class Actor:
     """The originator of a change, for audit entries and events: a user, an API key, a command or the platform itself.
 
-    `is_of_tenant` is True for a tenant's key and for a user without a platform role. `may_use_secrets` says whether
-    stored values may refer to the tenant's secrets; it is False for a request without the permission `secrets.use`.
-    `may_manage_webhooks` says whether deliveries may be repeated; it is False for a request without `webhooks.manage`.
-    `may_read_logs` says whether jobs may be chosen by their logs; it is False for a request without `logs.view`.
+    `is_of_tenant` is True for a tenant's key and for a user without a platform role. The others are False for a request
+    without a permission: `secrets.use` for stored values that refer to the tenant's secrets, `webhooks.manage` to
+    repeat deliveries, and `logs.view` to choose jobs by their logs.
     """
 
     kind: ActorKind

@@ -133,6 +133,7 @@ PAGES = (
     Page(SETTINGS, "tenants.PlatformMembership"),
     Page(SETTINGS, "admin:roles", gettext_noop("Roles"), Permission.MEMBERS_VIEW),
     Page(INSPECT, "admin:logs", gettext_noop("Logs"), Permission.LOGS_VIEW),
+    Page(INSPECT, "admin:correlation", gettext_noop("Timeline"), Permission.JOBS_VIEW),
     Page(INSPECT, "scheduling.Investigation"),
     Page(INSPECT, "scheduling.Execution"),
     Page(INSPECT, "scheduling.LiveExecution"),

@@ -137,11 +137,9 @@ class ConsoleSite(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         """Return the URLs of console pages that do not belong to a model."""
         # Models are loaded later than this module.
-        from scheduling.correlation.page import correlation_page
         from scheduling.diagnosis.page import diagnosis_page
         from scheduling.errors.page import error_occurrences_page, failures_page
         from scheduling.jobs.kinds.page import job_kinds_page
-        from scheduling.log_search.page import logs_page, logs_part, logs_summary
         from scheduling.overview.page import overview_fragment, shares_fragment
         from scheduling.shares.page import fairness_fragment, fairness_page
         from scheduling.statistics.heat_map import kinds_fragment
@@ -167,14 +165,24 @@ class ConsoleSite(UnfoldAdminSite):
             path("failures/", guard_view(self, failures_page, Permission.JOBS_VIEW), name="failures"),
             path("failures/<slug:fingerprint>/", one_error, name="error_occurrences"),
             path("job-kinds/", guard_view(self, job_kinds_page, Permission.JOBS_VIEW), name="job_kinds"),
-            path("correlation/", guard_view(self, correlation_page, Permission.JOBS_VIEW), name="correlation"),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
-            path("logs/", guard_view(self, logs_page, Permission.LOGS_VIEW), name="logs"),
-            path("logs/lines/", guard_view(self, logs_part, Permission.LOGS_VIEW, cacheable=True), name="logs_part"),
-            path("logs/summary/", guard_view(self, logs_summary, Permission.LOGS_VIEW), name="logs_summary"),
             path("export/<slug:resource>/", export, name="export_api_list"),
             path("invitation/", invitation_page, name="invitation"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
+            *self._log_urls(),
+        ]
+
+    def _log_urls(self) -> list[URLPattern]:
+        from scheduling.correlation.page import correlation_page
+        from scheduling.log_search.page import logs_page, logs_part, logs_summary
+        from tenants.access.permissions import Permission
+        from tenants.console.base import guard_view
+
+        return [
+            path("correlation/", guard_view(self, correlation_page, Permission.JOBS_VIEW), name="correlation"),
+            path("logs/", guard_view(self, logs_page, Permission.LOGS_VIEW), name="logs"),
+            path("logs/lines/", guard_view(self, logs_part, Permission.LOGS_VIEW, cacheable=True), name="logs_part"),
+            path("logs/summary/", guard_view(self, logs_summary, Permission.LOGS_VIEW), name="logs_summary"),
         ]
 
 

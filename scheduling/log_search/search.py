@@ -16,8 +16,9 @@ from uuid import UUID
 from django.utils import timezone
 
 from scheduling.execution.logs.queries import open_lines
+from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.log_search.query import LogQuery, LogSearchInvalidError
-from scheduling.log_search.segments import FACETS, facet_word, line_text, search_key
+from scheduling.log_search.segments import FACETS, earlier, facet_word, line_text, lines_after, search_key
 from scheduling.log_search.words import positions
 from scheduling.models import Job, JobLog, LogCursor
 from tenants.context import current_tenant_id
@@ -150,15 +151,17 @@ class _Walk:
         tenants = _tenants_of(query)
         self._has_words, places = _word_condition(query, tenants)
         last = min(before or _LAST, uuid7_floor(query.until) if query.until else _LAST)
+        jobs = _jobs_of(query)
+        begun = earlier(min(jobs), CLOCK_SLACK) if jobs else _FIRST
         self._bounds = {
-            "after": max(after or _FIRST, uuid7_floor(query.since) if query.since else _FIRST),
+            "after": max(after or _FIRST, begun, uuid7_floor(query.since) if query.since else _FIRST),
             "last": UUID(int=max(last.int - 1, 0)),
             "tenants": tenants,
             **places,
         }
         names = {name: list(query.values[name]) if name in query.values else None for name in FACETS}
         parts = [word for word in query.words if word.isascii()]
-        self._conditions = {**names, "jobs": _jobs_of(query), "level": query.level, "parts": parts, "most": PAGE_LINES}
+        self._conditions = {**names, "jobs": jobs, "level": query.level, "parts": parts, "most": PAGE_LINES}
 
     @property
     def is_over(self) -> bool:
@@ -213,7 +216,7 @@ class _Walk:
         last, count = bounds["last"], 0
         while last > bounds["after"] and count < most:
             yield last
-            values = {**self._conditions, **bounds, "last": last}
+            values = {**self._conditions, **bounds, **lines_after(bounds["after"]), "last": last}
             lines = list(JobLog.objects.raw(_SQL["matching_lines"], values))
             if lines:
                 last = UUID(int=lines[-1].id.int - 1)

@@ -38,6 +38,8 @@ SEGMENT_LINES, MOST_LINES = 500, 20_000
 # Lines that come later are added to their segments by the daily check of so many days.
 CHECKED_DAYS, CHECKED_SEGMENTS = 3, 100
 VOLUME_DAYS = 40
+# Lines of a longer execution lack its worker and version once that is a day old.
+LONGEST_EXECUTION = timedelta(days=1)
 FACETS = ("kind", "queue", "worker", "version")
 _FIRST = UUID(int=0)
 _SQL = load_sql(__file__)
@@ -72,7 +74,7 @@ def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AF
             return 0
         now = timezone.now()
         cursor = LogCursor.objects.select_for_update().first() or LogCursor(last_id=_FIRST)
-        bounds = {"after": cursor.last_id, "horizon": uuid7_floor(now - settled_after), "most": most}
+        bounds = {"horizon": uuid7_floor(now - settled_after), "most": most, **lines_after(cursor.last_id)}
         lines = open_lines(JobLog.objects.raw(_SQL["next_lines"], bounds))
         if lines:
             _extend(lines)
@@ -90,7 +92,7 @@ def mend_segments(limit: int = CHECKED_SEGMENTS) -> int:
         values = {"since": since, "most": limit}
         wrong = list(LogSegment.objects.raw(_SQL["wrong_segments"], values))
         for segment in wrong:
-            bounds = {"tenant": segment.tenant_id, "after": segment.after_id, "last": segment.last_id}
+            bounds = {"tenant": segment.tenant_id, "last": segment.last_id, **lines_after(segment.after_id)}
             lines = JobLog.objects.raw(_SQL["lines_of_segment"], {**bounds, "most": MOST_LINES})
             builder = _Builder(segment)
             segment.lines = 0
@@ -113,6 +115,16 @@ def remove_empty_segments(*, limit: int) -> int:
 def line_text(line: JobLog) -> str:
     """Return the text of a line that is searched: its message, and its fields as the console shows them."""
     return " ".join([line.message, *(f"{name}={value}" for name, value in line.fields.items())])
+
+
+def lines_after(line_id: UUID) -> dict[str, UUID]:
+    """Return the bounds of the lines after one, and of the executions that wrote them."""
+    return {"after": line_id, "executions_from": earlier(line_id, LONGEST_EXECUTION)}
+
+
+def earlier(made: UUID, by: timedelta) -> UUID:
+    """Return an id that was made so much earlier than another one."""
+    return UUID(int=max(made.int - (int(by.total_seconds() * 1_000) << 80), 0))
 
 
 def time_of(line_id: UUID) -> datetime:
