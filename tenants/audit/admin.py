@@ -54,7 +54,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
     list_before_template = "tenants/admin/audit_acts.html"
     empty_title = gettext_lazy("No audit entries yet")
     empty_text = gettext_lazy("Each action of a person, key or command that changes something is recorded here.")
-    fields = ("at", "action", "target", "actor", "reason", "request", "place", "chain_hash", "changes")
+    fields = ("at", "action", "target", "actor", "reason", "of_request", "place", "chain_hash", "changes")
     readonly_fields = fields
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -86,7 +86,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
         return actor_label(entry)
 
     @admin.display(description=gettext_lazy("Request id"))
-    def request(self, entry: AuditLogEntry) -> SafeString | str:
+    def of_request(self, entry: AuditLogEntry) -> SafeString | str:
         if not entry.request_id:
             return "–"
         # A page of an app above this one, referenced by URL name only.

@@ -132,7 +132,7 @@ GET    jobs/{job}/logs/download/             logs.view
 GET    circuits/                             jobs.view
 POST   circuits/noop/reset/                  jobs.retry        {"reason": "it is back"}
 POST   circuits/noop/force/                  tenant.pause      {"state": "open", "reason": "it moves"}
-GET    correlation/                          jobs.view                                                                 400
+GET    correlation/                          jobs.view                                                                 422
 GET    logs/                                 logs.view
 GET    logs/summary/                         logs.view
 GET    logs/{line}/around/                   logs.view

@@ -22,7 +22,7 @@ from scheduling.jobs.submission import create_batch, submit_job
 from scheduling.models import Job, LiveExecution
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.ids import uuid7
-from tenants.models import Tenant
+from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail, submit
 
 pytestmark = pytest.mark.django_db
@@ -172,8 +172,8 @@ def test_api_answers_rows_and_refuses_two_keys(api_client: Callable[[Tenant], AP
     answer = acme_api.get(f"/api/v1/correlation/?trace={TRACE}").json()
     assert answer["is_cut"] is False
     assert {row["job"] for row in answer["results"] if row["what"] != "audit"} == {str(job.pk)}
-    assert acme_api.get(f"/api/v1/correlation/?trace={TRACE}&job={job.pk}").status_code == 400
-    assert acme_api.get("/api/v1/correlation/").status_code == 400
+    assert acme_api.get(f"/api/v1/correlation/?trace={TRACE}&job={job.pk}").status_code == 422
+    assert acme_api.get("/api/v1/correlation/").status_code == 422
     missing = acme_api.get("/api/v1/correlation/?request=nothing")
     assert (missing.status_code, missing.json()["code"]) == (422, "request_time_missing")
 
@@ -196,3 +196,10 @@ def test_page_draws_the_rows_and_other_pages_link_to_it(
     of_job = client.get(f"/admin/scheduling/job/{job.pk}/change/").content.decode()
     assert f"?trace={TRACE}" in of_job
     assert f"?job={job.pk}" in of_job
+    with acting_as(PERSON):
+        submit(acme)
+    with tenant_context(acme):
+        entry = AuditLogEntry.objects.get(request_id="request-7")
+    assert (
+        "?request=request-7&amp;at=" in client.get(f"/admin/tenants/auditlogentry/{entry.pk}/change/").content.decode()
+    )
