@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from django.utils import timezone
@@ -23,15 +23,13 @@ from scheduling.log_search.words import positions
 from scheduling.models import Job, JobLog, LogCursor
 from tenants.context import current_tenant_id
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import fetch_all
+from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import is_sealing
 from tenants.models import Tenant
 
 SECONDS = 0.8
-PAGE_LINES, SEGMENTS_AT_ONCE = 500, 8
-# Lines that are not indexed yet, of which a search reads the newest.
-TAIL_LINES = 20_000
+PAGE_LINES, SEGMENTS_AT_ONCE = 1_000, 8
 MAX_JOBS = 200
 # Matching lines whose facets are counted, and parts of the time range in the histogram.
 FACET_LINES, PARTS = 500, 48
@@ -161,7 +159,7 @@ class _Walk:
         }
         names = {name: list(query.values[name]) if name in query.values else None for name in FACETS}
         parts = [word for word in query.words if word.isascii()]
-        self._conditions = {**names, "jobs": jobs, "level": query.level, "parts": parts, "most": PAGE_LINES}
+        self._conditions = {**names, "jobs": jobs, "level": query.level, "parts": parts}
 
     @property
     def is_over(self) -> bool:
@@ -171,12 +169,10 @@ class _Walk:
     def marks(self) -> Iterator[UUID]:
         """Before each part is read, yield the highest id that it or a later one can have."""
         if self._conditions["jobs"] is not None:
-            yield from self._read_down(self._bounds, most=_LAST.int)
+            yield from self._read_pages(self._bounds["after"])
             return
         cursor = LogCursor.objects.first()
-        indexed = cursor.last_id if cursor else _FIRST
-        tail = {**self._bounds, "after": max(indexed, self._bounds["after"])}
-        yield from self._read_down(tail, most=TAIL_LINES)
+        yield from self._read_pages(max(cursor.last_id if cursor else _FIRST, self._bounds["after"]))
         yield from self._read_segments()
 
     def lines_by_time(self, since: datetime, until: datetime) -> list[int]:
@@ -195,35 +191,33 @@ class _Walk:
             values = {**self._bounds, "below": below, "most": SEGMENTS_AT_ONCE}
             segments = fetch_all(self._of_segments("next_segments"), values, is_planned=True)
             for segment in segments:
-                had = len(self.found)
-                bounds = {
-                    "after": max(segment.after_id, self._bounds["after"]),
-                    "last": min(segment.last_id, self._bounds["last"]),
-                    "tenants": [segment.tenant_id],
-                }
-                # Another tenant's segment may begin between the pages of this one.
-                for number, mark in enumerate(self._read_down(bounds, most=_LAST.int)):
-                    if number == 0:
-                        yield mark
-                self.found_in_segments += len(self.found) - had
+                last = min(segment.last_id, self._bounds["last"])
+                yield last
+                after = max(segment.after_id, self._bounds["after"])
+                self.found_in_segments += self._read(after, last, [segment.tenant_id])
                 self.lines_of_segments += segment.lines
             if len(segments) < SEGMENTS_AT_ONCE:
                 return
             below = segments[-1].last_id
 
-    def _read_down(self, bounds: Mapping[str, Any], *, most: int) -> Iterator[UUID]:
-        """Read the lines of a range page by page, at most so many."""
-        last, count = bounds["last"], 0
-        while last > bounds["after"] and count < most:
+    def _read_pages(self, after: UUID) -> Iterator[UUID]:
+        """Read the lines after one page by page."""
+        last = self._bounds["last"]
+        while last > after:
             yield last
-            values = {**self._conditions, **bounds, **lines_after(bounds["after"]), "last": last}
-            lines = list(JobLog.objects.raw(_SQL["matching_lines"], values))
-            if lines:
-                last = UUID(int=lines[-1].id.int - 1)
-            self.found += [line for line in open_lines(lines) if self._query.matches_text(line_text(line))]
-            count += PAGE_LINES
-            if len(lines) < PAGE_LINES:
-                return
+            page = {**self._bounds, "after": after, "last": last, "jobs": self._conditions["jobs"], "lines": PAGE_LINES}
+            start = fetch_one(_SQL["page_start"], page, is_planned=True)
+            before = UUID(int=start.id.int - 1) if start else after
+            self._read(before, last, self._bounds["tenants"])
+            last = before
+
+    def _read(self, after: UUID, last: UUID, tenants: list[UUID] | None) -> int:
+        """Add the matching lines of a range of ids to ``found``; return their number."""
+        values = {**self._conditions, **lines_after(after), "last": last, "tenants": tenants}
+        lines = open_lines(JobLog.objects.raw(_SQL["matching_lines"], values))
+        matching = [line for line in lines if self._query.matches_text(line_text(line))]
+        self.found += matching
+        return len(matching)
 
 
 def _tenants_of(query: LogQuery) -> list[UUID] | None:
@@ -248,6 +242,8 @@ def _jobs_of(query: LogQuery) -> list[UUID] | None:
 def _word_condition(query: LogQuery, tenants: list[UUID] | None) -> tuple[str, dict[str, int]]:
     """Return the condition that a segment may have the words and the facts of the search, with its parameters."""
     facts = {facet_word(name, str(query.values[name][0])) for name in FACETS if len(query.values.get(name, ())) == 1}
+    if query.level == JobLog.Level.ERROR:
+        facts.add(facet_word("level", JobLog.Level.ERROR.label))
     words = sorted(query.words | facts)
     is_keyed = is_sealing()
     if not words:

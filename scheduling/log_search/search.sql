@@ -12,7 +12,15 @@ WHERE l.id > %(after)s AND l.id <= %(last)s AND l.level >= %(level)s
         SELECT FROM unnest(%(parts)s::text[]) AS p (part)
         WHERE position(p.part IN lower(l.message || ' ' || l.fields::text)) = 0
     ))
-ORDER BY l.id DESC LIMIT %(most)s;
+ORDER BY l.id DESC;
+
+-- name: page_start
+-- The oldest of the next ``lines`` lines, newest first: a page is limited by the lines that are read, not by matches.
+SELECT l.id FROM scheduling_joblog l
+WHERE l.id > %(after)s AND l.id <= %(last)s
+    AND (%(tenants)s::uuid[] IS NULL OR l.tenant_id = ANY (%(tenants)s::uuid[]))
+    AND (%(jobs)s::uuid[] IS NULL OR l.job_id = ANY (%(jobs)s::uuid[]))
+ORDER BY l.id DESC OFFSET %(lines)s - 1 LIMIT 1;
 
 -- name: next_segments
 -- Segments that may have matching lines, newest first; the filter of a segment is tested by the conditions added here.
