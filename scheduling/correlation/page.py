@@ -95,7 +95,7 @@ def _drawn(found: Correlation) -> list[dict[str, Any]]:
         {
             "row": row,
             "what": _(WORDS[row.what]),
-            "kind": found.jobs[row.job_id].kind if row.job_id in found.jobs else "",
+            "job": found.jobs.get(row.job_id) if row.job_id else None,
             "after": duration_words(row.at - axis.begins),
             **_bars(row, axis, end),
         }

@@ -42,7 +42,7 @@ def find_jobs_by_log() -> None:
 def _condition(term: Term) -> Q:
     if not current_actor().may_read_logs:
         raise LogsNotReadableError
-    return Q(pk__in=frozenset().union(*(_jobs_with(str(value)) for value in term.values)))
+    return Q(pk__in=frozenset[UUID]().union(*(_jobs_with(str(value)) for value in term.values)))
 
 
 def _jobs_with(text: str) -> frozenset[UUID]:

@@ -33,7 +33,7 @@ LINES_TEMPLATE = "scheduling/dashboards/parts/log_lines.html"
 SUMMARY_TEMPLATE = "scheduling/dashboards/parts/log_summary.html"
 SHOWN_LINES, AROUND_LINES, MAX_CHARACTERS = 100, 25, 4_000
 # By the value of the parameter `range`; the first is the default.
-RANGES = {
+RANGES: dict[str, tuple[Any, timedelta | None]] = {
     "day": (gettext_lazy("Last 24 hours"), timedelta(days=1)),
     "hour": (gettext_lazy("Last hour"), timedelta(hours=1)),
     "week": (gettext_lazy("Last 7 days"), timedelta(days=7)),

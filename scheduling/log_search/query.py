@@ -87,7 +87,7 @@ class LogQuery:
     @property
     def words(self) -> frozenset[str]:
         """Return the words that each matching line has."""
-        return frozenset().union(*(term.words for term in self.terms if not term.is_negated))
+        return frozenset[str]().union(*(term.words for term in self.terms if not term.is_negated))
 
     def matches_text(self, text: str) -> bool:
         """Return whether a line with this text matches the terms."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.utils import timezone
@@ -151,13 +151,13 @@ class _Walk:
         last = min(before or _LAST, uuid7_floor(query.until) if query.until else _LAST)
         jobs = _jobs_of(query)
         begun = earlier(min(jobs), CLOCK_SLACK) if jobs else _FIRST
-        self._bounds = {
+        self._bounds: dict[str, Any] = {
             "after": max(after or _FIRST, begun, uuid7_floor(query.since) if query.since else _FIRST),
             "last": UUID(int=max(last.int - 1, 0)),
             "tenants": tenants,
             **places,
         }
-        names = {name: list(query.values[name]) if name in query.values else None for name in FACETS}
+        names: dict[str, Any] = {name: list(query.values[name]) if name in query.values else None for name in FACETS}
         parts = [word for word in query.words if word.isascii()]
         self._conditions = {**names, "jobs": jobs, "level": query.level, "parts": parts}
 

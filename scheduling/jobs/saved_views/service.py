@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -39,7 +40,7 @@ def save_view(
             "The filter has more than %(limit)s characters.", {"limit": f"{MAX_QUERY_CHARACTERS:,}"}
         )
     tenant_id = current_tenant_id()
-    facts = {"tenant_id": tenant_id, "owner_id": owner.pk, "place": place}
+    facts: dict[str, Any] = {"tenant_id": tenant_id, "owner_id": owner.pk, "place": place}
     view = SavedView(name=_read(name), query=query, is_shared=is_shared, **facts)
     if SavedView.objects.filter(**facts).count() >= MAX_VIEWS:
         raise SavedViewLimitError("You already have %(limit)s views here. Delete one first.", {"limit": MAX_VIEWS})

@@ -278,6 +278,8 @@ def test_page_shows_lines_follows_them_and_narrows(
     assert client.get("/admin/logs/lines/", {"q": "disk"}, headers={"If-None-Match": part["ETag"]}).status_code == 304
     numbers = client.get("/admin/logs/summary/", {"q": "disk"}).content.decode()
     assert "kind%3Anoop" in numbers
+    of_tenant = client.get(f"/admin/tenants/tenant/{acme.pk}/change/").content.decode()
+    assert "/admin/logs/?q=tenant:acme" in of_tenant
     line = find(acme, "disk").lines[0]
     assert "disk &lt;full&gt;" in client.get("/admin/logs/", {"around": str(line.id)}).content.decode()
     assert "character" in client.get("/admin/logs/", {"q": '"open'}).content.decode()
