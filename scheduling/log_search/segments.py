@@ -36,7 +36,7 @@ TURN_LINES, REST = 1_000, 3
 # A segment that got lines later may have more of them, up to MOST_LINES.
 SEGMENT_LINES, MOST_LINES = 500, 20_000
 # Lines that come later are added to their segments by the daily check of so many days.
-CHECKED_DAYS, CHECKED_SEGMENTS = 3, 100
+CHECKED_DAYS, CHECKED_SEGMENTS = 2, 100
 VOLUME_DAYS = 40
 # Lines of a longer execution lack its worker and version once that is a day old.
 LONGEST_EXECUTION = timedelta(days=1)
