@@ -17,7 +17,7 @@ from tenants.encryption.fields import is_sealing
 from tenants.exceptions import DomainError
 
 # A filter either finds all jobs or is refused: a bulk operation must not leave some out.
-MAX_LINES, MAX_SECONDS = 5_000, 5.0
+MAX_LINES, MAX_SECONDS = 5_000, 3.0
 # A page applies a filter several times, to its rows and its counts.
 _found: BoundedCache[tuple[UUID | None, str], frozenset[UUID]] = BoundedCache(most=100, seconds=10.0)
 
