@@ -25,7 +25,7 @@ from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail, submit
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PERSON = Actor(kind="user", id="7", label="alice", request_id="request-7")
 
