@@ -23,7 +23,7 @@ from scheduling.models import Job, LiveExecution
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, fail, submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -179,13 +179,11 @@ def test_api_answers_rows_and_refuses_two_keys(api_client: Callable[[Tenant], AP
 
 
 def test_page_draws_the_rows_and_other_pages_link_to_it(
-    client: Client, acme_user: User, acme: Tenant, globex: Tenant, tick: Tick, start: Start
+    client: Client, acme_user: User, acme: Tenant, globex: Tenant
 ) -> None:
     client.force_login(acme_user)
     with within_trace():
         (job,), (foreign,) = submit(acme), submit(globex)
-    tick()
-    complete(start, job)
     log(job, "read the file")
     page = client.get("/admin/correlation/", {"q": TRACE}).content.decode()
     for shown in ("read the file", str(job.pk), "console-gantt-bar"):
