@@ -22,6 +22,7 @@ MODULES = {
     "capacity": "benchmarks.capacity.benchmark",
     "workloads": "benchmarks.built_in",
     "eta": "benchmarks.eta",
+    "logs": "benchmarks.logs",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
 }

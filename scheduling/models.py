@@ -25,6 +25,7 @@ from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
 from scheduling.objectives.models import ExcusedMinute, Objective, ObjectiveHour, ObjectiveMinute, StateMinute
+from scheduling.log_search.models import LogCursor, LogSegment, LogVolume
 from scheduling.plans.models import (
     CFSPlan,
     CFSPlanTier,
@@ -112,6 +113,9 @@ __all__ = [
     "KindPause",
     "LiveExecution",
     "MeasureMinute",
+    "LogCursor",
+    "LogSegment",
+    "LogVolume",
     "MemoryClass",
     "Objective",
     "ObjectiveHour",

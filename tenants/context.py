@@ -58,9 +58,9 @@ class Scope:
 class Actor:
     """The originator of a change, for audit entries and events: a user, an API key, a command or the platform itself.
 
-    `is_of_tenant` is True for a tenant's key and for a user without a platform role. `may_use_secrets` says whether
-    stored values may refer to the tenant's secrets; it is False for a request without the permission `secrets.use`.
-    `may_manage_webhooks` says whether deliveries may be repeated; it is False for a request without `webhooks.manage`.
+    `is_of_tenant` is True for a tenant's key and for a user without a platform role. The others are False for a request
+    without a permission: `secrets.use` for stored values that refer to the tenant's secrets, `webhooks.manage` to
+    repeat deliveries, and `logs.view` to choose jobs by their logs.
     """
 
     kind: ActorKind
@@ -70,6 +70,7 @@ class Actor:
     is_of_tenant: bool = False
     may_use_secrets: bool = True
     may_manage_webhooks: bool = True
+    may_read_logs: bool = True
 
 
 SYSTEM = Actor(kind="system", label="system")

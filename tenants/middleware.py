@@ -262,7 +262,8 @@ def _context_of(access: Access) -> Iterator[None]:
 
 
 def _actor_of(request: HttpRequest, access: Access, request_id: str) -> Actor:
-    rights = (access.may(Permission.SECRETS_USE), access.may(Permission.WEBHOOKS_MANAGE))
+    named = (Permission.SECRETS_USE, Permission.WEBHOOKS_MANAGE, Permission.LOGS_VIEW)
+    rights = tuple(map(access.may, named))
     if access.api_key is not None:
         key = access.api_key
         label = f"{key.name} ({key.prefix})"

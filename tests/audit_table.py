@@ -476,6 +476,7 @@ NO_ACTS: dict[str, str] = {
     "list_alerts": "reads",
     "list_circuits": "reads",
     "list_schedules": "reads",
+    "search_logs": "reads",
     "show_usage": "reads",
     "tail_job": "reads",
     "dispatch_jobs": "the machine's own work, which stands in the events of jobs",

@@ -134,6 +134,8 @@ PAGES = (
     Page(SETTINGS, settings.AUTH_USER_MODEL),
     Page(SETTINGS, "tenants.PlatformMembership"),
     Page(SETTINGS, "admin:roles", gettext_noop("Roles"), Permission.MEMBERS_VIEW),
+    Page(INSPECT, "admin:logs", gettext_noop("Logs"), Permission.LOGS_VIEW),
+    Page(INSPECT, "admin:correlation", gettext_noop("Timeline"), Permission.JOBS_VIEW),
     Page(INSPECT, "scheduling.Investigation"),
     Page(INSPECT, "scheduling.Execution"),
     Page(INSPECT, "scheduling.LiveExecution"),

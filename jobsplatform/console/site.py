@@ -170,6 +170,20 @@ class ConsoleSite(UnfoldAdminSite):
             path("export/<slug:resource>/", export, name="export_api_list"),
             path("invitation/", invitation_page, name="invitation"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
+            *self._log_urls(),
+        ]
+
+    def _log_urls(self) -> list[URLPattern]:
+        from scheduling.correlation.page import correlation_page
+        from scheduling.log_search.page import logs_page, logs_part, logs_summary
+        from tenants.access.permissions import Permission
+        from tenants.console.base import guard_view
+
+        return [
+            path("correlation/", guard_view(self, correlation_page, Permission.JOBS_VIEW), name="correlation"),
+            path("logs/", guard_view(self, logs_page, Permission.LOGS_VIEW), name="logs"),
+            path("logs/lines/", guard_view(self, logs_part, Permission.LOGS_VIEW, cacheable=True), name="logs_part"),
+            path("logs/summary/", guard_view(self, logs_summary, Permission.LOGS_VIEW), name="logs_summary"),
         ]
 
 

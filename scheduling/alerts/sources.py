@@ -97,11 +97,11 @@ def _read_broker(now: datetime) -> Iterator[Sample]:
 
 
 def _read_failure_rates(now: datetime) -> Iterator[Sample]:
+    sums: dict[str, Any] = {"ended": Sum("completed") + Sum("failed"), "bad": Sum("failed")}
     of_queues = (
         QueueMinute.objects.filter(minute__gt=now - WINDOW).values("queue__name", "queue__pool__name").order_by()
     )
-    queues = of_queues.annotate(ended=Sum("completed") + Sum("failed"), bad=Sum("failed"))
-    for row in queues.filter(ended__gte=LEAST_ENDED, bad__gt=0):
+    for row in of_queues.annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
         name = row["queue__name"]
         yield Sample(f"queue:{name}", row["bad"] / row["ended"], name, parents=(f"pool:{row['queue__pool__name']}",))
     of_tenants = TenantMinute.objects.filter(minute__gt=now - WINDOW).values("tenant", "tenant__slug").order_by()

@@ -10,6 +10,7 @@ from scheduling.alerts.config_api import CONFIG_VIEWS, AlertMessageViewSet
 from scheduling.alerts.rule_api import ALERT_RULES
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
+from scheduling.correlation.api import CorrelationViewSet
 from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
 from scheduling.execution.api import ExecutionViewSet
@@ -23,6 +24,7 @@ from scheduling.jobs.job_templates.api import JobTemplateViewSet
 from scheduling.jobs.kinds.api import JobKindViewSet
 from scheduling.jobs.notes.api import JobNoteViewSet
 from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
+from scheduling.log_search.api import LogViewSet
 from scheduling.plans.api import CFSPlanViewSet
 from scheduling.schedules.api import ScheduleViewSet
 from scheduling.shares.api import FairnessViewSet
@@ -63,6 +65,7 @@ router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [
     path("heat-map/", HeatMapViewSet.as_view({"get": "retrieve"}), name="heat-map"),
+    path("correlation/", CorrelationViewSet.as_view({"get": "list"}), name="correlation"),
     path("diagnosis/", DiagnosisViewSet.as_view({"get": "diagnose"}), name="diagnosis"),
     path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),
@@ -74,6 +77,9 @@ urlpatterns = [
     ),
     path("cfs-plans/what-if/", WhatIfViewSet.as_view({"post": "ask"}), name="what-if"),
     re_path(rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/$", JobLogViewSet.as_view({"get": "list"}), name="job-logs"),
+    path("logs/", LogViewSet.as_view({"get": "list"}), name="logs"),
+    path("logs/summary/", LogViewSet.as_view({"get": "summary"}), name="logs-summary"),
+    re_path(rf"^logs/(?P<line_id>{UUID_PATTERN})/around/$", LogViewSet.as_view({"get": "around"}), name="logs-around"),
     re_path(
         rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/download/$",
         JobLogViewSet.as_view({"get": "download"}),

@@ -33,6 +33,27 @@ class AxisSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeAxis:
+    """A time axis from ``begins`` to ``ends``."""
+
+    begins: datetime
+    ends: datetime
+
+    def bar(self, since: datetime, until: datetime) -> AxisSpan | None:
+        """Return the bar of a period, or None if it is empty."""
+        if until <= since:
+            return None
+        left, right = self.place(since), self.place(until)
+        width = max(right - left, LEAST_WIDTH)
+        return AxisSpan(min(left, AXIS_UNITS - width), width)
+
+    def place(self, moment: datetime) -> int:
+        """Return the position of a time, within the axis."""
+        span = max((self.ends - self.begins).total_seconds(), 0.001)
+        return round(min(max((moment - self.begins).total_seconds() / span, 0.0), 1.0) * AXIS_UNITS)
+
+
+@dataclass(frozen=True, slots=True)
 class GanttRow:
     """One attempt as a row of bars.
 
@@ -81,18 +102,7 @@ def draw_attempts(
 
     ``next_at`` is when the next attempt may begin, or None.
     """
-    span = max((ends - begins).total_seconds(), 0.001)
-
-    def offset(moment: datetime) -> int:
-        return round(min(max((moment - begins).total_seconds() / span, 0.0), 1.0) * AXIS_UNITS)
-
-    def bar(since: datetime, until: datetime) -> AxisSpan | None:
-        left, right = offset(since), offset(until)
-        if until <= since:
-            return None
-        width = max(right - left, LEAST_WIDTH)
-        return AxisSpan(min(left, AXIS_UNITS - width), width)
-
+    bar = TimeAxis(begins, ends).bar
     rows, following = [], next_at
     for attempt in attempts:
         ended = attempt.ended_at or now

@@ -101,6 +101,7 @@ class Job(TenantModel):
         editable=False,
         help_text=_("W3C trace context of the submission."),
     )
+    trace_id = models.UUIDField(_("trace id"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"))
     started_at = models.DateTimeField(_("started at"), null=True, blank=True, help_text=_("First start."))
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
@@ -144,6 +145,7 @@ class Job(TenantModel):
             models.Index(
                 fields=["concurrency_key", "tenant", "id"], condition=Q(concurrency_key__isnull=False), name="job_keyed"
             ),
+            models.Index(fields=["trace_id", "tenant"], condition=Q(trace_id__isnull=False), name="job_trace"),
         ]
 
     def __str__(self) -> str:

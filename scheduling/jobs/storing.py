@@ -16,9 +16,11 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from scheduling.jobs.fair_share_nodes import Line
+from scheduling.jobs.filters.rows import as_uuid
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.meta.models import MAX_FOUND_CHARACTERS
 from scheduling.models import Job
+from scheduling.tracing import trace_id_of
 from tenants.audit.service import INSERT_ENTRY, AuditTarget, entry_parameters
 from tenants.context import Actor, claim_for_scope, current_actor, require_scope
 from tenants.database.ids import uuid7s
@@ -58,6 +60,7 @@ _DECIDED: Final = (
     "run_at",
     "deadline_at",
     "traceparent",
+    "trace_id",
     "created_at",
     "parent_id",
     "batch_id",
@@ -104,7 +107,7 @@ _WAKE = """
     SELECT tenant_id, entity_id, queue_id, count(*) FROM given GROUP BY 1, 2, 3
 """
 # Columns whose values are converted for the driver.
-_MADE: Final = frozenset({"state", "tags", "meta", "payload"})
+_MADE: Final = frozenset({"state", "tags", "meta", "payload", "trace_id"})
 _NO_META: Final = Jsonb({})
 # Optional parts of the statement beside the jobs and the wakes.
 _KEYED: Final = {"parked": _PARKED, "key_news": _KEY_NEWS}
@@ -156,6 +159,7 @@ def _columns(jobs: Sequence[Job], lines: Mapping[Line, int]) -> dict[str, list[A
         "tags": [array_literal(job.tags) for job in jobs],
         "meta": [Jsonb(job.meta) if job.meta else _NO_META for job in jobs],
         "payload": [written[id(value)] for value in sealed],
+        "trace_id": [as_uuid(trace_id_of(job.traceparent) or "") for job in jobs],
         "entity_id": [lines[job.queue_id, job.fair_key] for job in jobs],
         "event_id": uuid7s(len(jobs)),
     }

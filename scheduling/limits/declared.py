@@ -108,6 +108,18 @@ STREAMS: Final = Limit(
     enforced_at="open",
     default=100,
 )
+LOG_BYTES: Final = Limit(
+    key="log_bytes_per_day",
+    title=gettext_noop("Log lines a day"),
+    unit=gettext_noop("bytes"),
+    counts=gettext_noop(
+        "Bytes of log lines that were indexed today (UTC). Beyond, only lines of level error are kept."
+    ),
+    span=LimitPeriod.DAY,
+    enforced_at="run",
+    default=1 << 30,
+    warns=True,
+)
 # By the classes of rows of `scheduling.upkeep.retention`: title, rows, days.
 _RETENTION: Final = {
     "finished_jobs": (gettext_noop("Retention of finished jobs"), gettext_noop("Completed and cancelled jobs."), 30),
@@ -143,5 +155,6 @@ LIMITS: Final = (
     SCHEDULE_COUNT,
     SCHEDULE_INTERVAL,
     STREAMS,
+    LOG_BYTES,
     *RETENTION.values(),
 )

@@ -7,6 +7,7 @@ from uuid import UUID
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
 from scheduling.limits.declared import (
+    LOG_BYTES,
     MAX_CONCURRENCY,
     MAX_WAITING_JOBS,
     SCHEDULE_COUNT,
@@ -30,6 +31,7 @@ def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[st
         MAX_WAITING_JOBS.key: Measured(int(row.waiting)),
         MAX_CONCURRENCY.key: Measured(int(row.in_flight)),
         SCHEDULE_COUNT.key: Measured(int(row.schedules)),
+        LOG_BYTES.key: Measured(int(row.log_bytes)),
     }
     rate = Rate.per_minute(limits[SUBMITS_PER_MINUTE.key].allowed or 0, limits[SUBMIT_BURST.key].allowed or 0)
     if rate is not None:

@@ -13,7 +13,7 @@ from tenants.database.rls import EnableRowSecurity
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scheduling", "0015_job_templates"),
+        ("scheduling", "0017_schedule_template_index"),
         ("tenants", "0001_initial"),
     ]
 

@@ -83,6 +83,8 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
                 if self.access(request).may(Permission.JOBS_VIEW)
             ],
             "choice": {"sees_all": self.access(request).sees_all_tenants},
+            "logs_url": f"{reverse('admin:logs')}?q=tenant:{tenant.slug}",
+            "may_read_logs": self.access(request).may(Permission.LOGS_VIEW),
             "tenant_links": {tenant.slug: f"{reverse('admin:fairness')}?tenant={tenant.slug}"},
         }
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_noop
 
 from scheduling.alerts.messages import send_notice
 from scheduling.jobs.fair_share_nodes import delete_idle_key_nodes
+from scheduling.log_search.segments import CHECKED_SEGMENTS, mend_segments, remove_empty_segments
 from scheduling.statistics.rollups import FOLD_ROWS, fold_tallies
 from scheduling.upkeep.check_tasks import check_tasks
 from scheduling.upkeep.partitions import estimate_default_rows, maintain_partitions, missing_days
@@ -51,6 +52,12 @@ def _erase_tenants(budget: UpkeepBudget) -> UpkeepStep:
 def _remove_idle_keys(budget: UpkeepBudget) -> UpkeepStep:
     removed = delete_idle_key_nodes(budget.batch_rows)
     return UpkeepStep({"keys_removed": removed}, has_more=removed >= budget.batch_rows)
+
+
+def _mend_log_index(budget: UpkeepBudget) -> UpkeepStep:
+    mended, removed = mend_segments(), remove_empty_segments(limit=budget.batch_rows)
+    counts = {"log_segments_mended": mended, "log_segments_removed": removed}
+    return UpkeepStep(counts, has_more=mended >= CHECKED_SEGMENTS or removed >= budget.batch_rows)
 
 
 def _warn_of_ending_keys(budget: UpkeepBudget) -> UpkeepStep:
@@ -157,6 +164,13 @@ TASKS = (
         ),
         DAILY,
         retention.prune_platform,
+    ),
+    UpkeepTask(
+        "log_index",
+        gettext_noop("Index of logs"),
+        gettext_noop("Adds lines that were written late to the index of log lines, and removes what lines left in it."),
+        DAILY,
+        _mend_log_index,
     ),
     UpkeepTask(
         "requested_runs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -26,6 +27,7 @@ from tenants.audit.filters import (
     actor_label,
 )
 from tenants.console.keyset import KeysetAdmin
+from tenants.console.links import console_link
 from tenants.console.site import console_site
 from tenants.models import AuditLogEntry
 
@@ -52,7 +54,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
     list_before_template = "tenants/admin/audit_acts.html"
     empty_title = gettext_lazy("No audit entries yet")
     empty_text = gettext_lazy("Each action of a person, key or command that changes something is recorded here.")
-    fields = ("at", "action", "target", "actor", "reason", "request_id", "place", "chain_hash", "changes")
+    fields = ("at", "action", "target", "actor", "reason", "of_request", "place", "chain_hash", "changes")
     readonly_fields = fields
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -82,6 +84,14 @@ class AuditLogEntryAdmin(KeysetAdmin):
     @admin.display(description=gettext_lazy("Actor"))
     def actor(self, entry: AuditLogEntry) -> str:
         return actor_label(entry)
+
+    @admin.display(description=gettext_lazy("Request id"))
+    def of_request(self, entry: AuditLogEntry) -> SafeString | str:
+        if not entry.request_id:
+            return "–"
+        # A page of an app above this one, referenced by URL name only.
+        query = urlencode({"request": entry.request_id, "at": entry.at.isoformat()})
+        return console_link(f"{reverse('admin:correlation')}?{query}", entry.request_id)
 
     @admin.display(description=gettext_lazy("Seal"))
     def place(self, entry: AuditLogEntry) -> SafeString:

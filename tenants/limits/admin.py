@@ -36,6 +36,7 @@ _SOURCES = {
 }
 _PERIODS = {
     LimitPeriod.MONTH: gettext_noop("this month"),
+    LimitPeriod.DAY: gettext_noop("today"),
     LimitPeriod.MINUTE: gettext_noop("over time"),
     LimitPeriod.NOW: gettext_noop("now"),
     LimitPeriod.EACH: gettext_noop("each"),

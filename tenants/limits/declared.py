@@ -28,6 +28,7 @@ class LimitPeriod(StrEnum):
     """The period over which a limit is counted."""
 
     MONTH = "month"  # calendar months in UTC
+    DAY = "day"  # days in UTC
     MINUTE = "minute"
     NOW = "now"  # the current amount
     EACH = "each"  # each job, each request

@@ -53,6 +53,10 @@ POST   alert-silences/{pk}/end/                                    2
 GET    alert-messages/                                             2
 POST   alert-messages/{pk}/retry/                                  2
 GET    alert-messages/{pk}/                                        1
+GET    correlation/                                                5
+GET    logs/                                                       5
+GET    logs/summary/                                               5
+GET    logs/{line_id}/around/                                      1
 GET    diagnosis/                                                  20
 GET    platform-keys/                                              2
 POST   platform-keys/                                              2

@@ -132,6 +132,10 @@ GET    jobs/{job}/logs/download/             logs.view
 GET    circuits/                             jobs.view
 POST   circuits/noop/reset/                  jobs.retry        {"reason": "it is back"}
 POST   circuits/noop/force/                  tenant.pause      {"state": "open", "reason": "it moves"}
+GET    correlation/                          jobs.view                                                                 422
+GET    logs/                                 logs.view
+GET    logs/summary/                         logs.view
+GET    logs/{line}/around/                   logs.view
 GET    errors/                               jobs.view
 GET    errors/{fingerprint}/                 jobs.view
 GET    fairness/                             jobs.view
@@ -495,6 +499,10 @@ GET    overview/                             jobs.view
 GET    overview/shares/                      jobs.view
 GET    heat-map/                             jobs.view
 GET    heat-map/part/                        jobs.view
+GET    correlation/                          jobs.view
+GET    logs/                                 logs.view
+GET    logs/lines/                           logs.view
+GET    logs/summary/                         logs.view
 GET    diagnosis/                            platform.view
 GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view

@@ -60,6 +60,14 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "an operator lists the schedules of all tenants",
     ),
     "scheduling/schedules/commands.py": ({"schedule_scope"}, "an id on the command line does not name its tenant"),
+    "scheduling/log_search/segments.py": (
+        {"index_lines", "mend_segments", "remove_empty_segments"},
+        "a dispatcher indexes the log lines of all tenants",
+    ),
+    "scheduling/management/commands/search_logs.py": (
+        {"Command._print"},
+        "an operator searches the log lines of one tenant or of all",
+    ),
     "scheduling/management/commands/tail_job.py": (
         {"find_job"},
         "an operator names a job by its id, not by its tenant",

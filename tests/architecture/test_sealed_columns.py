@@ -25,6 +25,7 @@ SEALED = {
     "scheduling.JobTemplateVersion.before",
     "scheduling.JobTemplateVersion.content",
     "scheduling.JobEvent.data",
+    "scheduling.JobLog.sealed",
     "scheduling.Schedule.payload",
     "tenants.TenantSecret.sealed",
 }
@@ -46,9 +47,9 @@ PLAIN = {
     "scheduling.CFSPlanVersion.content": "the platform's configuration",
     "scheduling.Circuit.tenants": "counts",
     "scheduling.Job.meta": "shown with the job and found by filters",
-    "scheduling.JobLog.fields": "docs/how-to/encryption.md names it",
     "scheduling.ObjectiveHour.excused": "counts",
     "scheduling.ObjectiveMinute.excused": "counts",
+    "scheduling.JobLog.fields": "empty while values are encrypted: `sealed` has them",
     "scheduling.PoolClock.locked_tenants": "ids and times",
     "scheduling.SettledRefused.content": "ids, kind and numbers of a settled execution",
     "scheduling.RoutingRule.condition": "the platform's configuration",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from scheduling.execution.models import HistoryRow
+from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantManager
 
 
@@ -22,6 +23,7 @@ class JobLog(HistoryRow):
     level = models.PositiveSmallIntegerField(choices=Level.choices)
     message = models.TextField()
     fields = models.JSONField(default=dict)
+    sealed = SealedJSONField(null=True, help_text="Message and fields, if values are encrypted; they are empty then.")
     at = models.DateTimeField(help_text="By the worker's clock.")
 
     class Meta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.models import Job, JobLog, JobLogTally
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7_floor
+from tenants.encryption.data_keys import DataKeyUnavailableError, preload_keys
+from tenants.encryption.fields import SealedValueBrokenError
 
 DOWNLOAD_LINES = 500
 
@@ -66,6 +68,19 @@ def stream_log(job: Job, *, before_page: Callable[[], None], level: int = 0) -> 
     return (f"{format_line(line)}\n" for line in iterate_log(job, level=level, before_page=before_page))
 
 
+def open_lines(lines: Iterable[JobLog]) -> list[JobLog]:
+    """Return the lines with message and fields decrypted; a line that cannot be decrypted has the reason instead."""
+    found = list(lines)
+    preload_keys({line.tenant_id for line in found if line.__dict__["sealed"] is not None})
+    for line in found:
+        try:
+            opened = line.sealed or {"message": line.message, "fields": line.fields}
+        except (DataKeyUnavailableError, SealedValueBrokenError) as error:
+            opened = {"message": error.code, "fields": {}}
+        line.message, line.fields = opened["message"], opened["fields"]
+    return found
+
+
 def format_line(line: JobLog) -> str:
     """Return a log line as plain text: time, level, attempt, message, fields."""
     fields = "".join(f" {name}={value}" for name, value in line.fields.items())
@@ -81,6 +96,7 @@ def _lines_of(job: Job, level: int) -> QuerySet[JobLog]:
 
 
 def _page(job: Job, lines: list[JobLog], *, has_more: bool) -> LogPage:
+    lines = open_lines(lines)
     tally = JobLogTally.objects.filter(tenant_id=job.tenant_id, job_id=job.id).first()
     if tally is None:
         return LogPage(lines, has_more, 0)

@@ -16,6 +16,8 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
+from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.fields import is_sealing, sealed_field
 
 Level = JobLog.Level
 LEVELS: Mapping[str, int] = {level.label: level.value for level in Level}
@@ -24,6 +26,7 @@ LINE_OVERHEAD_BYTES = 64
 LOG_FULL = "log is full"
 
 _APPEND = load_sql(__file__)["append_logs"]
+_SEALED = sealed_field(JobLog, "sealed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,13 @@ def append_job_logs_here(writes: Sequence[LogWrite]) -> list[LogRoom]:
     """Store log lines as `append_job_logs` does, within the caller's transaction and tenant context."""
     parameters: dict[str, Any] = {
         "writes": json.dumps([_row_of(write) for write in writes]),
-        "lines": "[" + ",".join(_as_json(line, write.job_id) for write in writes for line in write.lines) + "]",
+        "lines": "[" + ",".join(_as_json(line, write) for write in writes for line in write.lines) + "]",
         "cap": MAX_LOG_BYTES,
         "levels": json.dumps(LEVELS),
         "level_key": LOG_LEVEL.key,
         "default_level": LEVELS[LOG_LEVEL.default],
         "full_level": Level.WARNING,
+        "kept_level": Level.ERROR,
         "full": LOG_FULL,
     }
     rooms = {row.job_id: LogRoom(row.lowest, row.is_full) for row in fetch_all(_APPEND, parameters)}
@@ -99,13 +103,21 @@ def _row_of(write: LogWrite) -> dict[str, Any]:
     }
 
 
-def _as_json(line: LogLine, job_id: UUID) -> str:
-    row = {
-        "job_id": str(job_id),
+def _as_json(line: LogLine, write: LogWrite) -> str:
+    row: dict[str, Any] = {
+        "job_id": str(write.job_id),
         "id": str(line.id),
         "level": line.level,
         "message": line.message,
         "at": line.at.isoformat(),
         "size": line.size,
     }
-    return json.dumps(row)[:-1] + f', "fields": {line.fields}}}'
+    if not is_sealing():
+        return json.dumps(row)[:-1] + f', "fields": {line.fields}}}'
+    content = {"message": line.message, "fields": json.loads(line.fields)}
+    try:
+        sealed = _SEALED.stored(content, tenant_id=write.tenant_id, row_id=line.id)
+    except DataKeyUnavailableError as error:
+        # The line is lost, but not the settlement that it may be written with.
+        return json.dumps(row | {"message": error.code, "fields": {}})
+    return json.dumps(row | {"message": "", "fields": {}, "sealed": sealed})

@@ -5,13 +5,19 @@
 WITH given AS (
     SELECT w.*, coalesce((%(levels)s::jsonb ->> (
         SELECT s.stored ->> %(level_key)s FROM tenants_tenantsettings s WHERE s.tenant_id = w.tenant_id
-    ))::int, %(default_level)s) AS lowest
+    ))::int, %(default_level)s) AS lowest, EXISTS (
+        SELECT FROM scheduling_log_volume v
+        WHERE v.tenant_id = w.tenant_id AND v.day = (now() AT TIME ZONE 'UTC')::date AND v.bytes >= v.allowed
+    ) AS is_over
     FROM jsonb_to_recordset(%(writes)s::jsonb)
         AS w(job_id uuid, tenant_id uuid, execution_id uuid, attempt int, dropped int, full_line_id uuid)
 ), line AS (
-    SELECT l.*, sum(l.size) OVER (PARTITION BY l.job_id ORDER BY l.id) AS upto
+    -- Over the tenant's volume of the day, a line that is no error counts as one that does not fit.
+    SELECT l.*, sum(l.size) OVER (PARTITION BY l.job_id ORDER BY l.id)
+        + CASE WHEN g.is_over AND l.level < %(kept_level)s THEN %(cap)s ELSE 0 END AS upto
     FROM jsonb_to_recordset(%(lines)s::jsonb)
-        AS l(job_id uuid, id uuid, level int, message text, fields jsonb, at timestamptz, size bigint)
+        AS l(job_id uuid, id uuid, level int, message text, fields jsonb, sealed jsonb, at timestamptz,
+            size bigint)
         JOIN given g ON g.job_id = l.job_id
     WHERE l.level >= g.lowest
 ), offer AS (
@@ -32,8 +38,8 @@ WITH given AS (
             THEN (SELECT o.full_line_id FROM offer o WHERE o.job_id = excluded.job_id) END)
     RETURNING job_id, offered_bytes, full_line_id
 ), stored AS (
-    INSERT INTO scheduling_joblog (id, tenant_id, job_id, execution_id, attempt, level, message, fields, at)
-    SELECT l.id, o.tenant_id, o.job_id, o.execution_id, o.attempt, l.level, l.message, l.fields, l.at
+    INSERT INTO scheduling_joblog (id, tenant_id, job_id, execution_id, attempt, level, message, fields, sealed, at)
+    SELECT l.id, o.tenant_id, o.job_id, o.execution_id, o.attempt, l.level, l.message, l.fields, l.sealed, l.at
     FROM line l JOIN tally t USING (job_id) JOIN offer o USING (job_id)
     WHERE t.offered_bytes - o.bytes + l.upto <= %(cap)s
     -- A flush whose commit succeeded although its answer was lost is repeated.

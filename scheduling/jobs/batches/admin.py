@@ -19,6 +19,7 @@ from scheduling.jobs.batches.service import close_batch
 from scheduling.models import Batch
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.links import console_link
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 
@@ -87,7 +88,9 @@ class BatchAdmin(KeysetAdmin):
     @admin.display(description=gettext_lazy("Jobs"))
     def jobs(self, batch: Batch) -> SafeString:
         url = f"{reverse('admin:scheduling_job_changelist')}?q={batch.pk}"
-        return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show its jobs"))
+        timeline = f"{reverse('admin:correlation')}?batch={batch.pk}"
+        links = console_link(url, gettext("Show its jobs")), console_link(timeline, gettext("Timeline"))
+        return format_html("{} · {}", *links)
 
     @admin.display(description=gettext_lazy("Follow-up"))
     def completion(self, batch: Batch) -> SafeString | str:

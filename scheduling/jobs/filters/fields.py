@@ -6,7 +6,7 @@ Each parser raises ValueUnreadableError for a text that is no value of its field
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -146,6 +146,7 @@ _ALL_FIELDS = (
     Field("concurrency_key", read_text, "concurrency_key:account-7"),
     Field("unique_key", read_text, "unique_key:account-7"),
     Field("key", read_text, "key:order-4711"),
+    Field("log", read_text, 'log:"connection reset"'),
     Field("id", read_uuid, "id:0199c0de-0000-7000-8000-000000000000"),
     Field("batch", read_uuid, "batch:0199c0de-0000-7000-8000-000000000000"),
     Field("parent", read_uuid, "parent:0199c0de-0000-7000-8000-000000000000"),
@@ -162,7 +163,8 @@ FIELDS: dict[str, Field] = {field.name: field for field in _ALL_FIELDS}
 WORDS_FIELD = Field(WORDS, read_text, '"free words"')
 
 
-def find_field(name: str) -> Field | None:
+def find_field(name: str, fields: Mapping[str, Field] = FIELDS) -> Field | None:
     """Return the field of a name as it is written, such as `state` or `meta.order`; None for an unknown one."""
     member = meta_member(name)
-    return FIELDS.get(name.lower()) if member is None else replace(FIELDS["meta"], name=f"meta.{member}")
+    found = fields.get(name.lower() if member is None else "meta")
+    return found if found is None or member is None else replace(found, name=f"meta.{member}")

@@ -32,7 +32,7 @@ _DAY = timedelta(days=1)
 _LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 # The fields that select a range of the jobs' order, and those that select few rows at once.
 _RANGED_FIELDS = frozenset({"created", "age", "tenant", "concurrency_key"})
-_KEYED_FIELDS = frozenset({"id", "batch", "parent", "key"})
+_KEYED_FIELDS = frozenset({"id", "batch", "parent", "key", "log"})
 
 
 # Fields of a job's dead letter; a job has at most one.
@@ -59,6 +59,11 @@ def condition_of(terms: Iterable[Term]) -> Q:
         narrowing = [term for term in chosen if term.field in _SHARED_FIELDS and not term.is_negated]
         conditions.append(_has_letter([*of_letters, *narrowing]))
     return reduce(and_, conditions, Q())
+
+
+def add_condition(field: str, condition: Callable[[Term], Q]) -> None:
+    """Register the condition of a field that a topic above jobs can answer."""
+    _CONDITIONS[field] = condition
 
 
 def letter_condition_of(terms: Iterable[Term]) -> Q:

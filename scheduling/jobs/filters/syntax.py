@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 
@@ -63,14 +63,14 @@ class FilterSyntaxError(DomainError):
         return LocalizableText(" Valid words: %(words)s.", {"words": list(self.known)}) if self.known else ""
 
 
-def read_terms(text: str) -> Iterator[Term]:
-    """Yield the terms of a filter; raise `FilterSyntaxError` at the first fault."""
+def read_terms(text: str, fields: Mapping[str, Field] = FIELDS) -> Iterator[Term]:
+    """Yield the terms of a filter with these fields; raise `FilterSyntaxError` at the first fault."""
     if len(text) > MAX_CHARACTERS:
         raise FilterSyntaxError(
             LocalizableText("A filter has at most %(limit)s characters.", {"limit": f"{MAX_CHARACTERS:,}"}),
             position=MAX_CHARACTERS,
         )
-    reader = _Reader(text)
+    reader = _Reader(text, fields)
     count = 0
     while not reader.is_at_end():
         count += 1
@@ -85,8 +85,9 @@ def read_terms(text: str) -> Iterator[Term]:
 class _Reader:
     """A parser of one text; it holds the current position."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, fields: Mapping[str, Field]) -> None:
         self.text = text
+        self.fields = fields
         self.position = 0
 
     def is_at_end(self) -> bool:
@@ -111,12 +112,12 @@ class _Reader:
         return Term(WORDS_FIELD.name, (value,), is_negated=is_negated)
 
     def _field_term(self, named: re.Match[str], *, is_negated: bool) -> Term:
-        field = find_field(named[1])
+        field = find_field(named[1], self.fields)
         if field is None:
             message = LocalizableText(
                 "There is no such field. To search for a word with a colon, put it in quotation marks."
             )
-            raise FilterSyntaxError(message, position=named.start(), word=named[1], known=tuple(FIELDS))
+            raise FilterSyntaxError(message, position=named.start(), word=named[1], known=tuple(self.fields))
         self.position = named.end()
         op = self._op(field)
         start = self.position

@@ -29,6 +29,7 @@ _CLAUSES = {
     ),
     "unique_key": (gettext_noop("with unique key %(values)s"), gettext_noop("without unique key %(values)s")),
     "key": (gettext_noop("with idempotency key %(values)s"), gettext_noop("without idempotency key %(values)s")),
+    "log": (gettext_noop("whose log contains %(values)s"), gettext_noop("whose log does not contain %(values)s")),
     "id": (gettext_noop("with id %(values)s"), gettext_noop("without id %(values)s")),
     "batch": (gettext_noop("of batch %(values)s"), gettext_noop("not of batch %(values)s")),
     "parent": (gettext_noop("submitted by job %(values)s"), gettext_noop("not submitted by job %(values)s")),

@@ -9,7 +9,8 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.models import AbstractBaseUser
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
@@ -18,6 +19,8 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.list_page import list_url, list_url_of_text
 from scheduling.jobs.saved_views.queries import list_views
 from scheduling.jobs.saved_views.service import delete_view, rename_view, save_view
+from scheduling.models import SavedView
+from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin
 from tenants.exceptions import DomainError
@@ -42,14 +45,11 @@ class SavedViewPages(KeysetAdmin):
 
     def views_context(self, request: HttpRequest) -> dict[str, Any]:
         """Return the template context of the saved views; empty if the user may not see jobs."""
-        if not self.has_view_permission(request):
-            return {}
-        views = [{"view": view, "address": list_url_of_text(view.query)} for view in list_views(_person(request))]
-        return {"saved_views": views, "may_save_views": self.access(request).may(SAVING)}
+        return saved_views_context(request, SavedView.Place.JOBS) if self.has_view_permission(request) else {}
 
     def save_view(self, request: HttpRequest) -> HttpResponse:
-        """Save the job list's filter as a view with a name."""
-        text = request.POST.get("q", "")
+        """Save the filter of a page as a view with a name."""
+        text, place = request.POST.get("q", ""), _place(request)
 
         def act() -> str:
             save_view(
@@ -57,10 +57,11 @@ class SavedViewPages(KeysetAdmin):
                 name=request.POST.get("name", ""),
                 text=text,
                 is_shared="is_shared" in request.POST,
+                place=place,
             )
             return _("The view is saved.")
 
-        return _done(request, act, list_url_of_text(text))
+        return _done(request, act, _address(place, text))
 
     def rename_view(self, request: HttpRequest, view_id: UUID) -> HttpResponse:
         """Rename a view."""
@@ -69,7 +70,7 @@ class SavedViewPages(KeysetAdmin):
             rename_view(view_id=view_id, user=_person(request), name=request.POST.get("name", ""))
             return _("The view is renamed.")
 
-        return _done(request, act, list_url(JobFilter()))
+        return _done(request, act, _address(_place(request)))
 
     def forget_view(self, request: HttpRequest, view_id: UUID) -> HttpResponse:
         """Delete a view."""
@@ -78,7 +79,24 @@ class SavedViewPages(KeysetAdmin):
             delete_view(view_id=view_id, user=_person(request))
             return _("The view was deleted.")
 
-        return _done(request, act, list_url(JobFilter()))
+        return _done(request, act, _address(_place(request)))
+
+
+def saved_views_context(request: HttpRequest, place: str) -> dict[str, Any]:
+    """Return the template context of the saved views of a page."""
+    views = [{"view": view, "address": _address(place, view.query)} for view in list_views(_person(request), place)]
+    return {"saved_views": views, "may_save_views": access_of(request).may(SAVING), "view_place": place}
+
+
+def _place(request: HttpRequest) -> str:
+    is_search = request.POST.get("place") == SavedView.Place.LOGS
+    return SavedView.Place.LOGS if is_search else SavedView.Place.JOBS
+
+
+def _address(place: str, text: str = "") -> str:
+    if place == SavedView.Place.LOGS:
+        return f"{reverse('admin:logs')}?{urlencode({'q': text})}"
+    return list_url_of_text(text) if text else list_url(JobFilter())
 
 
 def _person(request: HttpRequest) -> AbstractBaseUser:

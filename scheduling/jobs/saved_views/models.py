@@ -1,4 +1,4 @@
-"""Saved views: named filters of jobs."""
+"""Saved views: named filters of jobs, and named searches of log lines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from tenants.tenancy.bases import OptionalTenantModel
 
 
 class SavedView(OptionalTenantModel):
-    """A named filter of the Jobs page: its owner's own, or shared with all who see the same jobs.
+    """A named filter of the Jobs page or search of the Logs page: its owner's own, or shared with all who see the same.
 
     `tenant` is None for views of platform staff, who see the jobs of all tenants; tenants do not see these views.
     """
 
+    class Place(models.TextChoices):
+        JOBS = "jobs"
+        LOGS = "logs"
+
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    place = models.CharField(max_length=4, choices=Place.choices, default=Place.JOBS)
     name = models.CharField(max_length=60)
     query = models.TextField(help_text="The filter's canonical text.")
     is_shared = models.BooleanField(default=False)
@@ -25,7 +30,7 @@ class SavedView(OptionalTenantModel):
         db_table = "scheduling_saved_view"
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant", "owner", "name"], nulls_distinct=False, name="saved_view_name_of_owner"
+                fields=["tenant", "owner", "place", "name"], nulls_distinct=False, name="saved_view_name_of_owner"
             )
         ]
 

@@ -16,9 +16,9 @@ from tenants.database.reads import first_or_raise
 SHOWN_VIEWS = 100
 
 
-def list_views(user: AbstractBaseUser) -> list[SavedView]:
-    """Return the views that a user may choose from; within `all_tenants()` only those of platform staff."""
-    views = _visible(user)
+def list_views(user: AbstractBaseUser, place: str = SavedView.Place.JOBS) -> list[SavedView]:
+    """Return the views of a page that a user may choose; within `all_tenants()` only those of platform staff."""
+    views = _visible(user).filter(place=place)
     if require_scope().is_all_tenants:
         views = views.filter(tenant=None)
     return list(views.order_by("name", "id")[:SHOWN_VIEWS])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 
 from scheduling.exceptions import SavedViewInvalidError, SavedViewLimitError, SavedViewNameTakenError
 from scheduling.jobs.filters import parse
 from scheduling.jobs.saved_views.queries import get_view
+from scheduling.log_search.query import parse_query
 from scheduling.models import SavedView
 from tenants.audit.service import record_audit
 from tenants.context import current_tenant_id
+from tenants.encryption.fields import is_sealing
 from tenants.tenancy.bases import find_invisible_character
 
 MAX_NAME_CHARACTERS = 60
@@ -21,21 +23,26 @@ MAX_QUERY_CHARACTERS = 4_000
 MAX_VIEWS = 50
 
 
-def save_view(*, owner: AbstractBaseUser, name: str, text: str, is_shared: bool) -> SavedView:
-    """Save a filter under a name, for the current tenant or, within `all_tenants()`, for platform staff.
+def save_view(
+    *, owner: AbstractBaseUser, name: str, text: str, is_shared: bool, place: str = SavedView.Place.JOBS
+) -> SavedView:
+    """Save the filter of a page under a name, for the current tenant or, within `all_tenants()`, for platform staff.
 
-    Raise `FilterSyntaxError`, SavedViewInvalidError, SavedViewLimitError or SavedViewNameTakenError.
+    Raise SavedViewInvalidError, SavedViewLimitError, SavedViewNameTakenError, or the error of a filter that the page
+    would refuse.
     """
-    query = parse(text).text
+    is_search = place == SavedView.Place.LOGS
+    query = parse_query(text, is_sealed=is_sealing()).text if is_search else parse(text).text
     if not query:
-        raise SavedViewInvalidError("The filter is empty: it would show all jobs.")
+        raise SavedViewInvalidError("The filter is empty: it would show everything.")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise SavedViewInvalidError(
             "The filter has more than %(limit)s characters.", {"limit": f"{MAX_QUERY_CHARACTERS:,}"}
         )
     tenant_id = current_tenant_id()
-    view = SavedView(tenant_id=tenant_id, owner_id=owner.pk, name=_read(name), query=query, is_shared=is_shared)
-    if SavedView.objects.filter(Q(tenant=tenant_id), owner_id=owner.pk).count() >= MAX_VIEWS:
+    facts: dict[str, Any] = {"tenant_id": tenant_id, "owner_id": owner.pk, "place": place}
+    view = SavedView(name=_read(name), query=query, is_shared=is_shared, **facts)
+    if SavedView.objects.filter(**facts).count() >= MAX_VIEWS:
         raise SavedViewLimitError("You already have %(limit)s views here. Delete one first.", {"limit": MAX_VIEWS})
     with transaction.atomic():
         _save(view)

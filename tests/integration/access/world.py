@@ -17,6 +17,8 @@ from rest_framework.test import APIClient
 
 from scheduling.alerts.config import save
 from scheduling.bulk.starting import start_bulk_operation
+from scheduling.execution.logs.lines import make_line
+from scheduling.execution.logs.service import LogWrite, append_job_logs
 from scheduling.jobs.job_templates.service import TemplateContent, create_template
 from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import (
@@ -162,8 +164,11 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         membership = Membership.objects.get(tenant=tenant, user=member)
         entity = PipelineEntity.objects.get(run=pipeline_run)
     assert entry is not None
+    line = make_line("seen", "info", {})
+    append_job_logs([LogWrite(tenant.pk, work.failed.pk, work.execution.pk, attempt=1, lines=[line])])
     return {
         "job": work.failed.pk,
+        "line": line.id,
         "error": _raise_error(work),
         "waiting": work.waiting.pk,
         "execution": work.execution.pk,

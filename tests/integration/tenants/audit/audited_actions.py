@@ -751,6 +751,10 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
 }
 # Routes of the console that change nothing, as `tests/access/table.py` writes them.
 CONSOLE_READS = (
+    "correlation/",
+    "logs/",
+    "logs/lines/",
+    "logs/summary/",
     "failures/",
     "failures/{fingerprint}/",
     "scheduling/jobtemplate/{template}/parameters/",

@@ -1,0 +1,1 @@
+"""All that belongs to one trace, request, batch or job, in the order of time."""

@@ -1,0 +1,138 @@
+"""API of `logs/`: search of the log lines of all jobs, numbers of the matching lines, and the lines around one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from django.http import QueryDict
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.filters import MAX_QUERY_CHARACTERS, QuerySerializer, QueryTextField
+from scheduling.execution.logs.api import JobLogLineSerializer, QueryNumberField
+from scheduling.log_search.query import LogLineNotFoundError, LogQuery, parse_query
+from scheduling.log_search.search import FoundLines, LogSummary, lines_around, search_lines, summarize_lines
+from scheduling.models import JobLog
+from tenants.access.permissions import Permission
+from tenants.api.input import MomentField
+from tenants.api.viewsets import TenantViewSet
+from tenants.encryption.fields import is_sealing
+from tenants.limits.declared import SEARCH
+
+MAX_LINES = 200
+
+
+class LogQuerySerializer(QuerySerializer):
+    """A search, and its time range."""
+
+    q = QueryTextField(
+        max_length=MAX_QUERY_CHARACTERS,
+        allow_blank=True,
+        help_text='A search such as `timeout level:error kind:noop "connection reset"`; see docs/how-to/logs.md.',
+    )
+    since = MomentField(default=None, help_text="Inclusive.")
+    until = MomentField(default=None, help_text="Exclusive.")
+
+    def to_query(self) -> LogQuery:
+        """Return the parsed search; raise an error if it cannot be read or is not possible."""
+        values = self.validated_data
+        return parse_query(values["q"] or "", is_sealed=is_sealing()).between(values["since"], values["until"])
+
+
+class LogListQuerySerializer(LogQuerySerializer):
+    """A search, and which of its lines to return."""
+
+    before = serializers.UUIDField(default=None, help_text="Id of a line, or `next`: return older lines.")
+    after = serializers.UUIDField(default=None, help_text="Id of a line: return newer lines, to follow the logs.")
+    limit = QueryNumberField(min_value=1, max_value=MAX_LINES, default=50, help_text="Maximum number of lines.")
+
+    @classmethod
+    def parse(cls, parameters: QueryDict) -> Self:
+        return cls.of(dict(parameters.lists()))
+
+
+class FoundLineSerializer(JobLogLineSerializer):
+    """One matching line with facts of its job and its execution."""
+
+    job = serializers.UUIDField(source="job_id")
+    tenant = serializers.CharField(source="slug")
+    kind = serializers.CharField(allow_null=True, help_text="Null if the job is gone.")
+    queue = serializers.CharField(allow_null=True)
+    worker = serializers.CharField(allow_null=True, help_text="Host name of its worker.")
+    version = serializers.CharField(allow_null=True, help_text="Version of its worker.")
+
+
+# One object, though its action is called `list`.
+@extend_schema_serializer(many=False)
+class FoundLinesSerializer(serializers.Serializer[FoundLines]):
+    """A page of matching lines, newest first."""
+
+    next = serializers.UUIDField(source="before", allow_null=True, help_text="`before` of the following lines.")
+    results = FoundLineSerializer(many=True, source="lines")
+    is_cut = serializers.BooleanField(help_text="Whether the search took too long; it continues with `next`.")
+
+
+class LogFacetSerializer(serializers.Serializer[Any]):
+    """One value of a facet."""
+
+    value = serializers.CharField()
+    lines = serializers.IntegerField()
+
+
+class LogSummarySerializer(serializers.Serializer[LogSummary]):
+    """Numbers of matching lines."""
+
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    parts = serializers.ListField(child=serializers.IntegerField(), help_text="Lines by equal part of the range.")
+    is_estimated = serializers.BooleanField(help_text="Whether `parts` are projected from a part of the lines.")
+    facets = serializers.DictField(
+        child=LogFacetSerializer(many=True), help_text="The most frequent values of the newest `counted` lines."
+    )
+    counted = serializers.IntegerField()
+
+
+class LogContextSerializer(serializers.Serializer[Any]):
+    """Lines of one job, oldest first."""
+
+    results = JobLogLineSerializer(many=True)
+
+
+class LogViewSet(TenantViewSet):
+    """Log lines of all jobs."""
+
+    model = JobLog
+    serializer_class = FoundLinesSerializer
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = dict.fromkeys(("list", "summary", "around"), Permission.LOGS_VIEW)
+    request_costs: ClassVar[Mapping[str, int]] = {"list": SEARCH, "summary": SEARCH}
+
+    @extend_schema(operation_id="logs_list", parameters=[LogListQuerySerializer])
+    def list(self, request: Request) -> Response:
+        """Search the log lines of all jobs, newest first."""
+        query = LogListQuerySerializer.parse(request.query_params)
+        page = {name: query.validated_data[name] for name in ("before", "after", "limit")}
+        return Response(FoundLinesSerializer(search_lines(query.to_query(), **page)).data)
+
+    @extend_schema(operation_id="logs_summary", parameters=[LogQuerySerializer], responses=LogSummarySerializer)
+    def summary(self, request: Request) -> Response:
+        """Return numbers of the matching lines by time and by kind, queue, worker, version and level."""
+        query = LogQuerySerializer.parse(request.query_params).to_query()
+        return Response(LogSummarySerializer(summarize_lines(query)).data)
+
+    @extend_schema(
+        operation_id="logs_around",
+        parameters=[OpenApiParameter("line_id", UUID, OpenApiParameter.PATH)],
+        responses=LogContextSerializer,
+    )
+    def around(self, request: Request, line_id: str) -> Response:
+        """List a line with those of its job right before and after it."""
+        lines = lines_around(UUID(line_id))
+        if not lines:
+            raise LogLineNotFoundError
+        return Response(LogContextSerializer({"results": lines}).data)

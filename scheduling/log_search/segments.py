@@ -1,0 +1,216 @@
+"""Indexing of log lines: a duty of dispatchers that adds the words of new lines to the segments of their tenants."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from scheduling.conf import BY_INDEX
+from scheduling.dispatch.leadership import try_to_lead
+from scheduling.execution.logs.queries import open_lines
+from scheduling.execution.logs.service import LINE_OVERHEAD_BYTES
+from scheduling.limits.declared import LOG_BYTES
+from scheduling.log_search.words import WordFilter, normalize, positions, words_of
+from scheduling.models import JobLog, LogCursor, LogSegment, LogVolume
+from tenants.context import all_tenants
+from tenants.database.ids import uuid7, uuid7_floor
+from tenants.database.locks import LockClass
+from tenants.database.prepared import execute
+from tenants.database.sql import load_sql
+from tenants.encryption.data_keys import digest_secret
+from tenants.encryption.fields import is_sealing
+from tenants.limits.usage import allowed_for
+
+# A line is indexed when a worker has written its buffer and the transaction has ended, also a slow one.
+SETTLED_AFTER = timedelta(seconds=35)
+INDEX_SECONDS = 5.0
+# Lines of one turn; a longer backlog is indexed in turns, with a pause of REST times a turn's duration.
+TURN_LINES, REST = 1_000, 3
+# A segment that got lines later may have more of them, up to MOST_LINES.
+SEGMENT_LINES, MOST_LINES = 500, 20_000
+# Lines that come later are added to their segments by the daily check of so many days.
+CHECKED_DAYS, CHECKED_SEGMENTS = 2, 100
+VOLUME_DAYS = 40
+# Lines of a longer execution lack its worker and version once that is a day old.
+LONGEST_EXECUTION = timedelta(days=1)
+FACETS = ("kind", "queue", "worker", "version")
+_FIRST = UUID(int=0)
+_SQL = load_sql(__file__)
+
+
+class LogIndexer:
+    """Duty of a dispatcher that indexes the lines written since its last turn."""
+
+    def __init__(self) -> None:
+        self._pause = 0.0
+
+    def interval_seconds(self) -> float:
+        """Return the seconds until the next turn."""
+        return self._pause
+
+    def take_turn(self) -> int:
+        """Index the next lines; return their number."""
+        began = time.monotonic()
+        count = index_lines()
+        took = time.monotonic() - began
+        self._pause = REST * took if count == TURN_LINES else max(INDEX_SECONDS, REST * took)
+        return count
+
+
+def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AFTER) -> int:
+    """Add the words of the next lines to the index; return the number of lines.
+
+    The cursor moves in the same transaction, so that each line is in one segment, also after a crash.
+    """
+    with all_tenants(BY_INDEX):
+        if not try_to_lead(LockClass.LOG_SEGMENTS):
+            return 0
+        now = timezone.now()
+        cursor = LogCursor.objects.select_for_update().first() or LogCursor(last_id=_FIRST)
+        bounds = {"horizon": uuid7_floor(now - settled_after), "most": most, **lines_after(cursor.last_id)}
+        lines = open_lines(JobLog.objects.raw(_SQL["next_lines"], bounds))
+        if lines:
+            _extend(lines)
+            cursor.last_id, cursor.moved_at = lines[-1].id, now
+            cursor.save()
+    return len(lines)
+
+
+def mend_segments(limit: int = CHECKED_SEGMENTS) -> int:
+    """Index segments again to which lines were committed late; return their number."""
+    since = uuid7_floor(timezone.now() - timedelta(days=CHECKED_DAYS))
+    with all_tenants(BY_INDEX):
+        if not try_to_lead(LockClass.LOG_SEGMENTS):
+            return 0
+        values = {"since": since, "most": limit}
+        wrong = list(LogSegment.objects.raw(_SQL["wrong_segments"], values))
+        for segment in wrong:
+            bounds = {"tenant": segment.tenant_id, "last": segment.last_id, **lines_after(segment.after_id)}
+            lines = JobLog.objects.raw(_SQL["lines_of_segment"], {**bounds, "most": MOST_LINES})
+            builder = _Builder(segment)
+            segment.lines = 0
+            # It may then have more lines or words than others; they are still found.
+            for line in open_lines(lines):
+                builder.add(line)
+            builder.store()
+    return len(wrong)
+
+
+def remove_empty_segments(*, limit: int) -> int:
+    """Remove segments whose lines are gone, at most ``limit``; return their number."""
+    now = timezone.now()
+    before = uuid7_floor(now - timedelta(days=CHECKED_DAYS))
+    with all_tenants(BY_INDEX):
+        LogVolume.objects.filter(day__lt=now - timedelta(days=VOLUME_DAYS)).delete()
+        return execute(_SQL["remove_empty_segments"], {"before": before, "most": limit})
+
+
+def line_text(line: JobLog) -> str:
+    """Return the text of a line that is searched: its message, and its fields as the console shows them."""
+    return " ".join([line.message, *(f"{name}={value}" for name, value in line.fields.items())])
+
+
+def lines_after(line_id: UUID) -> dict[str, UUID]:
+    """Return the bounds of the lines after one, and of the executions that wrote them."""
+    return {"after": line_id, "executions_from": earlier(line_id, LONGEST_EXECUTION)}
+
+
+def earlier(made: UUID, by: timedelta) -> UUID:
+    """Return an id that was made so much earlier than another one."""
+    return UUID(int=max(made.int - (int(by.total_seconds() * 1_000) << 80), 0))
+
+
+def time_of(line_id: UUID) -> datetime:
+    """Return the time at which an id was made."""
+    return datetime.fromtimestamp((line_id.int >> 80) / 1_000, UTC)
+
+
+def search_key(tenant_id: UUID, *, is_keyed: bool) -> bytes:
+    """Return the secret by which a tenant's words are hashed; empty if values are not encrypted."""
+    return digest_secret(tenant_id) if is_keyed else b""
+
+
+def facet_word(name: str, value: str) -> str:
+    """Return the word that the lines with this fact have in the index; no line of text can have it."""
+    return f"{name}={normalize(value)}"
+
+
+class _Builder:
+    """A segment that gets lines."""
+
+    def __init__(self, segment: LogSegment) -> None:
+        self.segment = segment
+        self.words = WordFilter(bytes(segment.filter))
+        self._key = search_key(segment.tenant_id, is_keyed=segment.is_keyed)
+
+    @property
+    def is_full(self) -> bool:
+        return self.segment.lines >= SEGMENT_LINES or self.words.is_full
+
+    def add(self, line: JobLog) -> None:
+        facts = [facet_word(name, value) for name, value in _facts(line).items()]
+        for word in (*words_of(normalize(line_text(line))), *facts):
+            self.words.add(_places(word, self._key))
+        self.segment.lines += 1
+        self.segment.last_id = max(line.id, self.segment.last_id)
+
+    def store(self) -> None:
+        self.segment.filter = bytes(self.words.bits)
+        self.segment.until = time_of(self.segment.last_id)
+        self.segment.save()
+
+
+def _size(line: JobLog) -> int:
+    return len(line_text(line).encode()) + LINE_OVERHEAD_BYTES
+
+
+def _facts(line: JobLog) -> Mapping[str, str]:
+    values: dict[str, Any] = {name: line.__dict__.get(name) for name in FACETS}
+    return {name: value for name, value in values.items() if value} | {"level": line.get_level_display()}
+
+
+@lru_cache(maxsize=50_000)
+def _places(word: str, key: bytes) -> tuple[int, ...]:
+    return tuple(positions(word, key))
+
+
+def _extend(lines: Iterable[JobLog]) -> None:
+    by_tenant = defaultdict[UUID, list[JobLog]](list)
+    for line in lines:
+        by_tenant[line.tenant_id].append(line)
+    sizes = {tenant_id: sum(map(_size, own)) for tenant_id, own in by_tenant.items()}
+    limits = [allowed_for(tenant_id, LOG_BYTES) for tenant_id in sizes]
+    execute(_SQL["add_volume"], {"tenants": list(sizes), "bytes": list(sizes.values()), "allowed": limits})
+    newest = LogSegment.objects.raw(_SQL["newest_segments"], {"tenants": list(by_tenant)})
+    open_ones = {segment.tenant_id: segment for segment in newest}
+    for tenant_id, own in by_tenant.items():
+        last = open_ones.get(tenant_id)
+        builder = _Builder(last) if last and last.is_keyed == is_sealing() else None
+        for line in own:
+            if builder is None or builder.is_full:
+                if builder is not None:
+                    builder.store()
+                    last = builder.segment
+                builder = _Builder(_new_segment(tenant_id, last.last_id if last else _FIRST))
+            builder.add(line)
+        if builder is not None:
+            builder.store()
+
+
+def _new_segment(tenant_id: UUID, after: UUID) -> LogSegment:
+    return LogSegment(
+        id=uuid7(),
+        tenant_id=tenant_id,
+        after_id=after,
+        last_id=after,
+        lines=0,
+        is_keyed=is_sealing(),
+        filter=bytes(WordFilter().bits),
+    )
