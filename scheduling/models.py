@@ -24,8 +24,8 @@ from scheduling.jobs.notes.models import JobNote
 from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
-from scheduling.objectives.models import ExcusedMinute, Objective, ObjectiveHour, ObjectiveMinute, StateMinute
 from scheduling.log_search.models import LogCursor, LogSegment, LogVolume
+from scheduling.objectives.models import ExcusedMinute, Objective, ObjectiveHour, ObjectiveMinute, StateMinute
 from scheduling.plans.models import (
     CFSPlan,
     CFSPlanTier,
@@ -112,10 +112,10 @@ __all__ = [
     "KindMinute",
     "KindPause",
     "LiveExecution",
-    "MeasureMinute",
     "LogCursor",
     "LogSegment",
     "LogVolume",
+    "MeasureMinute",
     "MemoryClass",
     "Objective",
     "ObjectiveHour",
