@@ -330,10 +330,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "FORCE applies to the owner, which changes schedules of all tenants",
     ),
     "scheduling/migrations/_alert_seeds.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
-    "scheduling/migrations/0019_alert_messages.py": (
-        {"add_default_group"},
-        "FORCE applies to the owner, which inserts the first group",
-    ),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},
         "FORCE applies to the owner, which inserts the first queues",

@@ -44,7 +44,7 @@ def test_menu_has_the_named_entries_and_one_closed_group(console: Console, staff
     entries = [name_of(link) for group in groups for link in group.css("li > a:not([hidden])")]
     assert entries == [
         *("Overview", "Jobs", "Failures", "Batches", "Workflows", "Pipelines", "Datasets", "Schedules"),
-        *("Tenants", "Plans & weights", "Fairness", "Queues & workers", "Audit", "Settings"),
+        *("Tenants", "Plans & weights", "Fairness", "Queues & workers", "Alerts", "Audit", "Settings"),
     ]
     assert len(entries) <= MOST_ENTRIES
     assert len(entries) == sum(map(len, GROUPS))
