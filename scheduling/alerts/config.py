@@ -15,7 +15,6 @@ from zoneinfo import available_timezones
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, models, transaction
-from django.db.models import QuerySet
 from django.utils.translation import gettext, gettext_noop
 
 from scheduling.alerts.contact_models import Channel
@@ -112,8 +111,9 @@ def delete(row: ConfigRow, *, reason: str = "") -> None:
 
 def find[RowT: ConfigRow](model: type[RowT], key: UUID) -> RowT:
     """Return a row of the current scope; raise `ConfigNotFoundError` if there is none."""
-    rows: QuerySet[RowT] = model._default_manager.filter(pk=key)
-    return first_or_raise(rows, ConfigNotFoundError)
+    rows: Any = model._default_manager.filter(pk=key)
+    found: RowT = first_or_raise(rows, ConfigNotFoundError)
+    return found
 
 
 def find_by_name(model: type[Any], tenant_id: UUID | None, name: str, *, field: str) -> Any:
