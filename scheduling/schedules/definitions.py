@@ -50,7 +50,6 @@ EDITABLE_FIELDS = (
     "jitter_seconds",
 )
 PAUSED_WHILE_WAITING = "The schedule was paused while this run waited."
-# Two concurrent creations would each see room for one more, so they take turns.
 
 
 def create_schedule(*, tenant: Tenant, values: Mapping[str, Any], access: Access | None = None) -> Schedule:
@@ -216,6 +215,7 @@ def _invalid(field: str, detail: str, code: str = "field_invalid") -> ScheduleIn
 
 
 def _take_room(tenant: Tenant) -> None:
+    # Two concurrent creations would each see room for one more, so they take turns.
     LockClass.SCHEDULE_COUNT.hold(str(tenant.pk))
     allowed = allowed_for(tenant.pk, SCHEDULE_COUNT)
     if allowed is not None and (used := Schedule.objects.count()) >= allowed:

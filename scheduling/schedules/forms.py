@@ -64,15 +64,20 @@ def payload_field(column: Field[Any, Any]) -> PayloadField:
     return PayloadField(required=False, label=capfirst(column.verbose_name), help_text=column.help_text)
 
 
-def show_payload(form: forms.BaseForm, tenant: Tenant | None, access: Access | None, prefix: str = "") -> None:
-    """Make a form show the payload by the schema of its kind, also after a change of kind or tenant."""
+def show_payload(
+    form: forms.BaseForm, tenant: Tenant | None, access: Access | None, prefix: str = "", *, url: str = ""
+) -> None:
+    """Make a form show the payload by the schema of its kind, also after a change of kind, tenant or template.
+
+    ``url`` is that of a view which calls `redraw`, if not that of every payload.
+    """
     field: Any = form.fields.get(f"{prefix}payload")
     if field is not None:
         kind = form.data.get(f"{prefix}kind") or form.initial.get(f"{prefix}kind") or ""
         field.use(kind, tenant=tenant, access=access)
-        for name in {f"{prefix}kind", "tenant"} & set(form.fields):
+        for name in {f"{prefix}kind", "tenant", "template"} & set(form.fields):
             widget: Any = form.fields[name].widget
-            follow_kind(getattr(widget, "widget", widget), f"{prefix}payload", kind=f"{prefix}kind")
+            follow_kind(getattr(widget, "widget", widget), f"{prefix}payload", kind=f"{prefix}kind", url=url)
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -110,14 +115,15 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         offer_kinds_and_queues(self)
         tenant = self.own_tenant or tenant_of(self.access, self.data.get("tenant", ""))
-        show_payload(self, tenant, self.access)
-        self._offer_templates(tenant)
+        url = reverse("admin:scheduling_schedule_payload")
+        show_payload(self, tenant, self.access, url=url)
+        self._offer_templates(tenant, url)
         if "timezone" in self.fields:
             self.fields["timezone"].widget = SuggestWidget(zone_names)
         if "seen_version" in self.fields:
             self.fields["seen_version"].initial = self.instance.version
 
-    def _offer_templates(self, tenant: Tenant | None) -> None:
+    def _offer_templates(self, tenant: Tenant | None, url: str) -> None:
         """Offer the tenant's templates, and show the parameters of the chosen one instead of a payload."""
         if "kind" not in self.fields:
             return  # only shown
@@ -127,13 +133,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         chosen = field.queryset.filter(pk=parse_uuid(str(entered or ""))).first()
         self.fields["kind"].required = chosen is None
         payload: Any = self.fields.get("payload")
-        if payload is None:
-            return
-        url = reverse("admin:scheduling_schedule_payload")
-        for name in {"template", "kind", "tenant"} & set(self.fields):
-            widget: Any = self.fields[name].widget
-            follow_kind(getattr(widget, "widget", widget), "payload", url=url)
-        if chosen is not None:
+        if chosen is not None and payload is not None:
             payload.use_schema(TEMPLATES.describe(chosen)["parameters"], url=url)
 
     def values(self) -> dict[str, Any]:
