@@ -18,6 +18,7 @@ from scheduling.alerts.outage import OutageWatch
 from scheduling.dispatch.duties import Duty, alert_evaluator
 from scheduling.kit.base import PermanentError, TransientError
 from scheduling.kit.http import Limits, send
+from scheduling.log_search.segments import LogIndexer
 from scheduling.models import Alert, AlertClock, AlertMessage
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
@@ -76,10 +77,13 @@ def beat() -> bool:
 
 
 _outages = OutageWatch(alert_evaluator.id)
+_indexer = LogIndexer()
 # The first one uses no SQL: it runs although the others fail.
 SENDING_DUTIES: tuple[Duty, ...] = (
     Duty("database_outage", lambda: SENDER_SECONDS, _outages.look),
     Duty("database_outage_end", lambda: 5.0, _outages.prepare),
     Duty("alert_sender", lambda: SENDER_SECONDS, send_overdue),
     Duty("alert_heartbeat", lambda: 5.0, beat),
+    # A full segment takes its time, which no sweep waits for.
+    Duty("log_segments", _indexer.interval_seconds, _indexer.take_turn),
 )

@@ -98,22 +98,25 @@ def _read_broker(now: datetime) -> Iterator[Sample]:
 
 
 def _read_failure_rates(now: datetime) -> Iterator[Sample]:
-    sums: dict[str, Any] = {"ended": Sum("completed") + Sum("failed"), "bad": Sum("failed")}
-    of_queues = (
-        QueueMinute.objects.filter(minute__gt=now - WINDOW).values("queue__name", "queue__pool__name").order_by()
-    )
-    for row in of_queues.annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
+    queues = QueueMinute.objects.filter(minute__gt=now - WINDOW).order_by()
+    tenants = TenantMinute.objects.filter(minute__gt=now - WINDOW).order_by()
+    kinds = KindMinute.objects.filter(minute__gt=now - WINDOW).order_by()
+    for row, rate in _rates(queues.values("queue__name", "queue__pool__name")):
         name = row["queue__name"]
-        yield Sample(f"queue:{name}", row["bad"] / row["ended"], name, parents=(f"pool:{row['queue__pool__name']}",))
-    of_tenants = TenantMinute.objects.filter(minute__gt=now - WINDOW).values("tenant", "tenant__slug").order_by()
-    for row in of_tenants.annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
-        yield Sample(f"tenant:{row['tenant']}", row["bad"] / row["ended"], row["tenant__slug"], row["tenant"])
-    of_kinds = KindMinute.objects.filter(minute__gt=now - WINDOW).order_by()
-    for row in of_kinds.values("kind").annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
-        yield Sample(f"kind:{row['kind']}", row["bad"] / row["ended"], row["kind"])
-    for row in of_kinds.values("kind", "tenant").annotate(**sums).filter(ended__gte=LEAST_ENDED, bad__gt=0):
-        key = f"kind:{row['kind']}{PRIVATE}{row['tenant']}"
-        yield Sample(key, row["bad"] / row["ended"], row["kind"], row["tenant"])
+        yield Sample(f"queue:{name}", rate, name, parents=(f"pool:{row['queue__pool__name']}",))
+    for row, rate in _rates(tenants.values("tenant", "tenant__slug")):
+        yield Sample(f"tenant:{row['tenant']}", rate, row["tenant__slug"], row["tenant"])
+    for row, rate in _rates(kinds.values("kind")):
+        yield Sample(f"kind:{row['kind']}", rate, row["kind"])
+    for row, rate in _rates(kinds.values("kind", "tenant")):
+        yield Sample(f"kind:{row['kind']}{PRIVATE}{row['tenant']}", rate, row["kind"], row["tenant"])
+
+
+def _rates(groups: Any) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yield each group of minutes in which enough jobs ended, with the share of them that failed."""
+    ended = groups.annotate(ended=Sum("completed") + Sum("failed"), bad=Sum("failed"))
+    for row in ended.filter(ended__gte=LEAST_ENDED, bad__gt=0):
+        yield row, row["bad"] / row["ended"]
 
 
 def _read_new_causes(now: datetime) -> Iterator[Sample]:

@@ -23,7 +23,6 @@ from scheduling.jobs.batches.cancelling import tend_cancellations
 from scheduling.jobs.batches.firing import fire_batches
 from scheduling.jobs.batches.folding import fold_batches
 from scheduling.limits.admission import expire_limits
-from scheduling.log_search.segments import LogIndexer
 from scheduling.models import ProcessHeartbeat
 from scheduling.plans.due_versions import apply_due_versions
 from scheduling.schedules.firing import fire_due_schedules
@@ -60,7 +59,6 @@ _folder = TallyFolder()
 _series = SeriesFolder()
 _relayer = EventRelayer()
 alert_evaluator = Evaluator()
-_indexer = LogIndexer()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
@@ -97,7 +95,6 @@ DUTIES: tuple[Duty, ...] = (
     Duty("circuits", lambda: CIRCUIT_LOOK_SECONDS, prune_circuits),
     Duty("kinds", lambda: KINDS_SECONDS, tend_announced_kinds),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
-    Duty("log_segments", _indexer.interval_seconds, _indexer.take_turn),
 )
 # Run by a thread of their own: a slow measure delays no other duty.
 ALERT_DUTIES: tuple[Duty, ...] = (Duty("alerts", alert_evaluator.interval_seconds, alert_evaluator.take_turn),)

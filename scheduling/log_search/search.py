@@ -40,13 +40,13 @@ _SQL = load_sql(__file__)
 
 @dataclass(frozen=True, slots=True)
 class FoundLines:
-    """Matching lines, newest first, each with ``kind``, ``queue``, ``worker``, ``version`` and ``slug`` of its tenant.
+    """Matching rows of `JobLog`, newest first, each with ``kind``, ``queue``, ``worker``, ``version`` and ``slug`` of its tenant.
 
     The search continues with lines before the id ``before``; it is None if there are no more. ``is_cut``: it ended
     because it took too long.
     """
 
-    lines: list[JobLog]
+    lines: list[Any]
     before: UUID | None
     is_cut: bool
 

@@ -31,7 +31,7 @@ def normalize(text: str) -> str:
 
 def words_of(text: str) -> set[str]:
     """Return the words of a normalized text, the first characters of longer ones."""
-    words = set()
+    words: set[str] = set()
     for found in _WORD.finditer(text):
         word = found[0]
         if found[1]:
