@@ -85,12 +85,10 @@ class AlertViewSet(TenantViewSet):
         "list": Permission.JOBS_VIEW,
         "retrieve": Permission.JOBS_VIEW,
         "acknowledge": _RESPOND,
-        "unacknowledge": _RESPOND,
-        "note": _RESPOND,
         "resolve": _RESPOND,
         "silence": _RESPOND,
     }
-    over_all_tenants = frozenset({"acknowledge", "unacknowledge", "note", "resolve", "silence"})
+    over_all_tenants = frozenset({"acknowledge", "resolve", "silence"})
 
     def get_queryset(self) -> QuerySet[Any]:
         return super().get_queryset() if getattr(self, "swagger_fake_view", False) else find_alerts()
@@ -128,18 +126,6 @@ class AlertViewSet(TenantViewSet):
     def acknowledge(self, request: Request, pk: str) -> Response:
         """Acknowledge an open alert, so that it does not escalate."""
         return self._act(acts.acknowledge, AlertNoteSerializer)
-
-    @extend_schema(operation_id="alerts_unacknowledge", request=AlertNoteSerializer, responses=AlertSerializer)
-    @action(detail=True, methods=["post"])
-    def unacknowledge(self, request: Request, pk: str) -> Response:
-        """Take back an acknowledgement."""
-        return self._act(acts.unacknowledge, AlertNoteSerializer)
-
-    @extend_schema(operation_id="alerts_note", request=AlertNoteSerializer, responses=AlertSerializer)
-    @action(detail=True, methods=["post"])
-    def note(self, request: Request, pk: str) -> Response:
-        """Add a note to an alert."""
-        return self._act(acts.add_note, AlertNoteSerializer)
 
     @extend_schema(operation_id="alerts_resolve", request=AlertOutcomeSerializer, responses=AlertSerializer)
     @action(detail=True, methods=["post"])

@@ -22,7 +22,6 @@ from scheduling.alerts.exceptions import (
     ConfigLimitError,
     ConfigNotFoundError,
     ConfigTakenError,
-    MessageNotFailedError,
     TooManyTestsError,
 )
 from scheduling.alerts.messages import send_notice
@@ -161,20 +160,6 @@ def send_test(contact: Contact) -> AlertMessage:
             what=AlertMessage.What.TEST,
         )
     record_audit(action="contact.tested", target=contact, after={"message": str(message.pk)})
-    return message
-
-
-@transaction.atomic
-def retry(message: AlertMessage) -> AlertMessage:
-    """Let a dispatcher send a failed message again, with as many attempts as a new one.
-
-    Raise `MessageNotFailedError`.
-    """
-    failed = AlertMessage.objects.filter(pk=message.pk, state=AlertMessage.State.FAILED)
-    if not failed.update(state=AlertMessage.State.QUEUED, attempt=0, due_at=read_clock(), error=""):
-        raise MessageNotFailedError
-    record_audit(action="alert_message.retried", target=message, before={"error": message.error})
-    message.refresh_from_db()
     return message
 
 

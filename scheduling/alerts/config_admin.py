@@ -220,7 +220,6 @@ class AlertMessageAdmin(KeysetAdmin):
     list_select_related = ("contact",)
     fields = ("contact", "what", "state", "due_at", "attempt", "status", "error", "created_at", "sent_at", "job")
     readonly_fields = ("job",)
-    post_actions = ("retry",)
     empty_title = gettext_lazy("No messages yet")
     empty_text = gettext_lazy("Each message about alerts is listed here with its result, for ninety days.")
 
@@ -228,12 +227,3 @@ class AlertMessageAdmin(KeysetAdmin):
     def job(self, message: AlertMessage) -> SafeString | str:
         # The jobs belong to a tenant of the platform.
         return job_link(message.job_id if message.tenant_id is None else None)
-
-    @post_action(
-        label=gettext_lazy("Send again"),
-        permission=_RESPOND,
-        is_offered=lambda message: message.state == AlertMessage.State.FAILED,
-    )
-    def retry(self, request: HttpRequest, message: AlertMessage, reason: str) -> str:
-        config.retry(message)
-        return gettext("The message is sent again.")

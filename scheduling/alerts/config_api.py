@@ -196,9 +196,7 @@ class AlertMessageViewSet(ListModelMixin, TenantViewSet):
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
     permissions: ClassVar[Mapping[str, Permission]] = {
         **dict.fromkeys(("list", "retrieve"), Permission.JOBS_VIEW),
-        "retry": Permission.ALERTS_RESPOND,
     }
-    over_all_tenants = frozenset({"retry"})
 
     def get_queryset(self) -> QuerySet[Any]:
         return super().get_queryset().select_related("tenant", "contact")
@@ -207,13 +205,6 @@ class AlertMessageViewSet(ListModelMixin, TenantViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         """Return a message."""
         return Response(MessageSerializer(self.get_object()).data)
-
-    @extend_schema(operation_id="alert_messages_retry", request=NoBodySerializer, responses=MessageSerializer)
-    @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
-    def retry(self, request: Request, pk: str) -> Response:
-        """Send a failed message again."""
-        NoBodySerializer.of(request.data)
-        return Response(MessageSerializer(config.retry(self.get_object())).data)
 
 
 CONFIG_VIEWS = {

@@ -141,7 +141,6 @@ class Alert(OptionalTenantModel):
     class Outcome(models.TextChoices):
         HELPED = "helped", _("the remedy helped")
         FALSE = "false", _("false alarm")
-        DUPLICATE = "duplicate", _("duplicate")
 
     rule = models.ForeignKey(
         AlertRule, models.SET_NULL, verbose_name=_("rule"), null=True, db_index=False, related_name="alerts"

@@ -383,7 +383,7 @@ class Migration(migrations.Migration):
                     "outcome",
                     models.CharField(
                         blank=True,
-                        choices=[("helped", "the remedy helped"), ("false", "false alarm"), ("duplicate", "duplicate")],
+                        choices=[("helped", "the remedy helped"), ("false", "false alarm")],
                         max_length=12,
                         verbose_name="outcome",
                     ),
