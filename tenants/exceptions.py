@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from tenants.translation import gettext_noop, interpolate, translate
 
@@ -155,6 +155,12 @@ class FieldInvalidError(DomainError):
     """Raised if a field's value is invalid."""
 
     code, category, title = "field_invalid", "invalid", gettext_noop("A field is not valid.")
+
+    @classmethod
+    def at(cls, *faults: tuple[str, str]) -> Self:
+        """Return the error of fields, each with what is wrong with it; its message is the first one."""
+        errors = [{"field": field, "code": cls.code, "detail": detail} for field, detail in faults]
+        return cls(f"{faults[0][0]}: {faults[0][1]}", errors=errors)
 
 
 class ErasureOpenError(DomainError):

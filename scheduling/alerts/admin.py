@@ -18,7 +18,7 @@ from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from scheduling.alerts import acts
-from scheduling.alerts.models import Severity
+from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.queries import MOST_OPEN, OPEN, count_firing, find_alerts, read_former, read_notices, read_values
 from scheduling.alerts.rules import FIRING, RESOLVED
 from scheduling.alerts.words import comparison_words, object_link, value_words

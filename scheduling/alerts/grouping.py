@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.messages import NoticeBatch, enqueue
-from scheduling.alerts.models import Severity
 from scheduling.alerts.routing import AlertFacts, ContactFacts, contacts_for, is_as_severe, read_book
 from scheduling.alerts.rules import FIRING
 from scheduling.alerts.suppression import SilenceFacts, Subject, judge

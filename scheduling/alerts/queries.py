@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
-from scheduling.alerts.models import Severity
+from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.rules import PENDING, PRIVATE, RESOLVED
 from scheduling.models import Alert, AlertClock, AlertNotice, AlertRule, MeasureMinute
 from tenants.database.clock import read_clock

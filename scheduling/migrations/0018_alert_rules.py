@@ -168,7 +168,7 @@ class Migration(migrations.Migration):
                 ),
                 ("active_from", models.TimeField(blank=True, null=True, verbose_name="from")),
                 ("active_until", models.TimeField(blank=True, null=True, verbose_name="until")),
-                ("zone", models.CharField(default="UTC", max_length=64, verbose_name="time zone")),
+                ("zone", models.CharField(db_default="UTC", default="UTC", max_length=64, verbose_name="time zone")),
                 (
                     "escalate_minutes",
                     models.PositiveIntegerField(
