@@ -157,10 +157,10 @@ class FieldInvalidError(DomainError):
     code, category, title = "field_invalid", "invalid", gettext_noop("A field is not valid.")
 
     @classmethod
-    def at(cls, *faults: tuple[str, str]) -> Self:
-        """Return the error of fields, each with what is wrong with it; its message is the first one."""
-        errors = [{"field": field, "code": cls.code, "detail": detail} for field, detail in faults]
-        return cls(f"{faults[0][0]}: {faults[0][1]}", errors=errors)
+    def at(cls, field: str, detail: str, *others: tuple[str, str]) -> Self:
+        """Return the error of a field, and of others that are wrong too."""
+        faults = [(field, detail), *others]
+        return cls(f"{field}: {detail}", errors=[{"field": at, "code": cls.code, "detail": why} for at, why in faults])
 
 
 class ErasureOpenError(DomainError):

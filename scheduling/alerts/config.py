@@ -137,7 +137,7 @@ def find_named(row: ConfigRow, field: str, name: str) -> Any:
     key = {"slug": name} if rows is Tier else {"tenant": tenant_id, "name": name}
     found = rows._default_manager.filter(**key).first()
     if found is None:
-        raise FieldInvalidError.at((field, translate("There is none with the name %(name)r.", {"name": name})))
+        raise FieldInvalidError.at(field, translate("There is none with the name %(name)r.", {"name": name}))
     return found
 
 
@@ -204,12 +204,12 @@ def _store(row: ConfigRow) -> None:
 
 def _check_group(row: Contact | AlertRoute | AlertOwner) -> None:
     if row.group.tenant_id != row.tenant_id:
-        raise FieldInvalidError.at(("group", translate("The group belongs to another tenant.")))
+        raise FieldInvalidError.at("group", translate("The group belongs to another tenant."))
     if isinstance(row, AlertRoute):
         if row.zone not in available_timezones():
-            raise FieldInvalidError.at(("zone", translate("Use the name of a time zone, such as Europe/Berlin.")))
+            raise FieldInvalidError.at("zone", translate("Use the name of a time zone, such as Europe/Berlin."))
         if (row.active_from is None) != (row.active_until is None):
-            raise FieldInvalidError.at(("active_from", translate("Give both hours, or none.")))
+            raise FieldInvalidError.at("active_from", translate("Give both hours, or none."))
 
 
 def _check_silence(silence: AlertSilence) -> None:
@@ -217,9 +217,9 @@ def _check_silence(silence: AlertSilence) -> None:
     silence.created_by = silence.created_by or actor_words()
     silence.ends_at = silence.ends_at or silence.starts_at + timedelta(hours=1)
     if not timedelta(0) < silence.ends_at - silence.starts_at <= LONGEST_SILENCE:
-        raise FieldInvalidError.at(("ends_at", translate("A silence lasts at most 30 days.")))
+        raise FieldInvalidError.at("ends_at", translate("A silence lasts at most 30 days."))
     if silence.rule is not None and silence.rule.tenant_id != silence.tenant_id:
-        raise FieldInvalidError.at(("rule", translate("The rule belongs to another tenant.")))
+        raise FieldInvalidError.at("rule", translate("The rule belongs to another tenant."))
 
 
 _CHECKS: Final[Mapping[type[models.Model], Callable[[Any], None]]] = {

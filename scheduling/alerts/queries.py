@@ -10,7 +10,7 @@ from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
 from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.rules import PENDING, PRIVATE, RESOLVED
-from scheduling.models import Alert, AlertClock, AlertNotice, AlertRule, MeasureMinute
+from scheduling.models import Alert, AlertNotice, MeasureMinute
 from tenants.database.clock import read_clock
 
 # Open alerts that a page lists; a number above it is shown as "50+".
@@ -43,12 +43,6 @@ def count_firing() -> int:
     """Return the number of firing alerts that nothing silences, explains or acknowledges, at most MOST_OPEN."""
     rows = Alert.objects.filter(state=Alert.State.FIRING, silence=None, inhibited_by=None, acknowledged_by="")
     return rows.order_by()[:MOST_OPEN].count()
-
-
-def read_state() -> tuple[datetime | None, int]:
-    """Return when the rules were last evaluated, and how many enabled rules the current scope may read."""
-    clock = AlertClock.objects.values_list("evaluated_at", flat=True).first()
-    return clock, AlertRule.objects.filter(is_enabled=True).order_by()[:1_000].count()
 
 
 def read_values(alert: Alert) -> Sequence[tuple[datetime, float | None]]:

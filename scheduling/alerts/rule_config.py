@@ -31,7 +31,7 @@ def check_rule(rule: AlertRule) -> None:
     measure = measure_of(rule.measure)
     for name in ("threshold", "clear_threshold"):
         if not isfinite(getattr(rule, name) or 0.0):
-            raise FieldInvalidError.at((name, translate("It must be a finite number.")))
+            raise FieldInvalidError.at(name, translate("It must be a finite number."))
     found = find_faults(from_row(RuleFacts, rule), floor=measure.floor, most=measure.most)
     faults = [(fault.field, fault.text) for fault in found]
     allowed = measure.per if rule.tenant_id is None else measure.tenants_per
@@ -49,7 +49,7 @@ def check_rule(rule: AlertRule) -> None:
     if rule.tenant_id is not None and (rule.only_tenant is not None or rule.notifies_tenant):
         faults.append(("only_tenant", translate("A rule of a tenant is about this tenant only.")))
     if faults:
-        raise FieldInvalidError.at(*faults)
+        raise FieldInvalidError.at(*faults[0], *faults[1:])
 
 
 def replay_rule(rule: AlertRule, *, is_confirmed: bool) -> None:

@@ -31,9 +31,7 @@ def set_target(contact: Contact, target: str, *, is_kept: bool) -> str:
     if contact.channel == Channel.ROLE:
         known = PlatformRole if contact.tenant_id is None else Role
         if not contact.roles or set(contact.roles) - {role.value for role in known}:
-            raise FieldInvalidError.at(
-                ("roles", translate("Use one or more of %(roles)s.", {"roles": ", ".join(known)}))
-            )
+            raise FieldInvalidError.at("roles", translate("Use one or more of %(roles)s.", {"roles": ", ".join(known)}))
         contact.sealed_target = ""
         return ", ".join(contact.roles)[:60]
     contact.roles = []
@@ -53,20 +51,20 @@ def _check_target(contact: Contact, target: str) -> str:
             for address in named:
                 validate_email(address)
         except ValidationError as error:
-            raise FieldInvalidError.at(("target", translate("Use mail addresses, separated by commas."))) from error
+            raise FieldInvalidError.at("target", translate("Use mail addresses, separated by commas.")) from error
         if not named or len(addresses_of(contact, target)) < len(named):
-            raise FieldInvalidError.at(("target", translate("Use addresses of members of the tenant.")))
+            raise FieldInvalidError.at("target", translate("Use addresses of members of the tenant."))
         return ", ".join(f"{address[0]}…@{address.rpartition('@')[2]}" for address in named)
     if contact.channel in (Channel.PAGERDUTY, Channel.OPSGENIE):
         if not _KEY.fullmatch(target):
             raise FieldInvalidError.at(
-                ("target", translate("Use the key of the service; for Opsgenie in the EU, eu: and the key."))
+                "target", translate("Use the key of the service; for Opsgenie in the EU, eu: and the key.")
             )
         return f"…{target[-4:]}"
     try:
         return f"{read_target(target).authority} …{target[-4:]}"
     except UrlRefusedError as refusal:
-        raise FieldInvalidError.at(("target", str(refusal))) from refusal
+        raise FieldInvalidError.at("target", str(refusal)) from refusal
 
 
 def secret_of(contact: Contact) -> str:

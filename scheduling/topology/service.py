@@ -85,16 +85,14 @@ def check_new_name(name: str) -> str:
     """Return `name` if it is a valid name for a queue or pool; raise FieldInvalidError if not."""
     if not _NAME.fullmatch(name):
         raise FieldInvalidError.at(
-            (
-                "name",
-                gettext(
-                    "Use lower-case letters, digits, hyphens and underscores; the first and the last character "
-                    "must be a letter or a digit."
-                ),
-            )
+            "name",
+            gettext(
+                "Use lower-case letters, digits, hyphens and underscores; the first and the last character "
+                "must be a letter or a digit."
+            ),
         )
     if name in _RESERVED_NAMES:
-        raise FieldInvalidError.at(("name", gettext("The broker reserves this name.")))
+        raise FieldInvalidError.at("name", gettext("The broker reserves this name."))
     return name
 
 
@@ -127,29 +125,23 @@ def check_pool_class(pool: WorkerPool, resource_class: str) -> None:
         has_upkeep = is_io and queues.filter(name=UPKEEP_QUEUE).exists()
     if running:
         raise FieldInvalidError.at(
-            (
-                "resource_class",
-                gettext("Workers of the pool are running (%(count)d). Stop them, then change the class.")
-                % {"count": running},
-            )
+            "resource_class",
+            gettext("Workers of the pool are running (%(count)d). Stop them, then change the class.")
+            % {"count": running},
         )
     if has_upkeep:
         raise FieldInvalidError.at(
-            (
-                "resource_class",
-                gettext("The pool has the queue of upkeep tasks, which need a CPU pool. Add another pool for I/O."),
-            )
+            "resource_class",
+            gettext("The pool has the queue of upkeep tasks, which need a CPU pool. Add another pool for I/O."),
         )
     if planned:
         raise FieldInvalidError.at(
-            (
-                "resource_class",
-                gettext(
-                    "The active CFS plan names queues of the pool: %(names)s. Name queues of another pool there, then "
-                    "change the class."
-                )
-                % {"names": ", ".join(planned)},
+            "resource_class",
+            gettext(
+                "The active CFS plan names queues of the pool: %(names)s. Name queues of another pool there, then "
+                "change the class."
             )
+            % {"names": ", ".join(planned)},
         )
 
 
@@ -209,10 +201,7 @@ def _find_pool(pool: WorkerPool | str) -> WorkerPool:
     if found is None:
         known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
         raise FieldInvalidError.at(
-            (
-                "pool",
-                gettext("There is no worker pool %(pool)r; there are: %(known)s.") % {"pool": pool, "known": known},
-            )
+            "pool", gettext("There is no worker pool %(pool)r; there are: %(known)s.") % {"pool": pool, "known": known}
         )
     return found
 
@@ -224,7 +213,7 @@ def _insert(row: Queue | WorkerPool, noun: str) -> None:
     except IntegrityError as error:
         # Only the name is unique.
         raise FieldInvalidError.at(
-            ("name", gettext("A %(noun)s named %(name)r already exists.") % {"noun": gettext(noun), "name": row.name})
+            "name", gettext("A %(noun)s named %(name)r already exists.") % {"noun": gettext(noun), "name": row.name}
         ) from error
 
 
@@ -291,5 +280,5 @@ def _queue_values(values: Mapping[str, Any]) -> dict[str, Any]:
     seconds = checked.get("expected_seconds")
     if isinstance(seconds, float) and math.isnan(seconds):
         # NaN passes the bounds, because every comparison with it is false.
-        raise FieldInvalidError.at(("expected_seconds", gettext("It must be a number.")))
+        raise FieldInvalidError.at("expected_seconds", gettext("It must be a number."))
     return checked

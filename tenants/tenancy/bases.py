@@ -46,17 +46,15 @@ def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str
     """
     name = unicodedata.normalize("NFC", value.strip())
     if not name:
-        raise FieldInvalidError.at((field, translate("It must not be empty.")))
+        raise FieldInvalidError.at(field, translate("It must not be empty."))
     if len(name) > max_length:
         raise FieldInvalidError.at(
-            (field, translate("It must not be longer than %(limit)s characters.", {"limit": max_length}))
+            field, translate("It must not be longer than %(limit)s characters.", {"limit": max_length})
         )
     if (invisible := find_invisible_character(name)) is not None:
         raise FieldInvalidError.at(
-            (
-                field,
-                translate("It must not contain the invisible character U+%(code)s.", {"code": f"{ord(invisible):04X}"}),
-            )
+            field,
+            translate("It must not contain the invisible character U+%(code)s.", {"code": f"{ord(invisible):04X}"}),
         )
     return name
 
@@ -68,7 +66,7 @@ def clean_slug(value: str, *, field: str = "slug") -> str:
     """
     if not _SLUG.fullmatch(value):
         raise FieldInvalidError.at(
-            (field, translate("Use 1 to 50 lower-case letters, digits and hyphens, no hyphen at either end."))
+            field, translate("Use 1 to 50 lower-case letters, digits and hyphens, no hyphen at either end.")
         )
     return value
 

@@ -48,4 +48,4 @@ def _validate(row: models.Model, names: Mapping[str, Any]) -> None:
         row.clean_fields(exclude=others)
     except ValidationError as error:
         faults = [(field, detail) for field, details in error.message_dict.items() for detail in details]
-        raise FieldInvalidError.at(*faults) from error
+        raise FieldInvalidError.at(*faults[0], *faults[1:]) from error

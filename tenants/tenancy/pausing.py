@@ -48,5 +48,5 @@ def check_until(until: datetime | None, *, field: str = "until") -> datetime:
     now = read_moment()
     if until is not None and (until.tzinfo is None or not now < until < LATEST):
         detail = gettext("It must be a future time before the year %(year)s, with a time zone.") % {"year": LATEST.year}
-        raise FieldInvalidError.at((field, detail))
+        raise FieldInvalidError.at(field, detail)
     return now
