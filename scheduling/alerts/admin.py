@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
@@ -18,7 +18,6 @@ from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from scheduling.alerts import acts
-from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.queries import MOST_OPEN, OPEN, count_firing, find_alerts, read_former, read_notices, read_values
 from scheduling.alerts.rules import FIRING, RESOLVED
 from scheduling.alerts.words import comparison_words, object_link, value_words
@@ -34,6 +33,7 @@ from tenants.console.links import console_link
 from tenants.console.post_actions import post_action, until_of
 from tenants.console.site import console_site
 from tenants.context import require_scope
+from tenants.models import Tenant
 
 _RESPOND = Permission.ALERTS_RESPOND
 
@@ -57,16 +57,14 @@ class StateFilter(SimpleListFilter):
         return [{**first, "display": gettext("open")}, *others]
 
 
-class SeverityFilter(SimpleListFilter):
-    """List filter by severity."""
-
-    title, parameter_name = gettext_lazy("severity"), "severity"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        return Severity.choices
+class AboutFilter(TenantFilter):
+    """List filter by the tenant that owns an alert, or that it is about."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(severity=self.value()) if self.value() in Severity.values else queryset
+        if not self.value():
+            return queryset
+        named = Tenant.objects.filter(slug=self.value())
+        return queryset.filter(Q(tenant__in=named) | Q(about_tenant__in=named.values("pk")))
 
 
 def _outcome_action(label: Promise, outcome: Alert.Outcome) -> Any:
@@ -90,7 +88,7 @@ class AlertAdmin(KeysetAdmin):
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("rule_name", "severity_mark", "state_mark", "about", "shown_value", "since", "kept")
-    list_filter = (StateFilter, SeverityFilter, TenantFilter)
+    list_filter = (StateFilter, "severity", AboutFilter)
     empty_title = gettext_lazy("No alert is open")
     empty_text = gettext_lazy("Dispatchers evaluate the alert rules every few seconds.")
     fieldsets = (

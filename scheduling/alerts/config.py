@@ -65,15 +65,8 @@ FIELDS: Final[Mapping[type[models.Model], tuple[str, ...]]] = {
     Objective: ("name", "tier", "kind", "target_share", "target_seconds", "window_days"),
 }  # fmt: skip
 # Rows of a tenant, and of the platform.
-LIMITS: Final[Mapping[type[models.Model], int]] = {
-    ContactGroup: 50,
-    Contact: 200,
-    AlertRoute: 100,
-    AlertOwner: 500,
-    AlertSilence: 200,
-    AlertRule: 200,
-    Objective: 50,
-}
+MOST_ROWS = 200
+LIMITS: Final[Mapping[type[models.Model], int]] = {AlertOwner: 500, Objective: 50}
 LONGEST_SILENCE = timedelta(days=30)
 TESTS_PER_MINUTE = 3
 _TEST = gettext_noop("This is a test of the contact %(contact)s. Alerts will look like this message.")
@@ -92,7 +85,7 @@ def save[RowT: ConfigRow](
     values = dict(changes)
     if isinstance(row, AlertSilence):
         reason = reason or str(values.get("reason", ""))
-    target = values.pop("target", None)
+    target = values.pop("target", None) if isinstance(row, Contact) else None
     if isinstance(row, Contact) and not values.get("label"):
         values.pop("label", None)
     with transaction.atomic():
@@ -186,7 +179,7 @@ def _name_of(row: ConfigRow) -> str:
 
 
 def _check_room(row: ConfigRow) -> None:
-    limit = LIMITS[type(row)]
+    limit = LIMITS.get(type(row), MOST_ROWS)
     if type(row)._default_manager.filter(tenant=row.tenant_id)[:limit].count() >= limit:
         raise ConfigLimitError("At most %(limit)s are allowed.", {"limit": limit})
 

@@ -260,7 +260,6 @@ class AlertNotice(OptionalTenantModel):
 
     class What(models.TextChoices):
         FIRED = "fired", _("fired")
-        CHANGED = "changed", _("changed")
         RESOLVED = "resolved", _("resolved")
         ESCALATED = "escalated", _("escalated")
 

@@ -28,12 +28,12 @@ def find_alerts() -> QuerySet[Alert]:
     return rows
 
 
-def firing_alerts(*, about: UUID | None = None, limit: int = MOST_OPEN) -> list[Alert]:
+def firing_alerts(*, about: UUID | None = None, of: Q | None = None, limit: int = MOST_OPEN) -> list[Alert]:
     """Return the firing alerts of the current scope that nothing silences or explains, the most severe first.
 
-    ``about`` limits them to those of a tenant, or about it.
+    ``about`` limits them to those of a tenant, or about it; ``of`` to those of its condition.
     """
-    rows = find_alerts().filter(state=Alert.State.FIRING, silence=None, inhibited_by=None)
+    rows = find_alerts().filter(of or Q(), state=Alert.State.FIRING, silence=None, inhibited_by=None)
     if about is not None:
         rows = rows.filter(Q(tenant=about) | Q(about_tenant=about, tenant=None))
     return list(rows.order_by(_RANK, "-pk")[:limit])

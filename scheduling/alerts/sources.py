@@ -153,11 +153,15 @@ def _read_failures_of_causes(now: datetime) -> Iterator[Sample]:
 def _causes(rows: Iterable[tuple[str, str, Tenant, int, dict[str, str]]]) -> Iterator[Sample]:
     """Yield a sample of each cause for each tenant, and one for the platform with all tenants."""
     found = list(rows)
-    jobs = Job.objects.filter(pk__in={facts["job"] for *_, facts in found}).values_list("pk", "queue__name")
-    queues = {str(pk): f"queue:{name}" for pk, name in jobs} if found else {}
+    jobs = Job.objects.filter(pk__in={facts["job"] for *_, facts in found}) if found else Job.objects.none()
+    places = {
+        str(pk): ([f"template:{template.partition('@')[0]}"] if template else [], f"queue:{queue}")
+        for pk, queue, template in jobs.values_list("pk", "queue__name", "meta__template")
+    }
     merged = defaultdict(list)
     for fingerprint, kind, tenant, count, described in found:
-        parents = (f"kind:{kind}", *filter(None, [queues.get(described["job"])]))
+        template, *queue = places.get(described["job"], ([],))
+        parents = (*template, f"kind:{kind}", *queue)
         facts = {**described, "fingerprint": fingerprint}
         merged[fingerprint].append((tenant, count, parents, facts))
         key = f"cause:{fingerprint}{PRIVATE}{tenant.pk}"

@@ -352,7 +352,6 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("fired", "fired"),
-                            ("changed", "changed"),
                             ("resolved", "resolved"),
                             ("escalated", "escalated"),
                         ],
