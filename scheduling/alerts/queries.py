@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,7 +11,7 @@ from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
 from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.rules import PENDING, PRIVATE, RESOLVED
-from scheduling.models import Alert, AlertNotice, MeasureMinute
+from scheduling.models import Alert, AlertClock, AlertNotice, MeasureMinute
 from tenants.database.clock import read_clock
 
 # Open alerts that a page lists; a number above it is shown as "50+".
@@ -43,6 +44,18 @@ def count_firing() -> int:
     """Return the number of firing alerts that nothing silences, explains or acknowledges, at most MOST_OPEN."""
     rows = Alert.objects.filter(state=Alert.State.FIRING, silence=None, inhibited_by=None, acknowledged_by="")
     return rows.order_by()[:MOST_OPEN].count()
+
+
+def count_by_severity() -> dict[str, int]:
+    """Return the number of firing alerts of each severity, of the newest thousand."""
+    firing = Alert.objects.filter(state=Alert.State.FIRING).order_by("-pk").values_list("severity", flat=True)
+    return {**dict.fromkeys(Severity.values, 0), **Counter(firing[:1_000])}
+
+
+def read_evaluation_age() -> float | None:
+    """Return the seconds since the rules were last evaluated, or None if they never were."""
+    evaluated_at = AlertClock.objects.values_list("evaluated_at", flat=True).first()
+    return None if evaluated_at is None else (read_clock() - evaluated_at).total_seconds()
 
 
 def read_values(alert: Alert) -> Sequence[tuple[datetime, float | None]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -11,11 +13,12 @@ from django.db.models import Max, Min, Q, Sum
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.alerts.incidents import LEAST
-from scheduling.alerts.measures import Measure
+from scheduling.alerts.measures import ALERT_ACTOR, Measure
 from scheduling.alerts.rules import PRIVATE, Per, Sample
 from scheduling.breakers.rules import BLOCKING
 from scheduling.diagnosis.service import Health, diagnose
 from scheduling.errors.queries import group_errors
+from scheduling.exceptions import UpkeepUnavailableError
 from scheduling.fleet.auditors import find_auditor_fault
 from scheduling.fleet.queries import read_liveness
 from scheduling.fleet.queue_consumers import queues_without_consumer
@@ -36,8 +39,14 @@ from scheduling.models import (
 from scheduling.shares.history import HistorySpan, read_share_history
 from scheduling.shares.verdicts import EntitlementState
 from scheduling.statistics.gauge_queries import LATEST_AGE
+from scheduling.upkeep.runs import request_upkeep
 from scheduling.upkeep.status import read_upkeep
+from scheduling.upkeep.tenant_runs import AUDIT_TASK
+from tenants.audit.tail import verify_tails
+from tenants.context import acting_as
 from tenants.models import LimitWarning, Tenant
+
+logger = logging.getLogger(__name__)
 
 WINDOW = timedelta(minutes=5)
 # A cause is new for this time; a report of an absent broker is current for this time.
@@ -49,6 +58,11 @@ LEAST_ENDED = 20
 MOST_TENANTS = 10
 # Checks whose faults have measures of their own.
 _MEASURED_CHECKS = ("auditor", "broker", "circuits", "consumers", "publishing", "recount", "workers")
+
+
+# A process requests the same verification once in this time.
+VERIFIED_AGAIN_SECONDS = 900.0
+_verified_again: dict[str, float] = {}
 
 
 def _read_oldest_waits(now: datetime) -> Iterator[Sample]:
@@ -215,8 +229,24 @@ def _read_integrity(now: datetime) -> Iterator[Sample]:
     for run in ended.order_by("name", "-id").distinct("name"):
         if run.outcome == UpkeepRun.Outcome.FAILED:
             yield Sample(f"check:{run.name}", 1.0, run.name, facts={"message": " ".join(run.messages)[:500]})
+    if findings := verify_tails():
+        _request_verification()
+        yield Sample("check:audit", 1.0, "audit", facts={"message": findings[0].detail[:500]})
     if fault := find_auditor_fault():
         yield Sample("check:auditor", 1.0, "auditor", facts={"message": fault})
+
+
+def _request_verification() -> None:
+    """Request the whole verification: its run keeps the alert firing after the altered entry is no new one any more."""
+    now = time.monotonic()
+    if now < _verified_again.get(AUDIT_TASK, 0.0):
+        return
+    _verified_again[AUDIT_TASK] = now + VERIFIED_AGAIN_SECONDS
+    try:
+        with acting_as(ALERT_ACTOR):
+            request_upkeep(name=AUDIT_TASK)
+    except UpkeepUnavailableError:
+        logger.warning("alerts.verification_not_requested", exc_info=True)
 
 
 def _read_incidents(now: datetime) -> Iterator[Sample]:

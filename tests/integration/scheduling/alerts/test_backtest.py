@@ -127,9 +127,22 @@ def test_tenant_has_rules_over_its_own_objects_only(acme: Tenant) -> None:
         assert [rule.name for rule in AlertRule.objects.all()] == ["mine"]
 
 
-def test_twelve_rules_are_shipped_enabled_and_of_use() -> None:
+def test_rule_that_would_always_fire_is_saved_only_if_confirmed() -> None:
+    plant(*((minute, 101.0) for minute in range(2 * 1_440)), days=2)
+    with all_tenants():
+        with pytest.raises(AlertRuleDoubtfulError, match="almost all the time"):
+            save(AlertRule(), VALUES)
+        found = preview_rule(VALUES)
+        assert (found.verdict, bool(found.warning)) == (BacktestVerdict.ALWAYS, True)
+        rule = save(AlertRule(), VALUES, is_confirmed=True)
+        with pytest.raises(AlertRuleDoubtfulError):
+            save(rule, {"threshold": 99})
+        assert save(rule, {"severity": "info"}).severity == "info"
+
+
+def test_shipped_rules_are_enabled_and_of_use() -> None:
     with all_tenants():
         rules = list(AlertRule.objects.all())
-        assert sum(rule.is_enabled for rule in rules) == 12
+        assert sum(rule.is_enabled for rule in rules) >= 12
         for rule in rules:
             save(rule, {"for_seconds": rule.for_seconds, "severity": rule.severity})

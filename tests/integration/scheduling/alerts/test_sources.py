@@ -11,6 +11,8 @@ import pytest
 from scheduling.alerts.causes import count_causes
 from scheduling.alerts.incidents import count_incident, flush_incidents
 from scheduling.alerts.measures import measures
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from scheduling.models import (
     AlertCause,
     Circuit,
@@ -26,7 +28,7 @@ from scheduling.models import (
     UpkeepRun,
 )
 from scheduling.statistics import histogram
-from tenants.context import all_tenants
+from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
 from tenants.models import LimitWarning, Tenant
@@ -173,6 +175,16 @@ def test_old_cause_of_another_tenant_is_not_new(acme: Tenant, globex: Tenant) ->
             count=1,
         )
     assert found("new_cause") == {}
+
+
+def test_cause_belongs_to_the_template_kind_and_queue_of_its_first_failed_job(acme: Tenant) -> None:
+    with tenant_context(acme):
+        job = submit_job(tenant=acme, request=JobRequest(kind="noop", payload={}, meta={"template": "nightly@3"})).job
+    with all_tenants():
+        plant_errors(read_clock(), acme)
+        AlertCause.objects.update(job_id=job.pk)
+        samples = list(measures()["new_cause"].read(read_clock()))
+    assert {sample.parents for sample in samples} == {("template:nightly", "kind:noop", f"queue:{job.queue.name}")}
 
 
 def test_checks_fail_in_an_installation_without_processes() -> None:
