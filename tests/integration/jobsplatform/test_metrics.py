@@ -103,7 +103,8 @@ def test_firing_alerts_and_the_age_of_their_evaluation_are_exported(
 ) -> None:
     with all_tenants():
         AlertClock.objects.update(evaluated_at=timezone.now() - timedelta(seconds=90))
-        values = {"value": 1, "peak": 1, "threshold": 1, "pending_at": timezone.now(), "changed_at": timezone.now()}
+        values = dict.fromkeys(("value", "peak", "threshold"), 1)
+        values |= dict.fromkeys(("pending_at", "changed_at", "evaluated_at"), timezone.now())
         for key, state in (("queue:a", "firing"), ("queue:b", "pending"), ("queue:c", "resolved")):
             Alert.objects.create(
                 object_key=key, severity="critical", state=state, evaluated_at=timezone.now(), **values
