@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,6 +38,7 @@ from scheduling.models import (
 )
 from scheduling.shares.history import HistorySpan, read_share_history
 from scheduling.shares.verdicts import EntitlementState
+from scheduling.statistics.costs import read_kind_costs
 from scheduling.statistics.gauge_queries import LATEST_AGE
 from scheduling.upkeep.runs import request_upkeep
 from scheduling.upkeep.status import read_upkeep
@@ -45,8 +46,6 @@ from scheduling.upkeep.tenant_runs import AUDIT_TASK
 from tenants.audit.tail import verify_tails
 from tenants.context import acting_as
 from tenants.models import LimitWarning, Tenant
-
-logger = logging.getLogger(__name__)
 
 WINDOW = timedelta(minutes=5)
 # A cause is new for this time; a report of an absent broker is current for this time.
@@ -216,6 +215,12 @@ def _read_shares(now: datetime) -> Iterator[Sample]:
             yield Sample(f"tenant:{line.tenant_id}", line.ratio, line.slug, line.tenant_id)
 
 
+def _read_prediction_errors(now: datetime) -> Iterator[Sample]:
+    for kind, cost in read_kind_costs().items():
+        if error := cost.mean_error:
+            yield Sample(f"kind:{kind}", error, kind)
+
+
 def _read_upkeep(now: datetime) -> Iterator[Sample]:
     for line in read_upkeep():
         if line.has_failed or line.is_overdue:
@@ -242,11 +247,8 @@ def _request_verification() -> None:
     if now < _verified_again.get(AUDIT_TASK, 0.0):
         return
     _verified_again[AUDIT_TASK] = now + VERIFIED_AGAIN_SECONDS
-    try:
-        with acting_as(ALERT_ACTOR):
-            request_upkeep(name=AUDIT_TASK)
-    except UpkeepUnavailableError:
-        logger.warning("alerts.verification_not_requested", exc_info=True)
+    with suppress(UpkeepUnavailableError), acting_as(ALERT_ACTOR):
+        request_upkeep(name=AUDIT_TASK)
 
 
 def _read_incidents(now: datetime) -> Iterator[Sample]:
@@ -285,6 +287,7 @@ MEASURES = (
     Measure("breaker_open", _("Circuit breaker open"), "s", (Per.KIND,), _read_open_breakers, tenants_per=(Per.KIND,)),
     Measure("limit_used", _("Use of a limit"), "%", _T, _read_limits, most=100.0, seconds=30.0, tenants_per=_T),
     Measure("share", _("Share of the entitlement"), "", _T, _read_shares, seconds=30.0, is_low_bad=True),
+    Measure("eta_error", _("Error of predicted times"), "", (Per.KIND,), _read_prediction_errors, seconds=60.0),
     Measure("upkeep", _("Upkeep: 1 overdue, 2 failed"), "", (Per.TASK,), _read_upkeep, most=2.0, seconds=30.0),
     Measure(
         "integrity", _("Verification that found a fault"), "", (Per.CHECK,), _read_integrity, most=1.0, seconds=10.0

@@ -88,6 +88,7 @@ RULES = {
         CRITICAL,
         {"notifies_tenant": True, "is_enabled": False},
     ),
+    "eta_error": ("Predicted times are wrong", "eta_error", "kind", "gt", 2, WARNING, {"is_enabled": False}),
     "failures_of_cause": (
         "Many failures of one cause",
         "failures_of_cause",

@@ -17,6 +17,7 @@ from scheduling.models import (
     AlertCause,
     Circuit,
     JobError,
+    KindCost,
     KindMinute,
     PoolClock,
     Queue,
@@ -123,6 +124,10 @@ def plant_incident(now: datetime, tenant: Tenant) -> None:
     assert flush_incidents() == 0
 
 
+def plant_prediction(now: datetime, tenant: Tenant) -> None:
+    KindCost.objects.update_or_create(kind="noop", defaults={"total_us": 1_000, "error_us": 500})
+
+
 T = "{tenant}"
 CASES: dict[str, tuple[Callable[[datetime, Tenant], None], dict[str, float]]] = {
     "oldest_wait": (plant_wait, {"queue:pipeline": 400, f"tenant:{T}": 300}),
@@ -137,6 +142,7 @@ CASES: dict[str, tuple[Callable[[datetime, Tenant], None], dict[str, float]]] = 
     "failures_of_cause": (plant_errors, {f"cause:abc@{T}": 4, "cause:abc": 4}),
     "breaker_open": (plant_breaker, {f"kind:noop@{T}": 30, "kind:noop": 30}),
     "limit_used": (plant_warning, {f"tenant:{T}:jobs": 100}),
+    "eta_error": (plant_prediction, {"kind:noop": 0.5}),
     "incident": (plant_incident, {"incident:rescued": 2}),
 }
 
