@@ -106,9 +106,7 @@ def test_firing_alerts_and_the_age_of_their_evaluation_are_exported(
         values = dict.fromkeys(("value", "peak", "threshold"), 1)
         values |= dict.fromkeys(("pending_at", "changed_at", "evaluated_at"), timezone.now())
         for key, state in (("queue:a", "firing"), ("queue:b", "pending"), ("queue:c", "resolved")):
-            Alert.objects.create(
-                object_key=key, severity="critical", state=state, evaluated_at=timezone.now(), **values
-            )
+            Alert.objects.create(object_key=key, severity="critical", state=state, **values)
     samples = scrape(change_platform_settings)
     firing = {
         name: samples[f'jobsplatform_alerts_firing{{severity="{name}"}}'] for name in ("info", "warning", "critical")

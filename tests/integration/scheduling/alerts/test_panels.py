@@ -34,11 +34,11 @@ def test_queue_shows_its_alerts_and_its_owner(turns: Turns, staff: User, console
     turns.take(wait(101), wait(500, "dataset"))
     own("queue", "pipeline")
     client: Client = console(staff)
-    page = client.get(reverse("admin:scheduling_queue_change", args=["pipeline"])).content.decode()
+    page = client.get(reverse("admin:scheduling_queue_change", args=["pipeline"]), follow=True).content.decode()
     assert "waits: pipeline" in page
     assert "waits: dataset" not in page
     assert "owners of pipeline" in page
-    other = client.get(reverse("admin:scheduling_queue_change", args=["tasks_team"])).content.decode()
+    other = client.get(reverse("admin:scheduling_queue_change", args=["tasks_team"]), follow=True).content.decode()
     assert "waits: " not in other
     assert "alertowner/add/?target=queue&amp;name=tasks_team" in other
 
