@@ -13,10 +13,15 @@ from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.kit import registry
 from tenants.checks import START, is_database_at_hand
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 
 # Every process registers the checks, and few run them: each imports what it needs when it runs.
 if TYPE_CHECKING:
     from scheduling.diagnosis.service import Check
+
+
+# More delays the first message beyond 30 s after the fault.
+MOST_EVALUATION_SECONDS = 10
 
 
 @register("scheduling", START)
@@ -41,6 +46,17 @@ def check_outgoing_http(app_configs: Sequence[Any] | None, **_: Any) -> list[Che
         hint = "Write OUTGOING_HTTP_ALLOWED_HOSTS as host:port, comma-separated; see docs/reference/outgoing_http.md."
         return [Error(str(error), hint=hint, id="scheduling.E003")]
     return []
+
+
+@register("scheduling", START)
+def check_alert_evaluation(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
+    """Check that alert rules are evaluated often enough to notify within 30 s (scheduling.W003)."""
+    seconds = platform_settings.ALERT_EVALUATION_SECONDS
+    if seconds <= MOST_EVALUATION_SECONDS:
+        return []
+    text = f"Alert rules are evaluated every {seconds:g} s, so that a fault is notified later than after 30 s."
+    hint = f"Set ALERT_EVALUATION_SECONDS to {MOST_EVALUATION_SECONDS} or less; its default is 5."
+    return [Warning(text, hint=hint, id="scheduling.W003")]
 
 
 def _check_schema(kind: str) -> list[CheckMessage]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from tenants.translation import gettext_noop, interpolate, translate
 
@@ -155,6 +155,12 @@ class FieldInvalidError(DomainError):
     """Raised if a field's value is invalid."""
 
     code, category, title = "field_invalid", "invalid", gettext_noop("A field is not valid.")
+
+    @classmethod
+    def at(cls, field: str, detail: str, *others: tuple[str, str]) -> Self:
+        """Return the error of a field, and of others that are wrong too."""
+        faults = [(field, detail), *others]
+        return cls(f"{field}: {detail}", errors=[{"field": at, "code": cls.code, "detail": why} for at, why in faults])
 
 
 class ErasureOpenError(DomainError):

@@ -62,8 +62,6 @@ POST   cfs-plans/                        cfs_plan.created        scheduling.cfsp
 POST   tiers/                            tier.created            tenants.tier
 PATCH  tiers/team/                       tier.updated            tenants.tier
 POST   alerts/{alert}/acknowledge/      alert.acknowledged      scheduling.alert
-POST   alerts/{alert}/unacknowledge/    alert.unacknowledged    scheduling.alert
-POST   alerts/{alert}/note/             alert.noted             scheduling.alert
 POST   alerts/{alert}/resolve/          alert.resolved          scheduling.alert
 POST   alerts/{alert}/silence/          alert_silence.created   scheduling.alertsilence
 POST   alert-rules/                     alert_rule.created      scheduling.alertrule
@@ -84,7 +82,6 @@ DELETE alert-owners/{alert_owner}/      alert_owner.deleted     scheduling.alert
 POST   alert-silences/                  alert_silence.created   scheduling.alertsilence
 PATCH  alert-silences/{silence}/        alert_silence.changed   scheduling.alertsilence
 DELETE alert-silences/{silence}/        alert_silence.deleted   scheduling.alertsilence
-POST   alert-messages/{message}/retry/  alert_message.retried   scheduling.alertmessage
 POST   contacts/{contact}/test/         contact.tested          scheduling.contact
 POST   contacts/{contact}/enable/       contact.changed         scheduling.contact
 POST   alert-silences/{silence}/end/    alert_silence.changed   scheduling.alertsilence
@@ -204,12 +201,9 @@ retrieval.document                  reindex       document.reindexed       retri
 retrieval.document                  refetch       document.reindexed       retrieval.document
 retrieval.document                  delete        document.deleted         retrieval.document
 scheduling.alert                    acknowledge   alert.acknowledged       scheduling.alert
-scheduling.alert                    unacknowledge alert.unacknowledged     scheduling.alert
-scheduling.alert                    add_note      alert.noted              scheduling.alert
 scheduling.alert                    silence       alert_silence.created    scheduling.alertsilence
 scheduling.alert                    helped        alert.resolved           scheduling.alert
 scheduling.alert                    false_alarm   alert.resolved           scheduling.alert
-scheduling.alert                    duplicate     alert.resolved           scheduling.alert
 scheduling.alertrule                add           alert_rule.created       scheduling.alertrule
 scheduling.alertrule                change        alert_rule.changed       scheduling.alertrule
 scheduling.alertrule                delete        alert_rule.deleted       scheduling.alertrule
@@ -227,7 +221,6 @@ scheduling.alertowner               change        alert_owner.changed      sched
 scheduling.alertowner               delete        alert_owner.deleted      scheduling.alertowner
 scheduling.alertsilence             add           alert_silence.created    scheduling.alertsilence
 scheduling.alertsilence             change        alert_silence.changed    scheduling.alertsilence
-scheduling.alertmessage             retry         alert_message.retried    scheduling.alertmessage
 scheduling.contact                  try_it        contact.tested           scheduling.contact
 scheduling.contact                  enable        contact.changed          scheduling.contact
 scheduling.alertsilence             end           alert_silence.changed    scheduling.alertsilence

@@ -99,6 +99,7 @@ class PlatformCollector(Collector):
         about = "Open circuit breakers, by kind and shared dependency."
         circuits: list[Sample] = [([*names], float(count)) for names, count in measures.open_circuits.items()]
         yield _gauge("open_circuits", about, circuits, ["kind", "dependency"])
+        yield from _alert_families(measures)
         hours = DEAD_LETTER_AGE.total_seconds() / 3_600
         about = f"Dead letters of the last {hours:.0f} hours, counted up to a limit."
         yield _gauge("recent_dead_letters", about, [([], float(dead_letters.value))])
@@ -243,6 +244,14 @@ def _upkeep_families(measures: Measures, upkeep: list[UpkeepStatus]) -> Iterator
         "Age of the oldest audit entry without a seal.",
         [([], measures.seals.oldest_seconds)],
     )
+
+
+def _alert_families(measures: Measures) -> Iterator[Metric]:
+    firing: list[Sample] = [([severity], float(count)) for severity, count in measures.firing_alerts.items()]
+    yield _gauge("alerts_firing", "Alerts that fire, by severity, counted up to a limit.", firing, ["severity"])
+    age = measures.alert_evaluation_age
+    about = "Seconds since a dispatcher last evaluated the alert rules."
+    yield _gauge("alerts_seconds_since_evaluation", about, [] if age is None else [([], age)])
 
 
 def _gauge(name: str, about: str, samples: Iterable[Sample], labels: list[str] | None = None) -> Metric:

@@ -37,7 +37,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "KeyScopeEnum": "tenants.access.serializers.KEY_SCOPES",
         "PlatformKeyScopeEnum": "tenants.access.serializers.PLATFORM_KEY_SCOPES",
         "CFSStrategyEnum": "scheduling.plans.models.CFSPlan.Strategy",
-        "SeverityEnum": "scheduling.alerts.models.Severity",
+        "SeverityEnum": "scheduling.alerts.contact_models.Severity",
         "AlertOutcomeEnum": "scheduling.alerts.models.Alert.Outcome",
         "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.jobs.history.EXECUTION_STATES",

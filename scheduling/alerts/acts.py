@@ -1,4 +1,4 @@
-"""Changes of alerts by people: acknowledge, note, resolve, record what helped, and silence."""
+"""Changes of alerts by people: acknowledge, record what helped, and silence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ MAX_NOTES = 8_000
 
 
 def acknowledge(*, alert_id: UUID, note: str = "") -> Alert:
-    """Acknowledge an open alert: it does not escalate, and contacts are told only of its end."""
+    """Acknowledge an open alert: it does not escalate, and contacts are told only of its end.
+
+    Whoever acknowledges it again takes it over, and may add a note.
+    """
 
     def change(alert: Alert) -> None:
         _require_open(alert)
@@ -33,23 +36,6 @@ def acknowledge(*, alert_id: UUID, note: str = "") -> Alert:
         _append_note(alert, note)
 
     return _change(alert_id, "alert.acknowledged", change, note)
-
-
-def unacknowledge(*, alert_id: UUID, note: str = "") -> Alert:
-    """Take back an acknowledgement: the alert escalates again when it is due."""
-
-    def change(alert: Alert) -> None:
-        _require_open(alert)
-        alert.acknowledged_by, alert.acknowledged_at = "", None
-        _append_note(alert, note)
-
-    return _change(alert_id, "alert.unacknowledged", change, note)
-
-
-def add_note(*, alert_id: UUID, note: str) -> Alert:
-    """Add a note to an alert, which everybody who sees the alert reads."""
-    note = require_reason(note)
-    return _change(alert_id, "alert.noted", lambda alert: _append_note(alert, note), note)
 
 
 def resolve_by_hand(*, alert_id: UUID, outcome: str = "", note: str = "") -> Alert:

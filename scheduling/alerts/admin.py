@@ -7,17 +7,17 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
+from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from scheduling.alerts import acts
-from scheduling.alerts.models import Severity
 from scheduling.alerts.queries import MOST_OPEN, OPEN, count_firing, find_alerts, read_former, read_notices, read_values
 from scheduling.alerts.rules import FIRING, RESOLVED
 from scheduling.alerts.words import comparison_words, object_link, value_words
@@ -33,6 +33,7 @@ from tenants.console.links import console_link
 from tenants.console.post_actions import post_action, until_of
 from tenants.console.site import console_site
 from tenants.context import require_scope
+from tenants.models import Tenant
 
 _RESPOND = Permission.ALERTS_RESPOND
 
@@ -56,16 +57,29 @@ class StateFilter(SimpleListFilter):
         return [{**first, "display": gettext("open")}, *others]
 
 
-class SeverityFilter(SimpleListFilter):
-    """List filter by severity."""
-
-    title, parameter_name = gettext_lazy("severity"), "severity"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        return Severity.choices
+class AboutFilter(TenantFilter):
+    """List filter by the tenant that owns an alert, or that it is about."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(severity=self.value()) if self.value() in Severity.values else queryset
+        if not self.value():
+            return queryset
+        named = Tenant.objects.filter(slug=self.value())
+        return queryset.filter(Q(tenant__in=named) | Q(about_tenant__in=named.values("pk")))
+
+
+def _outcome_action(label: Promise, outcome: Alert.Outcome) -> Any:
+    @post_action(
+        label=label,
+        consequence=gettext_lazy("It is stored for the next time, and the alert ends if its value is clear."),
+        permission=_RESPOND,
+        takes_reason=True,
+        is_offered=lambda alert: alert.fired_at is not None,
+    )
+    def act(self: Any, request: HttpRequest, alert: Alert, reason: str) -> str:
+        acts.resolve_by_hand(alert_id=alert.pk, outcome=outcome, note=reason)
+        return gettext("The outcome is stored.")
+
+    return act
 
 
 @admin.register(Alert, site=console_site)
@@ -74,7 +88,7 @@ class AlertAdmin(KeysetAdmin):
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("rule_name", "severity_mark", "state_mark", "about", "shown_value", "since", "kept")
-    list_filter = (StateFilter, SeverityFilter, TenantFilter)
+    list_filter = (StateFilter, "severity", AboutFilter)
     empty_title = gettext_lazy("No alert is open")
     empty_text = gettext_lazy("Dispatchers evaluate the alert rules every few seconds.")
     fieldsets = (
@@ -89,7 +103,7 @@ class AlertAdmin(KeysetAdmin):
         "severity_mark", "state_mark", "about", "shown_value", "since", "kept", "message", "job", "chart", "peak_value",
         "affected", "notices", "former",
     )  # fmt: skip
-    post_actions = ("acknowledge", "unacknowledge", "add_note", "silence", "helped", "false_alarm", "duplicate")
+    post_actions = ("acknowledge", "silence", "helped", "false_alarm")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return find_alerts()
@@ -110,30 +124,11 @@ class AlertAdmin(KeysetAdmin):
         consequence=gettext_lazy("It does not escalate, and contacts are notified only of its end."),
         permission=_RESPOND,
         takes_reason=True,
-        is_offered=lambda alert: alert.state != RESOLVED and not alert.acknowledged_by,
+        is_offered=lambda alert: alert.state != RESOLVED,
     )
     def acknowledge(self, request: HttpRequest, alert: Alert, reason: str) -> str:
         acts.acknowledge(alert_id=alert.pk, note=reason)
         return gettext("The alert is acknowledged.")
-
-    @post_action(
-        label=gettext_lazy("Take back the acknowledgement"),
-        permission=_RESPOND,
-        is_offered=lambda alert: alert.state != RESOLVED and bool(alert.acknowledged_by),
-    )
-    def unacknowledge(self, request: HttpRequest, alert: Alert, reason: str) -> str:
-        acts.unacknowledge(alert_id=alert.pk, note=reason)
-        return gettext("The alert is not acknowledged any more.")
-
-    @post_action(
-        label=gettext_lazy("Add a note"),
-        consequence=gettext_lazy("Everybody who sees the alert reads it."),
-        permission=_RESPOND,
-        asks_reason=True,
-    )
-    def add_note(self, request: HttpRequest, alert: Alert, reason: str) -> str:
-        acts.add_note(alert_id=alert.pk, note=reason)
-        return gettext("The note is added.")
 
     @post_action(
         label=gettext_lazy("Silence"),
@@ -147,35 +142,8 @@ class AlertAdmin(KeysetAdmin):
         row = acts.silence(alert_id=alert.pk, until=until_of(request), reason=reason)
         return gettext("The alert is silent until %(until)s UTC.") % {"until": f"{row.ends_at:%Y-%m-%d %H:%M}"}
 
-    @post_action(
-        label=gettext_lazy("The remedy helped"),
-        consequence=gettext_lazy("It is stored for the next time, and the alert ends if its value is clear."),
-        permission=_RESPOND,
-        takes_reason=True,
-        is_offered=lambda alert: alert.fired_at is not None,
-    )
-    def helped(self, request: HttpRequest, alert: Alert, reason: str) -> str:
-        return _resolve(alert, Alert.Outcome.HELPED, reason)
-
-    @post_action(
-        label=gettext_lazy("False alarm"),
-        consequence=gettext_lazy("It is stored for the next time, and the alert ends if its value is clear."),
-        permission=_RESPOND,
-        takes_reason=True,
-        is_offered=lambda alert: alert.fired_at is not None,
-    )
-    def false_alarm(self, request: HttpRequest, alert: Alert, reason: str) -> str:
-        return _resolve(alert, Alert.Outcome.FALSE, reason)
-
-    @post_action(
-        label=gettext_lazy("Duplicate"),
-        consequence=gettext_lazy("It is stored for the next time, and the alert ends if its value is clear."),
-        permission=_RESPOND,
-        takes_reason=True,
-        is_offered=lambda alert: alert.fired_at is not None,
-    )
-    def duplicate(self, request: HttpRequest, alert: Alert, reason: str) -> str:
-        return _resolve(alert, Alert.Outcome.DUPLICATE, reason)
+    helped = _outcome_action(gettext_lazy("The remedy helped"), Alert.Outcome.HELPED)
+    false_alarm = _outcome_action(gettext_lazy("False alarm"), Alert.Outcome.FALSE)
 
     @admin.display(description=gettext_lazy("Severity"))
     def severity_mark(self, alert: Alert) -> SafeString:
@@ -263,11 +231,6 @@ class AlertAdmin(KeysetAdmin):
             for one in read_former(alert)
         )
         return _list("<li>{} UTC: {} {}</li>", rows)
-
-
-def _resolve(alert: Alert, outcome: str, note: str) -> str:
-    acts.resolve_by_hand(alert_id=alert.pk, outcome=outcome, note=note)
-    return gettext("The outcome is stored.")
 
 
 def _fate_of(notice: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -13,8 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.alerts import acts
-from scheduling.alerts.models import Severity
-from scheduling.alerts.queries import FIRED, find_alerts
+from scheduling.alerts.contact_models import Severity
+from scheduling.alerts.queries import FIRED, OPEN, find_alerts
 from scheduling.api.filters import PAGING_PARAMETERS, QuerySerializer, QueryTextField, page_response
 from scheduling.models import Alert
 from tenants.access.permissions import Permission
@@ -72,7 +72,7 @@ class AlertSilencingSerializer(StrictSerializer):
     reason = NameField(max_length=500)
 
 
-_RESPOND = Permission.ALERTS_RESPOND
+_ACTS = ("acknowledge", "resolve", "silence")
 
 
 class AlertViewSet(TenantViewSet):
@@ -82,15 +82,10 @@ class AlertViewSet(TenantViewSet):
     serializer_class = AlertSerializer
     filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {
-        "list": Permission.JOBS_VIEW,
-        "retrieve": Permission.JOBS_VIEW,
-        "acknowledge": _RESPOND,
-        "unacknowledge": _RESPOND,
-        "note": _RESPOND,
-        "resolve": _RESPOND,
-        "silence": _RESPOND,
+        **dict.fromkeys(("list", "retrieve"), Permission.JOBS_VIEW),
+        **dict.fromkeys(_ACTS, Permission.ALERTS_RESPOND),
     }
-    over_all_tenants = frozenset({"acknowledge", "unacknowledge", "note", "resolve", "silence"})
+    over_all_tenants = frozenset(_ACTS)
 
     def get_queryset(self) -> QuerySet[Any]:
         return super().get_queryset() if getattr(self, "swagger_fake_view", False) else find_alerts()
@@ -103,20 +98,11 @@ class AlertViewSet(TenantViewSet):
     def list(self, request: Request) -> Response:
         """List alerts, newest first; without `state` those that have fired."""
         asked = AlertQuerySerializer.parse(request.query_params).validated_data
-        rows = self.get_queryset()
-        if asked["state"] == "open":
-            rows = rows.exclude(state=Alert.State.RESOLVED)
-        elif asked["state"]:
-            rows = rows.filter(state=asked["state"])
-        else:
-            rows = rows.filter(FIRED)
-        if asked["severity"]:
-            rows = rows.filter(severity=asked["severity"])
-        if asked["object"]:
-            rows = rows.filter(object_key=asked["object"])
-        if asked["since"]:
-            rows = rows.filter(pk__gte=uuid7_floor(asked["since"]))
-        return page_response(self, rows, AlertSerializer)
+        since = asked["since"] and uuid7_floor(asked["since"])
+        wanted = {"severity": asked["severity"], "object_key": asked["object"], "pk__gte": since}
+        rows = self.get_queryset().filter(**{name: value for name, value in wanted.items() if value})
+        state = {"open": OPEN, None: FIRED}.get(asked["state"], Q(state=asked["state"]))
+        return page_response(self, rows.filter(state), AlertSerializer)
 
     @extend_schema(operation_id="alerts_retrieve", responses=AlertSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
@@ -128,18 +114,6 @@ class AlertViewSet(TenantViewSet):
     def acknowledge(self, request: Request, pk: str) -> Response:
         """Acknowledge an open alert, so that it does not escalate."""
         return self._act(acts.acknowledge, AlertNoteSerializer)
-
-    @extend_schema(operation_id="alerts_unacknowledge", request=AlertNoteSerializer, responses=AlertSerializer)
-    @action(detail=True, methods=["post"])
-    def unacknowledge(self, request: Request, pk: str) -> Response:
-        """Take back an acknowledgement."""
-        return self._act(acts.unacknowledge, AlertNoteSerializer)
-
-    @extend_schema(operation_id="alerts_note", request=AlertNoteSerializer, responses=AlertSerializer)
-    @action(detail=True, methods=["post"])
-    def note(self, request: Request, pk: str) -> Response:
-        """Add a note to an alert."""
-        return self._act(acts.add_note, AlertNoteSerializer)
 
     @extend_schema(operation_id="alerts_resolve", request=AlertOutcomeSerializer, responses=AlertSerializer)
     @action(detail=True, methods=["post"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -83,9 +83,8 @@ def backtest(rule: RuleFacts, *, days: int = DAYS) -> Backtest:
         return Backtest([], 0, None, BacktestVerdict.UNKNOWN)
     rows = MeasureMinute.objects.filter(measure=rule.measure, object_key__startswith=f"{rule.per}:", minute__gte=since)
     ordered = rows.order_by("object_key", "minute").iterator()
-    spans = [
-        span for _, group in groupby(ordered, key=lambda row: row.object_key) for span in _replay(rule, group, now)
-    ]
+    groups = groupby(ordered, key=lambda row: row.object_key)
+    spans = [span for _, group in groups for span in _replay(rule, list(group), now)]
     spans.sort(key=lambda span: span.began_at, reverse=True)
     return Backtest(spans[:MOST_SHOWN], len(spans), since, _judge(spans, since, now))
 
@@ -100,33 +99,30 @@ def _find_start(measure: str, earliest: datetime) -> datetime | None:
     return next(iter(cut), first)
 
 
-def _replay(rule: RuleFacts, rows: Iterable[MeasureMinute], now: datetime) -> Iterator[Span]:
-    """Yield the spans of one object, by steps of a minute; a minute without a row is clear."""
+def _replay(rule: RuleFacts, rows: Sequence[MeasureMinute], now: datetime) -> Iterator[Span]:
+    """Yield the spans of one object, by steps of a minute."""
+    first = rows[0]
+    if not matches(rule, Sample(first.object_key, 0.0, tenant_id=first.tenant_id, parents=tuple(first.parents))):
+        return
     state: AlertState | None = None
-    began_at, label, at = now, "", now
-    for row in rows:
-        sample = Sample(row.object_key, row.worst, row.label, row.tenant_id, tuple(row.parents))
-        if not matches(rule, sample):
-            return
-        while state is not None and (at := at + _MINUTE) < row.minute:
-            peak, state = state.peak, step(Tick(at, 60.0), state, None, rule)
-            if state is not None and state.state == RESOLVED:
-                yield Span(label, began_at, at, peak)
-                state = None
-        was_firing = state is not None and state.state == FIRING
-        at, label = row.minute, row.label
-        state, before = step(Tick(at, 60.0 if state else 0.0), state, row.worst, rule), state
+    began_at = now
+    for at, value in _minutes_of(rows, rule.clear_seconds // 60 + 1, now):
+        before, state = state, step(Tick(at, 60.0 if state else 0.0), state, value, rule)
         if state is not None and state.state == RESOLVED:
-            assert before is not None
-            yield Span(label, began_at, at, before.peak)
+            yield Span(first.label, began_at, at, state.peak)
             state = None
-        elif state is not None and state.state == FIRING and not was_firing:
+        elif state is not None and state.state == FIRING and (before is None or before.state != FIRING):
             began_at = at
     if state is not None and state.state == FIRING:
-        while state is not None and state.state == FIRING and at < now:
-            at += _MINUTE
-            state = step(Tick(at, 60.0), state, None, rule)
-        yield Span(label, began_at, at if at < now else None, state.peak if state else 0.0)
+        yield Span(first.label, began_at, None, state.peak)
+
+
+def _minutes_of(rows: Sequence[MeasureMinute], most: int, now: datetime) -> Iterator[tuple[datetime, float | None]]:
+    """Yield the minutes of the rows with their values, and after each the next ones without, which are clear."""
+    for row, ends_at in zip(rows, [*(row.minute for row in rows[1:]), now], strict=True):
+        yield row.minute, row.worst
+        for minutes in range(1, min((ends_at - row.minute) // _MINUTE, most + 1)):
+            yield row.minute + minutes * _MINUTE, None
 
 
 def _judge(spans: list[Span], since: datetime, now: datetime) -> BacktestVerdict:

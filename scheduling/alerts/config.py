@@ -5,30 +5,24 @@ A contact's target is written only: what is shown of it is its label.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext, gettext_noop
 
-from scheduling.alerts.contact_models import Channel
 from scheduling.alerts.exceptions import (
     ConfigLimitError,
     ConfigNotFoundError,
     ConfigTakenError,
-    MessageNotFailedError,
     TooManyTestsError,
 )
 from scheduling.alerts.messages import send_notice
-from scheduling.alerts.recipients import addresses_of, split_addresses
-from scheduling.alerts.rule_checks import check_rule
-from scheduling.kit.http import UrlRefusedError, read_target
+from scheduling.alerts.rule_config import CONDITION, check_rule, replay_rule
+from scheduling.alerts.targets import set_target
 from scheduling.models import (
     AlertMessage,
     AlertOwner,
@@ -40,42 +34,53 @@ from scheduling.models import (
     Objective,
 )
 from scheduling.objectives.service import check_objective
-from tenants.access.permissions import PlatformRole
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import current_tenant_id
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
 from tenants.database.reads import first_or_raise
 from tenants.exceptions import FieldInvalidError
-from tenants.models import Role
-from tenants.secrets.signing import new_secret, seal, unseal
+from tenants.models import Tier
 from tenants.tenancy.changes import assign
 from tenants.tenancy.pausing import actor_words, require_reason
 from tenants.translation import translate
 
+_HOURS = ("active_days", "active_from", "active_until", "zone")
+# What people set, in the order of the forms; a contact's target is no column.
+FIELDS: Final[Mapping[type[models.Model], tuple[str, ...]]] = {
+    ContactGroup: ("name", "description", "is_default"),
+    Contact: (
+        "group", "channel", "target", "roles", "label", "min_severity", "per_hour", "quiet_until", "is_enabled",
+    ),
+    AlertRoute: ("position", "measure", "min_severity", "only_tenant", *_HOURS, "group"),
+    AlertOwner: ("target", "name", "group"),
+    AlertSilence: (
+        "rule", "object_key", "only_kind", "only_queue", "only_tenant", "starts_at", "ends_at", "reason",
+        "is_maintenance",
+    ),
+    AlertRule: (
+        "name", *CONDITION, "severity", "escalate_minutes", "escalate_to", "notifies_tenant", "inhibits", "runbook",
+        "is_enabled",
+    ),
+    Objective: ("name", "tier", "kind", "target_share", "target_seconds", "window_days"),
+}  # fmt: skip
 # Rows of a tenant, and of the platform.
-LIMITS: Final[Mapping[type[models.Model], int]] = {
-    ContactGroup: 50,
-    Contact: 200,
-    AlertRoute: 100,
-    AlertOwner: 500,
-    AlertSilence: 200,
-    AlertRule: 200,
-    Objective: 50,
-}
+MOST_ROWS = 200
+LIMITS: Final[Mapping[type[models.Model], int]] = {AlertOwner: 500, Objective: 50}
 LONGEST_SILENCE = timedelta(days=30)
 TESTS_PER_MINUTE = 3
-# Keys of PagerDuty and Opsgenie.
-_KEY = re.compile(r"(?:eu:)?[A-Za-z0-9-]{16,64}", re.ASCII)
 _TEST = gettext_noop("This is a test of the contact %(contact)s. Alerts will look like this message.")
 
 type ConfigRow = ContactGroup | Contact | AlertRoute | AlertOwner | AlertSilence | AlertRule | Objective
 
 
-def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str = "") -> RowT:
+def save[RowT: ConfigRow](
+    row: RowT, changes: Mapping[str, Any], *, reason: str = "", is_confirmed: bool = False
+) -> RowT:
     """Create a row of the current scope, or change its fields.
 
-    Raise `FieldInvalidError`, `ConfigTakenError` or `ConfigLimitError`.
+    Raise `FieldInvalidError`, `ConfigTakenError`, `ConfigLimitError` or, for a rule that its backtest warns of and that
+    is not confirmed, `AlertRuleDoubtfulError`.
     """
     values = dict(changes)
     if isinstance(row, AlertSilence):
@@ -91,11 +96,13 @@ def save[RowT: ConfigRow](row: RowT, changes: Mapping[str, Any], *, reason: str 
         difference = assign(row, values)
         if isinstance(row, Contact) and (target is not None or difference.after.keys() & {"channel", "roles"}):
             is_kept = target is None and "channel" not in difference.after
-            _set_target(row, target or "", is_kept=is_kept, has_label="label" in values)
-            difference.after["label"] = row.label
+            label = set_target(row, target or "", is_kept=is_kept)
+            row.label = difference.after["label"] = values.get("label") or label or row.label
         if not is_new and not difference:
             return row
         _CHECKS[type(row)](row)
+        if isinstance(row, AlertRule) and (is_new or difference.after.keys() & set(CONDITION)):
+            replay_rule(row, is_confirmed=is_confirmed)
         _store(row)
         action = f"{_name_of(row)}.{'created' if is_new else 'changed'}"
         record_audit(action=action, target=row, before=difference.before, after=difference.after, reason=reason)
@@ -116,12 +123,15 @@ def find[RowT: ConfigRow](model: type[RowT], key: UUID) -> RowT:
     return found
 
 
-def find_by_name(model: type[Any], tenant_id: UUID | None, name: str, *, field: str) -> Any:
-    """Return the group or rule of this name of a tenant or the platform; raise `FieldInvalidError` if there is none."""
-    row = model._default_manager.filter(tenant=tenant_id, name=name).first()
-    if row is None:
-        raise _invalid(field, translate("There is none with the name %(name)r.", {"name": name}))
-    return row
+def find_named(row: ConfigRow, field: str, name: str) -> Any:
+    """Return the row of this name, or slug, that a field of a row may refer to; raise `FieldInvalidError` without."""
+    tenant_id = current_tenant_id() if row._state.adding else row.tenant_id
+    rows: Any = row._meta.get_field(field).related_model
+    key = {"slug": name} if rows is Tier else {"tenant": tenant_id, "name": name}
+    found = rows._default_manager.filter(**key).first()
+    if found is None:
+        raise FieldInvalidError.at(field, translate("There is none with the name %(name)r.", {"name": name}))
+    return found
 
 
 def end_silence(silence: AlertSilence, *, reason: str = "") -> AlertSilence:
@@ -164,26 +174,12 @@ def send_test(contact: Contact) -> AlertMessage:
     return message
 
 
-@transaction.atomic
-def retry(message: AlertMessage) -> AlertMessage:
-    """Let a dispatcher send a failed message again, with as many attempts as a new one.
-
-    Raise `MessageNotFailedError`.
-    """
-    failed = AlertMessage.objects.filter(pk=message.pk, state=AlertMessage.State.FAILED)
-    if not failed.update(state=AlertMessage.State.QUEUED, attempt=0, due_at=read_clock(), error=""):
-        raise MessageNotFailedError
-    record_audit(action="alert_message.retried", target=message, before={"error": message.error})
-    message.refresh_from_db()
-    return message
-
-
 def _name_of(row: ConfigRow) -> str:
     return row._meta.db_table.removeprefix("scheduling_")
 
 
 def _check_room(row: ConfigRow) -> None:
-    limit = LIMITS[type(row)]
+    limit = LIMITS.get(type(row), MOST_ROWS)
     if type(row)._default_manager.filter(tenant=row.tenant_id)[:limit].count() >= limit:
         raise ConfigLimitError("At most %(limit)s are allowed.", {"limit": limit})
 
@@ -199,59 +195,14 @@ def _store(row: ConfigRow) -> None:
         raise ConfigTakenError from error
 
 
-def _set_target(contact: Contact, target: str, *, is_kept: bool, has_label: bool) -> None:
-    if contact.channel == Channel.ROLE:
-        known = PlatformRole if contact.tenant_id is None else Role
-        if not contact.roles or set(contact.roles) - {role.value for role in known}:
-            raise _invalid("roles", translate("Use one or more of %(roles)s.", {"roles": ", ".join(known)}))
-        label, contact.sealed_target = ", ".join(contact.roles), ""
-    else:
-        contact.roles = []
-        if is_kept:
-            return
-        label = _check_target(contact, target)
-        contact.sealed_target = seal(target)
-        if contact.channel == Channel.WEBHOOK and not contact.sealed_secret:
-            contact.sealed_secret = seal(new_secret())
-    if not has_label:
-        contact.label = label[:60]
-
-
-def _check_target(contact: Contact, target: str) -> str:
-    """Return what is shown of the target; raise `FieldInvalidError` if it does not fit the channel."""
-    if contact.channel == Channel.MAIL:
-        named = split_addresses(target)
-        try:
-            for address in named:
-                validate_email(address)
-        except ValidationError as error:
-            raise _invalid("target", translate("Use mail addresses, separated by commas.")) from error
-        if not named or len(addresses_of(contact, target)) < len(named):
-            raise _invalid("target", translate("Use addresses of members of the tenant."))
-        return ", ".join(f"{address[0]}…@{address.rpartition('@')[2]}" for address in named)
-    if contact.channel in (Channel.PAGERDUTY, Channel.OPSGENIE):
-        if not _KEY.fullmatch(target):
-            raise _invalid("target", translate("Use the key of the service; for Opsgenie in the EU, eu: and the key."))
-        return f"…{target[-4:]}"
-    try:
-        return f"{read_target(target).authority} …{target[-4:]}"
-    except UrlRefusedError as refusal:
-        raise _invalid("target", str(refusal)) from refusal
-
-
-def secret_of(contact: Contact) -> str:
-    """Return the secret that signs a webhook contact's messages, for the answer that creates it; else an empty text."""
-    return unseal(contact.sealed_secret) if contact.sealed_secret else ""
-
-
 def _check_group(row: Contact | AlertRoute | AlertOwner) -> None:
     if row.group.tenant_id != row.tenant_id:
-        raise _invalid("group", translate("The group belongs to another tenant."))
+        raise FieldInvalidError.at("group", translate("The group belongs to another tenant."))
     if isinstance(row, AlertRoute):
         if row.zone not in available_timezones():
-            raise _invalid("zone", translate("Use the name of a time zone, such as Europe/Berlin."))
+            raise FieldInvalidError.at("zone", translate("Use the name of a time zone, such as Europe/Berlin."))
         if (row.active_from is None) != (row.active_until is None):
-            raise _invalid("active_from", translate("Give both hours, or none."))
+            raise FieldInvalidError.at("active_from", translate("Give both hours, or none."))
 
 
 def _check_silence(silence: AlertSilence) -> None:
@@ -259,13 +210,9 @@ def _check_silence(silence: AlertSilence) -> None:
     silence.created_by = silence.created_by or actor_words()
     silence.ends_at = silence.ends_at or silence.starts_at + timedelta(hours=1)
     if not timedelta(0) < silence.ends_at - silence.starts_at <= LONGEST_SILENCE:
-        raise _invalid("ends_at", translate("A silence lasts at most 30 days."))
+        raise FieldInvalidError.at("ends_at", translate("A silence lasts at most 30 days."))
     if silence.rule is not None and silence.rule.tenant_id != silence.tenant_id:
-        raise _invalid("rule", translate("The rule belongs to another tenant."))
-
-
-def _invalid(field: str, detail: str) -> FieldInvalidError:
-    return FieldInvalidError(f"{field}: {detail}", errors=[{"field": field, "code": "field_invalid", "detail": detail}])
+        raise FieldInvalidError.at("rule", translate("The rule belongs to another tenant."))
 
 
 _CHECKS: Final[Mapping[type[models.Model], Callable[[Any], None]]] = {

@@ -30,32 +30,38 @@ _SEALED = frozenset({"sealed_target", "sealed_secret"})
 
 
 class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
-    """Base of these pages: forms whose values `config.save` checks, stores and audits. ``edited`` names the fields.
+    """Base of these pages: forms of `config.FIELDS`, whose values `config.save` checks, stores and audits.
 
     Platform staff who choose no tenant make rows of the platform.
     """
 
     view_permission = Permission.JOBS_VIEW
     add_permission = change_permission = _MANAGE
-    edited: ClassVar[tuple[str, ...]] = ()
+    # Fields of the form beside those.
+    asked: ClassVar[tuple[str, ...]] = ()
     ordering: ClassVar[tuple[str, ...]] = ("pk",)
     post_actions: ClassVar[tuple[str, ...]] = ("delete",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is None and self.access(request).tenant is None:
-            return ("tenant", *self.edited)
-        return self.edited if obj is None else (*self.edited, *self.readonly_fields)
+        edited = (*config.FIELDS[self.model], *self.asked)
+        if obj is None:
+            return edited if self.access(request).tenant else ("tenant", *edited)
+        if not self.has_change_permission(request):
+            columns = {field.name for field in self.opts.fields}
+            edited = tuple(name for name in edited if name in columns)
+        return (*edited, *self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        values = form.cleaned_data
+        values, names = form.cleaned_data, config.FIELDS[self.model]
         if change:
             # The form has changed its own instance: the row is read again for the difference.
-            row, names = config.find(self.model, obj.pk), form.changed_data
+            row, names = config.find(self.model, obj.pk), [name for name in names if name in form.changed_data]
         else:
-            row, names = self.model(), self.edited
+            row = self.model()
         tenant = None if change else self.access(request).tenant or values.get("tenant")
         with tenant_context(tenant) if tenant else nullcontext():
-            obj.pk = config.save(row, {name: values[name] for name in names if name in self.edited}).pk
+            changes = {name: values[name] for name in names}
+            obj.pk = config.save(row, changes, is_confirmed=bool(values.get("confirm"))).pk
 
     @post_action(
         label=gettext_lazy("Delete"),
@@ -75,7 +81,6 @@ class ContactGroupAdmin(ConfigAdmin):
     """Admin page of contact groups."""
 
     list_display = ("name", "description", "is_default", "contacts")
-    edited = ("name", "description", "is_default")
     empty_title = gettext_lazy("No contact groups yet")
     empty_text = gettext_lazy(
         "Alerts notify the contacts of a group: of the object's owner, of a route, or the default."
@@ -124,7 +129,6 @@ class ContactAdmin(ConfigAdmin):
     list_display = ("label", "channel", "group", "min_severity", "is_enabled", "failures")
     list_filter = ("channel", "is_enabled")
     list_select_related = ("group",)
-    edited = ("group", "channel", "target", "roles", "label", "min_severity", "per_hour", "quiet_until", "is_enabled")
     readonly_fields = ("failures", "disabled_reason", "last_messages")
     post_actions = ("try_it", "enable", "delete")
     empty_title = gettext_lazy("No contacts yet")
@@ -162,10 +166,6 @@ class AlertRouteAdmin(ConfigAdmin):
     list_display = ("position", "measure", "min_severity", "group")
     list_select_related = ("group",)
     ordering = ("position", "pk")
-    edited = (
-        "position", "measure", "min_severity", "only_tenant", "active_days", "active_from", "active_until", "zone",
-        "group",
-    )  # fmt: skip
     empty_title = gettext_lazy("No routes yet")
     empty_text = gettext_lazy("Alerts without an owner go to the default group, unless a route sends them to another.")
 
@@ -176,7 +176,6 @@ class AlertOwnerAdmin(ConfigAdmin):
 
     list_display = ("name", "target", "group")
     list_select_related = ("group",)
-    edited = ("target", "name", "group")
     empty_title = gettext_lazy("No owners yet")
     empty_text = gettext_lazy("An alert about a queue, kind or template goes to the group that owns it.")
 
@@ -189,10 +188,6 @@ class AlertSilenceAdmin(ConfigAdmin):
     list_display = ("reason", "rule", "object_key", "starts_at", "ends_at", "is_maintenance", "created_by")
     list_select_related = ("rule",)
     ordering = ("-ends_at", "-pk")
-    edited = (
-        "rule", "object_key", "only_kind", "only_queue", "only_tenant", "starts_at", "ends_at", "reason",
-        "is_maintenance",
-    )  # fmt: skip
     readonly_fields = ("created_by", "ended_by")
     post_actions = ("end",)
     empty_title = gettext_lazy("No silences")
@@ -220,7 +215,6 @@ class AlertMessageAdmin(KeysetAdmin):
     list_select_related = ("contact",)
     fields = ("contact", "what", "state", "due_at", "attempt", "status", "error", "created_at", "sent_at", "job")
     readonly_fields = ("job",)
-    post_actions = ("retry",)
     empty_title = gettext_lazy("No messages yet")
     empty_text = gettext_lazy("Each message about alerts is listed here with its result, for ninety days.")
 
@@ -228,12 +222,3 @@ class AlertMessageAdmin(KeysetAdmin):
     def job(self, message: AlertMessage) -> SafeString | str:
         # The jobs belong to a tenant of the platform.
         return job_link(message.job_id if message.tenant_id is None else None)
-
-    @post_action(
-        label=gettext_lazy("Send again"),
-        permission=_RESPOND,
-        is_offered=lambda message: message.state == AlertMessage.State.FAILED,
-    )
-    def retry(self, request: HttpRequest, message: AlertMessage, reason: str) -> str:
-        config.retry(message)
-        return gettext("The message is sent again.")

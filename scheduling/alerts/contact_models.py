@@ -35,6 +35,24 @@ class Channel(models.TextChoices):
     WEBHOOK = "webhook", _("signed webhook")
 
 
+class ActiveHoursModel(models.Model):
+    """Base of rows that apply at some days and hours only."""
+
+    active_days = ArrayField(
+        models.PositiveSmallIntegerField(validators=[MinValueValidator(1), MaxValueValidator(7)]),
+        verbose_name=_("days"),
+        default=list,
+        blank=True,
+        help_text=_("1 is Monday; empty: every day."),
+    )
+    active_from = models.TimeField(_("from"), null=True, blank=True)
+    active_until = models.TimeField(_("until"), null=True, blank=True)
+    zone = models.CharField(_("time zone"), max_length=64, default="UTC", db_default="UTC")
+
+    class Meta:
+        abstract = True
+
+
 class ContactGroup(NamedModel, OptionalTenantModel):
     """A group of contacts that are notified together: a team, a duty rota of another product, the platform's admins."""
 
@@ -109,7 +127,7 @@ class Contact(OptionalTenantModel):
         return self.label
 
 
-class AlertRoute(OptionalTenantModel):
+class AlertRoute(ActiveHoursModel, OptionalTenantModel):
     """A rule that sends alerts without an owner to a group; of those that match, the lowest position applies."""
 
     position = models.PositiveIntegerField(_("position"))
@@ -118,16 +136,6 @@ class AlertRoute(OptionalTenantModel):
         _("least severity"), max_length=8, choices=Severity.choices, default=Severity.INFO, db_default=Severity.INFO
     )
     only_tenant = models.UUIDField(_("tenant"), null=True, blank=True, help_text=_("Empty for every tenant."))
-    active_days = ArrayField(
-        models.PositiveSmallIntegerField(validators=[MinValueValidator(1), MaxValueValidator(7)]),
-        verbose_name=_("days"),
-        default=list,
-        blank=True,
-        help_text=_("1 is Monday; empty for every day."),
-    )
-    active_from = models.TimeField(_("from"), null=True, blank=True)
-    active_until = models.TimeField(_("until"), null=True, blank=True)
-    zone = models.CharField(_("time zone"), max_length=64, default="UTC", db_default="UTC")
     group = models.ForeignKey(ContactGroup, models.CASCADE, verbose_name=_("group"), related_name="+")
 
     class Meta:
@@ -252,7 +260,6 @@ class AlertNotice(OptionalTenantModel):
 
     class What(models.TextChoices):
         FIRED = "fired", _("fired")
-        CHANGED = "changed", _("changed")
         RESOLVED = "resolved", _("resolved")
         ESCALATED = "escalated", _("escalated")
 

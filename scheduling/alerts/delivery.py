@@ -21,10 +21,11 @@ from django.db.models.functions import Now
 from scheduling.alerts import templates
 from scheduling.alerts.contact_models import MAX_ERROR, Channel
 from scheduling.alerts.failing_contacts import count_failure
-from scheduling.alerts.recipients import addresses_of
+from scheduling.alerts.targets import addresses_of
 from scheduling.kit.base import PermanentError, TransientError
 from scheduling.kit.http import Limits, read_target, send
 from scheduling.models import AlertMessage, Contact
+from scheduling.signals import alert_message_ended
 from tenants.context import all_tenants
 from tenants.mail import WITHOUT_SERVER, deliver_mail
 from tenants.secrets.signing import SecretUnreadableError, headers_of, unseal
@@ -183,4 +184,6 @@ def settle(sending: Sending, result: Result) -> float | None:
             Contact.objects.filter(messages=sending.message.pk).exclude(failures=0).update(failures=0)
         elif state == AlertMessage.State.FAILED and result.is_contacts_fault:
             count_failure(sending.message, result.error)
+    if delay is None:
+        alert_message_ended.send(None, channel=sending.channel, is_sent=not result.error)
     return delay

@@ -47,7 +47,9 @@ def evaluate(readings: Sequence[Reading], now: datetime) -> int:
     rows = list(AlertRule.objects.filter(is_enabled=True).select_related("escalate_to"))
     rules = {row.pk: from_row(RuleFacts, row) for row in rows}
     opened = Alert.objects.exclude(state=RESOLVED).select_for_update(of=("self",), no_key=True).order_by("pk")
-    turn = _Turn(now, rules, {(alert.rule_id, alert.object_key): alert for alert in opened})
+    turn = _Turn(now, rules)
+    for alert in opened:
+        turn.open[alert.rule_id][alert.object_key] = alert
     by_measure: dict[str, list[RuleFacts]] = defaultdict(list)
     for rule in rules.values():
         by_measure[rule.measure].append(rule)
@@ -67,32 +69,27 @@ class _Turn:
 
     now: datetime
     rules: Mapping[UUID, RuleFacts]
-    open: dict[tuple[UUID | None, str], Alert]
+    open: defaultdict[UUID | None, dict[str, Alert]] = field(default_factory=lambda: defaultdict(dict))
     written: dict[UUID, Alert] = field(default_factory=dict)
     removed: list[UUID] = field(default_factory=list)
     fired: dict[UUID, Alert] = field(default_factory=dict)
     resolved: list[Alert] = field(default_factory=list)
     reopened: set[UUID] = field(default_factory=set)
-    _keys: dict[UUID | None, list[str]] | None = None
 
     def compare(self, reading: Reading, rule: RuleFacts) -> None:
         """Compare the samples of the rule's objects, and advance the alerts of objects that have no sample any more."""
-        if self._keys is None:
-            self._keys = defaultdict(list)
-            for rule_id, key in self.open:
-                self._keys[rule_id].append(key)
+        known = list(self.open[rule.id])
         samples = dict(_samples_for(rule, reading.samples))
         if len(samples) > MOST_OBJECTS:
             is_high_bad = rule.comparison.startswith("g")
             worst = sorted(samples, key=lambda key: samples[key][0].value, reverse=is_high_bad)[:MOST_OBJECTS]
-            samples = {key: samples[key] for key in {*worst, *self._keys[rule.id]} & samples.keys()}
-        missing = () if reading.is_partial else self._keys[rule.id]
-        for key in dict.fromkeys([*samples, *missing]):
+            samples = {key: samples[key] for key in {*worst, *known} & samples.keys()}
+        for key in dict.fromkeys([*samples, *(() if reading.is_partial else known)]):
             sample, owner = samples.get(key, (None, None))
             self._advance(reading.measure, rule, key, sample, owner)
 
     def _advance(self, measure: Measure, rule: RuleFacts, key: str, sample: Sample | None, owner: UUID | None) -> None:
-        alert = self.open.get((rule.id, key))
+        alert = self.open[rule.id].get(key)
         before, elapsed = None, 0.0
         if alert is not None:
             before = from_row(AlertState, alert)
@@ -101,13 +98,13 @@ class _Turn:
         after = step(Tick(self.now, elapsed), before, None if sample is None else sample.value, rule)
         if after is None:
             if alert is not None:
-                self.removed.append(self.open.pop((rule.id, key)).pk)
+                self.removed.append(self.open[rule.id].pop(key).pk)
             return
         if alert is None:
             assert sample is not None  # without a value nothing begins
             alert = Alert(tenant_id=owner, rule_id=rule.id, object_key=key, pending_at=self.now, changed_at=self.now)
             alert.about_tenant = sample.tenant_id
-            self.open[rule.id, key] = alert
+            self.open[rule.id][key] = alert
         _describe(alert, rule, measure, sample)
         self._set(alert, after)
 
@@ -122,19 +119,18 @@ class _Turn:
         elif state.state == RESOLVED:
             alert.resolved_at = alert.changed_at = self.now
             self.resolved.append(alert)
-            del self.open[alert.rule_id, alert.object_key]
+            del self.open[alert.rule_id][alert.object_key]
         self.written[alert.pk] = alert
 
     def resolve_orphans(self) -> None:
         """Resolve the alerts whose rule was deleted or disabled; remove the pending ones."""
-        for (rule_id, key), alert in list(self.open.items()):
-            if rule_id in self.rules:
-                continue
-            if alert.state == FIRING:
-                alert.facts = {**alert.facts, "resolved_because": "rule"}
-                self._set(alert, replace(from_row(AlertState, alert), state=RESOLVED))
-            else:
-                self.removed.append(self.open.pop((rule_id, key)).pk)
+        for rule_id in self.open.keys() - self.rules.keys():
+            for key, alert in list(self.open[rule_id].items()):
+                if alert.state == FIRING:
+                    alert.facts = {**alert.facts, "resolved_because": "rule"}
+                    self._set(alert, replace(from_row(AlertState, alert), state=RESOLVED))
+                else:
+                    self.removed.append(self.open[rule_id].pop(key).pk)
 
     def reopen(self) -> None:
         """Replace alerts that have fired by those of the same rule and object that have resolved shortly before."""
@@ -157,12 +153,13 @@ class _Turn:
             former.acknowledged_by, former.acknowledged_at, former.escalated_at = "", None, None
             former.object, former.facts = alert.object, alert.facts
             self._set(former, from_row(AlertState, alert))
-            self.open[former.rule_id, former.object_key] = former
+            self.open[former.rule_id][former.object_key] = former
             self.reopened.add(former.pk)
 
     def commit(self, rows: Mapping[UUID, AlertRule]) -> None:
         """Write the alerts, and the notices of those that have changed."""
-        notifier = Notifier(self.now, rows, list(self.open.values()), self.reopened)
+        opened = [alert for of_rule in self.open.values() for alert in of_rule.values()]
+        notifier = Notifier(self.now, rows, opened, self.reopened)
         for alert in notifier.judge(self.fired):
             self.written[alert.pk] = alert
         Alert.objects.filter(pk__in=self.removed).delete()

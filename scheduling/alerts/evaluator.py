@@ -18,11 +18,11 @@ from scheduling.alerts.causes import count_causes
 from scheduling.alerts.evaluation import Reading, evaluate
 from scheduling.alerts.grouping import flush
 from scheduling.alerts.incidents import count_incident, flush_incidents
-from scheduling.alerts.measures import Measure, measures
+from scheduling.alerts.measures import ALERT_ACTOR, Measure, measures
 from scheduling.alerts.rules import Sample
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.models import AlertClock
-from tenants.context import Actor, acting_as, all_tenants
+from tenants.context import acting_as, all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7
 from tenants.database.locks import LockClass
@@ -30,7 +30,6 @@ from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
-ALERT_ACTOR = Actor(kind="system", id="alerts", label="alerts")
 STATEMENT_TIMEOUT = {"statement_timeout": "2000"}
 # The measures of one turn take at most about this time; the others come first in the next one.
 READ_SECONDS = 4.0

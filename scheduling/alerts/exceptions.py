@@ -41,9 +41,5 @@ class ConfigNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", gettext_noop("There is no such row")
 
 
-class MessageNotFailedError(DomainError):
-    code, category, title = "message_not_failed", "conflict", gettext_noop("The message has not failed")
-
-
 class TooManyTestsError(DomainError):
     code, category, title = "too_many_tests", "limited", gettext_noop("The contact was tested just now")

@@ -16,6 +16,7 @@ from tenants.models import Role
 # Messages in a row, each after its last attempt.
 MAX_FAILURES = 10
 MAX_OWNERS = 5
+_COPIED = ("tenant_id", "alert_id", "revision", "what", "due_at")
 
 
 def count_failure(message: AlertMessage, error: str) -> None:
@@ -46,15 +47,8 @@ def _hand_over(contact: Contact) -> int:
     if notices and not enabled.filter(group=contact.group_id).exists():
         heirs = enabled.filter(group__is_default=True, group__tenant=contact.tenant_id)
         copies = [
-            AlertNotice(
-                tenant_id=each.tenant_id,
-                alert_id=each.alert_id,
-                revision=each.revision,
-                contact=heir,
-                what=each.what,
-                due_at=each.due_at,
-            )
-            for each in notices
+            AlertNotice(contact=heir, **{name: getattr(notice, name) for name in _COPIED})
+            for notice in notices
             for heir in heirs
         ]
         AlertNotice.objects.bulk_create(copies, ignore_conflicts=True)

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.messages import NoticeBatch, enqueue
-from scheduling.alerts.models import Severity
-from scheduling.alerts.routing import AlertFacts, ContactFacts, contacts_for, is_as_severe, read_book
+from scheduling.alerts.routing import contacts_for, is_as_severe, read_book
 from scheduling.alerts.rules import FIRING
 from scheduling.alerts.suppression import SilenceFacts, Subject, judge
-from scheduling.models import Alert, AlertMessage, AlertNotice, AlertRule, AlertSilence
+from scheduling.models import Alert, AlertMessage, AlertNotice, AlertRule, AlertSilence, Contact
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all
 from tenants.database.reads import from_row
@@ -36,7 +36,7 @@ class Notifier:
     ) -> None:
         self._now, self._rules, self._open, self._reopened = now, rules, opened, reopened
         self._book = read_book()
-        self._notices: list[tuple[Alert, str, Iterable[ContactFacts]]] = []
+        self._notices: list[tuple[Alert, str, Iterable[Contact]]] = []
 
     def judge(self, fired: Collection[UUID]) -> list[Alert]:
         """Set what silences or inhibits each firing alert, and queue notices; return the alerts that have changed."""
@@ -105,7 +105,7 @@ class Notifier:
         rule = self._rule_of(alert)
         return Subject(
             alert.pk, alert.tenant_id, alert.rule_id, rule.measure, alert.object_key, alert.object.get("parents", ()),
-            alert.about_tenant, rule.inhibits,
+            alert.about_tenant, rule.inhibits, alert.severity,
         )  # fmt: skip
 
     def _is_due_to_escalate(self, alert: Alert) -> bool:
@@ -127,10 +127,7 @@ class Notifier:
             group = self._book.contacts.get(rule.escalate_to_id, ())
             found = [contact for contact in group if is_as_severe(alert.severity, contact.min_severity)]
         else:
-            keys = [f"{alert.object['type']}:{alert.object['id']}", *alert.object.get("parents", ())]
-            owned = [tuple(key.split(":", 1)) for key in keys]
-            facts = AlertFacts(alert.tenant_id, rule.measure, alert.severity, alert.about_tenant, owned)
-            found = list(contacts_for(facts, self._book, self._now))
+            found = list(contacts_for(self._subject(alert), self._book, self._now))
         self._notices.append((alert, what, found))
 
     def _due_at(self, alert: Alert, what: str) -> datetime:

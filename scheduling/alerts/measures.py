@@ -12,7 +12,9 @@ from django.utils.functional import Promise
 
 from scheduling.alerts.exceptions import MeasureUnknownError
 from scheduling.alerts.rules import Per, Sample
+from tenants.context import Actor
 
+ALERT_ACTOR = Actor(kind="system", id="alerts", label="alerts")
 # Where measures are declared; each is a tuple of `Measure`.
 SOURCES = ("scheduling.alerts.sources:MEASURES", "scheduling.objectives.measures:MEASURES")
 

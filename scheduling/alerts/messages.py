@@ -20,11 +20,12 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from scheduling.alerts.contact_models import Channel
+from scheduling.alerts.measures import ALERT_ACTOR
 from scheduling.conf import ALERT_KIND
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.models import Alert, AlertMessage, AlertNotice, Contact
-from tenants.context import Actor, acting_as, all_tenants
+from tenants.context import acting_as, all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7
 from tenants.database.platform_settings import platform_settings
@@ -149,7 +150,7 @@ def _alert_tenant() -> Tenant:
     found: Tenant | None = Tenant.objects.select_related("plan").filter(slug=slug).first()
     if found is None:
         plan = Plan.objects.order_by("-tier__rank", "pk")[0]
-        with acting_as(Actor(kind="system", id="alerts", label="alerts")):
+        with acting_as(ALERT_ACTOR):
             found = create_tenant(slug=slug, plan=plan, name=gettext("Alert messages"))
     return found
 

@@ -9,18 +9,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from scheduling.alerts.contact_models import ActiveHoursModel, Severity
 from scheduling.alerts.rules import Comparison, Per
 from tenants.tenancy.bases import NamedModel, OptionalTenantModel, TenantManager
 
 MAX_FOR_SECONDS = 86_400
-
-
-class Severity(models.TextChoices):
-    """How urgent an alert is."""
-
-    INFO = "info", _("info")
-    WARNING = "warning", _("warning")
-    CRITICAL = "critical", _("critical")
 
 
 COMPARISONS = [
@@ -44,7 +37,7 @@ PERS = [
 ]
 
 
-class AlertRule(NamedModel, OptionalTenantModel):
+class AlertRule(NamedModel, ActiveHoursModel, OptionalTenantModel):
     """A condition: a measure of each object of a type compared with a threshold for some time.
 
     A tenant's rule applies to the tenant's own objects; one of the platform to those of all.
@@ -74,16 +67,6 @@ class AlertRule(NamedModel, OptionalTenantModel):
         help_text=_("It resolves after the value has been clear for this time."),
     )
     severity = models.CharField(_("severity"), max_length=8, choices=Severity.choices, default=Severity.WARNING)
-    active_days = ArrayField(
-        models.PositiveSmallIntegerField(validators=[MinValueValidator(1), MaxValueValidator(7)]),
-        verbose_name=_("days"),
-        default=list,
-        blank=True,
-        help_text=_("1 is Monday; empty: every day."),
-    )
-    active_from = models.TimeField(_("from"), null=True, blank=True)
-    active_until = models.TimeField(_("until"), null=True, blank=True)
-    zone = models.CharField(_("time zone"), max_length=64, default="UTC")
     escalate_minutes = models.PositiveIntegerField(
         _("escalates after minutes"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(1_440)]
     )
@@ -141,7 +124,6 @@ class Alert(OptionalTenantModel):
     class Outcome(models.TextChoices):
         HELPED = "helped", _("the remedy helped")
         FALSE = "false", _("false alarm")
-        DUPLICATE = "duplicate", _("duplicate")
 
     rule = models.ForeignKey(
         AlertRule, models.SET_NULL, verbose_name=_("rule"), null=True, db_index=False, related_name="alerts"

@@ -11,7 +11,6 @@ import platform
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
@@ -20,8 +19,8 @@ from django.utils.translation import gettext
 
 from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.delivery import Sending, open_message, transmit
-from scheduling.alerts.messages import absolute_url, new_message, store
-from scheduling.models import AlertClock, AlertMessage, Contact
+from scheduling.alerts.messages import absolute_url, body_of, new_message, store
+from scheduling.models import Alert, AlertClock, AlertMessage, Contact
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7
 from tenants.database.platform_settings import platform_settings
@@ -82,27 +81,22 @@ class OutageWatch:
         self._sent, self._alive_at, self._due_at = [], time.monotonic(), 0.0
 
     def _messages(self, contacts: Sequence[Contact], state: str) -> list[AlertMessage]:
-        now = timezone.now()
-        away = time.monotonic() - self._alive_at
-        alert: dict[str, Any] = {
-            "id": str(self._outage_id),
-            "name": gettext("PostgreSQL does not respond"),
-            "severity": Severity.CRITICAL.value,
-            "state": state,
-            "object": platform.node(),
-            "object_type": "check",
-            "value": max(away, OUTAGE_SECONDS),
-            "peak": max(away, OUTAGE_SECONDS),
-            "unit": "s",
-            "comparison": "ge",
-            "threshold": OUTAGE_SECONDS,
-            "for_seconds": 0,
-            "since": f"{now:%Y-%m-%d %H:%M:%S} UTC",
-            "tenants": [],
-            "tenants_count": 0,
-            "acknowledged_by": "",
-            "cause": None,
-            "url": absolute_url(reverse("admin:index")),
-            "runbook_url": f"{platform_settings.RUNBOOK_URL}#self-diagnosis",
-        }
-        return [new_message(contact, {"alerts": [alert], "more": 0}, now) for contact in contacts]
+        now, away = timezone.now(), max(time.monotonic() - self._alive_at, OUTAGE_SECONDS)
+        alert = Alert(
+            pk=self._outage_id,
+            rule_name=gettext("PostgreSQL does not respond"),
+            severity=Severity.CRITICAL.value,
+            object_key="check:database",
+            object={"label": platform.node()},
+            state=state,
+            value=away,
+            peak=away,
+            threshold=OUTAGE_SECONDS,
+            fired_at=now,
+            facts={"unit": "s"},
+        )
+        content = body_of([alert])
+        runbook = f"{platform_settings.RUNBOOK_URL}#self-diagnosis"
+        # It has no page: it is not stored.
+        content["alerts"][0] |= {"url": absolute_url(reverse("admin:index")), "runbook_url": runbook}
+        return [new_message(contact, content, now) for contact in contacts]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
-from scheduling.alerts.models import Severity
+from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.rules import PENDING, PRIVATE, RESOLVED
-from scheduling.models import Alert, AlertClock, AlertNotice, AlertRule, MeasureMinute
+from scheduling.models import Alert, AlertClock, AlertNotice, MeasureMinute
 from tenants.database.clock import read_clock
 
 # Open alerts that a page lists; a number above it is shown as "50+".
@@ -28,12 +29,12 @@ def find_alerts() -> QuerySet[Alert]:
     return rows
 
 
-def firing_alerts(*, about: UUID | None = None, limit: int = MOST_OPEN) -> list[Alert]:
+def firing_alerts(*, about: UUID | None = None, of: Q | None = None, limit: int = MOST_OPEN) -> list[Alert]:
     """Return the firing alerts of the current scope that nothing silences or explains, the most severe first.
 
-    ``about`` limits them to those of a tenant, or about it.
+    ``about`` limits them to those of a tenant, or about it; ``of`` to those of its condition.
     """
-    rows = find_alerts().filter(state=Alert.State.FIRING, silence=None, inhibited_by=None)
+    rows = find_alerts().filter(of or Q(), state=Alert.State.FIRING, silence=None, inhibited_by=None)
     if about is not None:
         rows = rows.filter(Q(tenant=about) | Q(about_tenant=about, tenant=None))
     return list(rows.order_by(_RANK, "-pk")[:limit])
@@ -45,10 +46,16 @@ def count_firing() -> int:
     return rows.order_by()[:MOST_OPEN].count()
 
 
-def read_state() -> tuple[datetime | None, int]:
-    """Return when the rules were last evaluated, and how many enabled rules the current scope may read."""
-    clock = AlertClock.objects.values_list("evaluated_at", flat=True).first()
-    return clock, AlertRule.objects.filter(is_enabled=True).order_by()[:1_000].count()
+def count_by_severity() -> dict[str, int]:
+    """Return the number of firing alerts of each severity, of the newest thousand."""
+    firing = Alert.objects.filter(state=Alert.State.FIRING).order_by("-pk").values_list("severity", flat=True)
+    return {**dict.fromkeys(Severity.values, 0), **Counter(firing[:1_000])}
+
+
+def read_evaluation_age() -> float | None:
+    """Return the seconds since the rules were last evaluated, or None if they never were."""
+    evaluated_at = AlertClock.objects.values_list("evaluated_at", flat=True).first()
+    return None if evaluated_at is None else (read_clock() - evaluated_at).total_seconds()
 
 
 def read_values(alert: Alert) -> Sequence[tuple[datetime, float | None]]:

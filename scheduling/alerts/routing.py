@@ -13,47 +13,20 @@ from uuid import UUID
 
 from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.rules import is_active
+from scheduling.alerts.suppression import Subject
 from scheduling.models import AlertOwner, AlertRoute, Contact, ContactGroup
 
 SEVERITIES = Severity.values
 
 
 @dataclass(frozen=True, slots=True)
-class AlertFacts:
-    """What decides about the contacts of an alert. Without a tenant, it is the platform's.
-
-    ``owned`` are the names of what it is about, the nearest first: (queue | kind | template, name).
-    """
-
-    tenant_id: UUID | None
-    measure: str
-    severity: str
-    about_tenant: UUID | None = None
-    owned: Sequence[tuple[str, str]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ContactFacts:
-    """A contact without its address, which only the delivery reads."""
-
-    id: UUID
-    tenant_id: UUID | None
-    group_id: UUID
-    channel: str
-    label: str
-    min_severity: str
-    per_hour: int
-    quiet_until: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class AddressBook:
-    """All owners, routes, default groups and enabled contacts."""
+    """All owners, routes, default groups and enabled contacts, these without their targets."""
 
     owners: Mapping[tuple[UUID | None, str, str], UUID]
     routes: Mapping[UUID | None, Sequence[AlertRoute]]
     defaults: Mapping[UUID | None, UUID]
-    contacts: Mapping[UUID, Sequence[ContactFacts]]
+    contacts: Mapping[UUID, Sequence[Contact]]
 
 
 def read_book() -> AddressBook:
@@ -61,9 +34,9 @@ def read_book() -> AddressBook:
     routes: dict[UUID | None, list[AlertRoute]] = defaultdict(list)
     for route in AlertRoute.objects.order_by("position"):
         routes[route.tenant_id].append(route)
-    contacts: dict[UUID, list[ContactFacts]] = defaultdict(list)
-    for row in Contact.objects.filter(is_enabled=True).order_by("pk").values(*ContactFacts.__dataclass_fields__):
-        contacts[row["group_id"]].append(ContactFacts(**row))
+    contacts: dict[UUID, list[Contact]] = defaultdict(list)
+    for contact in Contact.objects.filter(is_enabled=True).order_by("pk").defer("sealed_target", "sealed_secret"):
+        contacts[contact.group_id].append(contact)
     owners = AlertOwner.objects.values_list("tenant_id", "target", "name", "group_id")
     defaults = ContactGroup.objects.filter(is_default=True).values_list("tenant_id", "pk")
     return AddressBook(
@@ -71,7 +44,7 @@ def read_book() -> AddressBook:
     )
 
 
-def contacts_for(alert: AlertFacts, book: AddressBook, now: datetime) -> Sequence[ContactFacts]:
+def contacts_for(alert: Subject, book: AddressBook, now: datetime) -> Sequence[Contact]:
     """Return the contacts to notify: none if the alert is less severe than they want, or they are quiet."""
     group = next((each for each in _groups_of(alert, book, now) if book.contacts.get(each)), None)
     return [
@@ -87,8 +60,9 @@ def is_as_severe(severity: str, least: str) -> bool:
     return SEVERITIES.index(severity) >= SEVERITIES.index(least)
 
 
-def _groups_of(alert: AlertFacts, book: AddressBook, now: datetime) -> Iterator[UUID]:
-    for target, name in alert.owned:
+def _groups_of(alert: Subject, book: AddressBook, now: datetime) -> Iterator[UUID]:
+    for key in (alert.key, *alert.parents):
+        target, _, name = key.partition(":")
         if owner := book.owners.get((alert.tenant_id, target, name)):
             yield owner
     yield from (route.group_id for route in book.routes.get(alert.tenant_id, ()) if _matches(route, alert, now))
@@ -96,7 +70,7 @@ def _groups_of(alert: AlertFacts, book: AddressBook, now: datetime) -> Iterator[
         yield default
 
 
-def _matches(route: AlertRoute, alert: AlertFacts, now: datetime) -> bool:
+def _matches(route: AlertRoute, alert: Subject, now: datetime) -> bool:
     return (
         route.measure in ("", alert.measure)
         and is_as_severe(alert.severity, route.min_severity)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 from django import forms
@@ -15,15 +14,13 @@ from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from scheduling.alerts.config import find
 from scheduling.alerts.config_admin import ConfigAdmin
 from scheduling.alerts.measures import measures
-from scheduling.alerts.rule_config import CONDITION, EDITED, preview_rule, save_rule
+from scheduling.alerts.rule_config import CONDITION, preview_rule
 from scheduling.console.tags import badge
 from scheduling.models import AlertRule
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
-from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
 
@@ -53,24 +50,10 @@ class AlertRuleAdmin(ConfigAdmin):
     list_display = ("name", "severity_mark", "measure", "per", "condition", "is_enabled")
     list_filter = ("severity", "is_enabled")
     ordering = ("name", "pk")
-    edited = (*EDITED, "confirm")
+    asked = ("confirm",)
     change_form_before_template = "scheduling/dashboards/parts/alert_preview.html"
     empty_title = gettext_lazy("No rules of your own yet")
     empty_text = gettext_lazy("The platform watches itself. Add a rule for what matters to you.")
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is not None and not self.has_change_permission(request):
-            return EDITED
-        return super().get_fields(request, obj)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        values = {name: form.cleaned_data[name] for name in EDITED}
-        row = find(AlertRule, obj.pk) if change else AlertRule()
-        names = [name for name in form.changed_data if name in EDITED] if change else EDITED
-        tenant = None if change else self.access(request).tenant or form.cleaned_data.get("tenant")
-        with tenant_context(tenant) if tenant else nullcontext():
-            changes = {name: values[name] for name in names}
-            obj.pk = save_rule(row, changes, is_confirmed=form.cleaned_data["confirm"]).pk
 
     def get_urls(self) -> list[URLPattern]:
         preview = self.guard(require_POST(self.preview_view), Permission.JOBS_VIEW)
@@ -81,13 +64,12 @@ class AlertRuleAdmin(ConfigAdmin):
         """Return an HTML fragment that says when the posted form's rule would have fired; save nothing."""
         form = self.get_form(request)(request.POST)
         form.is_valid()
-        given = {name: form.cleaned_data[name] for name in CONDITION if name in form.cleaned_data}
         context: dict[str, Any] = {}
         if set(form.errors) & set(CONDITION):
             context["fault"] = gettext("Complete the condition to see when it would have fired.")
         else:
             try:
-                context["backtest"] = preview_rule(given)
+                context["backtest"] = preview_rule(form.cleaned_data)
             except DomainError as error:
                 context["fault"] = error.detail
         return HttpResponse(render_to_string(PREVIEW, context, request))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -54,22 +54,6 @@ class Per(StrEnum):
     OBJECTIVE = "objective"
     SERIES = "series"
     QUERY = "query"
-
-
-class ActiveHours(Protocol):
-    """Days and hours at which something applies; without days or hours it always does."""
-
-    @property
-    def active_days(self) -> Sequence[int]: ...
-
-    @property
-    def active_from(self) -> time | None: ...
-
-    @property
-    def active_until(self) -> time | None: ...
-
-    @property
-    def zone(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +167,11 @@ def _fire_if_held(state: AlertState, rule: RuleFacts) -> AlertState:
     return replace(state, state=FIRING, held_seconds=0.0) if state.held_seconds >= rule.for_seconds else state
 
 
-def is_active(hours: ActiveHours, at: datetime) -> bool:
-    """Return whether the wall clock of the time zone is within the hours; hours over midnight belong to their start."""
+def is_active(hours: Any, at: datetime) -> bool:
+    """Return whether the wall clock in the zone of a rule or route is within its days and hours, if it has any.
+
+    Hours over midnight belong to the day of their start.
+    """
     local = at.astimezone(ZoneInfo(hours.zone))
     day = local.date()
     if hours.active_from is not None and hours.active_until is not None:

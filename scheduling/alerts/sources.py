@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,11 +13,12 @@ from django.db.models import Max, Min, Q, Sum
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.alerts.incidents import LEAST
-from scheduling.alerts.measures import Measure
+from scheduling.alerts.measures import ALERT_ACTOR, Measure
 from scheduling.alerts.rules import PRIVATE, Per, Sample
 from scheduling.breakers.rules import BLOCKING
 from scheduling.diagnosis.service import Health, diagnose
 from scheduling.errors.queries import group_errors
+from scheduling.exceptions import UpkeepUnavailableError
 from scheduling.fleet.auditors import find_auditor_fault
 from scheduling.fleet.queries import read_liveness
 from scheduling.fleet.queue_consumers import queues_without_consumer
@@ -35,8 +38,13 @@ from scheduling.models import (
 )
 from scheduling.shares.history import HistorySpan, read_share_history
 from scheduling.shares.verdicts import EntitlementState
+from scheduling.statistics.costs import read_kind_costs
 from scheduling.statistics.gauge_queries import LATEST_AGE
+from scheduling.upkeep.runs import request_upkeep
 from scheduling.upkeep.status import read_upkeep
+from scheduling.upkeep.tenant_runs import AUDIT_TASK
+from tenants.audit.tail import verify_tails
+from tenants.context import acting_as
 from tenants.models import LimitWarning, Tenant
 
 WINDOW = timedelta(minutes=5)
@@ -49,6 +57,11 @@ LEAST_ENDED = 20
 MOST_TENANTS = 10
 # Checks whose faults have measures of their own.
 _MEASURED_CHECKS = ("auditor", "broker", "circuits", "consumers", "publishing", "recount", "workers")
+
+
+# A process requests the same verification once in this time.
+VERIFIED_AGAIN_SECONDS = 900.0
+_verified_again: dict[str, float] = {}
 
 
 def _read_oldest_waits(now: datetime) -> Iterator[Sample]:
@@ -153,11 +166,15 @@ def _read_failures_of_causes(now: datetime) -> Iterator[Sample]:
 def _causes(rows: Iterable[tuple[str, str, Tenant, int, dict[str, str]]]) -> Iterator[Sample]:
     """Yield a sample of each cause for each tenant, and one for the platform with all tenants."""
     found = list(rows)
-    jobs = Job.objects.filter(pk__in={facts["job"] for *_, facts in found}).values_list("pk", "queue__name")
-    queues = {str(pk): f"queue:{name}" for pk, name in jobs} if found else {}
+    jobs = Job.objects.filter(pk__in={facts["job"] for *_, facts in found}) if found else Job.objects.none()
+    places = {
+        str(pk): ([f"template:{template.partition('@')[0]}"] if template else [], f"queue:{queue}")
+        for pk, queue, template in jobs.values_list("pk", "queue__name", "meta__template")
+    }
     merged = defaultdict(list)
     for fingerprint, kind, tenant, count, described in found:
-        parents = (f"kind:{kind}", *filter(None, [queues.get(described["job"])]))
+        template, *queue = places.get(described["job"], ([],))
+        parents = (*template, f"kind:{kind}", *queue)
         facts = {**described, "fingerprint": fingerprint}
         merged[fingerprint].append((tenant, count, parents, facts))
         key = f"cause:{fingerprint}{PRIVATE}{tenant.pk}"
@@ -198,6 +215,12 @@ def _read_shares(now: datetime) -> Iterator[Sample]:
             yield Sample(f"tenant:{line.tenant_id}", line.ratio, line.slug, line.tenant_id)
 
 
+def _read_prediction_errors(now: datetime) -> Iterator[Sample]:
+    for kind, cost in read_kind_costs().items():
+        if error := cost.mean_error:
+            yield Sample(f"kind:{kind}", error, kind)
+
+
 def _read_upkeep(now: datetime) -> Iterator[Sample]:
     for line in read_upkeep():
         if line.has_failed or line.is_overdue:
@@ -211,8 +234,21 @@ def _read_integrity(now: datetime) -> Iterator[Sample]:
     for run in ended.order_by("name", "-id").distinct("name"):
         if run.outcome == UpkeepRun.Outcome.FAILED:
             yield Sample(f"check:{run.name}", 1.0, run.name, facts={"message": " ".join(run.messages)[:500]})
+    if findings := verify_tails():
+        _request_verification()
+        yield Sample("check:audit", 1.0, "audit", facts={"message": findings[0].detail[:500]})
     if fault := find_auditor_fault():
         yield Sample("check:auditor", 1.0, "auditor", facts={"message": fault})
+
+
+def _request_verification() -> None:
+    """Request the whole verification: its run keeps the alert firing after the altered entry is no new one any more."""
+    now = time.monotonic()
+    if now < _verified_again.get(AUDIT_TASK, 0.0):
+        return
+    _verified_again[AUDIT_TASK] = now + VERIFIED_AGAIN_SECONDS
+    with suppress(UpkeepUnavailableError), acting_as(ALERT_ACTOR):
+        request_upkeep(name=AUDIT_TASK)
 
 
 def _read_incidents(now: datetime) -> Iterator[Sample]:
@@ -251,6 +287,7 @@ MEASURES = (
     Measure("breaker_open", _("Circuit breaker open"), "s", (Per.KIND,), _read_open_breakers, tenants_per=(Per.KIND,)),
     Measure("limit_used", _("Use of a limit"), "%", _T, _read_limits, most=100.0, seconds=30.0, tenants_per=_T),
     Measure("share", _("Share of the entitlement"), "", _T, _read_shares, seconds=30.0, is_low_bad=True),
+    Measure("eta_error", _("Error of predicted times"), "", (Per.KIND,), _read_prediction_errors, seconds=60.0),
     Measure("upkeep", _("Upkeep: 1 overdue, 2 failed"), "", (Per.TASK,), _read_upkeep, most=2.0, seconds=30.0),
     Measure(
         "integrity", _("Verification that found a fault"), "", (Per.CHECK,), _read_integrity, most=1.0, seconds=10.0

@@ -14,7 +14,7 @@ PLATFORM_WIDE = "check:"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An alert as far as its suppression depends on it; ``inhibits`` are the measures whose alerts it explains."""
+    """An alert as far as it decides who is notified; ``inhibits`` are the measures whose alerts it explains."""
 
     id: UUID
     tenant_id: UUID | None
@@ -24,6 +24,7 @@ class Subject:
     parents: Sequence[str] = ()
     about_tenant: UUID | None = None
     inhibits: Sequence[str] = ()
+    severity: str = "warning"
 
     @property
     def key(self) -> str:

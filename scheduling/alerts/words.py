@@ -15,7 +15,7 @@ from scheduling.models import Alert
 from tenants.console.links import console_link, tenant_link
 
 # Measures whose values are parts of 1.
-_SHARES = ("failure_rate", "share")
+_SHARES = ("failure_rate", "share", "eta_error")
 
 
 def value_words(alert: Alert, value: float) -> str:

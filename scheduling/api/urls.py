@@ -7,7 +7,6 @@ from rest_framework.routers import SimpleRouter
 
 from scheduling.alerts.api import AlertViewSet
 from scheduling.alerts.config_api import CONFIG_VIEWS, AlertMessageViewSet
-from scheduling.alerts.rule_api import ALERT_RULES
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
 from scheduling.correlation.api import CorrelationViewSet
@@ -39,7 +38,6 @@ from tenants.api.viewsets import UUID_PATTERN
 router = SimpleRouter()
 router.register("jobs", JobViewSet, basename="job")
 router.register("alerts", AlertViewSet, basename="alert")
-router.register("alert-rules", ALERT_RULES, basename="alert-rule")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
 for prefix, view in CONFIG_VIEWS.items():
     router.register(prefix, view, basename=prefix.removesuffix("s"))

@@ -40,7 +40,7 @@ _SQL = load_sql(__file__)
 
 @dataclass(frozen=True, slots=True)
 class FoundLines:
-    """Matching rows of `JobLog`, newest first, each with ``kind``, ``queue``, ``worker``, ``version`` and ``slug`` of its tenant.
+    """Matching rows of `JobLog`, newest first, each with its ``kind``, ``queue``, ``worker``, ``version`` and ``slug``.
 
     The search continues with lines before the id ``before``; it is None if there are no more. ``is_cut``: it ended
     because it took too long.

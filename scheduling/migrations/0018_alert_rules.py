@@ -168,7 +168,7 @@ class Migration(migrations.Migration):
                 ),
                 ("active_from", models.TimeField(blank=True, null=True, verbose_name="from")),
                 ("active_until", models.TimeField(blank=True, null=True, verbose_name="until")),
-                ("zone", models.CharField(default="UTC", max_length=64, verbose_name="time zone")),
+                ("zone", models.CharField(db_default="UTC", default="UTC", max_length=64, verbose_name="time zone")),
                 (
                     "escalate_minutes",
                     models.PositiveIntegerField(
@@ -383,7 +383,7 @@ class Migration(migrations.Migration):
                     "outcome",
                     models.CharField(
                         blank=True,
-                        choices=[("helped", "the remedy helped"), ("false", "false alarm"), ("duplicate", "duplicate")],
+                        choices=[("helped", "the remedy helped"), ("false", "false alarm")],
                         max_length=12,
                         verbose_name="outcome",
                     ),

@@ -203,7 +203,7 @@ class Migration(migrations.Migration):
                         ),
                         blank=True,
                         default=list,
-                        help_text="1 is Monday; empty for every day.",
+                        help_text="1 is Monday; empty: every day.",
                         size=None,
                         verbose_name="days",
                     ),
@@ -352,7 +352,6 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("fired", "fired"),
-                            ("changed", "changed"),
                             ("resolved", "resolved"),
                             ("escalated", "escalated"),
                         ],

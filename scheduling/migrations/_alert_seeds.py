@@ -1,4 +1,4 @@
-"""The alert rules that an installation begins with; twelve of them are enabled."""
+"""The alert rules that an installation begins with; fourteen of them are enabled."""
 
 from tenants.database.rls import cross_tenant_migration
 
@@ -48,7 +48,7 @@ RULES = {
     "failure_rate": (
         "Many jobs fail",
         "failure_rate",
-        "queue",
+        "kind",
         "gt",
         0.2,
         WARNING,
@@ -60,6 +60,24 @@ RULES = {
     "share_below": ("Share below entitlement", "share", "tenant", "lt", 0.8, WARNING, {"for_seconds": 120}),
     "integrity": ("Verification found a fault", "integrity", "check", "ge", 1, CRITICAL, {}),
     "platform_incident": ("Incident of the platform", "incident", "incident", "ge", 1, WARNING, {}),
+    "objective_burn": (
+        "Error budget burns fast",
+        "objective_burn",
+        "objective",
+        "ge",
+        14.4,
+        CRITICAL,
+        {"clear_threshold": 10, "inhibits": ["objective_slow_burn"]},
+    ),
+    "objective_slow_burn": (
+        "Error budget burns",
+        "objective_slow_burn",
+        "objective",
+        "ge",
+        6,
+        WARNING,
+        {"clear_threshold": 4},
+    ),
     "upkeep_overdue": ("Upkeep overdue or failed", "upkeep", "task", "ge", 1, WARNING, {"is_enabled": False}),
     "limit_full": (
         "Limit used up",
@@ -70,6 +88,7 @@ RULES = {
         CRITICAL,
         {"notifies_tenant": True, "is_enabled": False},
     ),
+    "eta_error": ("Predicted times are wrong", "eta_error", "kind", "gt", 2, WARNING, {"is_enabled": False}),
     "failures_of_cause": (
         "Many failures of one cause",
         "failures_of_cause",

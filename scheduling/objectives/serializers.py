@@ -1,4 +1,4 @@
-"""Serializers of objectives."""
+"""Serializer of objectives."""
 
 from __future__ import annotations
 
@@ -6,28 +6,17 @@ from typing import Any
 
 from rest_framework import serializers
 
+from scheduling.alerts.config_serializers import RowSerializer, row_serializer
 from scheduling.models import Objective
-from scheduling.objectives.models import TARGET_SECONDS
 from scheduling.objectives.queries import read_standings
-from tenants.api.input import NameField, StrictSerializer
-from tenants.models import Tier
-from tenants.plans.service import find_tier
 
 
-class ObjectiveSerializer(serializers.ModelSerializer[Objective]):
-    """An objective with its standing over the window of its budget."""
+class StandingSerializer(RowSerializer):
+    """Base of the serializer: the standing over the window of the budget."""
 
-    tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: the platform.")
     standing = serializers.SerializerMethodField(
         help_text="Jobs in time and late, late ones left out by reason, the budget left (1 is all), and burn rates."
     )
-
-    class Meta:
-        model = Objective
-        fields = (
-            "id", "tenant", "name", "tier", "kind", "target_share", "target_seconds", "window_days", "created_at",
-            "standing",
-        )  # fmt: skip
 
     def get_standing(self, objective: Objective) -> dict[str, Any]:
         (found,) = read_standings([objective])
@@ -41,16 +30,4 @@ class ObjectiveSerializer(serializers.ModelSerializer[Objective]):
         }
 
 
-class ObjectiveRequestSerializer(StrictSerializer):
-    """Fields of an objective to create or change."""
-
-    name = NameField(max_length=100)
-    tier = NameField(max_length=50, required=False, allow_null=True, help_text="Slug; only without a tenant.")
-    kind = NameField(max_length=64, required=False, allow_blank=True, help_text="Empty: every kind.")
-    target_share = serializers.FloatField(min_value=0.5, max_value=0.9999, required=False)
-    target_seconds = serializers.ChoiceField(choices=TARGET_SECONDS, required=False)
-    window_days = serializers.ChoiceField(choices=[7, 28], required=False)
-    reason = NameField(max_length=500, required=False, allow_blank=True)
-
-    def validate_tier(self, slug: str | None) -> Tier | None:
-        return find_tier(slug) if slug is not None else None
+ObjectiveSerializer = row_serializer(Objective, "created_at", "standing", base=StandingSerializer)

@@ -12,9 +12,9 @@ from tenants.translation import translate
 def check_objective(objective: Objective) -> None:
     """Raise FieldInvalidError if it covers nothing or too much. With another promise its counts begin again."""
     if objective.tenant_id and objective.tier_id:
-        raise _invalid(translate("Leave it empty for an objective of one tenant."))
+        raise FieldInvalidError.at("tier", translate("Leave it empty for an objective of one tenant."))
     if not (objective.tenant_id or objective.tier_id or objective.kind):
-        raise _invalid(translate("Choose a tier, a kind or a tenant."))
+        raise FieldInvalidError.at("tier", translate("Choose a tier, a kind or a tenant."))
     promise = {"tier": objective.tier_id, "kind": objective.kind, "target_seconds": objective.target_seconds}
     if objective._state.adding or Objective.objects.filter(pk=objective.pk, **promise).exists():
         return
@@ -22,7 +22,3 @@ def check_objective(objective: Objective) -> None:
     with all_tenants():
         ObjectiveMinute.objects.filter(objective=objective.pk).delete()
         ObjectiveHour.objects.filter(objective=objective.pk).delete()
-
-
-def _invalid(detail: str) -> FieldInvalidError:
-    return FieldInvalidError(f"tier: {detail}", errors=[{"field": "tier", "code": "field_invalid", "detail": detail}])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from scheduling.alerts.queries import count_by_severity, read_evaluation_age
 from scheduling.breakers.queries import count_open_circuits
 from scheduling.fleet.queries import Liveness, read_liveness
 from scheduling.jobs.queries import CappedCount
@@ -89,6 +90,8 @@ class Measures:
     seals: SealBacklog
     kind_costs: Mapping[str, KindCost]
     open_circuits: Mapping[tuple[str, str], int]
+    firing_alerts: Mapping[str, int]
+    alert_evaluation_age: float | None
 
 
 def read_measures(*, tenant_limit: int) -> Measures:
@@ -109,6 +112,8 @@ def read_measures(*, tenant_limit: int) -> Measures:
         seals=read_seal_backlog(),
         kind_costs=read_kind_costs(),
         open_circuits=count_open_circuits(),
+        firing_alerts=count_by_severity(),
+        alert_evaluation_age=read_evaluation_age(),
     )
 
 

@@ -74,6 +74,9 @@ UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"], na
 LIMIT_WARNINGS = Counter(
     "limit_warnings", "Limits that a tenant approached or reached.", ["limit", "percent"], namespace=PREFIX
 )
+ALERT_MESSAGES = Counter(
+    "alert_messages", "Messages about alerts, by channel and result.", ["channel", "result"], namespace=PREFIX
+)
 CACHE_READS = Counter("cache_reads", "Reads of cached values, by source.", ["cache", "place"], namespace=PREFIX)
 
 

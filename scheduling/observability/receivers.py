@@ -73,6 +73,7 @@ def connect_counters() -> None:
         (signals.yields_decided, _on_yields_decided),
         (signals.worker_given_up, _on_given_up),
         (signals.tenants_left_out, _on_left_out),
+        (signals.alert_message_ended, _on_alert_message),
     )
     for signal, receiver in receivers:
         signal.connect(receiver, dispatch_uid=f"scheduling.metrics.{receiver.__name__}")
@@ -87,6 +88,10 @@ def connect_log() -> None:
     writers.append((signals.message_refused, "message.refused", _count_refusal))
     for signal, event, writer in writers:
         signal.connect(writer, weak=False, dispatch_uid=f"scheduling.event_log.{event}")
+
+
+def _on_alert_message(sender: object, *, channel: str, is_sent: bool, **_: Any) -> None:
+    metrics.ALERT_MESSAGES.labels(channel, "sent" if is_sent else "failed").inc()
 
 
 def _on_submitted(sender: object, *, kind: str, queue: str, tier: str, count: int, **_: Any) -> None:

@@ -18,8 +18,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.views import ChangeList
 
+from scheduling.alerts.panels import banners_of
 from scheduling.alerts.queries import firing_alerts
-from scheduling.alerts.words import value_words
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words, percent_words
 from scheduling.errors.queries import group_errors
@@ -41,7 +41,11 @@ from tenants.tenancy.page import SHOWN, PagePart, PartLine
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/tenant_now.html"
 _SHARE, _WAITING = "share", "waiting"
-OBJECTIVES = "admin:scheduling_objective_changelist"
+VIEWS = {
+    "admin:scheduling_alert_changelist": gettext_lazy("Alerts"),
+    "admin:heat_map": gettext_lazy("Heat map"),
+    "admin:scheduling_objective_changelist": gettext_lazy("Objectives"),
+}
 
 console_site.unregister(Tenant)
 
@@ -79,7 +83,7 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
             "charts": [draw_share(line) for line in history.lines if line.tenant_id == tenant.pk],
             "views": [
                 (title, f"{reverse(view)}?tenant={tenant.slug}")
-                for title, view in ((_("Heat map"), "admin:heat_map"), (_("Objectives"), OBJECTIVES))
+                for view, title in VIEWS.items()
                 if self.access(request).may(Permission.JOBS_VIEW)
             ],
             "choice": {"sees_all": self.access(request).sees_all_tenants},
@@ -91,7 +95,6 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
     def page_parts(self, request: HttpRequest, tenant: Tenant) -> Iterator[PagePart]:
         access = self.access(request)
         if access.may(Permission.JOBS_VIEW):
-            yield _alerts(tenant)
             yield _failures(tenant)
         if access.may(Permission.SCHEDULES_VIEW):
             yield _schedules(tenant)
@@ -104,7 +107,10 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
             return None
         with tenant_context(tenant):
             overview = read_overview()
-        return render_to_string(NOW_TEMPLATE, _now_context(tenant, overview), request)
+        context = _now_context(tenant, overview)
+        if self.access(request).may(Permission.JOBS_VIEW):
+            context["alert_banners"] = banners_of(firing_alerts(about=tenant.pk))
+        return render_to_string(NOW_TEMPLATE, context, request)
 
     @admin.display(description=gettext_lazy("State"))
     def state(self, tenant: Tenant) -> SafeString:
@@ -182,16 +188,6 @@ def _now_context(tenant: Tenant, overview: Overview) -> dict[str, Any]:
         "active_queues": [line for line in overview.queues if not line.is_quiet],
         "jobs_url": f"{reverse('admin:scheduling_job_changelist')}?tenant={tenant.slug}",
     }
-
-
-def _alerts(tenant: Tenant) -> PagePart:
-    """Return the firing alerts of the tenant and, for platform staff, those about it."""
-    lines = [
-        PartLine(str(alert), reverse("admin:scheduling_alert_change", args=[alert.pk]), value_words(alert, alert.value))
-        for alert in firing_alerts(about=tenant.pk, limit=SHOWN)
-    ]
-    url = f"{reverse('admin:scheduling_alert_changelist')}?tenant={tenant.slug}"
-    return PagePart("alerts", _("Alerts"), url, lines, _("No alert fires."))
 
 
 def _failures(tenant: Tenant) -> PagePart:

@@ -15,6 +15,8 @@ from django.utils.translation import gettext, gettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
+from scheduling.alerts.panels import read_panels
+from scheduling.alerts.rules import Per
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words, empty_words, percent_words, rate_words
 from scheduling.models import Queue
@@ -86,7 +88,10 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         if line is None:
             return None
         stops = [stop for stop in list_stops() if (stop.scope, stop.name) == ("queue", line.queue.name)]
-        return render_to_string(NOW_TEMPLATE, {"line": line, "queue_stops": stops}, request)
+        name = line.queue.name
+        panels = read_panels(self.access(request), Per.QUEUE, [name], tenant_id=None)
+        context = {"line": line, "queue_stops": stops, "panel": panels.get(name)}
+        return render_to_string(NOW_TEMPLATE, context, request)
 
     def save_model(self, request: HttpRequest, obj: Queue, form: Any, change: bool) -> None:
         values, reason = self.values_of(form, change=change), form.cleaned_data["reason"]

@@ -84,7 +84,7 @@ def create_queue(
 def check_new_name(name: str) -> str:
     """Return `name` if it is a valid name for a queue or pool; raise FieldInvalidError if not."""
     if not _NAME.fullmatch(name):
-        raise _invalid(
+        raise FieldInvalidError.at(
             "name",
             gettext(
                 "Use lower-case letters, digits, hyphens and underscores; the first and the last character "
@@ -92,7 +92,7 @@ def check_new_name(name: str) -> str:
             ),
         )
     if name in _RESERVED_NAMES:
-        raise _invalid("name", gettext("The broker reserves this name."))
+        raise FieldInvalidError.at("name", gettext("The broker reserves this name."))
     return name
 
 
@@ -124,18 +124,18 @@ def check_pool_class(pool: WorkerPool, resource_class: str) -> None:
         )
         has_upkeep = is_io and queues.filter(name=UPKEEP_QUEUE).exists()
     if running:
-        raise _invalid(
+        raise FieldInvalidError.at(
             "resource_class",
             gettext("Workers of the pool are running (%(count)d). Stop them, then change the class.")
             % {"count": running},
         )
     if has_upkeep:
-        raise _invalid(
+        raise FieldInvalidError.at(
             "resource_class",
             gettext("The pool has the queue of upkeep tasks, which need a CPU pool. Add another pool for I/O."),
         )
     if planned:
-        raise _invalid(
+        raise FieldInvalidError.at(
             "resource_class",
             gettext(
                 "The active CFS plan names queues of the pool: %(names)s. Name queues of another pool there, then "
@@ -200,7 +200,7 @@ def _find_pool(pool: WorkerPool | str) -> WorkerPool:
     found = WorkerPool.objects.filter(name=pool).first()
     if found is None:
         known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
-        raise _invalid(
+        raise FieldInvalidError.at(
             "pool", gettext("There is no worker pool %(pool)r; there are: %(known)s.") % {"pool": pool, "known": known}
         )
     return found
@@ -212,7 +212,7 @@ def _insert(row: Queue | WorkerPool, noun: str) -> None:
             row.save(force_insert=True)
     except IntegrityError as error:
         # Only the name is unique.
-        raise _invalid(
+        raise FieldInvalidError.at(
             "name", gettext("A %(noun)s named %(name)r already exists.") % {"noun": gettext(noun), "name": row.name}
         ) from error
 
@@ -280,9 +280,5 @@ def _queue_values(values: Mapping[str, Any]) -> dict[str, Any]:
     seconds = checked.get("expected_seconds")
     if isinstance(seconds, float) and math.isnan(seconds):
         # NaN passes the bounds, because every comparison with it is false.
-        raise _invalid("expected_seconds", gettext("It must be a number."))
+        raise FieldInvalidError.at("expected_seconds", gettext("It must be a number."))
     return checked
-
-
-def _invalid(field: str, detail: str) -> FieldInvalidError:
-    return FieldInvalidError(f"{field}: {detail}", errors=[{"field": field, "code": "field_invalid", "detail": detail}])

@@ -104,6 +104,13 @@ def verify_chains(
     return verifier.outcome
 
 
+def verify_seals(chain: UUID, check: ChainCheck | None) -> list[ChainFinding]:
+    """Return the faults in the BATCH_SEALS seals after a position; without one, from the beginning of the chain."""
+    verifier = _Verifier(None, (), GRACE_SECONDS)
+    verifier.check_seals(_Place(check or verifier.begin(chain)), chain)
+    return verifier.outcome.findings
+
+
 def chain_scope(tenant: Tenant | None) -> AbstractContextManager[None]:
     """Return a context manager for the scope in which a tenant's chain can be read; None stands for all tenants."""
     return all_tenants() if tenant is None else tenant_context(tenant)
@@ -128,19 +135,20 @@ class _Verifier:
             else:
                 candidates = [rows.find_next_chain(chain), *(given for given in self.given if chain and given > chain)]
                 found = min((candidate for candidate in candidates if candidate is not None), default=None)
-            return None if found is None else _Place(self._begin(found))
+            return None if found is None else _Place(self.begin(found))
 
     def step(self, place: _Place) -> _Place | None:
         """Verify one batch. Return the next position, or None at the end."""
         chain = UUID(place.check.chain)
         with chain_scope(self.tenant):
-            is_more = self._check_entries(place, chain) if place.entry is not None else self._check_seals(place, chain)
+            is_more = self._check_entries(place, chain) if place.entry is not None else self.check_seals(place, chain)
         if is_more:
             return place
         self.outcome.chains += 1
         return self.begin_after(chain)
 
-    def _begin(self, chain: UUID) -> ChainCheck:
+    def begin(self, chain: UUID) -> ChainCheck:
+        """Return the check of a chain from its last signed checkpoint, or from its beginning."""
         checkpoint, final = rows.find_checkpoint(chain), rows.find_counter(chain).final_head
         starts = [head for head in (final, checkpoint and export_head(checkpoint).as_dict()) if head]
         good = [head for head in starts if self._is_good(chain, head, "database") and head["chain"] == str(chain)]
@@ -149,7 +157,8 @@ class _Verifier:
         )
         return ChainCheck.begin(chain, sequence=last["sequence"], chain_hash=last["hash"])
 
-    def _check_seals(self, place: _Place, chain: UUID) -> bool:
+    def check_seals(self, place: _Place, chain: UUID) -> bool:
+        """Verify the next batch of seals, and at the end of the chain its end; return whether anything is left."""
         check = place.check
         begin = check.sequence
         # Read before the seals, which then reach at least as far.

@@ -46,11 +46,13 @@ def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str
     """
     name = unicodedata.normalize("NFC", value.strip())
     if not name:
-        raise _invalid(field, translate("It must not be empty."))
+        raise FieldInvalidError.at(field, translate("It must not be empty."))
     if len(name) > max_length:
-        raise _invalid(field, translate("It must not be longer than %(limit)s characters.", {"limit": max_length}))
+        raise FieldInvalidError.at(
+            field, translate("It must not be longer than %(limit)s characters.", {"limit": max_length})
+        )
     if (invisible := find_invisible_character(name)) is not None:
-        raise _invalid(
+        raise FieldInvalidError.at(
             field,
             translate("It must not contain the invisible character U+%(code)s.", {"code": f"{ord(invisible):04X}"}),
         )
@@ -63,12 +65,10 @@ def clean_slug(value: str, *, field: str = "slug") -> str:
     A slug has 1 to 50 lower-case letters, digits and hyphens, and no hyphen at either end.
     """
     if not _SLUG.fullmatch(value):
-        raise _invalid(field, translate("Use 1 to 50 lower-case letters, digits and hyphens, no hyphen at either end."))
+        raise FieldInvalidError.at(
+            field, translate("Use 1 to 50 lower-case letters, digits and hyphens, no hyphen at either end.")
+        )
     return value
-
-
-def _invalid(field: str, detail: str) -> FieldInvalidError:
-    return FieldInvalidError(f"{field}: {detail}", errors=[{"field": field, "code": "field_invalid", "detail": detail}])
 
 
 ModelT = TypeVar("ModelT", bound=models.Model)

@@ -47,9 +47,5 @@ def _validate(row: models.Model, names: Mapping[str, Any]) -> None:
     try:
         row.clean_fields(exclude=others)
     except ValidationError as error:
-        faults = [
-            {"field": field, "code": "field_invalid", "detail": detail}
-            for field, details in error.message_dict.items()
-            for detail in details
-        ]
-        raise FieldInvalidError(f"{faults[0]['field']}: {faults[0]['detail']}", errors=faults) from error
+        faults = [(field, detail) for field, details in error.message_dict.items() for detail in details]
+        raise FieldInvalidError.at(*faults[0], *faults[1:]) from error

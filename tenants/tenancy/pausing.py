@@ -48,6 +48,5 @@ def check_until(until: datetime | None, *, field: str = "until") -> datetime:
     now = read_moment()
     if until is not None and (until.tzinfo is None or not now < until < LATEST):
         detail = gettext("It must be a future time before the year %(year)s, with a time zone.") % {"year": LATEST.year}
-        fault = {"field": field, "code": "field_invalid", "detail": detail}
-        raise FieldInvalidError(f"{field}: {detail}", errors=[fault])
+        raise FieldInvalidError.at(field, detail)
     return now

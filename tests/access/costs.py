@@ -12,8 +12,6 @@ GET    .                                                           1
 GET    alerts/                                                     2
 GET    alerts/{pk}/                                                1
 POST   alerts/{pk}/acknowledge/                                    2
-POST   alerts/{pk}/unacknowledge/                                  2
-POST   alerts/{pk}/note/                                           2
 POST   alerts/{pk}/resolve/                                        2
 POST   alerts/{pk}/silence/                                        2
 GET    alert-rules/                                                2
@@ -51,7 +49,6 @@ POST   contacts/{pk}/test/                                         2
 POST   contacts/{pk}/enable/                                       2
 POST   alert-silences/{pk}/end/                                    2
 GET    alert-messages/                                             2
-POST   alert-messages/{pk}/retry/                                  2
 GET    alert-messages/{pk}/                                        1
 GET    correlation/                                                5
 GET    logs/                                                       5

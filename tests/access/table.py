@@ -211,8 +211,6 @@ DELETE secrets/{secret}/                     secrets.manage
 GET    alerts/                               jobs.view
 GET    alerts/{alert}/                       jobs.view
 POST   alerts/{alert}/acknowledge/           alerts.respond    {"note": "x"}
-POST   alerts/{alert}/unacknowledge/         alerts.respond    {}
-POST   alerts/{alert}/note/                  alerts.respond    {"note": "x"}
 POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
 POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
 GET    alert-rules/                          jobs.view
@@ -251,7 +249,6 @@ DELETE alert-silences/{silence}/             alerts.respond
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 GET    alert-messages/                       jobs.view
 GET    alert-messages/{message}/             jobs.view
-POST   alert-messages/{message}/retry/       alerts.respond    {}                      409
 GET    webhooks/                             tenant.view
 POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
@@ -375,15 +372,12 @@ POST   bulk-operations/                      jobs.bulk         {"filter": "kind:
 POST   bulk-operations/{bulk}/abort/         jobs.bulk         {"reason": "x"}
 POST   bulk-operations/{bulk}/undo/          jobs.bulk         {"reason": "x"}         409
 POST   alerts/{alert}/acknowledge/           alerts.respond    {}
-POST   alerts/{alert}/unacknowledge/         alerts.respond    {}
-POST   alerts/{alert}/note/                  alerts.respond    {"note": "x"}
 POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
 POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 PATCH  alert-rules/{alert_rule}/             alerts.manage     {"severity": "info"}
 DELETE alert-rules/{alert_rule}/             alerts.manage
-POST   alert-messages/{message}/retry/       alerts.respond    {}                      409
 POST   contact-groups/                       alerts.manage     {"name": "new"}
 PATCH  contact-groups/{group}/               alerts.manage     {"description": "x"}
 POST   contacts/                             alerts.manage     {"group": "Platform admins", "channel": "role", "roles": ["operator"]}
@@ -425,8 +419,8 @@ rag_pipeline.pipelineversion       pipelines.view  -                -
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
-scheduling.alert                   jobs.view       -                -                acknowledge:alerts.respond unacknowledge:alerts.respond add_note:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond duplicate:alerts.respond
-scheduling.alertmessage            jobs.view       -                -                retry:alerts.respond
+scheduling.alert                   jobs.view       -                -                acknowledge:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond
+scheduling.alertmessage            jobs.view       -                -
 scheduling.alertowner              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertrule               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 
+from scheduling.alerts.panels import read_panels
 from scheduling.jobs.answers import mask_validation_errors
 from scheduling.jobs.job_templates.forms import JobTemplateForm
 from scheduling.jobs.job_templates.queries import find_templates, find_uses, may_see_content
@@ -110,6 +111,8 @@ class JobTemplateAdmin(VersionsMixin, TenantScopedAdmin):
             context["may_run"] = self._may_run(request, template)
             has_schedules = self.access(request).may(Permission.SCHEDULES_VIEW)
             context["used_by"] = find_uses(template, has_schedules=has_schedules)
+            panels = read_panels(self.access(request), "template", [template.name], tenant_id=template.tenant_id)
+            context["panel"] = panels.get(template.name)
             context["jobs_url"] = list_url_of_text(f"meta.template:{template.name}@{template.version}")
         response = super().render_change_form(request, context, *args, **kwargs)
         if not self.has_change_permission(request):

@@ -10,10 +10,13 @@ from django.shortcuts import render
 from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_safe
 
+from scheduling.alerts.panels import read_panels
+from scheduling.alerts.rules import Per
 from scheduling.jobs.kinds.service import JobKind, list_job_kinds
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
+from tenants.context import current_tenant_id
 
 MEMORY_WORDS = {"small": gettext_noop("small"), "medium": gettext_noop("medium"), "large": gettext_noop("large")}
 TEMPLATE = "scheduling/dashboards/job_kinds.html"
@@ -24,9 +27,13 @@ def job_kinds_page(request: HttpRequest) -> HttpResponse:
     """Show the installed job kinds, with the queues that routing gives the user's tenant."""
     access = access_of(request)
     kinds = list_job_kinds(tenant=access.tenant)
+    panels = read_panels(access, Per.KIND, [kind.kind for kind in kinds], tenant_id=current_tenant_id())
     context = console_site.each_context(request) | {
         "may_submit": access.may(Permission.JOBS_SUBMIT),
-        "rows": [(_told(kind), json.dumps(kind.payload_schema, indent=2, ensure_ascii=False)) for kind in kinds],
+        "rows": [
+            (_told(kind), json.dumps(kind.payload_schema, indent=2, ensure_ascii=False), panels.get(kind.kind))
+            for kind in kinds
+        ],
     }
     return render(request, TEMPLATE, context)
 

@@ -7,6 +7,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobsplatform.health import metrics as module
@@ -21,7 +22,7 @@ from scheduling.fleet.workers import Registration, register_worker
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.jobs.submission import JobRequest, submit_jobs
 from scheduling.jobs.suspension import resume_job, suspend_job
-from scheduling.models import Job, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
+from scheduling.models import Alert, AlertClock, Job, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.console.shares import a_whole_minute_ago, note
@@ -95,6 +96,23 @@ def test_metrics_of_queues_pools_and_workers_exist_before_any_job(
     assert samples['jobsplatform_pool_queues_without_consumer{pool="default"}'] > 1
     assert samples['jobsplatform_workers{pool="default",status="silent"}'] == 0
     assert samples["jobsplatform_database_up"] == samples["jobsplatform_broker_up"] == 1
+
+
+def test_firing_alerts_and_the_age_of_their_evaluation_are_exported(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    with all_tenants():
+        AlertClock.objects.update(evaluated_at=timezone.now() - timedelta(seconds=90))
+        values = dict.fromkeys(("value", "peak", "threshold"), 1)
+        values |= dict.fromkeys(("pending_at", "changed_at", "evaluated_at"), timezone.now())
+        for key, state in (("queue:a", "firing"), ("queue:b", "pending"), ("queue:c", "resolved")):
+            Alert.objects.create(object_key=key, severity="critical", state=state, **values)
+    samples = scrape(change_platform_settings)
+    firing = {
+        name: samples[f'jobsplatform_alerts_firing{{severity="{name}"}}'] for name in ("info", "warning", "critical")
+    }
+    assert firing == {"info": 0, "warning": 0, "critical": 1}
+    assert samples["jobsplatform_alerts_seconds_since_evaluation"] >= 90
 
 
 def test_waiting_jobs_are_exported_by_queue_with_predicted_time(

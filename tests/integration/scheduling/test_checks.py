@@ -1,4 +1,4 @@
-"""Start-up warnings: queues without a reader, and clock skew."""
+"""Start-up warnings: queues without a reader, clock skew, and alerts that are evaluated too rarely."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from scheduling.fleet import processes
 from scheduling.fleet.workers import register_worker
 from scheduling.models import Queue, QueueStanding, Worker
 from tenants.context import all_tenants
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +57,14 @@ def test_clock_skew_of_a_live_worker_is_a_warning() -> None:
 
 def test_checks_read_nothing_unless_the_database_is_named() -> None:
     assert checks.check_clocks(None) == checks.check_queue_consumers(None) == []
+
+
+def test_rare_evaluation_of_alerts_is_a_warning_with_its_cure(change_platform_settings: ChangePlatformSettings) -> None:
+    assert checks.check_alert_evaluation(None) == []
+    change_platform_settings(ALERT_EVALUATION_SECONDS=30)
+    [warning] = checks.check_alert_evaluation(None)
+    assert (warning.id, warning.level) == ("scheduling.W003", WARNING)
+    assert "Set ALERT_EVALUATION_SECONDS to 10 or less" in str(warning.hint)
 
 
 def test_check_command_prints_the_warnings(monkeypatch: pytest.MonkeyPatch) -> None:

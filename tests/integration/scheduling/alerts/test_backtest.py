@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from scheduling.alerts.backtest import BacktestVerdict, backtest
+from scheduling.alerts.config import save
 from scheduling.alerts.exceptions import AlertRuleDoubtfulError
-from scheduling.alerts.rule_config import preview_rule, save_rule
+from scheduling.alerts.rule_config import preview_rule
 from scheduling.alerts.rules import RuleFacts
 from scheduling.models import AlertRule, MeasureMinute
 from tenants.context import all_tenants, tenant_context
@@ -99,7 +100,7 @@ def test_tenant_is_told_of_its_own_history_only(acme: Tenant, globex: Tenant) ->
 
 def test_rule_of_no_use_is_refused_with_its_fields() -> None:
     with all_tenants(), pytest.raises(FieldInvalidError) as refused:
-        save_rule(AlertRule(), {**VALUES, "measure": "failure_rate", "threshold": 2, "zone": "Nowhere"})
+        save(AlertRule(), {**VALUES, "measure": "failure_rate", "threshold": 2, "zone": "Nowhere"})
     assert {fault["field"] for fault in refused.value.errors} == {"threshold", "zone"}
     with all_tenants():
         assert not AlertRule.objects.filter(name="mine").exists()
@@ -109,9 +110,9 @@ def test_rule_that_would_never_fire_is_saved_only_if_confirmed() -> None:
     plant((10, 50))
     with all_tenants():
         with pytest.raises(AlertRuleDoubtfulError, match="would never have fired"):
-            save_rule(AlertRule(), VALUES)
+            save(AlertRule(), VALUES)
         assert not AlertRule.objects.filter(name="mine").exists()
-        rule = save_rule(AlertRule(), VALUES, is_confirmed=True)
+        rule = save(AlertRule(), VALUES, is_confirmed=True)
         assert rule.backtest is not None
         assert rule.backtest["verdict"] == "never"
         entry = AuditLogEntry.objects.get(action="alert_rule.created")
@@ -121,14 +122,27 @@ def test_rule_that_would_never_fire_is_saved_only_if_confirmed() -> None:
 def test_tenant_has_rules_over_its_own_objects_only(acme: Tenant) -> None:
     with tenant_context(acme):
         with pytest.raises(FieldInvalidError, match="per"):
-            save_rule(AlertRule(), VALUES)
-        assert save_rule(AlertRule(), {**VALUES, "per": "tenant"}).tenant_id == acme.pk
+            save(AlertRule(), VALUES)
+        assert save(AlertRule(), {**VALUES, "per": "tenant"}).tenant_id == acme.pk
         assert [rule.name for rule in AlertRule.objects.all()] == ["mine"]
 
 
-def test_twelve_rules_are_shipped_enabled_and_of_use() -> None:
+def test_rule_that_would_always_fire_is_saved_only_if_confirmed() -> None:
+    plant(*((minute, 101.0) for minute in range(2 * 1_440)), days=2)
+    with all_tenants():
+        with pytest.raises(AlertRuleDoubtfulError, match="almost all the time"):
+            save(AlertRule(), VALUES)
+        found = preview_rule(VALUES)
+        assert (found.verdict, bool(found.warning)) == (BacktestVerdict.ALWAYS, True)
+        rule = save(AlertRule(), VALUES, is_confirmed=True)
+        with pytest.raises(AlertRuleDoubtfulError):
+            save(rule, {"threshold": 99})
+        assert save(rule, {"severity": "info"}).severity == "info"
+
+
+def test_shipped_rules_are_enabled_and_of_use() -> None:
     with all_tenants():
         rules = list(AlertRule.objects.all())
-        assert sum(rule.is_enabled for rule in rules) == 12
+        assert sum(rule.is_enabled for rule in rules) >= 12
         for rule in rules:
-            save_rule(rule, {"for_seconds": rule.for_seconds, "severity": rule.severity})
+            save(rule, {"for_seconds": rule.for_seconds, "severity": rule.severity})

@@ -117,17 +117,6 @@ def test_test_is_queued_for_the_contact_three_times_a_minute(api: APIClient) -> 
     assert contact["label"] in message.body["text"]
 
 
-def test_failed_message_is_sent_again_on_request(api: APIClient) -> None:
-    make(api, "contact-groups", name="ops")
-    contact = make(api, "contacts", group="ops", channel="slack", target=SLACK)
-    url = f"{API}alert-messages/{api.post(f'{API}contacts/{contact["id"]}/test/', {}).json()['id']}/retry/"
-    assert_problem(api.post(url, {}), 409, "message_not_failed")
-    with all_tenants():
-        AlertMessage.objects.update(state="failed", attempt=10)
-    shown = api.post(url, {}).json()
-    assert (shown["state"], shown["attempt"]) == ("queued", 0)
-
-
 def test_deleted_contact_takes_its_messages_with_it(api: APIClient) -> None:
     make(api, "contact-groups", name="ops")
     contact = make(api, "contacts", group="ops", channel="slack", target=SLACK)

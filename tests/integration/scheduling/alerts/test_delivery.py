@@ -16,6 +16,7 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from scheduling.alerts import delivery
 from scheduling.alerts.contact_models import Channel
@@ -184,15 +185,21 @@ def test_process_stopped_since_its_claim_does_not_send(server: WebServer) -> Non
     assert server.seen == []
 
 
+def count_failed() -> float:
+    labels = {"channel": "webhook", "result": "failed"}
+    return REGISTRY.get_sample_value("jobsplatform_alert_messages_total", labels) or 0.0
+
+
 @pytest.mark.parametrize(("status", "state"), [(404, State.FAILED), (429, State.QUEUED), (503, State.QUEUED)])
 def test_refusal_is_final_unless_it_may_heal(server: WebServer, status: int, state: str) -> None:
     server.answers["/hook"] = (status, {}, b"")
     (message,) = queue(contact(f"{server.url}/hook"))
     sending = claim(message.pk)
     assert sending is not None
+    before = count_failed()
     settle(sending, transmit(sending))
     tried = current(message)
-    assert (tried.state, tried.status) == (state, status)
+    assert (tried.state, tried.status, count_failed() - before) == (state, status, state == State.FAILED)
     assert f"answered with the status {status}" in tried.error
     assert "/hook" not in tried.error
 

@@ -11,10 +11,13 @@ import pytest
 from scheduling.alerts.causes import count_causes
 from scheduling.alerts.incidents import count_incident, flush_incidents
 from scheduling.alerts.measures import measures
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from scheduling.models import (
     AlertCause,
     Circuit,
     JobError,
+    KindCost,
     KindMinute,
     PoolClock,
     Queue,
@@ -26,7 +29,7 @@ from scheduling.models import (
     UpkeepRun,
 )
 from scheduling.statistics import histogram
-from tenants.context import all_tenants
+from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
 from tenants.models import LimitWarning, Tenant
@@ -121,6 +124,10 @@ def plant_incident(now: datetime, tenant: Tenant) -> None:
     assert flush_incidents() == 0
 
 
+def plant_prediction(now: datetime, tenant: Tenant) -> None:
+    KindCost.objects.update_or_create(kind="noop", defaults={"total_us": 1_000, "error_us": 500})
+
+
 T = "{tenant}"
 CASES: dict[str, tuple[Callable[[datetime, Tenant], None], dict[str, float]]] = {
     "oldest_wait": (plant_wait, {"queue:pipeline": 400, f"tenant:{T}": 300}),
@@ -135,6 +142,7 @@ CASES: dict[str, tuple[Callable[[datetime, Tenant], None], dict[str, float]]] = 
     "failures_of_cause": (plant_errors, {f"cause:abc@{T}": 4, "cause:abc": 4}),
     "breaker_open": (plant_breaker, {f"kind:noop@{T}": 30, "kind:noop": 30}),
     "limit_used": (plant_warning, {f"tenant:{T}:jobs": 100}),
+    "eta_error": (plant_prediction, {"kind:noop": 0.5}),
     "incident": (plant_incident, {"incident:rescued": 2}),
 }
 
@@ -173,6 +181,16 @@ def test_old_cause_of_another_tenant_is_not_new(acme: Tenant, globex: Tenant) ->
             count=1,
         )
     assert found("new_cause") == {}
+
+
+def test_cause_belongs_to_the_template_kind_and_queue_of_its_first_failed_job(acme: Tenant) -> None:
+    with tenant_context(acme):
+        job = submit_job(tenant=acme, request=JobRequest(kind="noop", payload={}, meta={"template": "nightly@3"})).job
+    with all_tenants():
+        plant_errors(read_clock(), acme)
+        AlertCause.objects.update(job_id=job.pk)
+        samples = list(measures()["new_cause"].read(read_clock()))
+    assert {sample.parents for sample in samples} == {("template:nightly", "kind:noop", f"queue:{job.queue.name}")}
 
 
 def test_checks_fail_in_an_installation_without_processes() -> None:

@@ -21,8 +21,6 @@ from scheduling.jobs.job_templates.service import TemplateContent
 from scheduling.jobs.job_templates.service import add_version as add_template_version
 from scheduling.jobs.suspension import suspend_job
 from scheduling.models import (
-    Alert,
-    AlertMessage,
     Batch,
     CFSPlan,
     Contact,
@@ -303,22 +301,10 @@ def _edited_template(world: World, effective_from: datetime | None = None) -> An
     return template.pk
 
 
-def _acknowledged_alert(world: World) -> Any:
-    with all_tenants():
-        Alert.objects.filter(pk=world.own["alert"]).update(acknowledged_by="user:owner")
-    return world.own["alert"]
-
-
 def _disabled_contact(world: World) -> Any:
     with all_tenants():
         Contact.objects.filter(pk=world.own["contact"]).update(is_enabled=False)
     return world.own["contact"]
-
-
-def _failed_message(world: World) -> Any:
-    with all_tenants():
-        AlertMessage.objects.filter(pk=world.own["message"]).update(state=AlertMessage.State.FAILED)
-    return world.own["message"]
 
 
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
@@ -340,10 +326,7 @@ PREPARE: dict[str, Prepare] = {
     "workflow_execution.workflow rollback": _edited_workflow,
     "workflow_execution.workflow withdraw": lambda world: _edited_workflow(world, LATER),
     "POST contacts/{contact}/enable/": lambda world: _disabled_contact(world) and None,
-    "scheduling.alert unacknowledge": _acknowledged_alert,
     "scheduling.contact enable": _disabled_contact,
-    "POST alert-messages/{message}/retry/": lambda world: _failed_message(world) and None,
-    "scheduling.alertmessage retry": _failed_message,
     "versions": _edited_plan,
     "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
     "POST batches/{batch}/close/": lambda world: _open_batch(world) and None,
@@ -752,6 +735,8 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
 # Routes of the console that change nothing, as `tests/access/table.py` writes them.
 CONSOLE_READS = (
     "correlation/",
+    "heat-map/",
+    "heat-map/part/",
     "logs/",
     "logs/lines/",
     "logs/summary/",

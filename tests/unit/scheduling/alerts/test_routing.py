@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from scheduling.alerts.routing import AddressBook, AlertFacts, ContactFacts, contacts_for
-from scheduling.models import AlertRoute
+from scheduling.alerts.routing import AddressBook, contacts_for
+from scheduling.alerts.suppression import Subject
+from scheduling.models import AlertRoute, Contact
 
 # A Monday.
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -16,30 +17,30 @@ OWNER, NIGHT, DEFAULT = (UUID(int=number) for number in (1, 2, 3))
 TENANT = UUID(int=9)
 
 
-def contact(group: UUID, **changes: object) -> ContactFacts:
-    values = {"id": uuid4(), "tenant_id": None, "group_id": group, "channel": "slack", "label": "x"}
-    return ContactFacts(**{**values, "min_severity": "info", "per_hour": 20, "quiet_until": None, **changes})  # type: ignore[arg-type]
+def contact(group: UUID, **changes: object) -> Contact:
+    return Contact(group_id=group, channel="slack", label="x", **changes)
 
 
-def book(*contacts: ContactFacts, routes: tuple[AlertRoute, ...] = ()) -> AddressBook:
-    by_group: dict[UUID, list[ContactFacts]] = {}
+def book(*contacts: Contact, routes: tuple[AlertRoute, ...] = ()) -> AddressBook:
+    by_group: dict[UUID, list[Contact]] = {}
     for each in contacts or map(contact, (OWNER, NIGHT, DEFAULT)):
         by_group.setdefault(each.group_id, []).append(each)
     return AddressBook({(None, "queue", "pipeline"): OWNER}, {None: routes}, {None: DEFAULT}, by_group)
 
 
-def groups(alert: AlertFacts, known: AddressBook, now: datetime = NOW) -> set[UUID]:
+def groups(alert: Subject, known: AddressBook, now: datetime = NOW) -> set[UUID]:
     return {each.group_id for each in contacts_for(alert, known, now)}
 
 
-def facts(**changes: object) -> AlertFacts:
-    return AlertFacts(**{"tenant_id": None, "measure": "oldest_wait", "severity": "warning", **changes})  # type: ignore[arg-type]
+def facts(**changes: object) -> Subject:
+    values = {"tenant_id": None, "rule_id": None, "measure": "oldest_wait", "object_key": "pool:io", **changes}
+    return Subject(uuid4(), **values)  # type: ignore[arg-type]
 
 
 def test_owner_of_the_object_precedes_routes_and_default() -> None:
     routes = (AlertRoute(group_id=NIGHT),)
-    assert groups(facts(owned=[("pool", "io"), ("queue", "pipeline")]), book(routes=routes)) == {OWNER}
-    assert groups(facts(owned=[("queue", "other")]), book(routes=routes)) == {NIGHT}
+    assert groups(facts(object_key="kind:x", parents=["queue:pipeline"]), book(routes=routes)) == {OWNER}
+    assert groups(facts(object_key="queue:other"), book(routes=routes)) == {NIGHT}
     assert groups(facts(), book()) == {DEFAULT}
 
 
@@ -64,17 +65,17 @@ def test_route_matches_by_measure_severity_tenant_and_hours(route: AlertRoute, i
 
 
 def test_group_without_an_enabled_contact_is_passed_over() -> None:
-    assert groups(facts(owned=[("queue", "pipeline")]), book(contact(DEFAULT))) == {DEFAULT}
+    assert groups(facts(object_key="queue:pipeline"), book(contact(DEFAULT))) == {DEFAULT}
 
 
 def test_less_severe_alerts_and_quiet_contacts_are_left_out_without_a_substitute() -> None:
     known = book(contact(OWNER, min_severity="critical"), contact(DEFAULT))
-    assert groups(facts(owned=[("queue", "pipeline")]), known) == set()
-    assert groups(facts(owned=[("queue", "pipeline")], severity="critical"), known) == {OWNER}
+    assert groups(facts(object_key="queue:pipeline"), known) == set()
+    assert groups(facts(object_key="queue:pipeline", severity="critical"), known) == {OWNER}
     quiet = book(contact(OWNER, quiet_until=NOW + timedelta(minutes=1)))
-    assert groups(facts(owned=[("queue", "pipeline")]), quiet) == set()
-    assert groups(facts(owned=[("queue", "pipeline")]), quiet, NOW + timedelta(minutes=2)) == {OWNER}
+    assert groups(facts(object_key="queue:pipeline"), quiet) == set()
+    assert groups(facts(object_key="queue:pipeline"), quiet, NOW + timedelta(minutes=2)) == {OWNER}
 
 
 def test_tenants_alert_never_reaches_contacts_of_others() -> None:
-    assert groups(facts(tenant_id=TENANT, owned=[("queue", "pipeline")]), book()) == set()
+    assert groups(facts(tenant_id=TENANT, object_key="queue:pipeline"), book()) == set()
