@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from scheduling.models import Job
 from tenants.context import all_tenants
@@ -92,16 +93,7 @@ def test_trace_and_request_id_connect_request_with_statement(
     assert not [s.name for s in collector.spans if not s.parent_span_id and s.kind == 3]
 
     # One process exports the counts of all, and those of jobs whose lines and buckets have the trace.
-    waits = eventually(
-        lambda: [
-            metric
-            for metric in collector.named("jobsplatform_job_wait_seconds").values()
-            if any(
-                trace_id == each.trace_id.hex() for point in metric.histogram.data_points for each in point.exemplars
-            )
-        ],
-        what="a bucket of waits has the trace",
-    )
+    waits = eventually(lambda: linked_waits(collector, trace_id), what="a bucket of waits has the trace")
     assert sum(point.count for point in waits[0].histogram.data_points) >= 2
     assert len(collector.named("jobsplatform_executions_ended_total")) == 1
     eventually(lambda: collector.named("jobsplatform_queue_waiting_jobs"), what="a dispatcher exports the gauges")
@@ -125,6 +117,16 @@ def test_trace_and_request_id_connect_request_with_statement(
     for secret in (token, PAYLOAD_SECRET, QUERY_SECRET, password):
         assert secret is None or secret not in written
     supervisor.stop()
+
+
+def linked_waits(collector: Collector, trace_id: str) -> list[Metric]:
+    """Return the exports of waits with an exemplar of this trace."""
+    return [
+        metric
+        for metric in collector.named("jobsplatform_job_wait_seconds").values()
+        for point in metric.histogram.data_points
+        if trace_id in {each.trace_id.hex() for each in point.exemplars}
+    ]
 
 
 def submit_by_http(address: str, token: str, body: dict[str, object]) -> Job:

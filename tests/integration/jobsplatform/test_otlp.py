@@ -162,5 +162,5 @@ def test_tokens_and_wakes_are_spans_of_a_trace_and_begin_none() -> None:
 
 
 def ask_servers() -> None:
-    take_whole([Bucket(f"test:{uuid4()}", Rate(per_minute=60, burst=10))], 1)
+    take_whole([Bucket(f"test:{uuid4()}", Rate(interval_us=1_000_000, burst=10))], 1)
     wake_dispatcher({"tasks"})
