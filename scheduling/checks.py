@@ -13,6 +13,7 @@ from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.kit import registry
 from tenants.checks import START, is_database_at_hand
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 
 # Every process registers the checks, and few run them: each imports what it needs when it runs.
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ def check_outgoing_http(app_configs: Sequence[Any] | None, **_: Any) -> list[Che
         hint = "Write OUTGOING_HTTP_ALLOWED_HOSTS as host:port, comma-separated; see docs/reference/outgoing_http.md."
         return [Error(str(error), hint=hint, id="scheduling.E003")]
     return []
+
+
+@register(Tags.security, deploy=True)
+def check_heartbeat_url(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
+    """Warn if nobody outside would notice that the platform as a whole is down (`manage.py check --deploy`)."""
+    if platform_settings.ALERT_HEARTBEAT_URL:
+        return []
+    hint = "Set ALERT_HEARTBEAT_URL to a check of a service outside; see docs/how-to/alert_messages.md."
+    return [Warning("Nobody is notified if all dispatchers or PostgreSQL are down.", hint=hint, id="scheduling.W003")]
 
 
 def _check_schema(kind: str) -> list[CheckMessage]:
