@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from datetime import timedelta
-from math import inf
 from uuid import UUID
 
 from django.contrib import messages
@@ -47,9 +46,10 @@ def find_job(queue: str, seconds: float) -> UUID | None:
     row = Queue.objects.filter(name=queue).first()
     if row is None:
         return None
-    # A percentile is above the lower bound of its bucket, and may be its upper one.
-    bucket = bisect_left(BOUNDS, seconds)
-    above, to = (BOUNDS[bucket - 1] if bucket else -1.0), (BOUNDS[bucket] if bucket < len(BOUNDS) else inf)
-    bounds = {"above_us": int(above * 1e6), "to_us": MOST_US if to == inf else int(to * 1e6)}
+    # A percentile is above the lower bound of its bucket, and at most its upper one, which the next bucket begins with.
+    # Of the last bucket, it is the lower one.
+    bucket = bisect_left(BOUNDS, seconds) if seconds < BOUNDS[-1] else len(BOUNDS)
+    low, *high = (0.0, *BOUNDS)[bucket : bucket + 2]
+    bounds = {"from_us": int(low * 1e6), "below_us": int(high[0] * 1e6) if high else MOST_US}
     values = {"since": uuid7_floor(read_clock() - SEARCHED), "most": MOST, "queue": row.pk, **bounds}
     return next((found.job_id for found in fetch_rows(_FIND, values)), None)
