@@ -69,7 +69,7 @@ def test_member_is_led_only_to_its_own_jobs(
 ) -> None:
     waited(acme_work, 50.0)
     waited(globex_work, 1.0)
-    answer = console(acme_user).get(reverse("admin:wait"), {"queue": queue_of(globex_work), "seconds": 1.0})
+    answer = console(acme_user).get(reverse("admin:wait"), {"queue": queue_of(globex_work), "seconds": 1.5})
     assert str(globex_work.failed.pk) not in answer.headers["Location"]
 
 
