@@ -68,7 +68,7 @@ class MetricsExport:
         self._resource = resource
         self._is_dispatcher = False
         self._own_source = str(uuid4()), time.time_ns()
-        self._source: tuple[str, int] | None = None
+        self._folder_source: tuple[str, int] | None = None
         self._lock: int | None = None
 
     def note_duty(self, sender: object, **_: Any) -> None:
@@ -86,12 +86,8 @@ class MetricsExport:
 
     def export(self) -> None:
         """Export the counters if this process stands for its folder, and the gauges if it is a dispatcher."""
-        if self._source is None:
-            # `run_platform` sets it after its start.
-            folder = os.environ.get(MULTIPROCESS_VARIABLE)
-            self._source = self._claim_folder(Path(folder)) if folder else self._own_source
-        if self._source is not None:
-            instance, started = self._source
+        if source := self._find_source():
+            instance, started = source
             self._send(instance, convert(scrape_registry().collect(), started=started, links=exemplars.read()))
         if self._is_dispatcher:
             from jobsplatform.health.metrics import REGISTRY
@@ -101,8 +97,15 @@ class MetricsExport:
             finally:
                 connections.close_all()
 
+    def _find_source(self) -> tuple[str, int] | None:
+        """Return the name and the beginning of what this process exports; None while another one exports it."""
+        # Read each time: `run_platform` sets it after its start.
+        if not (folder := os.environ.get(MULTIPROCESS_VARIABLE)):
+            return self._own_source
+        self._folder_source = self._folder_source or self._claim_folder(Path(folder))
+        return self._folder_source
+
     def _claim_folder(self, folder: Path) -> tuple[str, int] | None:
-        """Return the name and the beginning of the folder's source; None while another process exports it."""
         if self._lock is None:
             self._lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT)
         try:

@@ -174,3 +174,13 @@ def test_process_without_a_folder_is_a_source_of_its_own(monkeypatch: pytest.Mon
     (first, second) = exporter.instances()
     assert first != second
     assert PLATFORM_INSTANCE not in {first, second}
+
+
+def test_process_that_gets_its_folder_later_joins_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    exporter = Exported()
+    export = MetricsExport(exporter, Resource({}))
+    with monkeypatch.context() as before:
+        before.delenv(MULTIPROCESS_VARIABLE)
+        export.export()
+    export.export()
+    assert exporter.instances()[1] == (tmp_path / "shared" / "otlp_source").read_text().split()[0]
