@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, override
 
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry._logs.severity import std_to_otel
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.sdk._logs import ReadWriteLogRecord
@@ -28,6 +27,7 @@ from scheduling.execution.logs.service import LogLine
 
 # The exporter's own lines, each of which would cause another one.
 _OWN_LOGGERS = ("opentelemetry", "urllib3")
+_SCOPE = InstrumentationScope("jobsplatform")
 
 
 def start_logs(resource: Resource) -> None:
@@ -54,50 +54,38 @@ class OtlpHandler(logging.Handler):
             return
         try:
             event = json.loads(self.format(record))
-            body = event.pop("event", "")
-            self._send(int(record.created * 1e9), std_to_otel(record.levelno), body, event)
+            self._send(record.created, record.levelno, event.pop("event", ""), event)
         except Exception:  # noqa: BLE001 - as in every handler of the standard library
             self.handleError(record)
 
     def export_lines(self, sender: object, *, lines: Sequence[LogLine], facts: Mapping[str, Any], **_: Any) -> None:
         """Send lines of one job."""
-        traceparent = facts.get("traceparent")
-        context = context_of(traceparent) if traceparent else Context()
-        about = {name: value for name, value in facts.items() if name != "traceparent"}
+        context = context_of(facts["traceparent"]) if facts.get("traceparent") else None
         for line in lines:
-            attributes = {**about, "fields": line.fields, "logger": "job"}
-            self._send(int(line.at.timestamp() * 1e9), std_to_otel(line.level), line.message, attributes, context)
+            about = {**facts, "fields": line.fields, "logger": "job"}
+            self._send(line.at.timestamp(), line.level, line.message, about, context)
 
     @override
     def flush(self) -> None:
         if self._batch is not None and self._pid == os.getpid():
             self._batch.force_flush(FLUSH_MS)
 
-    def _send(
-        self,
-        at: int,
-        severity: SeverityNumber,
-        body: str,
-        attributes: Mapping[str, Any],
-        context: Context | None = None,
-    ) -> None:
+    def _send(self, at: float, level: int, body: str, about: Mapping[str, Any], context: Context | None = None) -> None:
+        # OpenTelemetry has four numbers for each level of Python.
+        severity = SeverityNumber(min(level // 10 * 4 + 1, SeverityNumber.FATAL.value))
         record = LogRecord(
-            timestamp=at,
+            timestamp=int(at * 1e9),
             observed_timestamp=time.time_ns(),
             context=context,
             severity_number=severity,
             severity_text=severity.name,
             body=body,
-            attributes={name: _plain(value) for name, value in attributes.items()},
+            attributes={name: _plain(value) for name, value in about.items() if value is not None},
         )
-        scope = InstrumentationScope("jobsplatform")
-        self._own_batch().on_emit(ReadWriteLogRecord(record, resource=self._resource, instrumentation_scope=scope))
-
-    def _own_batch(self) -> BatchLogRecordProcessor:
-        """Return the batch of this process: its thread and its connection survive no fork."""
         if self._batch is None or self._pid != os.getpid():
+            # Its thread and its connection survive no fork.
             self._batch, self._pid = BatchLogRecordProcessor(OTLPLogExporter()), os.getpid()
-        return self._batch
+        self._batch.on_emit(ReadWriteLogRecord(record, resource=self._resource, instrumentation_scope=_SCOPE))
 
 
 def _plain(value: object) -> str | int | float | bool:

@@ -16,26 +16,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import prometheus_client
 from django.db import connections
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import Exemplar
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    Gauge,
-    Histogram,
-    HistogramDataPoint,
-    Metric,
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
-)
+from opentelemetry.sdk.metrics import export as otel
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
 from scheduling import signals
@@ -48,7 +35,7 @@ INTERVAL_VARIABLE, DEFAULT_INTERVAL_MS = "OTEL_METRIC_EXPORT_INTERVAL", 60_000
 LOCK_FILE = "otlp_source"
 # The source of the gauges of the database, whichever dispatcher reads them.
 PLATFORM_INSTANCE = "platform"
-_CUMULATIVE = AggregationTemporality.CUMULATIVE
+_CUMULATIVE = otel.AggregationTemporality.CUMULATIVE
 
 
 def start_metrics(resource: Resource) -> None:
@@ -56,29 +43,26 @@ def start_metrics(resource: Resource) -> None:
     export = MetricsExport(OTLPMetricExporter(), resource)
     # Only dispatchers have duties.
     signals.duty_ended.connect(export.note_duty, dispatch_uid="jobsplatform.telemetry_metrics")
-    seconds = int(os.environ.get(INTERVAL_VARIABLE) or DEFAULT_INTERVAL_MS) / 1_000
-    threading.Thread(target=export.run, args=[seconds], name="metrics export", daemon=True).start()
+    threading.Thread(target=export.run, name="metrics export", daemon=True).start()
 
 
 class MetricsExport:
     """Export of the metrics that this process is responsible for."""
 
-    def __init__(self, exporter: MetricExporter, resource: Resource) -> None:
-        self._exporter = exporter
-        self._resource = resource
+    def __init__(self, exporter: otel.MetricExporter, resource: Resource) -> None:
+        self._exporter, self._resource = exporter, resource
         self._is_dispatcher = False
         self._own_source = str(uuid4()), time.time_ns()
-        self._folder_source: tuple[str, int] | None = None
         self._lock: int | None = None
 
     def note_duty(self, sender: object, **_: Any) -> None:
         """Remember that this process is a dispatcher."""
         self._is_dispatcher = True
 
-    def run(self, seconds: float) -> None:
-        """Export every so many seconds, until the process ends."""
+    def run(self) -> None:
+        """Export after each interval, until the process ends."""
         while True:
-            time.sleep(seconds)
+            time.sleep(int(os.environ.get(INTERVAL_VARIABLE) or DEFAULT_INTERVAL_MS) / 1_000)
             try:
                 self.export()
             except Exception:
@@ -86,9 +70,11 @@ class MetricsExport:
 
     def export(self) -> None:
         """Export the counters if this process stands for its folder, and the gauges if it is a dispatcher."""
-        if source := self._find_source():
+        # Read each time: `run_platform` sets it after its start.
+        folder = os.environ.get(MULTIPROCESS_VARIABLE)
+        if source := self._claim(Path(folder)) if folder else self._own_source:
             instance, started = source
-            self._send(instance, convert(scrape_registry().collect(), started=started, links=exemplars.read()))
+            self._send(instance, convert(scrape_registry().collect(), started, exemplars.read()))
         if self._is_dispatcher:
             from jobsplatform.health.metrics import REGISTRY
 
@@ -97,15 +83,8 @@ class MetricsExport:
             finally:
                 connections.close_all()
 
-    def _find_source(self) -> tuple[str, int] | None:
-        """Return the name and the beginning of what this process exports; None while another one exports it."""
-        # Read each time: `run_platform` sets it after its start.
-        if not (folder := os.environ.get(MULTIPROCESS_VARIABLE)):
-            return self._own_source
-        self._folder_source = self._folder_source or self._claim_folder(Path(folder))
-        return self._folder_source
-
-    def _claim_folder(self, folder: Path) -> tuple[str, int] | None:
+    def _claim(self, folder: Path) -> tuple[str, int] | None:
+        """Return the name and the beginning of the folder's source; None while another process exports it."""
         if self._lock is None:
             self._lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT)
         try:
@@ -119,57 +98,47 @@ class MetricsExport:
         instance, started = text.decode().split()
         return instance, int(started)
 
-    def _send(self, instance: str, metrics: Sequence[Metric]) -> None:
-        scope = ScopeMetrics(InstrumentationScope("jobsplatform"), metrics, schema_url="")
+    def _send(self, instance: str, metrics: Sequence[otel.Metric]) -> None:
+        scope = otel.ScopeMetrics(InstrumentationScope("jobsplatform"), metrics, schema_url="")
         resource = self._resource.merge(Resource({SERVICE_INSTANCE_ID: instance}))
-        data = MetricsData([ResourceMetrics(resource, [scope], schema_url="")])
-        if self._exporter.export(data) is not MetricExportResult.SUCCESS:
+        data = otel.MetricsData([otel.ResourceMetrics(resource, [scope], schema_url="")])
+        if self._exporter.export(data) is not otel.MetricExportResult.SUCCESS:
             logger.warning("metrics.not_exported", extra={"instance": instance})
 
 
-def convert(
-    families: Iterable[prometheus_client.Metric],
-    *,
-    started: int = 0,
-    links: Mapping[str, Sequence[exemplars.Link]] = {},
-) -> list[Metric]:
+def convert(families: Iterable[Metric], started: int = 0, links: exemplars.Links | None = None) -> list[otel.Metric]:
     """Return the platform's metrics among these as those of OpenTelemetry, under their names in Prometheus."""
-    now = time.time_ns()
-    return [
-        Metric(_name_of(family), family.documentation, "", _data_of(family, started, now, links.get(family.name, ())))
-        for family in families
-        if family.name.startswith(PREFIX) and family.samples
-    ]
+    found, now = [], time.time_ns()
+    for family in families:
+        if not family.name.startswith(PREFIX) or not family.samples:
+            continue
+        name, data = family.name, _data_of(family, started, now, (links or {}).get(family.name, ()))
+        name += "_total" if family.type == "counter" else ""
+        found.append(otel.Metric(name, family.documentation, "", data))
+    return found
 
 
-def _name_of(family: prometheus_client.Metric) -> str:
-    return f"{family.name}_total" if family.type == "counter" else family.name
-
-
-def _data_of(
-    family: prometheus_client.Metric, started: int, now: int, links: Sequence[exemplars.Link]
-) -> Gauge | Sum | Histogram:
+def _data_of(family: Metric, started: int, now: int, links: Sequence[exemplars.Link]) -> otel.DataT:
     if family.type == "histogram":
         series = defaultdict[tuple[tuple[str, str], ...], list[Sample]](list)
         for sample in family.samples:
             series[tuple((name, value) for name, value in sample.labels.items() if name != "le")].append(sample)
         points = [_histogram_point(dict(labels), own, started, now, links) for labels, own in series.items()]
-        return Histogram(points, _CUMULATIVE)
+        return otel.Histogram(points, _CUMULATIVE)
     if family.type == "counter":
         totals = [sample for sample in family.samples if sample.name.endswith("_total")]
-        return Sum(
-            [NumberDataPoint(each.labels, started, now, each.value) for each in totals], _CUMULATIVE, is_monotonic=True
-        )
-    return Gauge([NumberDataPoint(each.labels, now, now, each.value) for each in family.samples])
+        counts = [otel.NumberDataPoint(each.labels, started, now, each.value) for each in totals]
+        return otel.Sum(counts, _CUMULATIVE, is_monotonic=True)
+    return otel.Gauge([otel.NumberDataPoint(each.labels, now, now, each.value) for each in family.samples])
 
 
 def _histogram_point(
     labels: Mapping[str, str], samples: Sequence[Sample], started: int, now: int, links: Sequence[exemplars.Link]
-) -> HistogramDataPoint:
+) -> otel.HistogramDataPoint:
     # Of Prometheus's buckets each contains the smaller ones.
     reached = sorted((float(each.labels["le"]), int(each.value)) for each in samples if "le" in each.labels)
     counts = [count for _, count in reached]
-    return HistogramDataPoint(
+    return otel.HistogramDataPoint(
         attributes=labels,
         start_time_unix_nano=started,
         time_unix_nano=now,

@@ -239,8 +239,7 @@ def _tell(*commands: Command) -> None:
     except BROKER_ERRORS:
         breaker().note_failure()
     else:
-        # A sent command alone does not show that the server works.
-        if is_answered:
+        if is_answered:  # a sent command alone does not show that the server works
             breaker().note_success()
 
 

@@ -13,8 +13,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE, PREFIX, RUNS, WAITS
@@ -25,12 +25,10 @@ WRITE_SECONDS = 5.0
 KEPT_SECONDS = 900.0
 # Executions that run in one process at a time, at most.
 MOST_RUNNING = 1_000
-_FILES = "exemplars_{}.json"
 WAIT, RUN = f"{PREFIX}_job_wait_seconds", f"{PREFIX}_execution_run_seconds"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A value of a histogram with the trace context of its job, and when it was measured."""
 
     metric: str
@@ -40,29 +38,40 @@ class Link:
     at: float
 
 
+type Links = Mapping[str, Sequence[Link]]
 _links: dict[tuple[str, str, str, int], Link] = {}
 _running: dict[UUID, str] = {}
 _written_at = 0.0
 
 
 def note_begun(execution_id: UUID, traceparent: str | None) -> None:
-    """Remember the trace of an execution until it ends in this process."""
+    """Remember the trace of an execution until it ends in this process, if it is recorded."""
     if traceparent and is_sampled(traceparent):
         if len(_running) >= MOST_RUNNING:
             _running.clear()
         _running[execution_id] = traceparent
 
 
-def note_wait(queue: str, tier: str, seconds: float, traceparent: str | None) -> None:
-    """Keep a wait as the exemplar of its bucket if the job's trace is recorded."""
-    if traceparent and is_sampled(traceparent):
+def note_wait(queue: str, tier: str, seconds: float, execution_id: UUID) -> None:
+    """Keep the wait of an execution that began as the exemplar of its bucket, if its trace is recorded."""
+    if traceparent := _running.get(execution_id):
         _keep(WAIT, WAITS, queue, tier, seconds, traceparent)
 
 
 def note_run(queue: str, tier: str, seconds: float, execution_id: UUID) -> None:
-    """Keep the run time of an execution that began in this process as the exemplar of its bucket, likewise."""
+    """Keep the run time of an execution that ended, likewise; forget the execution."""
     if traceparent := _running.pop(execution_id, None):
         _keep(RUN, RUNS, queue, tier, seconds, traceparent)
+
+
+def read() -> Links:
+    """Return the recent exemplars of this process, or of all that share a folder, by metric."""
+    folder, found = os.environ.get(MULTIPROCESS_VARIABLE), defaultdict[str, list[Link]](list)
+    since = time.time() - KEPT_SECONDS
+    for link in _read_files(Path(folder), since) if folder else [*_links.copy().values()]:
+        if link.at >= since:
+            found[link.metric].append(link)
+    return found
 
 
 def _keep(metric: str, bounds: Sequence[float], queue: str, tier: str, seconds: float, traceparent: str) -> None:
@@ -72,32 +81,15 @@ def _keep(metric: str, bounds: Sequence[float], queue: str, tier: str, seconds: 
     folder, now = os.environ.get(MULTIPROCESS_VARIABLE), time.monotonic()
     if folder and now - _written_at >= WRITE_SECONDS:
         _written_at = now
-        # A full disk must fail no job.
-        with suppress(OSError):
-            _write(Path(folder))
-
-
-def read() -> Mapping[str, Sequence[Link]]:
-    """Return the recent exemplars of this process, or of all that share a folder, by metric."""
-    folder, found = os.environ.get(MULTIPROCESS_VARIABLE), defaultdict[str, list[Link]](list)
-    since = time.time() - KEPT_SECONDS
-    for link in _read_files(Path(folder), since) if folder else list(_links.copy().values()):
-        if link.at >= since:
-            found[link.metric].append(link)
-    return found
-
-
-def _write(folder: Path) -> None:
-    path = folder / _FILES.format(os.getpid())
-    written = path.with_suffix(".new")
-    written.write_text(json.dumps([asdict(link) for link in _links.copy().values()]))
-    written.replace(path)
+        written = Path(folder) / f"exemplars_{os.getpid()}.new"
+        with suppress(OSError):  # a full disk must fail no job
+            written.write_text(json.dumps([*_links.copy().values()]))
+            written.replace(written.with_suffix(".json"))
 
 
 def _read_files(folder: Path, since: float) -> Iterator[Link]:
-    for path in folder.glob(_FILES.format("*")):
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < since:
-                path.unlink()
-                continue
-            yield from (Link(**values) for values in json.loads(path.read_text()))
+    for path in folder.glob("exemplars_*.json"):
+        if path.stat().st_mtime < since:
+            path.unlink()
+        else:
+            yield from (Link(*values) for values in json.loads(path.read_text()))

@@ -130,7 +130,7 @@ def _on_started(sender: object, *, executions: Sequence[StartedTurn], **_: Any) 
             pickup.observe(one.pickup_seconds)
             if one.wait_seconds is not None:
                 wait.observe(one.wait_seconds)
-                exemplars.note_wait(queue, tier, one.wait_seconds, one.traceparent)
+                exemplars.note_wait(queue, tier, one.wait_seconds, one.execution_id)
 
 
 def _on_ended(sender: object, *, executions: Sequence[SettledExecution], **_: Any) -> None:

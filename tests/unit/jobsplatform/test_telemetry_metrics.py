@@ -92,11 +92,11 @@ def test_buckets_count_only_their_own_values() -> None:
 def test_exemplar_of_a_bucket_is_the_last_recorded_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MULTIPROCESS_VARIABLE)
     queue = f"queue-{uuid4()}"
-    exemplars.note_wait(queue, "team", 0.2, TRACE.replace("b7ad", "aaaa"))
-    exemplars.note_wait(queue, "team", 0.21, TRACE)
-    exemplars.note_wait(queue, "team", 40.0, TRACE)
-    exemplars.note_wait(queue, "team", 0.22, UNSAMPLED)
-    exemplars.note_wait(queue, "team", 0.22, None)
+    old = TRACE.replace("b7ad", "aaaa")
+    for seconds, traceparent in ((0.2, old), (0.21, TRACE), (40.0, TRACE), (0.22, UNSAMPLED), (0.23, None)):
+        execution_id = uuid4()
+        exemplars.note_begun(execution_id, traceparent)
+        exemplars.note_wait(queue, "team", seconds, execution_id)
     links = [link for link in exemplars.read()[exemplars.WAIT] if link.labels["queue"] == queue]
     assert [(link.seconds, link.traceparent) for link in links] == [(0.21, TRACE), (40.0, TRACE)]
 
@@ -124,7 +124,7 @@ def test_run_time_has_the_trace_of_the_start() -> None:
 def test_processes_of_a_folder_share_exemplars(tmp_path: Path) -> None:
     script = (
         "import django; django.setup(); from scheduling.observability import exemplars; "
-        f"exemplars.note_wait('shared-queue', 'team', 0.3, {TRACE!r})"
+        f"exemplars.note_begun(1, {TRACE!r}); exemplars.note_wait('shared-queue', 'team', 0.3, 1)"
     )
     environment = os.environ | {MULTIPROCESS_VARIABLE: str(tmp_path / "shared"), "DJANGO_SETTINGS_MODULE": SETTINGS}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
