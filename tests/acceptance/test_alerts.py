@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -83,21 +84,20 @@ def test_alert_outlives_the_dispatcher_that_noticed_and_is_sent_once(
     broker.kill()
     (alert,) = eventually(lambda: open_alerts(state=Alert.State.FIRING), within=START_SECONDS, what="the alert fires")
     dispatcher.kill()
-    assert (mailbox.mails, hook.seen) == ([], [])
+    assert (mails_in(mailbox), hook.seen) == ([], [])
 
     platform.start_dispatcher(**variables)
     eventually(lambda: len(sent_to(contacts, "fired")) == 2, within=START_SECONDS, what="both messages are sent")
     (post,) = posts(hook, "fired")
     assert [each["id"] for each in json.loads(post.body)["data"]["alerts"]] == [str(alert.pk)]
     assert {"webhook-id", "webhook-signature"} <= {name.lower() for name in post.headers}
-    ((recipients, mail),) = mailbox.mails
-    assert recipients == [ADDRESS]
+    (mail,) = mails_in(mailbox)
     assert alert.rule_name in str(mail["Subject"])
-    assert f"https://jobs.example.org/admin/scheduling/alert/{alert.pk}/" in mail.get_payload(decode=True).decode()
+    assert f"https://jobs.example.org/admin/scheduling/alert/{alert.pk}/" in str(mail.get_payload())
 
     broker.start()
     eventually(lambda: len(sent_to(contacts, "resolved")) == 2, within=START_SECONDS, what="its end is sent")
-    assert (len(posts(hook, "fired")), len(posts(hook, "resolved")), len(mailbox.mails)) == (1, 1, 2)
+    assert (len(posts(hook, "fired")), len(posts(hook, "resolved")), len(mails_in(mailbox))) == (1, 1, 2)
     broker.kill()
 
 
@@ -116,6 +116,11 @@ def sent_to(contacts: list[Contact], what: str) -> list[AlertMessage]:
     with all_tenants():
         found = AlertMessage.objects.filter(contact__in=contacts, state=AlertMessage.State.SENT)
         return [message for message in found if what in states_in(message.body)]
+
+
+def mails_in(mailbox: Mailbox) -> list[Message]:
+    """Return the mails to the contact of this test; others may go to the platform's admins."""
+    return [mail for recipients, mail in list(mailbox.mails) if recipients == [ADDRESS]]
 
 
 def posts(hook: WebServer, what: str) -> list[Seen]:
