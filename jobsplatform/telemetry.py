@@ -1,4 +1,4 @@
-"""OpenTelemetry tracing, imported only if OTEL_EXPORTER_OTLP_ENDPOINT is set.
+"""OpenTelemetry: traces, and the start of metrics and logs. Imported only if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
 OpenTelemetry's own variables configure everything else: service name, sampler, headers, batch sizes.
 """
@@ -31,9 +31,27 @@ _propagator = TraceContextTextMapPropagator()
 
 
 def start_telemetry() -> None:
+    """Start in this process what OpenTelemetry's variables choose: traces unless switched off, metrics and logs."""
+    if os.environ.get("OTEL_TRACES_EXPORTER") != "none":
+        start_tracing()
+    if os.environ.get("OTEL_METRICS_EXPORTER") == "otlp":
+        from jobsplatform.telemetry_metrics import start_metrics
+
+        start_metrics(resource_of_process())
+    if os.environ.get("OTEL_LOGS_EXPORTER") == "otlp":
+        from jobsplatform.telemetry_logs import start_logs
+
+        start_logs(resource_of_process())
+
+
+def resource_of_process() -> Resource:
+    """Return the description of this service that all signals carry."""
+    return Resource.create({} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: "jobsplatform"})
+
+
+def start_tracing() -> None:
     """Start tracing in this process: requests, jobs, and their calls of database and broker."""
-    names = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: "jobsplatform"}
-    provider = TracerProvider(resource=Resource.create(names))
+    provider = TracerProvider(resource=resource_of_process())
     provider.sampler = WithinTraces(provider.sampler)
     provider.add_span_processor(ExportPerProcess())
     DjangoInstrumentor().instrument(tracer_provider=provider, excluded_urls=UNTRACED_PATHS)
@@ -120,9 +138,9 @@ class OpenTelemetryTracer:
         """
         with self._tracer.start_as_current_span(
             name,
-            context=None if parent is None else _context_of(parent),
+            context=None if parent is None else context_of(parent),
             attributes=dict(attributes),
-            links=[Link(trace.get_current_span(_context_of(link)).get_span_context()) for link in links],
+            links=[Link(trace.get_current_span(context_of(link)).get_span_context()) for link in links],
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
@@ -132,6 +150,12 @@ class OpenTelemetryTracer:
             except BaseException as error:
                 opened.fail(type(error).__name__)
                 raise
+
+    def call(self, name: str, *, attributes: Mapping[str, str | int]) -> AbstractContextManager[object]:
+        """Return a span of a call, which the sampler drops outside of a trace."""
+        return self._tracer.start_as_current_span(
+            name, kind=SpanKind.CLIENT, attributes=dict(attributes), record_exception=False
+        )
 
     def flush(self) -> None:
         """Send the collected spans; call it before the process ends."""
@@ -164,5 +188,6 @@ class _OpenSpan:
         self._span.set_status(Status(StatusCode.ERROR, error))
 
 
-def _context_of(traceparent: str) -> Context:
+def context_of(traceparent: str) -> Context:
+    """Return the context of a W3C trace context."""
     return _propagator.extract({"traceparent": traceparent}, context=Context())

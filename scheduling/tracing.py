@@ -28,6 +28,9 @@ class Tracer(Protocol):
     ) -> AbstractContextManager[Span]:
         """Return a context manager that opens a span; ``parent`` and ``links`` are W3C trace contexts."""
 
+    def call(self, name: str, *, attributes: Mapping[str, str | int]) -> AbstractContextManager[object]:
+        """Return a context manager that opens a span of a call to a server; outside of a trace it opens none."""
+
     def flush(self) -> None:
         """Send the collected spans; call it before the process ends."""
 
@@ -61,6 +64,11 @@ def span(
     return _tracer.span(name, parent=parent, links=links, attributes=attributes)
 
 
+def call(name: str, **attributes: str | int) -> AbstractContextManager[object]:
+    """Return a context manager that opens a span of a call to a server, if there is a trace that it belongs to."""
+    return _NO_SPAN if _tracer is None else _tracer.call(name, attributes=attributes)
+
+
 def flush() -> None:
     """Send the collected spans, if a tracer is installed; call it before the process ends."""
     if _tracer is not None:
@@ -71,3 +79,8 @@ def trace_id_of(traceparent: str | None) -> str | None:
     """Return the trace id in a W3C trace context, or None if it is missing or malformed."""
     parts = (traceparent or "").split("-")
     return parts[1] if len(parts) == 4 else None
+
+
+def is_sampled(traceparent: str | None) -> bool:
+    """Return whether a W3C trace context says that its trace is recorded."""
+    return trace_id_of(traceparent) is not None and str(traceparent)[-1:] in set("13579bdf")

@@ -143,6 +143,7 @@ class ConsoleSite(UnfoldAdminSite):
         from scheduling.overview.page import overview_fragment, shares_fragment
         from scheduling.shares.page import fairness_fragment, fairness_page
         from scheduling.statistics.heat_page import heat_fragment, heat_page
+        from scheduling.statistics.waits_page import wait_page
         from tenants.access.invitations_admin import invitation_page
         from tenants.access.matrix import roles_view
         from tenants.access.permissions import Permission
@@ -161,6 +162,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("overview/shares/", shares_part, name="overview_shares"),
             path("heat-map/", guard_view(self, heat_page, Permission.JOBS_VIEW), name="heat_map"),
             path("heat-map/part/", heat_part, name="heat_map_fragment"),
+            path("wait/", guard_view(self, wait_page, Permission.JOBS_VIEW), name="wait"),
             path("fairness/", guard_view(self, fairness_page, Permission.JOBS_VIEW), name="fairness"),
             path("fairness/part/", fairness_part, name="fairness_fragment"),
             path("failures/", guard_view(self, failures_page, Permission.JOBS_VIEW), name="failures"),

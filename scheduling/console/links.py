@@ -9,6 +9,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
+from scheduling.console.wording import duration_words
 from scheduling.models import Batch
 from tenants.console.links import console_link
 from tenants.console.page_names import LINKED_COLUMNS
@@ -36,6 +37,14 @@ def queue_link(name: str) -> SafeString:
     if require_scope().is_all_tenants:
         return console_link(reverse("admin:scheduling_queue_change", args=[name]), name)
     return console_link(f"{reverse('admin:scheduling_job_changelist')}?{urlencode({'queue': name})}", name)
+
+
+def wait_link(seconds: float | None, queue: str) -> SafeString | str:
+    """Return a wait of a queue's jobs in words, as a link to a job that waited as long; a dash for None."""
+    words = duration_words(seconds)
+    if seconds is None:
+        return words
+    return console_link(f"{reverse('admin:wait')}?{urlencode({'queue': queue, 'seconds': repr(seconds)})}", words)
 
 
 def worker_link(worker_id: UUID | None, name: str) -> SafeString | str:

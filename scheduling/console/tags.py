@@ -22,6 +22,7 @@ register.filter("tenant_link", tenant_link)
 register.filter("kind_link", links.kind_link)
 register.filter("queue_link", links.queue_link)
 register.filter("batch_link", links.batch_link)
+register.simple_tag(links.wait_link)
 register.simple_tag(links.worker_link)
 
 

@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.connection import SSLConnection
 from redis.retry import Retry
 
+from scheduling import tracing
 from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, breaker_of
 from tenants.database.platform_settings import platform_settings
 
@@ -233,12 +234,12 @@ def _tell(*commands: Command) -> None:
     if breaker().is_open():
         return
     try:
-        is_answered = notifier.send_commands(*commands, fallback=impatient_client)
+        with tracing.call("dispatcher.wake"):
+            is_answered = notifier.send_commands(*commands, fallback=impatient_client)
     except BROKER_ERRORS:
         breaker().note_failure()
     else:
-        # A sent command alone does not show that the server works.
-        if is_answered:
+        if is_answered:  # a sent command alone does not show that the server works
             breaker().note_success()
 
 

@@ -86,6 +86,7 @@ def log_writer_of(started: StartedExecution, *, is_shared: bool = False) -> JobL
         execution_id=started.execution_id,
         attempt=started.attempt,
         is_shared=is_shared,
+        facts={"kind": started.kind, "queue": started.queue, "traceparent": started.traceparent},
     )
 
 

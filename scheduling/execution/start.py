@@ -87,6 +87,7 @@ class StartedTurn(NamedTuple):
     tier: str
     pickup_seconds: float
     wait_seconds: float | None
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, started: StartedExecution, *, after_seconds: float = 0.0) -> StartedTurn:
@@ -100,6 +101,7 @@ class StartedTurn(NamedTuple):
             started.tier,
             started.pickup_seconds + after_seconds,
             None if started.wait_seconds is None else started.wait_seconds + after_seconds,
+            started.traceparent,
         )
 
 

@@ -24,6 +24,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from scheduling import tracing
 from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Grant, Rate
 from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, breaker_of
@@ -244,7 +245,8 @@ def _ask(buckets: Sequence[Bucket], wanted: int, *, is_whole: bool = False) -> l
         keys = [f"{KEY_PREFIX}{bucket.name}" for bucket in buckets]
         rates = [number for bucket in buckets for number in (bucket.rate.interval_us, bucket.rate.burst)]
         try:
-            granted, *states = _script()(keys, wanted, int(is_whole), *rates)
+            with tracing.call("ratelimit.take", buckets=len(buckets), wanted=wanted):
+                granted, *states = _script()(keys, wanted, int(is_whole), *rates)
         except (redis.RedisError, OSError) as error:
             _outage.note_failure(error)
         else:

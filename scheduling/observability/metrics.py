@@ -18,8 +18,8 @@ MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 if os.environ.get(MULTIPROCESS_VARIABLE):
     Path(os.environ[MULTIPROCESS_VARIABLE]).mkdir(parents=True, exist_ok=True)
 PREFIX = "jobsplatform"
-_WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600)
-_RUNS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 900, 3_600)
+WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600)
+RUNS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 900, 3_600)
 _TICKS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _ROUTE = ("kind", "queue", "tier")
 
@@ -38,13 +38,13 @@ WAIT = Histogram(
     "Time from when a job may run (its submission or its run_at) to its first start.",
     ["queue", "tier"],
     namespace=PREFIX,
-    buckets=_WAITS,
+    buckets=WAITS,
 )
 PICKUP = Histogram(
-    "execution_pickup_seconds", "Time from dispatch to start.", ["queue"], namespace=PREFIX, buckets=_WAITS
+    "execution_pickup_seconds", "Time from dispatch to start.", ["queue"], namespace=PREFIX, buckets=WAITS
 )
 RUN = Histogram(
-    "execution_run_seconds", "Slot time of ended executions.", ["queue", "tier"], namespace=PREFIX, buckets=_RUNS
+    "execution_run_seconds", "Slot time of ended executions.", ["queue", "tier"], namespace=PREFIX, buckets=RUNS
 )
 TICK = Histogram(
     "dispatch_tick_seconds", "Length of ticks that dispatched something.", namespace=PREFIX, buckets=_TICKS

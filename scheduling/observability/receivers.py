@@ -17,7 +17,7 @@ from scheduling.breakers.queries import dependency_label
 from scheduling.execution.settlement import SettledExecution
 from scheduling.execution.start import StartedTurn
 from scheduling.models import Execution
-from scheduling.observability import metrics
+from scheduling.observability import exemplars, metrics
 from tenants.cache.redis_guards import RefusalCount
 from tenants.signals import cache_asked, limit_warned
 
@@ -131,9 +131,11 @@ def _on_started(sender: object, *, executions: Sequence[StartedTurn], **_: Any) 
         metrics.STARTED.labels(kind, queue, tier).inc(len(begun))
         pickup, wait = metrics.PICKUP.labels(queue), metrics.WAIT.labels(queue, tier)
         for one in begun:
+            exemplars.note_begun(one.execution_id, one.traceparent)
             pickup.observe(one.pickup_seconds)
             if one.wait_seconds is not None:
                 wait.observe(one.wait_seconds)
+                exemplars.note_wait(queue, tier, one.wait_seconds, one.execution_id)
 
 
 def _on_ended(sender: object, *, executions: Sequence[SettledExecution], **_: Any) -> None:
@@ -143,6 +145,7 @@ def _on_ended(sender: object, *, executions: Sequence[SettledExecution], **_: An
         run = metrics.RUN.labels(queue, tier)
         for one in ended:
             run.observe(one.seconds)
+            exemplars.note_run(queue, tier, one.seconds, one.execution_id)
         if outcome == Execution.Outcome.YIELDED:
             metrics.YIELDS.labels("yielded").inc(len(ended))
 

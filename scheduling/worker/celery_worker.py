@@ -166,7 +166,7 @@ def _prepare_children(local: LocalWorker) -> None:
         for prepare in (hide_child, adopt_orphans, note_limits, preconnect):
             worker_process_init.connect(prepare)
         _tell_busy_children(local.block)
-    worker_process_shutdown.connect(_send_spans)
+    worker_process_shutdown.connect(_send_telemetry)
     if UPKEEP_QUEUE in registration.queue_names:
         worker_process_init.connect(_stand_back)
     connections.close_all()
@@ -222,9 +222,11 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
     return worker
 
 
-def _send_spans(**_: Any) -> None:
-    """Send the collected spans before a child ends."""
+def _send_telemetry(**_: Any) -> None:
+    """Send the collected spans and log lines before a child ends."""
     tracing.flush()
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def _leave_logging_alone(**_: Any) -> None:

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.acceptance.collector import Collector
+from tests.acceptance.collector import Collector, texts_of
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.helpers import fetch, wait_for
 from tests.acceptance.processes import eventually
@@ -46,6 +47,10 @@ def test_trace_and_request_id_connect_request_with_statement(
         "--web-workers=1",
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         OTEL_BSP_SCHEDULE_DELAY="200",
+        OTEL_BLRP_SCHEDULE_DELAY="200",
+        OTEL_METRICS_EXPORTER="otlp",
+        OTEL_METRIC_EXPORT_INTERVAL="1000",
+        OTEL_LOGS_EXPORTER="otlp",
         LOG_FORMAT="json",
         LOG_LEVEL="DEBUG",
     )
@@ -87,17 +92,41 @@ def test_trace_and_request_id_connect_request_with_statement(
     # Ticks and heartbeats begin no traces.
     assert not [s.name for s in collector.spans if not s.parent_span_id and s.kind == 3]
 
+    # One process exports the counts of all, and those of jobs whose lines and buckets have the trace.
+    waits = eventually(lambda: linked_waits(collector, trace_id), what="a bucket of waits has the trace")
+    assert sum(point.count for point in waits[0].histogram.data_points) >= 2
+    assert len(collector.named("jobsplatform_executions_ended_total")) == 1
+    eventually(lambda: collector.named("jobsplatform_queue_waiting_jobs"), what="a dispatcher exports the gauges")
+    exported = eventually(
+        lambda: [
+            texts_of(line.attributes)
+            for line in list(collector.lines)
+            if line.body.string_value == "execution.ended" and str(job.pk) in str(line)
+        ]
+    )
+    assert exported[0]["tenant_id"] == str(acme.pk)
+
     lines = [json.loads(line) for line in supervisor.log.splitlines() if line.startswith("{")]
     asked = next(line for line in lines if line["event"] == "request.ended" and line["method"] == "POST")
     assert (asked["status"], asked["tenant_id"], asked["request_id"]) == (201, str(acme.pk), "trace-me")
     ended = next(line for line in lines if line["event"] == "execution.ended" and line["job_id"] == str(job.pk))
     assert {"tenant_id", "execution_id", "trace_id"} <= ended.keys()
     assert ended["trace_id"] == trace_id
-    written = supervisor.log + "".join(str(span) for span in collector.spans)
+    written = supervisor.log + "".join(map(str, [*collector.spans, *collector.lines, *collector.metrics.values()]))
     password = urlsplit(acceptance_broker_url).password
     for secret in (token, PAYLOAD_SECRET, QUERY_SECRET, password):
         assert secret is None or secret not in written
     supervisor.stop()
+
+
+def linked_waits(collector: Collector, trace_id: str) -> list[Metric]:
+    """Return the exports of waits with an exemplar of this trace."""
+    return [
+        metric
+        for metric in collector.named("jobsplatform_job_wait_seconds").values()
+        for point in metric.histogram.data_points
+        if trace_id in {each.trace_id.hex() for each in point.exemplars}
+    ]
 
 
 def submit_by_http(address: str, token: str, body: dict[str, object]) -> Job:

@@ -493,6 +493,7 @@ GET    overview/                             jobs.view
 GET    overview/shares/                      jobs.view
 GET    heat-map/                             jobs.view
 GET    heat-map/part/                        jobs.view
+GET    wait/                                 jobs.view                                                                 302
 GET    correlation/                          jobs.view
 GET    logs/                                 logs.view
 GET    logs/lines/                           logs.view

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,11 @@ from uuid import UUID
 
 from django.db import connection
 
+from scheduling import signals
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import Level, LogLine, LogRoom, LogWrite, append_job_logs, append_job_logs_here
 from scheduling.worker.process_state import CONNECTION_ERRORS
+from tenants.encryption.fields import is_sealing
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,10 @@ class LogBuffer:
     the first unwritten line, 0.0 without lines. The thread that writes the lines holds the lock ``writing``.
     """
 
-    def __init__(self, tenant_id: UUID, job_id: UUID, execution_id: UUID, attempt: int) -> None:
+    def __init__(
+        self, tenant_id: UUID, job_id: UUID, execution_id: UUID, attempt: int, facts: Mapping[str, str | None] | None
+    ) -> None:
+        self._facts = facts or {}
         self._ids: dict[str, Any] = {
             "tenant_id": tenant_id,
             "job_id": job_id,
@@ -93,6 +98,13 @@ class LogBuffer:
             self._dropped += taken.dropped
             self.waiting_since = taken.since or self.waiting_since
 
+    def note_written(self, write: LogWrite, room: LogRoom) -> None:
+        """Remember the log's room after a write, and send its lines to observers unless values are sealed."""
+        self.room = room
+        if signals.job_lines_written.has_listeners() and not is_sealing():
+            lines = [line for line in write.lines if line.level >= room.level]
+            signals.job_lines_written.send_robust(None, lines=lines, facts={**self._facts, **self._ids})
+
     def as_write(self, taken: DrainedLines) -> LogWrite:
         """Return the taken lines as parameters of a write, with an added line about overflow if there was any."""
         lines = [*taken.lines, _overflow_line(taken.overflow)] if taken.overflow else taken.lines
@@ -124,10 +136,11 @@ def drained(buffers: Sequence[LogBuffer], *, wait_seconds: float) -> Iterator[Ca
     """
     held = _held(buffers, wait_seconds)
     parts = [one.take() for one in held]
+    writes = [one.as_write(part) for one, part in zip(held, parts, strict=True)]
     rooms: list[LogRoom] = []
 
     def write() -> None:
-        rooms[:] = append_job_logs_here([one.as_write(part) for one, part in zip(held, parts, strict=True)])
+        rooms[:] = append_job_logs_here(writes)
 
     try:
         yield write if held else None
@@ -136,8 +149,8 @@ def drained(buffers: Sequence[LogBuffer], *, wait_seconds: float) -> Iterator[Ca
             one.give_back(part)
         raise
     else:
-        for one, room in zip(held, rooms, strict=bool(rooms)):
-            one.room = room
+        for one, written, room in zip(held, writes, rooms, strict=bool(rooms)):
+            one.note_written(written, room)
     finally:
         _let_go(held)
 
@@ -153,8 +166,9 @@ def _let_go(held: Sequence[LogBuffer]) -> None:
 
 def _write(buffers: Sequence[LogBuffer]) -> None:
     parts = [one.take() for one in buffers]
+    writes = [one.as_write(part) for one, part in zip(buffers, parts, strict=True)]
     try:
-        rooms = append_job_logs([one.as_write(part) for one, part in zip(buffers, parts, strict=True)])
+        rooms = append_job_logs(writes)
     except CONNECTION_ERRORS:
         connection.close()
         for one, part in zip(buffers, parts, strict=True):
@@ -168,8 +182,8 @@ def _write(buffers: Sequence[LogBuffer]) -> None:
             one.give_back(part)
             _write([one])
     else:
-        for one, room in zip(buffers, rooms, strict=True):
-            one.room = room
+        for one, written, room in zip(buffers, writes, rooms, strict=True):
+            one.note_written(written, room)
 
 
 def _overflow_line(count: int) -> LogLine:

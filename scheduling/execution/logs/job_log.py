@@ -39,7 +39,7 @@ SAFE_POINT_SECONDS = 0.5
 # The longest that the end of an execution waits for a hanging flush.
 END_SECONDS = 5.0
 # Marks a captured record: it passes again if the namespaces of two kinds are nested.
-_TAKEN = "_taken_by_job_log"
+TAKEN = "_taken_by_job_log"
 
 
 class JobLogWriter:
@@ -47,13 +47,21 @@ class JobLogWriter:
 
     ``buffer`` is None until the first line: most jobs log nothing. With ``is_shared`` the lines are written soon with
     those of other executions: no thread is started, and the end writes nothing, unless :meth:`write_alone` was called.
+    ``facts`` are for observers of the lines.
     """
 
     def __init__(
-        self, *, tenant_id: UUID, job_id: UUID, execution_id: UUID, attempt: int, is_shared: bool = False
+        self,
+        *,
+        tenant_id: UUID,
+        job_id: UUID,
+        execution_id: UUID,
+        attempt: int,
+        is_shared: bool = False,
+        facts: Mapping[str, str | None] | None = None,
     ) -> None:
         self.buffer: LogBuffer | None = None
-        self._ids = (tenant_id, job_id, execution_id, attempt)
+        self._origin = (tenant_id, job_id, execution_id, attempt, facts)
         self._is_shared = is_shared
         self._is_thread_wanted = False
         self._guard = threading.Lock()
@@ -90,7 +98,7 @@ class JobLogWriter:
             line = make_line("a line that could not be converted to text", "warning", {})
         with self._guard:
             if self.buffer is None:
-                self.buffer = LogBuffer(*self._ids)
+                self.buffer = LogBuffer(*self._origin)
             self.buffer.keep(line)
             self._start_thread()
 
@@ -164,10 +172,10 @@ class JobLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         current = _current.get()
-        if current is None or hasattr(record, _TAKEN) or not _is_within(record.name, current[1]):
+        if current is None or hasattr(record, TAKEN) or not _is_within(record.name, current[1]):
             return
         writer = current[0]
-        setattr(record, _TAKEN, True)
+        setattr(record, TAKEN, True)
         try:
             fields = {"logger": record.name}
             if record.exc_info and record.exc_info[1] is not None:

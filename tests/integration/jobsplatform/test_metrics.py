@@ -86,6 +86,20 @@ def test_documented_metrics_equal_the_exported_ones(
     assert exported == documented
 
 
+def test_documented_labels_equal_the_exported_ones(change_platform_settings: ChangePlatformSettings) -> None:
+    page = (BASE_DIR / "docs" / "reference" / "metrics.md").read_text()
+    documented = {name: set(labels.split(", ")) - {"–"} for name, _, labels in DOCUMENTED.findall(page)}
+    families = [
+        family
+        for family in text_string_to_metric_families(scrape_text(change_platform_settings))
+        if family.name.startswith("jobsplatform_") and not family.name.endswith("_created")
+    ]
+    assert any(family.samples for family in families)
+    for family in families:
+        name = family.name + ("_total" if family.type == "counter" else "")
+        assert all(sample.labels.keys() - {"le"} == documented[name] for sample in family.samples), name
+
+
 def test_metrics_of_queues_pools_and_workers_exist_before_any_job(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:

@@ -90,7 +90,7 @@ def test_commented_policies_are_valid_for_existing_workloads() -> None:
     found = {
         each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(re.sub("(?m)^# ?", "", comments)) if each
     }
-    assert set(found) == {"mail", "object-storage", "telemetry"}
+    assert set(found) == {"alerts", "mail", "object-storage", "telemetry"}
     for spec in found.values():
         selector = spec["podSelector"]
         assert selector["matchLabels"] == {"app.kubernetes.io/name": "jobsplatform"}

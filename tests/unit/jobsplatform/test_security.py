@@ -47,6 +47,7 @@ PRODUCTION = {
     "HTTPS_ONLY": "true",
     "AUDIT_SIGNING_KEY": base64.b64encode(bytes(range(32))).decode(),
     "ENCRYPTION_MASTER_KEYS": base64.b64encode(bytes(range(32))).decode(),
+    "ALERT_HEARTBEAT_URL": "https://heartbeats.example.org/jobs",
     "DEBUG": "false",
     "DJANGO_SETTINGS_MODULE": "jobsplatform.settings",
 }

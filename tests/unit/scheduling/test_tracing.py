@@ -55,16 +55,23 @@ def test_tracer_gets_parent_links_and_attributes() -> None:
             seen.append((name, parent, list(links), dict(attributes)))
             yield tracing._NoSpan()
 
+        @contextmanager
+        def call(self, name: str, *, attributes: Mapping[str, str | int]) -> Iterator[None]:
+            seen.append((name, dict(attributes)))
+            yield
+
         def flush(self) -> None: ...
 
     tracing.install(Recorder())
     try:
         with tracing.span("job.dispatch", parent=None, links=[TRACEPARENT], jobs=2):
             assert tracing.current_traceparent() == TRACEPARENT
+        with tracing.call("ratelimit.take", wanted=1):
+            pass
     finally:
         tracing.install(None)
     assert tracing.current_traceparent() is None
-    assert seen == [("job.dispatch", None, [TRACEPARENT], {"jobs": 2})]
+    assert seen == [("job.dispatch", None, [TRACEPARENT], {"jobs": 2}), ("ratelimit.take", {"wanted": 1})]
 
 
 @pytest.mark.parametrize(
@@ -73,3 +80,11 @@ def test_tracer_gets_parent_links_and_attributes() -> None:
 )
 def test_trace_id_is_read_from_a_trace_context(traceparent: str | None, trace_id: str | None) -> None:
     assert tracing.trace_id_of(traceparent) == trace_id
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "is_sampled"),
+    [(TRACEPARENT, True), (f"{TRACEPARENT[:-1]}3", True), (f"{TRACEPARENT[:-1]}0", False), (None, False), ("", False)],
+)
+def test_sampled_flag_is_read_from_a_trace_context(traceparent: str | None, is_sampled: bool) -> None:
+    assert tracing.is_sampled(traceparent) is is_sampled
