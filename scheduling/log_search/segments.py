@@ -40,7 +40,7 @@ CHECKED_DAYS, CHECKED_SEGMENTS = 2, 100
 VOLUME_DAYS = 40
 # Lines of a longer execution lack its worker and version once that is a day old.
 LONGEST_EXECUTION = timedelta(days=1)
-FACETS = ("kind", "queue", "worker", "version")
+FACETS = ("kind", "queue", "worker", "version", "template")
 _FIRST = UUID(int=0)
 _SQL = load_sql(__file__)
 
