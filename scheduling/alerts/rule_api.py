@@ -39,6 +39,9 @@ class AlertConditionSerializer(StrictSerializer):
 
     measure = NameField(max_length=40)
     per = serializers.ChoiceField(choices=PERS)
+    log_query = NameField(
+        max_length=500, required=False, allow_blank=True, help_text="A search of `logs/`, for `log_matches`."
+    )
     only_kind = NameField(max_length=64, required=False, allow_blank=True)
     only_queue = NameField(max_length=60, required=False, allow_blank=True)
     only_tenant = serializers.UUIDField(required=False, allow_null=True)

@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 
 from scheduling.alerts.measures import measure_of, measures
 from scheduling.alerts.rules import RuleFacts, find_faults
+from scheduling.log_search.measures import find_query_faults
 from scheduling.models import AlertRule
 from tenants.database.reads import from_row
 from tenants.exceptions import FieldInvalidError
@@ -25,6 +26,7 @@ def check_rule(rule: AlertRule) -> None:
     if rule.per not in allowed:
         text = translate("This measure has values per: %(allowed)s.", {"allowed": ", ".join(allowed) or "–"})
         faults.append(("per", text))
+    faults += find_query_faults(rule)
     if rule.zone not in available_timezones():
         faults.append(("zone", translate("Use the name of a time zone, such as Europe/Berlin.")))
     if set(rule.inhibits) - measures().keys():

@@ -20,8 +20,8 @@ from tenants.tenancy.changes import assign
 
 # Fields that people set; a change of the others needs no backtest.
 CONDITION = (
-    "measure", "per", "only_kind", "only_queue", "only_tenant", "comparison", "threshold", "clear_threshold",
-    "for_seconds", "clear_seconds", "active_days", "active_from", "active_until", "zone",
+    "measure", "per", "log_query", "only_kind", "only_queue", "only_tenant", "comparison", "threshold",
+    "clear_threshold", "for_seconds", "clear_seconds", "active_days", "active_from", "active_until", "zone",
 )  # fmt: skip
 EDITED = (
     "name", *CONDITION, "severity", "escalate_minutes", "escalate_to", "notifies_tenant", "inhibits", "runbook",
