@@ -55,6 +55,7 @@ POST   alert-messages/{pk}/retry/                                  2
 GET    alert-messages/{pk}/                                        1
 GET    correlation/                                                5
 GET    logs/                                                       5
+GET    logs/platform/                                              5
 GET    logs/summary/                                               5
 GET    logs/{line_id}/around/                                      1
 GET    diagnosis/                                                  20
