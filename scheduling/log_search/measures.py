@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -76,7 +76,7 @@ def find_query_faults(rule: AlertRule) -> list[tuple[str, str]]:
     if rule.only_kind or rule.only_queue or rule.only_tenant:
         return [("log_query", translate("Name the kind, queue or tenant in the search."))]
     try:
-        with tenant_context(rule.tenant_id) if rule.tenant_id else nullcontext():
+        with _scope_of(rule):
             _find(rule.log_query, read_clock(), 1, QUERY_SECONDS)
     except DomainError as error:
         return [("log_query", str(error.detail))]
@@ -85,10 +85,11 @@ def find_query_faults(rule: AlertRule) -> list[tuple[str, str]]:
 
 def replay_lines(rule: RuleFacts, earliest: datetime) -> tuple[datetime | None, list[MeasureMinute]]:
     """Return the numbers of matching lines by minute since a time, and since when the log was searched."""
-    oldest = JobLog.objects.order_by("pk").values_list("pk", flat=True).first()
-    if oldest is None:
-        return None, []
-    found = _find(rule.log_query, earliest, REPLAYED_LINES, REPLAY_SECONDS)
+    with _scope_of(rule):
+        oldest = JobLog.objects.order_by("pk").values_list("pk", flat=True).first()
+        if oldest is None:
+            return None, []
+        found = _find(rule.log_query, earliest, REPLAYED_LINES, REPLAY_SECONDS)
     since = max(earliest, time_of(oldest if found.before is None else found.before))
     counts = Counter[datetime]()
     for line in found.lines:
@@ -96,6 +97,11 @@ def replay_lines(rule: RuleFacts, earliest: datetime) -> tuple[datetime | None, 
         counts.update(minute + later * MINUTE for later in range(MINUTES))
     facts = {"tenant_id": rule.tenant_id, "object_key": query_key(rule.log_query), "label": rule.log_query[:100]}
     return since, [MeasureMinute(minute=minute, worst=float(counts[minute]), **facts) for minute in sorted(counts)]
+
+
+def _scope_of(rule: AlertRule | RuleFacts) -> AbstractContextManager[None]:
+    """Return the scope of the rule's tenant; the platform's rules are changed and replayed in that of all tenants."""
+    return tenant_context(rule.tenant_id) if rule.tenant_id else nullcontext()
 
 
 def _find(text: str, since: datetime, limit: int, seconds: float) -> FoundLines:
