@@ -125,7 +125,7 @@ class PlatformLineSerializer(serializers.Serializer[PlatformLog]):
     at = serializers.DateTimeField()
     level = serializers.CharField(source="get_level_display")
     message = serializers.CharField()
-    fields = serializers.JSONField()  # type: ignore[assignment]
+    fields = serializers.JSONField()
 
 
 # One object, though its action is called `list`.
@@ -133,7 +133,7 @@ class PlatformLineSerializer(serializers.Serializer[PlatformLog]):
 class PlatformLinesSerializer(FoundLinesSerializer):
     """A page of matching lines of the platform's processes, newest first."""
 
-    results = PlatformLineSerializer(many=True, source="lines")  # type: ignore[assignment]
+    results = PlatformLineSerializer(many=True, source="lines")
 
 
 class PlatformLogViewSet(StaffViewSet):

@@ -46,7 +46,8 @@ class QueryReader:
         """Yield a sample of each query with matching lines."""
         with all_tenants():
             rules = AlertRule.objects.filter(measure=NAME, is_enabled=True).order_by("tenant_id", "log_query")
-            wanted = list(rules.values_list("tenant_id", "log_query").distinct()[:MOST_QUERIES])
+            rows = rules.values_list("tenant_id", "log_query").distinct()[:MOST_QUERIES]
+            wanted: list[tuple[UUID | None, str]] = list(rows)
         known = {each: self._counts.get(each, (0.0, 0)) for each in wanted}
         self._counts = known
         began = time.monotonic()

@@ -51,6 +51,10 @@ class PlatformFieldError(DomainError):
 class LineStore:
     """Lines of this process from a level up, until a thread of its own has stored them."""
 
+    _lines: deque[LogLine]
+    _dropped: int
+    _thread: threading.Thread | None
+
     def __init__(self, level: str) -> None:
         self._level = LEVELS[level]
         self._process = {"host": socket.gethostname(), "process": " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])}
@@ -92,9 +96,7 @@ class LineStore:
 
     def _begin(self) -> None:
         """Forget the lines and the thread of the process that this one was forked from."""
-        self._lines = deque[LogLine]()
-        self._dropped = 0
-        self._thread: threading.Thread | None = None
+        self._lines, self._dropped, self._thread = deque(), 0, None
 
     def _run(self) -> None:
         while True:
