@@ -28,6 +28,11 @@ class PlatformConfig(AppConfig):
         from jobsplatform import images  # noqa: F401 - registered by being imported
         from jobsplatform.health import checks  # noqa: F401 - likewise
 
+        if platform_settings.PLATFORM_LOG_LEVEL:
+            from jobsplatform.logging import receivers
+            from scheduling.log_search.platform_lines import LineStore
+
+            receivers.append(LineStore(platform_settings.PLATFORM_LOG_LEVEL).keep)
         if platform_settings.IS_TRACING:
             from jobsplatform.telemetry import start_telemetry
 

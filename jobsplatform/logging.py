@@ -115,6 +115,17 @@ def add_context_ids(_logger: WrappedLogger, _name: str, event: EventDict) -> Eve
     return event
 
 
+# What else is done with each event that is written, without its secrets.
+receivers: list[Callable[[Mapping[str, Any]], None]] = []
+
+
+def hand_on(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Give a log event to the receivers. A structlog processor."""
+    for receive in receivers:
+        receive(event)
+    return event
+
+
 def _shared_processors(render_exceptions: Processor) -> list[Processor]:
     """Return the processors for all log events, whether they come from structlog or the standard library."""
     return [
@@ -159,6 +170,7 @@ def build_formatter(log_format: str) -> logging.Formatter:
         processors=[
             *_shared_processors(render_exceptions),
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            hand_on,
             renderer,
         ],
     )

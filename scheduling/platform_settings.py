@@ -68,6 +68,15 @@ declare(
     PlatformSetting("STREAMS_PER_CALLER", 20, "Of those, the streams of one API key or one account."),
     PlatformSetting("METRICS_PORT", 0, "Port at which processes without HTTP export their counters; 0: none."),
     PlatformSetting("METRICS_TOKEN", "", "Bearer token of the metrics; empty: no metrics are exported."),
+    PlatformSetting(
+        "PLATFORM_LOG_LEVEL",
+        "",
+        "Level from which lines of the platform's own processes are stored for the search of logs; empty: none.",
+        choices=("", "debug", "info", "warning", "error"),
+    ),
+    PlatformSetting(
+        "PLATFORM_LOG_MEGABYTES", 1_024, "Size of these lines; beyond it the oldest are removed.", minimum=1
+    ),
     PlatformSetting("TRACE_URL_TEMPLATE", "", "URL of a trace, containing `{trace_id}`, for the link on a job's page."),
     PlatformSetting(
         "OUTGOING_HTTP_ALLOWED_HOSTS", [], "Hosts with private addresses that jobs may call, each as host:port."

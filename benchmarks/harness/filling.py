@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ from tenants.context import acting_as, all_tenants
 from tenants.database.clock import read_moment
 from tenants.database.conf import OWNER_ALIAS
 from tenants.database.ids import uuid7, uuid7_floor
+from tenants.database.locks import LockClass
 from tenants.database.partitions import create_partition
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant, update_tenant
@@ -168,6 +170,15 @@ def ask(statement: str, parameters: Sequence[object] = ()) -> int:
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(statement, list(parameters))
         return int(cursor.fetchone()[0] or 0)
+
+
+@contextmanager
+def lasting_lock(lock: LockClass) -> Iterator[None]:
+    """Hold the lock of a duty, so that no process runs it."""
+    with _owner() as owner:
+        owner.execute("SET lock_timeout = '60s'")
+        owner.execute("SELECT pg_advisory_lock(%s, 0)", [lock.value])
+        yield
 
 
 def _owner() -> psycopg.Connection[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,6 +10,7 @@ from itertools import groupby
 
 from django.utils.translation import gettext, ngettext
 
+from scheduling.alerts.measures import measure_of
 from scheduling.alerts.rules import FIRING, RESOLVED, AlertState, RuleFacts, Sample, Tick, matches, step
 from scheduling.models import MeasureMinute
 from tenants.context import all_tenants
@@ -78,15 +79,22 @@ class Backtest:
 def backtest(rule: RuleFacts, *, days: int = DAYS) -> Backtest:
     """Replay the history of the rule's measure that the current scope may read."""
     now = read_clock().replace(second=0, microsecond=0)
-    since = _find_start(rule.measure, now - timedelta(days=days))
+    read = measure_of(rule.measure).history or _stored_minutes
+    since, ordered = read(rule, now - timedelta(days=days))
     if since is None:
         return Backtest([], 0, None, BacktestVerdict.UNKNOWN)
-    rows = MeasureMinute.objects.filter(measure=rule.measure, object_key__startswith=f"{rule.per}:", minute__gte=since)
-    ordered = rows.order_by("object_key", "minute").iterator()
     groups = groupby(ordered, key=lambda row: row.object_key)
     spans = [span for _, group in groups for span in _replay(rule, list(group), now)]
     spans.sort(key=lambda span: span.began_at, reverse=True)
     return Backtest(spans[:MOST_SHOWN], len(spans), since, _judge(spans, since, now))
+
+
+def _stored_minutes(rule: RuleFacts, earliest: datetime) -> tuple[datetime | None, Iterable[MeasureMinute]]:
+    since = _find_start(rule.measure, earliest)
+    if since is None:
+        return None, ()
+    rows = MeasureMinute.objects.filter(measure=rule.measure, object_key__startswith=f"{rule.per}:", minute__gte=since)
+    return since, rows.order_by("object_key", "minute").iterator()
 
 
 def _find_start(measure: str, earliest: datetime) -> datetime | None:

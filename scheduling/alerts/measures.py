@@ -11,12 +11,17 @@ from importlib import import_module
 from django.utils.functional import Promise
 
 from scheduling.alerts.exceptions import MeasureUnknownError
-from scheduling.alerts.rules import Per, Sample
+from scheduling.alerts.rules import Per, RuleFacts, Sample
+from scheduling.models import MeasureMinute
 from tenants.context import Actor
 
 ALERT_ACTOR = Actor(kind="system", id="alerts", label="alerts")
 # Where measures are declared; each is a tuple of `Measure`.
-SOURCES = ("scheduling.alerts.sources:MEASURES", "scheduling.objectives.measures:MEASURES")
+SOURCES = (
+    "scheduling.alerts.sources:MEASURES",
+    "scheduling.objectives.measures:MEASURES",
+    "scheduling.log_search.measures:MEASURES",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,8 @@ class Measure:
 
     Objects within the ``floor`` have no sample, so they are clear. ``most`` is the greatest possible value. Tenants may
     have rules over the types in ``tenants_per``. A measure that ``needs_heartbeats`` is not read shortly after an
-    outage, in which no process could send one. With ``is_unscoped`` it opens its own transactions.
+    outage, in which no process could send one. With ``is_unscoped`` it opens its own transactions. ``history`` returns
+    the time since which it can be replayed for a rule, None without any, and its minutes; else the stored ones are.
     """
 
     name: str
@@ -40,6 +46,7 @@ class Measure:
     needs_heartbeats: bool = False
     is_unscoped: bool = False
     is_low_bad: bool = False
+    history: Callable[[RuleFacts, datetime], tuple[datetime | None, Iterable[MeasureMinute]]] | None = None
 
 
 @cache

@@ -52,6 +52,12 @@ class AlertRule(NamedModel, ActiveHoursModel, OptionalTenantModel):
     only_kind = models.CharField(_("only kind"), max_length=64, blank=True, help_text=_("Empty: every kind."))
     only_queue = models.CharField(_("only queue"), max_length=60, blank=True, help_text=_("Empty: every queue."))
     only_tenant = models.UUIDField(_("only tenant"), null=True, blank=True, help_text=_("Its id; empty: every tenant."))
+    log_query = models.CharField(
+        _("log query"),
+        max_length=500,
+        blank=True,
+        help_text=_("A search as on the Logs page, for the measure of matching log lines."),
+    )
     comparison = models.CharField(_("comparison"), max_length=2, choices=COMPARISONS, default=Comparison.GE.value)
     threshold = models.FloatField(_("threshold"))
     clear_threshold = models.FloatField(

@@ -11,6 +11,7 @@ from scheduling.alerts.backtest import Backtest, backtest
 from scheduling.alerts.exceptions import AlertRuleDoubtfulError
 from scheduling.alerts.measures import measure_of, measures
 from scheduling.alerts.rules import RuleFacts, find_faults
+from scheduling.log_search.measures import find_query_faults
 from scheduling.models import AlertRule
 from tenants.context import current_tenant_id
 from tenants.database.clock import read_clock
@@ -21,8 +22,8 @@ from tenants.translation import translate
 
 # A change of the other fields needs no backtest.
 CONDITION = (
-    "measure", "per", "only_kind", "only_queue", "only_tenant", "comparison", "threshold", "clear_threshold",
-    "for_seconds", "clear_seconds", "active_days", "active_from", "active_until", "zone",
+    "measure", "per", "log_query", "only_kind", "only_queue", "only_tenant", "comparison", "threshold",
+    "clear_threshold", "for_seconds", "clear_seconds", "active_days", "active_from", "active_until", "zone",
 )  # fmt: skip
 
 
@@ -38,6 +39,7 @@ def check_rule(rule: AlertRule) -> None:
     if rule.per not in allowed:
         text = translate("This measure has values per: %(allowed)s.", {"allowed": ", ".join(allowed) or "–"})
         faults.append(("per", text))
+    faults += find_query_faults(rule)
     if rule.zone not in available_timezones():
         faults.append(("zone", translate("Use the name of a time zone, such as Europe/Berlin.")))
     if set(rule.inhibits) - measures().keys():

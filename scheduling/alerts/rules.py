@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
@@ -75,6 +76,7 @@ class RuleFacts:
     only_kind: str = ""
     only_queue: str = ""
     only_tenant: UUID | None = None
+    log_query: str = ""
     active_days: Sequence[int] = ()
     active_from: time | None = None
     active_until: time | None = None
@@ -195,9 +197,17 @@ def matches(rule: RuleFacts, sample: Sample) -> bool:
             return False
     elif rule.tenant_id != sample.tenant_id:
         return False
-    belongs = {sample.object_key.partition(PRIVATE)[0], *sample.parents}
+    name = sample.object_key.partition(PRIVATE)[0]
+    if rule.per == Per.QUERY and name != query_key(rule.log_query):
+        return False
+    belongs = {name, *sample.parents}
     wanted = [f"kind:{rule.only_kind}"] * bool(rule.only_kind) + [f"queue:{rule.only_queue}"] * bool(rule.only_queue)
     return belongs.issuperset(wanted)
+
+
+def query_key(text: str) -> str:
+    """Return the key of a log query: all rules with this text compare the same number of lines."""
+    return f"{Per.QUERY}:{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 def find_faults(rule: RuleFacts, *, floor: float, most: float | None) -> list[RuleFault]:

@@ -23,7 +23,7 @@ from scheduling.jobs.job_templates.api import JobTemplateViewSet
 from scheduling.jobs.kinds.api import JobKindViewSet
 from scheduling.jobs.notes.api import JobNoteViewSet
 from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
-from scheduling.log_search.api import LogViewSet
+from scheduling.log_search.api import LogViewSet, PlatformLogViewSet
 from scheduling.plans.api import CFSPlanViewSet
 from scheduling.schedules.api import ScheduleViewSet
 from scheduling.shares.api import FairnessViewSet
@@ -76,6 +76,7 @@ urlpatterns = [
     path("cfs-plans/what-if/", WhatIfViewSet.as_view({"post": "ask"}), name="what-if"),
     re_path(rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/$", JobLogViewSet.as_view({"get": "list"}), name="job-logs"),
     path("logs/", LogViewSet.as_view({"get": "list"}), name="logs"),
+    path("logs/platform/", PlatformLogViewSet.as_view({"get": "list"}), name="logs-platform"),
     path("logs/summary/", LogViewSet.as_view({"get": "summary"}), name="logs-summary"),
     re_path(rf"^logs/(?P<line_id>{UUID_PATTERN})/around/$", LogViewSet.as_view({"get": "around"}), name="logs-around"),
     re_path(

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from scheduling.execution.logs.queries import open_lines
@@ -30,6 +31,7 @@ ROWS_PER_JOB, LOG_LINES = 50, 20
 MAX_AUDIT_ENTRIES = 200
 # How far from its time the events of a request are searched, and how many events are read.
 REQUEST_RANGE, MAX_EVENTS = timedelta(minutes=1), 50_000
+LONGEST_SEARCH = timedelta(hours=1, seconds=1)
 _SQL = load_sql(__file__)
 
 
@@ -46,7 +48,7 @@ class RequestTimeMissingError(DomainError):
     """The error for a request of which no audit entry says the time."""
 
     code, category = "request_time_missing", "invalid"
-    title = gettext_noop("The audit log has no entry of this request. Give a time within a minute of it.")
+    title = gettext_noop("The audit log has no entry of this request. Give a time near it, or a range of an hour.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,22 @@ def correlate(
     return Correlation(rows[:MAX_ROWS], jobs, is_cut or len(rows) > MAX_ROWS)
 
 
+def jobs_of_request(request_id: str, since: datetime | None = None, until: datetime | None = None) -> list[UUID]:
+    """Return the jobs that a request changed, by its audit entry or, in a time of at most an hour, by its events.
+
+    Raise `RequestTimeMissingError` if there is neither.
+    """
+    if since is None or (until or timezone.now()) - since > LONGEST_SEARCH:
+        audited = AuditLogEntry.objects.filter(request_id=request_id).order_by("-id").values_list("at", flat=True)
+        moment = audited.first()
+        if moment is None:
+            raise RequestTimeMissingError
+        since, until = moment - REQUEST_RANGE, moment + REQUEST_RANGE
+    bounds = {"since": uuid7_floor(since), "until": uuid7_floor(until or timezone.now())}
+    values = {**bounds, "request_id": request_id, "most": MAX_EVENTS, "limit": MAX_JOBS + 1}
+    return [row.job_id for row in fetch_all(_SQL["jobs_of_request"], values)]
+
+
 def key_of(text: str) -> CorrelationKey:
     """Return what an id is of: of a job or a batch that the scope sees, else of a trace if it can be one."""
     wanted = as_uuid(text)
@@ -120,7 +138,8 @@ def key_of(text: str) -> CorrelationKey:
 
 def _condition(key: CorrelationKey, value: str, at: datetime | None) -> Q:
     if key is CorrelationKey.REQUEST:
-        return Q(pk__in=_jobs_of_request(value, at))
+        around = (at - REQUEST_RANGE, at + REQUEST_RANGE) if at else (None, None)
+        return Q(pk__in=jobs_of_request(value, *around))
     wanted = as_uuid(value)
     if wanted is None:
         return Q(pk__in=[])
@@ -128,16 +147,6 @@ def _condition(key: CorrelationKey, value: str, at: datetime | None) -> Q:
         values = {"job_id": wanted, "ancestors": MAX_ANCESTORS, "limit": MAX_JOBS + 1}
         return Q(pk__in=[row.job_id for row in fetch_all(_SQL["family"], values)])
     return Q(trace_id=wanted) if key is CorrelationKey.TRACE else Q(batch_id=wanted)
-
-
-def _jobs_of_request(request_id: str, at: datetime | None) -> list[UUID]:
-    audited = AuditLogEntry.objects.filter(request_id=request_id).order_by("-id").values_list("at", flat=True)
-    moment = at or audited.first()
-    if moment is None:
-        raise RequestTimeMissingError
-    bounds = {"since": uuid7_floor(moment - REQUEST_RANGE), "until": uuid7_floor(moment + REQUEST_RANGE)}
-    values = {**bounds, "request_id": request_id, "most": MAX_EVENTS, "limit": MAX_JOBS + 1}
-    return [row.job_id for row in fetch_all(_SQL["jobs_of_request"], values)]
 
 
 def _rows_of(jobs: dict[UUID, Job], level: int | None, request_ids: set[str]) -> tuple[list[CorrelatedRow], bool]:

@@ -14,12 +14,20 @@ from rest_framework.response import Response
 
 from scheduling.api.filters import MAX_QUERY_CHARACTERS, QuerySerializer, QueryTextField
 from scheduling.execution.logs.api import JobLogLineSerializer, QueryNumberField
+from scheduling.log_search.platform_lines import search_platform_lines
 from scheduling.log_search.query import LogLineNotFoundError, LogQuery, parse_query
-from scheduling.log_search.search import FoundLines, LogSummary, lines_around, search_lines, summarize_lines
-from scheduling.models import JobLog
+from scheduling.log_search.search import (
+    FoundLines,
+    LogSummary,
+    add_requests,
+    lines_around,
+    search_lines,
+    summarize_lines,
+)
+from scheduling.models import JobLog, PlatformLog
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import StaffViewSet, TenantViewSet
 from tenants.encryption.fields import is_sealing
 from tenants.limits.declared import SEARCH
 
@@ -43,16 +51,21 @@ class LogQuerySerializer(QuerySerializer):
         return parse_query(values["q"] or "", is_sealed=is_sealing()).between(values["since"], values["until"])
 
 
-class LogListQuerySerializer(LogQuerySerializer):
+class PlatformListQuerySerializer(LogQuerySerializer):
     """A search, and which of its lines to return."""
 
     before = serializers.UUIDField(default=None, help_text="Id of a line, or `next`: return older lines.")
-    after = serializers.UUIDField(default=None, help_text="Id of a line: return newer lines, to follow the logs.")
     limit = QueryNumberField(min_value=1, max_value=MAX_LINES, default=50, help_text="Maximum number of lines.")
 
     @classmethod
     def parse(cls, parameters: QueryDict) -> Self:
         return cls.of(dict(parameters.lists()))
+
+
+class LogListQuerySerializer(PlatformListQuerySerializer):
+    """A search of the lines of jobs."""
+
+    after = serializers.UUIDField(default=None, help_text="Id of a line: return newer lines, to follow the logs.")
 
 
 class FoundLineSerializer(JobLogLineSerializer):
@@ -64,6 +77,9 @@ class FoundLineSerializer(JobLogLineSerializer):
     queue = serializers.CharField(allow_null=True)
     worker = serializers.CharField(allow_null=True, help_text="Host name of its worker.")
     version = serializers.CharField(allow_null=True, help_text="Version of its worker.")
+    template = serializers.CharField(allow_null=True, help_text="Template of its job, empty or null without one.")
+    trace = serializers.UUIDField(allow_null=True, format="hex", help_text="Trace of its job.")
+    request = serializers.CharField(help_text="Request that submitted its job; empty if none did.")
 
 
 # One object, though its action is called `list`.
@@ -102,6 +118,42 @@ class LogContextSerializer(serializers.Serializer[Any]):
     results = JobLogLineSerializer(many=True)
 
 
+class PlatformLineSerializer(serializers.Serializer[PlatformLog]):
+    """One line of the platform's own processes."""
+
+    id = serializers.UUIDField()
+    at = serializers.DateTimeField()
+    level = serializers.CharField(source="get_level_display")
+    message = serializers.CharField()
+    fields = serializers.JSONField()
+
+
+# One object, though its action is called `list`.
+@extend_schema_serializer(many=False)
+class PlatformLinesSerializer(FoundLinesSerializer):
+    """A page of matching lines of the platform's processes, newest first."""
+
+    results = PlatformLineSerializer(many=True, source="lines")
+
+
+class PlatformLogViewSet(StaffViewSet):
+    """Log lines of the platform's own processes."""
+
+    model = PlatformLog
+    serializer_class = PlatformLinesSerializer
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = {"list": Permission.PLATFORM_VIEW}
+    request_costs: ClassVar[Mapping[str, int]] = {"list": SEARCH}
+
+    @extend_schema(operation_id="logs_platform_list", parameters=[PlatformListQuerySerializer])
+    def list(self, request: Request) -> Response:
+        """Search the stored log lines of the platform's processes, newest first."""
+        query = PlatformListQuerySerializer.parse(request.query_params)
+        page = {name: query.validated_data[name] for name in ("before", "limit")}
+        return Response(PlatformLinesSerializer(search_platform_lines(query.to_query(), **page)).data)
+
+
 class LogViewSet(TenantViewSet):
     """Log lines of all jobs."""
 
@@ -117,11 +169,13 @@ class LogViewSet(TenantViewSet):
         """Search the log lines of all jobs, newest first."""
         query = LogListQuerySerializer.parse(request.query_params)
         page = {name: query.validated_data[name] for name in ("before", "after", "limit")}
-        return Response(FoundLinesSerializer(search_lines(query.to_query(), **page)).data)
+        found = search_lines(query.to_query(), **page)
+        add_requests(found.lines)
+        return Response(FoundLinesSerializer(found).data)
 
     @extend_schema(operation_id="logs_summary", parameters=[LogQuerySerializer], responses=LogSummarySerializer)
     def summary(self, request: Request) -> Response:
-        """Return numbers of the matching lines by time and by kind, queue, worker, version and level."""
+        """Return numbers of the matching lines by time, and by kind, queue, worker, version, template and level."""
         query = LogQuerySerializer.parse(request.query_params).to_query()
         return Response(LogSummarySerializer(summarize_lines(query)).data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from scheduling.execution.logs.models import JobLog
 from scheduling.log_search.words import FILTER_BYTES
 from tenants.tenancy.bases import TenantManager, TenantModel
 
@@ -47,6 +48,27 @@ class LogVolume(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bytes} bytes on {self.day}"
+
+
+class PlatformLog(models.Model):
+    """One line of the platform's own processes; its fields name the process and what the line is about."""
+
+    id = models.UUIDField(primary_key=True)
+    level = models.PositiveSmallIntegerField(choices=JobLog.Level.choices)
+    message = models.TextField()
+    fields = models.JSONField(default=dict)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "scheduling_platform_log"
+
+    def __str__(self) -> str:
+        return self.message[:80]
+
+    @property
+    def job_id(self) -> str:
+        """Return the id of the job that it is about, empty for none."""
+        return str(self.fields.get("job_id", ""))
 
 
 class LogCursor(models.Model):

@@ -17,11 +17,13 @@ from django.views.decorators.http import require_safe
 
 from scheduling.jobs.filters.terms import write_value
 from scheduling.jobs.saved_views.admin import saved_views_context
+from scheduling.log_search.platform_lines import search_platform_lines
 from scheduling.log_search.query import FIELDS, LogQuery, parse_query
-from scheduling.log_search.search import LogSummary, lines_around, search_lines, summarize_lines
+from scheduling.log_search.search import LogSummary, add_requests, lines_around, search_lines, summarize_lines
 from scheduling.models import SavedView
 from scheduling.statistics.minute_charts import draw_values
 from tenants.access.caller import access_of
+from tenants.access.permissions import Permission
 from tenants.console.keyset import parse_uuid
 from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.site import console_site
@@ -54,6 +56,7 @@ def logs_page(request: HttpRequest) -> HttpResponse:
         "filter_text": chosen["query_text"],
         "chips": chosen["query_text"],
         "summary_url": f"{reverse('admin:logs_summary')}?{request.GET.urlencode()}",
+        "alert_url": _alert_url(request, chosen),
         "lines_url": f"{reverse('admin:logs_part')}?{request.GET.urlencode()}",
     }
     around = parse_uuid(request.GET.get("around", ""))
@@ -83,12 +86,23 @@ def logs_summary(request: HttpRequest) -> HttpResponse:
 
 
 def _chosen(request: HttpRequest) -> dict[str, Any]:
-    name = request.GET.get("range", "")
+    name, access = request.GET.get("range", ""), access_of(request)
+    may_see_platform = access.sees_all_tenants and access.may(Permission.PLATFORM_VIEW)
     return {
+        "may_see_platform": may_see_platform,
+        "is_platform": may_see_platform and request.GET.get("of") == "platform",
         "query_text": request.GET.get("q", "").strip()[:MAX_CHARACTERS],
         "chosen": name if name in RANGES else next(iter(RANGES)),
         "is_tail": "tail" in request.GET,
     }
+
+
+def _alert_url(request: HttpRequest, chosen: dict[str, Any]) -> str:
+    """Return the address of the form of an alert rule that counts the lines of this search; empty without the right."""
+    if not chosen["query_text"] or chosen["is_platform"] or not access_of(request).may(Permission.ALERTS_MANAGE):
+        return ""
+    values = {"measure": "log_matches", "per": "query", "threshold": 1, "log_query": chosen["query_text"]}
+    return f"{reverse('admin:scheduling_alertrule_add')}?{urlencode(values)}"
 
 
 def _query(chosen: dict[str, Any]) -> LogQuery:
@@ -98,13 +112,19 @@ def _query(chosen: dict[str, Any]) -> LogQuery:
 
 
 def _lines(request: HttpRequest, chosen: dict[str, Any]) -> Any:
+    search = search_platform_lines if chosen["is_platform"] else search_lines
     try:
-        found = search_lines(_query(chosen), before=parse_uuid(request.GET.get("before", "")), limit=SHOWN_LINES)
+        found = search(_query(chosen), before=parse_uuid(request.GET.get("before", "")), limit=SHOWN_LINES)
     except DomainError as error:
         return _draw(request, {"error": error.detail})
     older = {"q": chosen["query_text"], "range": chosen["chosen"], "before": str(found.before)}
+    if chosen["is_platform"]:
+        older["of"] = "platform"
+    else:
+        add_requests(found.lines)
     older_url = f"{reverse('admin:logs')}?{urlencode(older)}" if found.before else ""
-    return _draw(request, {"lines": found.lines, "is_cut": found.is_cut, "older_url": older_url, "is_search": True})
+    shown = {"lines": found.lines, "is_cut": found.is_cut, "older_url": older_url}
+    return _draw(request, {**shown, "is_search": not chosen["is_platform"]})
 
 
 def _draw(request: HttpRequest, context: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from scheduling.log_search.words import normalize, words_of
 from tenants.exceptions import DomainError
 from tenants.translation import LocalizableText
 
-_NAMES = ("kind", "queue", "worker", "version", "tenant")
+_NAMES = ("kind", "queue", "worker", "version", "template", "tenant", "request")
 _IDS = ("job", "batch", "trace")
 
 

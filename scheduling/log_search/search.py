@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 
+from scheduling.correlation.queries import jobs_of_request
 from scheduling.execution.logs.queries import open_lines
 from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.log_search.query import LogQuery, LogSearchInvalidError
@@ -40,7 +42,7 @@ _SQL = load_sql(__file__)
 
 @dataclass(frozen=True, slots=True)
 class FoundLines:
-    """Matching rows of `JobLog`, newest first, each with its ``kind``, ``queue``, ``worker``, ``version`` and ``slug``.
+    """Matching rows of `JobLog`, newest first, each with `FACETS` and ``slug``, that of its tenant.
 
     The search continues with lines before the id ``before``; it is None if there are no more. ``is_cut``: it ended
     because it took too long.
@@ -108,7 +110,8 @@ def summarize_lines(query: LogQuery) -> LogSummary:
         # At least some segments are read, to estimate the others.
         if walk.found_in_segments >= FACET_LINES or walk.is_over:
             break
-    facets = {name: Counter(filter(None, (_fact(line, name) for line in walk.found))) for name in (*FACETS, "level")}
+    names = (*FACETS, "level", *(["tenant"] if current_tenant_id() is None else []))
+    facets = {name: Counter(filter(None, (_fact(line, name) for line in walk.found))) for name in names}
     is_estimated = bool(query.terms or query.level or query.values.keys() - {"tenant"})
     share = walk.found_in_segments / max(walk.lines_of_segments, 1) if is_estimated else 1.0
     parts = [round(count * share) for count in walk.lines_by_time(since, until)]
@@ -134,8 +137,22 @@ def lines_around(line_id: UUID, *, count: int = 20) -> list[JobLog]:
     return open_lines([*reversed(older), *newer])
 
 
+def add_requests(lines: Iterable[Any]) -> None:
+    """Add to each line the ``request`` that submitted its job, and its time ``requested_at``."""
+    tenants = {line.job_id: line.tenant_id for line in lines}
+    requests: dict[UUID, tuple[str, datetime | None]] = {}
+    if tenants:
+        values = {"jobs": list(tenants), "tenants": list(tenants.values()), "since": earlier(min(tenants), CLOCK_SLACK)}
+        rows = fetch_all(_SQL["requests_of_jobs"], values, is_planned=True)
+        requests = {row.job_id: (row.request_id, row.at) for row in rows}
+    for line in lines:
+        line.request, line.requested_at = requests.get(line.job_id, ("", None))
+
+
 def _fact(line: JobLog, name: str) -> str:
-    return line.get_level_display() if name == "level" else str(line.__dict__.get(name) or "")
+    if name == "level":
+        return line.get_level_display()
+    return str(line.__dict__.get("slug" if name == "tenant" else name) or "")
 
 
 class _Walk:
@@ -231,12 +248,15 @@ def _tenants_of(query: LogQuery) -> list[UUID] | None:
 
 
 def _jobs_of(query: LogQuery) -> list[UUID] | None:
-    """Return the ids of the jobs that the search names by job, batch or trace; None if it names none."""
+    """Return the ids of the jobs that the search names by job, batch, trace or request; None if it names none."""
     named = {"job": "pk", "batch": "batch_id", "trace": "trace_id"}
-    given = {f"{column}__in": query.values[name] for name, column in named.items() if name in query.values}
+    given = [Q((f"{column}__in", query.values[name])) for name, column in named.items() if name in query.values]
+    if "request" in query.values:
+        found = (jobs_of_request(each, since=query.since, until=query.until) for each in query.values["request"])
+        given.append(Q(pk__in=[job_id for jobs in found for job_id in jobs]))
     if not given:
         return None
-    return list(Job.objects.filter(**given).order_by("pk").values_list("pk", flat=True)[:MAX_JOBS])
+    return list(Job.objects.filter(*given).order_by("pk").values_list("pk", flat=True)[:MAX_JOBS])
 
 
 def _word_condition(query: LogQuery, tenants: list[UUID] | None) -> tuple[str, dict[str, int]]:

@@ -8,11 +8,21 @@ WHERE l.id > %(after)s AND l.id <= %(last)s AND l.level >= %(level)s
     AND (%(queue)s::text[] IS NULL OR q.name = ANY (%(queue)s::text[]))
     AND (%(worker)s::text[] IS NULL OR w.hostname = ANY (%(worker)s::text[]))
     AND (%(version)s::text[] IS NULL OR w.version = ANY (%(version)s::text[]))
+    AND (%(template)s::text[] IS NULL OR split_part(j.meta ->> 'template', '@', 1) = ANY (%(template)s::text[]))
     AND (l.sealed IS NOT NULL OR NOT EXISTS (
         SELECT FROM unnest(%(parts)s::text[]) AS p (part)
         WHERE position(p.part IN lower(l.message || ' ' || l.fields::text)) = 0
     ))
 ORDER BY l.id DESC;
+
+-- name: requests_of_jobs
+-- The request that submitted each job; a job's first event is of it.
+SELECT j.id AS job_id, r.request_id, r.at FROM unnest(%(jobs)s::uuid[], %(tenants)s::uuid[]) AS j (id, tenant_id)
+CROSS JOIN LATERAL (
+    SELECT e.request_id, e.at FROM scheduling_jobevent e WHERE e.tenant_id = j.tenant_id AND e.job_id = j.id
+        AND e.id >= %(since)s
+    ORDER BY e.id LIMIT 1
+) r;
 
 -- name: page_start
 -- The oldest of the next ``lines`` lines, newest first: a page is limited by the lines that are read, not by matches.

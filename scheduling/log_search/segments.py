@@ -18,7 +18,7 @@ from scheduling.execution.logs.queries import open_lines
 from scheduling.execution.logs.service import LINE_OVERHEAD_BYTES
 from scheduling.limits.declared import LOG_BYTES
 from scheduling.log_search.words import WordFilter, normalize, positions, words_of
-from scheduling.models import JobLog, LogCursor, LogSegment, LogVolume
+from scheduling.models import JobLog, LogCursor, LogSegment, LogVolume, PlatformLog
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7, uuid7_floor
 from tenants.database.locks import LockClass
@@ -40,7 +40,7 @@ CHECKED_DAYS, CHECKED_SEGMENTS = 2, 100
 VOLUME_DAYS = 40
 # Lines of a longer execution lack its worker and version once that is a day old.
 LONGEST_EXECUTION = timedelta(days=1)
-FACETS = ("kind", "queue", "worker", "version")
+FACETS = ("kind", "queue", "worker", "version", "template")
 _FIRST = UUID(int=0)
 _SQL = load_sql(__file__)
 
@@ -112,7 +112,7 @@ def remove_empty_segments(*, limit: int) -> int:
         return execute(_SQL["remove_empty_segments"], {"before": before, "most": limit})
 
 
-def line_text(line: JobLog) -> str:
+def line_text(line: JobLog | PlatformLog) -> str:
     """Return the text of a line that is searched: its message, and its fields as the console shows them."""
     return " ".join([line.message, *(f"{name}={value}" for name, value in line.fields.items())])
 

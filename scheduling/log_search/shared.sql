@@ -1,7 +1,8 @@
 -- fragment: line_facts
 -- A line with the facts of its job and its execution; a job may be gone before its log. The bound of the executions
 -- excludes the partitions of the days before them.
-SELECT l.*, j.kind, q.name AS queue, w.hostname AS worker, w.version, t.slug
+SELECT l.*, j.kind, q.name AS queue, w.hostname AS worker, w.version, t.slug, j.trace_id AS trace,
+    split_part(j.meta ->> 'template', '@', 1) AS template
 FROM scheduling_joblog l
     JOIN tenants_tenant t ON t.id = l.tenant_id
     LEFT JOIN scheduling_job j ON j.tenant_id = l.tenant_id AND j.id = l.job_id

@@ -52,6 +52,7 @@ GET    alert-messages/                                             2
 GET    alert-messages/{pk}/                                        1
 GET    correlation/                                                5
 GET    logs/                                                       5
+GET    logs/platform/                                              5
 GET    logs/summary/                                               5
 GET    logs/{line_id}/around/                                      1
 GET    diagnosis/                                                  20

@@ -134,6 +134,7 @@ POST   circuits/noop/reset/                  jobs.retry        {"reason": "it is
 POST   circuits/noop/force/                  tenant.pause      {"state": "open", "reason": "it moves"}
 GET    correlation/                          jobs.view                                                                 422
 GET    logs/                                 logs.view
+GET    logs/platform/                        platform.view
 GET    logs/summary/                         logs.view
 GET    logs/{line}/around/                   logs.view
 GET    errors/                               jobs.view

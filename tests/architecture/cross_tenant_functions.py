@@ -64,6 +64,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"index_lines", "mend_segments", "remove_empty_segments"},
         "a dispatcher indexes the log lines of all tenants",
     ),
+    "scheduling/log_search/measures.py": (
+        {"QueryReader.read", "QueryReader._count"},
+        "a rule of the platform counts the log lines of all tenants",
+    ),
+    "scheduling/log_search/platform_lines.py": ({"LineStore.store"}, "these lines belong to the platform"),
     "scheduling/management/commands/search_logs.py": (
         {"Command._print"},
         "an operator searches the log lines of one tenant or of all",

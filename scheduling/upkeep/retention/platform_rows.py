@@ -20,6 +20,7 @@ from scheduling.models import (
     BulkOperation,
     MeasureMinute,
     PlatformIncident,
+    PlatformLog,
     ResultCacheEntry,
     ScheduleFire,
     TenantUpkeepRun,
@@ -43,6 +44,7 @@ ALERTS = timedelta(days=90)
 # The time that a backtest looks at, and after which a cause is new again.
 MEASURES, CAUSES = timedelta(days=31), timedelta(days=30)
 SILENCES = timedelta(days=400)
+PLATFORM_LINES = timedelta(days=14)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
@@ -64,6 +66,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "bulk_operations": _delete(operations, limit),
             "schedule_fires": _delete(fires.exclude(outcome=ScheduleFire.Outcome.WAITING), limit),
             "limit_warnings": _delete(warnings, limit),
+            "platform_lines": _delete(PlatformLog.objects.filter(pk__lt=uuid7_floor(now - PLATFORM_LINES)), limit),
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),
             "workers": _delete(workers, limit),
             "upkeep_runs": _delete(runs, limit) + _delete(tenant_runs, limit),

@@ -116,6 +116,15 @@ def test_ordinary_values_are_not_redacted(lines: Lines) -> None:
     assert {"queue": "dataset", "count": 3}.items() <= lines.last().items()
 
 
+def test_receivers_get_the_event_without_secrets(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[dict[str, Any]] = []
+    monkeypatch.setattr("jobsplatform.logging.receivers", [lambda event: received.append(dict(event))])
+    logging.getLogger("x").warning("lost", extra={"token": "s3cret", "job_id": "j-1"})
+    (event,) = received
+    assert (event["event"], event["level"], event["token"], event["job_id"]) == ("lost", "warning", REDACTED, "j-1")
+    assert "s3cret" not in lines.texts[-1]
+
+
 def test_console_format_is_one_line_of_text() -> None:
     record = logging.LogRecord("somewhere", logging.INFO, __file__, 1, "Began", None, None)
     text = build_formatter("console").format(record)

@@ -13,11 +13,12 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from scheduling.correlation.queries import RequestTimeMissingError
 from scheduling.jobs.filters import parse
 from scheduling.log_search import job_filter, segments
 from scheduling.log_search.job_filter import LogFilterTooBroadError, LogsNotReadableError
 from scheduling.log_search.query import LogSearchInvalidError, LogSearchSealedError, parse_query
-from scheduling.log_search.search import FoundLines, lines_around, search_lines, summarize_lines
+from scheduling.log_search.search import FoundLines, add_requests, lines_around, search_lines, summarize_lines
 from scheduling.log_search.segments import index_lines, mend_segments, remove_empty_segments
 from scheduling.models import Job, JobLog, JobLogTally, LogCursor, LogSegment, LogVolume, SavedView
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
@@ -177,6 +178,53 @@ def test_summary_counts_by_time_and_facet(acme: Tenant, log: Log, index: Index) 
     assert found.facets["level"] == [("info", 3), ("error", 1)]
     assert found.facets["kind"] == [("noop", 4)]
     assert (sum(some.parts), some.is_estimated) == (1, True)
+
+
+@pytest.mark.parametrize("is_indexed", [True, False])
+def test_lines_are_found_by_the_template_of_their_job(
+    acme: Tenant, log: Log, index: Index, *, is_indexed: bool
+) -> None:
+    daily, other = submit(acme, 2)
+    with tenant_context(acme):
+        Job.objects.filter(pk=daily.pk).update(meta={"template": "daily@3"})
+    log(daily, "of the template")
+    log(other, "of none")
+    if is_indexed:
+        index()
+    assert messages(acme, "template:daily") == ["of the template"]
+    assert messages(acme, "template:dai") == []
+    with tenant_context(acme):
+        assert summarize_lines(parse_query("", is_sealed=False)).facets["template"] == [("daily", 1)]
+
+
+def test_facet_of_tenants_is_for_those_who_see_several(acme: Tenant, globex: Tenant, log: Log) -> None:
+    for (job,) in (submit(acme), submit(globex)):
+        log(job, "shared")
+    query = parse_query("", is_sealed=False)
+    with all_tenants():
+        assert sorted(summarize_lines(query).facets["tenant"]) == [("acme", 1), ("globex", 1)]
+    with tenant_context(acme):
+        assert "tenant" not in summarize_lines(query).facets
+
+
+def test_lines_are_found_by_the_request_and_lead_to_it(acme: Tenant, globex: Tenant, log: Log) -> None:
+    with acting_as(Actor(kind="user", id="7", label="alice", request_id="request-7")):
+        (job,) = submit(acme)
+    (other,) = submit(acme)
+    log(job, "of the request")
+    log(other, "of none")
+    now = timezone.now()
+    query = parse_query("request:request-7", is_sealed=False)
+    with tenant_context(acme):
+        found = search_lines(query.between(now - timedelta(minutes=30), None)).lines
+        every = search_lines(parse_query("", is_sealed=False)).lines
+        add_requests(every)
+    assert [line.message for line in found] == ["of the request"]
+    assert [line.request for line in every] == ["", "request-7"]
+    with tenant_context(globex):
+        assert not search_lines(query.between(now - timedelta(minutes=30), None)).lines
+        with pytest.raises(RequestTimeMissingError):
+            search_lines(query)
 
 
 def test_range_limits_the_lines(acme: Tenant, log: Log) -> None:
