@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser
 
+from scheduling.migrations._alert_seeds import RULES
+
 # Elements whose text is not prose: code to copy, user input, names of icons.
 UNREAD = "script, style, noscript, template, code, pre, textarea, kbd, [translate=no], .material-symbols-outlined"
 ATTRIBUTES = ("aria-label", "title", "placeholder", "alt")
@@ -16,7 +18,7 @@ TYPED = re.compile(r"JSON Schema|\{[^{}]*(?:\{[^{}]*\{?[^{}]*\}+)?[^{}]*\}+|`+[^
 # The same in every language: products and formats, units, and identifiers of the API, filters and settings.
 SAME_EVERYWHERE = """
 english openai markdown python logging rabbitmq redis webhook cron jain kib mib beat slug llm http https celery streams
-en zh-hans localtime
+en zh-hans localtime slack microsoft teams pagerduty opsgenie
 noop sleep fail crash spin allocate
 dataset pipeline workflow tasks maintenance default io small medium large text key system worker
 all allow both first second skip none latest standard queue one cancel previous
@@ -27,10 +29,11 @@ landlock seccomp erasures rollups artifacts
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
 acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
-greeting handbook nightly ops pages spare upload broke parseerror start send it test
+greeting soon handbook nightly ops pages spare upload broke parseerror start send it test
 cloud community professional sandbox team api guest four
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
+NAMES_OF_RULES = {facts[0] for facts in RULES.values()}
 STORED = re.compile(
     "One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
     "|Runs asynchronous kinds, whose slots wait"
@@ -39,6 +42,8 @@ STORED = re.compile(
     r"|\d+ / \d+ · entities|\w*\*{6,}"
     r"|[Uu]pkeep: \w+|account [\w-]+, address|seen \d+, state \w+, changed \d+, operation \w+"
     r"|name one_scope, prefix \w+, scopes"
+    # Names of the shipped alert rules and of their contact group, of rules of this world, the end of a contact's URL.
+    rf"|{'|'.join(map(re.escape, sorted(NAMES_OF_RULES, reverse=True)))}|Platform admins|waits|seen|…erts"
 )
 # Untranslated texts of beat's own pages.
 BEATS = frozenset({"Task Name", "Crontab translation", "Human readable", "Every minute UTC"})

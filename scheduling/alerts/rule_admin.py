@@ -47,7 +47,7 @@ class AlertRuleAdmin(ConfigAdmin):
     """Admin page of alert rules; those shipped with the platform are changed and disabled like others."""
 
     form = AlertRuleForm
-    list_display = ("name", "severity_mark", "measure", "per", "condition", "is_enabled")
+    list_display = ("name", "severity_mark", "measure_title", "per", "condition", "is_enabled")
     list_filter = ("severity", "is_enabled")
     ordering = ("name", "pk")
     asked = ("confirm",)
@@ -77,6 +77,10 @@ class AlertRuleAdmin(ConfigAdmin):
     @admin.display(description=gettext_lazy("Severity"))
     def severity_mark(self, rule: AlertRule) -> SafeString:
         return badge(f"alert_{rule.severity}")
+
+    @admin.display(description=gettext_lazy("Measure"), ordering="measure")
+    def measure_title(self, rule: AlertRule) -> str:
+        return str(measures()[rule.measure].title) if rule.measure in measures() else rule.measure
 
     @admin.display(description=gettext_lazy("Condition"))
     def condition(self, rule: AlertRule) -> str:

@@ -68,6 +68,16 @@ class LogListQuerySerializer(PlatformListQuerySerializer):
     after = serializers.UUIDField(default=None, help_text="Id of a line: return newer lines, to follow the logs.")
 
 
+class LogContextQuerySerializer(QuerySerializer):
+    """How much to return around a line."""
+
+    limit = QueryNumberField(min_value=1, max_value=MAX_LINES, default=20, help_text="Lines before, and lines after.")
+
+    @classmethod
+    def parse(cls, parameters: QueryDict) -> Self:
+        return cls.of(dict(parameters.lists()))
+
+
 class FoundLineSerializer(JobLogLineSerializer):
     """One matching line with facts of its job and its execution."""
 
@@ -181,12 +191,13 @@ class LogViewSet(TenantViewSet):
 
     @extend_schema(
         operation_id="logs_around",
-        parameters=[OpenApiParameter("line_id", UUID, OpenApiParameter.PATH)],
+        parameters=[OpenApiParameter("line_id", UUID, OpenApiParameter.PATH), LogContextQuerySerializer],
         responses=LogContextSerializer,
     )
     def around(self, request: Request, line_id: str) -> Response:
         """List a line with those of its job right before and after it."""
-        lines = lines_around(UUID(line_id))
+        query = LogContextQuerySerializer.parse(request.query_params)
+        lines = lines_around(UUID(line_id), count=query.validated_data["limit"])
         if not lines:
             raise LogLineNotFoundError
         return Response(LogContextSerializer({"results": lines}).data)

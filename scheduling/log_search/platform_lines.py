@@ -88,7 +88,7 @@ class LineStore:
         most = platform_settings.PLATFORM_LOG_MEGABYTES << 20
         try:
             with all_tenants():
-                execute(_SQL["store_lines"], {"lines": rows, "removed": 2 * len(lines), "most": most})
+                execute(_SQL["store_lines"], {"lines": rows, "removed": len(lines), "most": most})
         except DatabaseError:
             self._dropped += dropped + count
             return 0

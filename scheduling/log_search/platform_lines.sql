@@ -1,5 +1,6 @@
 -- name: store_lines
--- Store lines; while they take too much room, remove more of the oldest ones.
+-- Store lines; beyond the room for them, they replace as many of the oldest ones. More would empty the table: its file
+-- does not become smaller, and its free room is used again.
 WITH removed AS (
     DELETE FROM scheduling_platform_log WHERE id IN (
         SELECT id FROM scheduling_platform_log

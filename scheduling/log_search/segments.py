@@ -73,7 +73,7 @@ def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AF
         if not try_to_lead(LockClass.LOG_SEGMENTS):
             return 0
         now = timezone.now()
-        cursor = LogCursor.objects.select_for_update().first() or LogCursor(last_id=_FIRST)
+        cursor = LogCursor.objects.select_for_update(no_key=True).first() or LogCursor(last_id=_FIRST)
         bounds = {"horizon": uuid7_floor(now - settled_after), "most": most, **lines_after(cursor.last_id)}
         lines = open_lines(JobLog.objects.raw(_SQL["next_lines"], bounds))
         if lines:

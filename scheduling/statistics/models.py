@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from tenants.tenancy.bases import TenantManager
 
@@ -196,10 +197,10 @@ class SeriesHour(EndedRow):
     """
 
     class Scope(models.TextChoices):
-        KIND = "kind"
-        QUEUE = "queue"
-        TENANT = "tenant"
-        WORKER = "worker"
+        KIND = "kind", _("Kind")
+        QUEUE = "queue", _("Queue")
+        TENANT = "tenant", _("Tenant")
+        WORKER = "worker", _("Worker")
 
     id = models.BigAutoField(primary_key=True)
     scope = models.CharField(max_length=8, choices=Scope.choices)

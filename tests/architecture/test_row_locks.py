@@ -19,6 +19,7 @@ DELETING = {
     "workloads/workflows/service.py": 1,
     "workloads/workflows/records/upkeep.sql": 1,
     "scheduling/upkeep/retention/jobs.sql": 2,
+    "scheduling/log_search/platform_lines.sql": 1,
 }
 
 

@@ -52,6 +52,8 @@ def test_menu_has_the_named_entries_and_one_closed_group(console: Console, staff
     assert inspect.css_first("summary").text(strip=True) == INSPECT.title
     assert "open" not in inspect.attributes
     assert [name_of(link) for link in inspect.css("li > a:not([hidden])")] == [
+        "Logs",
+        "Timeline",
         "Executions",
         "In flight",
         "Job events",

@@ -17,8 +17,9 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule
 
+from scheduling.alerts import config
 from scheduling.jobs.job_templates.service import TemplateContent, create_template, update_template
-from scheduling.models import CFSPlan, Queue, RoutingRule, Schedule, WorkerPool
+from scheduling.models import CFSPlan, ContactGroup, Queue, RoutingRule, Schedule, WorkerPool
 from scheduling.plans.service import update_cfs_plan
 from scheduling.schedules.definitions import create_schedule, pause_schedule, update_schedule
 from scheduling.topology.service import create_routing_rule, update_queue, update_routing_rule, update_worker_pool
@@ -234,6 +235,12 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         {"value": "the third value"},
         "Version is now 2",
     ),
+    "scheduling.contactgroup": (
+        lambda given: config.save(ContactGroup(), {"name": "On call"}),
+        lambda row: config.save(row, {"name": "Overtaken"}),
+        {"name": "Typed"},
+        "Name is now Overtaken",
+    ),
     "django_celery_beat.intervalschedule": (
         lambda given: interval_of(),
         lambda row: IntervalSchedule.objects.filter(pk=row.pk).update(every=77),
@@ -243,6 +250,17 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
 }
 # Pages with a change form that are covered by others of the same base class.
 LIKE = {
+    **dict.fromkeys(
+        (
+            "scheduling.alertowner",
+            "scheduling.alertroute",
+            "scheduling.alertrule",
+            "scheduling.alertsilence",
+            "scheduling.contact",
+            "scheduling.objective",
+        ),
+        "scheduling.contactgroup",
+    ),
     "django_celery_beat.clockedschedule": "django_celery_beat.intervalschedule",
     "django_celery_beat.crontabschedule": "django_celery_beat.intervalschedule",
     "django_celery_beat.periodictask": "django_celery_beat.intervalschedule",

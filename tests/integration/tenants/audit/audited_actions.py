@@ -735,6 +735,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
 # Routes of the console that change nothing, as `tests/access/table.py` writes them.
 CONSOLE_READS = (
     "correlation/",
+    "wait/",
     "heat-map/",
     "heat-map/part/",
     "logs/",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import redis
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.utils import timezone
 
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
@@ -50,6 +52,8 @@ SEALED_BY_AUDITOR = {"tenants_auditpending", "tenants_auditseal", "tenants_audit
 SPECIAL: dict[tuple[str, str], Any] = {
     ("workflow_execution_approval", "state"): "pending",
     ("tenants_invitation", "role"): "viewer",
+    ("scheduling_measure_minute", "object_key"): lambda tenant_id: f"tenant:{tenant_id}",
+    ("scheduling_alert_silence", "ends_at"): timezone.now() + timedelta(hours=1),
     # Unique over all tenants.
     ("tenants_invitation", "token_hash"): lambda tenant_id: tenant_id.hex,
 }
