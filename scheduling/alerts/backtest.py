@@ -10,8 +10,8 @@ from itertools import groupby
 
 from django.utils.translation import gettext, ngettext
 
-from scheduling.alerts.rules import FIRING, RESOLVED, AlertState, RuleFacts, Sample, Tick, matches, step
-from scheduling.models import MeasureMinute
+from scheduling.alerts.rules import FIRING, RESOLVED, AlertState, Sample, Tick, matches, step
+from scheduling.models import AlertRule, MeasureMinute
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 
@@ -75,7 +75,7 @@ class Backtest:
         }.get(self.verdict, "")
 
 
-def backtest(rule: RuleFacts, *, days: int = DAYS) -> Backtest:
+def backtest(rule: AlertRule, *, days: int = DAYS) -> Backtest:
     """Replay the history of the rule's measure that the current scope may read."""
     now = read_clock().replace(second=0, microsecond=0)
     since = _find_start(rule.measure, now - timedelta(days=days))
@@ -99,7 +99,7 @@ def _find_start(measure: str, earliest: datetime) -> datetime | None:
     return next(iter(cut), first)
 
 
-def _replay(rule: RuleFacts, rows: Sequence[MeasureMinute], now: datetime) -> Iterator[Span]:
+def _replay(rule: AlertRule, rows: Sequence[MeasureMinute], now: datetime) -> Iterator[Span]:
     """Yield the spans of one object, by steps of a minute."""
     first = rows[0]
     if not matches(rule, Sample(first.object_key, 0.0, tenant_id=first.tenant_id, parents=tuple(first.parents))):
