@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.mixins import RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -75,7 +76,7 @@ class AlertSilencingSerializer(StrictSerializer):
 _ACTS = ("acknowledge", "resolve", "silence")
 
 
-class AlertViewSet(TenantViewSet):
+class AlertViewSet(RetrieveModelMixin, TenantViewSet):
     """The alerts of the tenant; for platform staff who name no tenant, all of them."""
 
     model = Alert
@@ -103,11 +104,6 @@ class AlertViewSet(TenantViewSet):
         rows = self.get_queryset().filter(**{name: value for name, value in wanted.items() if value})
         state = {"open": OPEN, None: FIRED}.get(asked["state"], Q(state=asked["state"]))
         return page_response(self, rows.filter(state), AlertSerializer)
-
-    @extend_schema(operation_id="alerts_retrieve", responses=AlertSerializer)
-    def retrieve(self, request: Request, pk: str) -> Response:
-        """Return one alert."""
-        return Response(AlertSerializer(self.get_object()).data)
 
     @extend_schema(operation_id="alerts_acknowledge", request=AlertNoteSerializer, responses=AlertSerializer)
     @action(detail=True, methods=["post"])

@@ -11,8 +11,8 @@ from itertools import groupby
 from django.utils.translation import gettext, ngettext
 
 from scheduling.alerts.measures import measure_of
-from scheduling.alerts.rules import FIRING, RESOLVED, AlertState, RuleFacts, Sample, Tick, matches, step
-from scheduling.models import MeasureMinute
+from scheduling.alerts.rules import FIRING, RESOLVED, AlertState, Sample, Tick, matches, step
+from scheduling.models import AlertRule, MeasureMinute
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 
@@ -76,7 +76,7 @@ class Backtest:
         }.get(self.verdict, "")
 
 
-def backtest(rule: RuleFacts, *, days: int = DAYS) -> Backtest:
+def backtest(rule: AlertRule, *, days: int = DAYS) -> Backtest:
     """Replay the history of the rule's measure that the current scope may read."""
     now = read_clock().replace(second=0, microsecond=0)
     read = measure_of(rule.measure).history or _stored_minutes
@@ -89,7 +89,7 @@ def backtest(rule: RuleFacts, *, days: int = DAYS) -> Backtest:
     return Backtest(spans[:MOST_SHOWN], len(spans), since, _judge(spans, since, now))
 
 
-def _stored_minutes(rule: RuleFacts, earliest: datetime) -> tuple[datetime | None, Iterable[MeasureMinute]]:
+def _stored_minutes(rule: AlertRule, earliest: datetime) -> tuple[datetime | None, Iterable[MeasureMinute]]:
     since = _find_start(rule.measure, earliest)
     if since is None:
         return None, ()
@@ -107,7 +107,7 @@ def _find_start(measure: str, earliest: datetime) -> datetime | None:
     return next(iter(cut), first)
 
 
-def _replay(rule: RuleFacts, rows: Sequence[MeasureMinute], now: datetime) -> Iterator[Span]:
+def _replay(rule: AlertRule, rows: Sequence[MeasureMinute], now: datetime) -> Iterator[Span]:
     """Yield the spans of one object, by steps of a minute."""
     first = rows[0]
     if not matches(rule, Sample(first.object_key, 0.0, tenant_id=first.tenant_id, parents=tuple(first.parents))):

@@ -52,7 +52,7 @@ class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
         return (*edited, *self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        values, names = form.cleaned_data, config.FIELDS[self.model]
+        values, names = form.cleaned_data, list(config.FIELDS[self.model])
         if change:
             # The form has changed its own instance: the row is read again for the difference.
             row, names = config.find(self.model, obj.pk), [name for name in names if name in form.changed_data]

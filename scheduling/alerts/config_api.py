@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
-from rest_framework.mixins import ListModelMixin
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -227,7 +227,7 @@ class AlertRuleViewSet(ConfigViewSet):
         return Response(BacktestSerializer(preview_rule(values)).data)
 
 
-class AlertMessageViewSet(ListModelMixin, TenantViewSet):
+class AlertMessageViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
     """Messages to contacts, newest first, with the result of their delivery."""
 
     model, serializer_class = AlertMessage, MessageSerializer
@@ -236,11 +236,6 @@ class AlertMessageViewSet(ListModelMixin, TenantViewSet):
 
     def get_queryset(self) -> QuerySet[Any]:
         return super().get_queryset().select_related("tenant")
-
-    @extend_schema(operation_id="alert_messages_retrieve")
-    def retrieve(self, request: Request, pk: str) -> Response:
-        """Return a message."""
-        return Response(MessageSerializer(self.get_object()).data)
 
 
 def _described(path: str, view: type[ConfigViewSet]) -> type[ConfigViewSet]:

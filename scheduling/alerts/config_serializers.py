@@ -57,12 +57,14 @@ class RowSerializer(ColumnsSerializer):
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: the platform.")
 
 
-def row_serializer(model: type[models.Model], *others: str, base: type[RowSerializer] = RowSerializer) -> Any:
+def row_serializer(
+    model: type[models.Model], *others: str, base: type[RowSerializer] = RowSerializer, name: str = ""
+) -> Any:
     """Return the serializer of a model's rows; ``others`` are fields that are only shown."""
     columns = {field.name for field in model._meta.fields}
     fields = ("id", "tenant", *(name for name in FIELDS[model] if name in columns), *others)
     meta = type("Meta", (), {"model": model, "fields": fields})
-    return type(f"{model.__name__}Serializer", (base,), {"Meta": meta, "__doc__": model.__doc__})
+    return type(f"{name or model.__name__}Serializer", (base,), {"Meta": meta, "__doc__": model.__doc__})
 
 
 def request_serializer(name: str, model: type[models.Model], fields: tuple[str, ...], **declared: Any) -> Any:
@@ -78,19 +80,19 @@ def request_serializer(name: str, model: type[models.Model], fields: tuple[str, 
     return type(f"{name}Serializer", (StrictSerializer, ColumnsSerializer), attributes)
 
 
-ContactSerializer = row_serializer(Contact, "failures", "disabled_reason")
-
-
-class NewContactSerializer(ContactSerializer):  # type: ignore[misc]  # a class made at run time
-    """A new contact, with the secret that signs its messages if it is a signed webhook."""
+class SecretSerializer(RowSerializer):
+    """Base of the serializer of a new contact, with the secret that signs its messages if it is a signed webhook."""
 
     secret = serializers.SerializerMethodField()
 
-    class Meta(ContactSerializer.Meta):  # type: ignore[name-defined]
-        fields = (*ContactSerializer.Meta.fields, "secret")
-
     def get_secret(self, contact: Contact) -> str:
         return secret_of(contact)
+
+
+ContactSerializer = row_serializer(Contact, "failures", "disabled_reason")
+NewContactSerializer = row_serializer(
+    Contact, "failures", "disabled_reason", "secret", base=SecretSerializer, name="NewContact"
+)
 
 
 class MessageSerializer(RowSerializer):

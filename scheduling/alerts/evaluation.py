@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from scheduling.alerts.grouping import Notifier
 from scheduling.alerts.measures import Measure, measures
-from scheduling.alerts.rules import FIRING, PRIVATE, RESOLVED, AlertState, RuleFacts, Sample, Tick, matches, step
+from scheduling.alerts.rules import FIRING, PRIVATE, RESOLVED, AlertState, Sample, Tick, matches, step
 from scheduling.models import Alert, AlertRule
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import fetch_all
@@ -44,13 +44,12 @@ class Reading:
 
 def evaluate(readings: Sequence[Reading], now: datetime) -> int:
     """Move the alerts on by these readings; return how many have fired or resolved. The caller holds the lock."""
-    rows = list(AlertRule.objects.filter(is_enabled=True).select_related("escalate_to"))
-    rules = {row.pk: from_row(RuleFacts, row) for row in rows}
+    rules = {rule.pk: rule for rule in AlertRule.objects.filter(is_enabled=True).select_related("escalate_to")}
     opened = Alert.objects.exclude(state=RESOLVED).select_for_update(of=("self",), no_key=True).order_by("pk")
     turn = _Turn(now, rules)
     for alert in opened:
         turn.open[alert.rule_id][alert.object_key] = alert
-    by_measure: dict[str, list[RuleFacts]] = defaultdict(list)
+    by_measure: dict[str, list[AlertRule]] = defaultdict(list)
     for rule in rules.values():
         by_measure[rule.measure].append(rule)
     for reading in readings:
@@ -58,7 +57,7 @@ def evaluate(readings: Sequence[Reading], now: datetime) -> int:
             turn.compare(reading, rule)
     turn.resolve_orphans()
     turn.reopen()
-    turn.commit({row.pk: row for row in rows})
+    turn.commit()
     write_minutes(readings)
     return len(turn.fired) + len(turn.resolved)
 
@@ -68,7 +67,7 @@ class _Turn:
     """One evaluation: open alerts by rule and object, and what has changed."""
 
     now: datetime
-    rules: Mapping[UUID, RuleFacts]
+    rules: Mapping[UUID, AlertRule]
     open: defaultdict[UUID | None, dict[str, Alert]] = field(default_factory=lambda: defaultdict(dict))
     written: dict[UUID, Alert] = field(default_factory=dict)
     removed: list[UUID] = field(default_factory=list)
@@ -76,7 +75,7 @@ class _Turn:
     resolved: list[Alert] = field(default_factory=list)
     reopened: set[UUID] = field(default_factory=set)
 
-    def compare(self, reading: Reading, rule: RuleFacts) -> None:
+    def compare(self, reading: Reading, rule: AlertRule) -> None:
         """Compare the samples of the rule's objects, and advance the alerts of objects that have no sample any more."""
         known = list(self.open[rule.id])
         samples = dict(_samples_for(rule, reading.samples))
@@ -88,7 +87,7 @@ class _Turn:
             sample, owner = samples.get(key, (None, None))
             self._advance(reading.measure, rule, key, sample, owner)
 
-    def _advance(self, measure: Measure, rule: RuleFacts, key: str, sample: Sample | None, owner: UUID | None) -> None:
+    def _advance(self, measure: Measure, rule: AlertRule, key: str, sample: Sample | None, owner: UUID | None) -> None:
         alert = self.open[rule.id].get(key)
         before, elapsed = None, 0.0
         if alert is not None:
@@ -156,10 +155,10 @@ class _Turn:
             self.open[former.rule_id][former.object_key] = former
             self.reopened.add(former.pk)
 
-    def commit(self, rows: Mapping[UUID, AlertRule]) -> None:
+    def commit(self) -> None:
         """Write the alerts, and the notices of those that have changed."""
         opened = [alert for of_rule in self.open.values() for alert in of_rule.values()]
-        notifier = Notifier(self.now, rows, opened, self.reopened)
+        notifier = Notifier(self.now, self.rules, opened, self.reopened)
         for alert in notifier.judge(self.fired):
             self.written[alert.pk] = alert
         Alert.objects.filter(pk__in=self.removed).delete()
@@ -169,7 +168,7 @@ class _Turn:
         notifier.write(self.resolved)
 
 
-def _samples_for(rule: RuleFacts, samples: Sequence[Sample]) -> Iterator[tuple[str, tuple[Sample, UUID | None]]]:
+def _samples_for(rule: AlertRule, samples: Sequence[Sample]) -> Iterator[tuple[str, tuple[Sample, UUID | None]]]:
     """Yield the key of each alert that the rule may have, with its sample and the tenant that owns the alert."""
     for sample in samples:
         if matches(rule, sample):
@@ -178,7 +177,7 @@ def _samples_for(rule: RuleFacts, samples: Sequence[Sample]) -> Iterator[tuple[s
                 yield f"{sample.object_key}{PRIVATE}{sample.tenant_id}", (sample, sample.tenant_id)
 
 
-def _describe(alert: Alert, rule: RuleFacts, measure: Measure, sample: Sample | None) -> None:
+def _describe(alert: Alert, rule: AlertRule, measure: Measure, sample: Sample | None) -> None:
     alert.rule_name, alert.severity, alert.threshold = rule.name, rule.severity, rule.threshold
     if sample is not None:
         kind, _, name = alert.object_key.partition(PRIVATE)[0].partition(":")

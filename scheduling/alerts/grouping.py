@@ -10,11 +10,10 @@ from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.messages import NoticeBatch, enqueue
 from scheduling.alerts.routing import contacts_for, is_as_severe, read_book
 from scheduling.alerts.rules import FIRING
-from scheduling.alerts.suppression import SilenceFacts, Subject, judge
+from scheduling.alerts.suppression import Subject, judge
 from scheduling.models import Alert, AlertMessage, AlertNotice, AlertRule, AlertSilence, Contact
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all
-from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
 # A contact's first message waits for others; the next one follows at least after the interval of its severity.
@@ -41,7 +40,7 @@ class Notifier:
     def judge(self, fired: Collection[UUID]) -> list[Alert]:
         """Set what silences or inhibits each firing alert, and queue notices; return the alerts that have changed."""
         current = AlertSilence.objects.filter(starts_at__lte=self._now, ends_at__gt=self._now)
-        silences = [from_row(SilenceFacts, row) for row in current.order_by("pk")]
+        silences = list(current.order_by("pk"))
         subjects = {alert.pk: self._subject(alert) for alert in self._open}
         sources = [subject for subject in subjects.values() if subject.inhibits]
         firing = [alert for alert in self._open if alert.state == FIRING]

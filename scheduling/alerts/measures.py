@@ -11,8 +11,8 @@ from importlib import import_module
 from django.utils.functional import Promise
 
 from scheduling.alerts.exceptions import MeasureUnknownError
-from scheduling.alerts.rules import Per, RuleFacts, Sample
-from scheduling.models import MeasureMinute
+from scheduling.alerts.rules import Per, Sample
+from scheduling.models import AlertRule, MeasureMinute
 from tenants.context import Actor
 
 ALERT_ACTOR = Actor(kind="system", id="alerts", label="alerts")
@@ -46,7 +46,7 @@ class Measure:
     needs_heartbeats: bool = False
     is_unscoped: bool = False
     is_low_bad: bool = False
-    history: Callable[[RuleFacts, datetime], tuple[datetime | None, Iterable[MeasureMinute]]] | None = None
+    history: Callable[[AlertRule, datetime], tuple[datetime | None, Iterable[MeasureMinute]]] | None = None
 
 
 @cache

@@ -10,12 +10,11 @@ from zoneinfo import available_timezones
 from scheduling.alerts.backtest import Backtest, backtest
 from scheduling.alerts.exceptions import AlertRuleDoubtfulError
 from scheduling.alerts.measures import measure_of, measures
-from scheduling.alerts.rules import RuleFacts, find_faults
+from scheduling.alerts.rules import find_faults
 from scheduling.log_search.measures import find_query_faults
 from scheduling.models import AlertRule
 from tenants.context import current_tenant_id
 from tenants.database.clock import read_clock
-from tenants.database.reads import from_row
 from tenants.exceptions import FieldInvalidError
 from tenants.tenancy.changes import assign
 from tenants.translation import translate
@@ -33,7 +32,7 @@ def check_rule(rule: AlertRule) -> None:
     for name in ("threshold", "clear_threshold"):
         if not isfinite(getattr(rule, name) or 0.0):
             raise FieldInvalidError.at(name, translate("It must be a finite number."))
-    found = find_faults(from_row(RuleFacts, rule), floor=measure.floor, most=measure.most)
+    found = find_faults(rule, floor=measure.floor, most=measure.most)
     faults = [(fault.field, fault.text) for fault in found]
     allowed = measure.per if rule.tenant_id is None else measure.tenants_per
     if rule.per not in allowed:
@@ -56,7 +55,7 @@ def check_rule(rule: AlertRule) -> None:
 
 def replay_rule(rule: AlertRule, *, is_confirmed: bool) -> None:
     """Set the result of the rule's backtest, unsaved; raise `AlertRuleDoubtfulError` if it warns and is unconfirmed."""
-    found = backtest(from_row(RuleFacts, rule))
+    found = backtest(rule)
     if found.warning and not is_confirmed:
         raise AlertRuleDoubtfulError(f"{found.warning} {found.sentence}")
     since = found.since and found.since.isoformat()
@@ -72,4 +71,4 @@ def preview_rule(values: Mapping[str, Any]) -> Backtest:
     rule = AlertRule(tenant_id=current_tenant_id())
     assign(rule, {name: value for name, value in values.items() if name in CONDITION})
     check_rule(rule)
-    return backtest(from_row(RuleFacts, rule))
+    return backtest(rule)

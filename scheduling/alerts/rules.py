@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from tenants.translation import translate
+
+# These functions read attributes of rows; they neither query nor change them.
+if TYPE_CHECKING:
+    from scheduling.models import AlertRoute, AlertRule
 
 PENDING, FIRING, RESOLVED = "pending", "firing", "resolved"
 # Separates the object's name from a tenant's id in the key of an object that only this tenant's rules see.
@@ -55,36 +59,6 @@ class Per(StrEnum):
     OBJECTIVE = "objective"
     SERIES = "series"
     QUERY = "query"
-
-
-@dataclass(frozen=True, slots=True)
-class RuleFacts:
-    """The condition of a rule, as its row stores it."""
-
-    id: UUID
-    tenant_id: UUID | None
-    name: str
-    origin: str
-    measure: str
-    per: str
-    comparison: str
-    threshold: float
-    clear_threshold: float | None
-    for_seconds: int
-    clear_seconds: int
-    severity: str = "warning"
-    only_kind: str = ""
-    only_queue: str = ""
-    only_tenant: UUID | None = None
-    log_query: str = ""
-    active_days: Sequence[int] = ()
-    active_from: time | None = None
-    active_until: time | None = None
-    zone: str = "UTC"
-    escalate_minutes: int | None = None
-    notifies_tenant: bool = False
-    inhibits: Sequence[str] = ()
-    runbook: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +111,7 @@ class RuleFault:
     text: str
 
 
-def step(tick: Tick, state: AlertState | None, value: float | None, rule: RuleFacts) -> AlertState | None:
+def step(tick: Tick, state: AlertState | None, value: float | None, rule: AlertRule) -> AlertState | None:
     """Return the state after an evaluation; ``value`` is None if the object has none, which is clear.
 
     None means that there is no alert: nothing has happened, or a pending one has cleared.
@@ -165,11 +139,11 @@ def step(tick: Tick, state: AlertState | None, value: float | None, rule: RuleFa
     return replace(state, state=name, held_seconds=held, clear_held_seconds=cleared)
 
 
-def _fire_if_held(state: AlertState, rule: RuleFacts) -> AlertState:
+def _fire_if_held(state: AlertState, rule: AlertRule) -> AlertState:
     return replace(state, state=FIRING, held_seconds=0.0) if state.held_seconds >= rule.for_seconds else state
 
 
-def is_active(hours: Any, at: datetime) -> bool:
+def is_active(hours: AlertRule | AlertRoute, at: datetime) -> bool:
     """Return whether the wall clock in the zone of a rule or route is within its days and hours, if it has any.
 
     Hours over midnight belong to the day of their start.
@@ -188,7 +162,7 @@ def is_active(hours: Any, at: datetime) -> bool:
     return not hours.active_days or day.isoweekday() in hours.active_days
 
 
-def matches(rule: RuleFacts, sample: Sample) -> bool:
+def matches(rule: AlertRule, sample: Sample) -> bool:
     """Return whether the rule compares the sample."""
     if not sample.object_key.startswith(f"{rule.per}:"):
         return False
@@ -210,7 +184,7 @@ def query_key(text: str) -> str:
     return f"{Per.QUERY}:{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
-def find_faults(rule: RuleFacts, *, floor: float, most: float | None) -> list[RuleFault]:
+def find_faults(rule: AlertRule, *, floor: float, most: float | None) -> list[RuleFault]:
     """Return why a rule can never fire, never clears or always fires.
 
     ``floor`` is the value within which the measure has no sample, ``most`` its greatest possible value.

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from scheduling.alerts.rules import PRIVATE
+
+if TYPE_CHECKING:
+    from scheduling.models import AlertSilence
 
 # Objects of this type belong to the platform as a whole, so that their alerts explain those of every object.
 PLATFORM_WIDE = "check:"
@@ -33,19 +37,6 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class SilenceFacts:
-    """A silence that is in effect. Empty conditions match every alert of its tenant, or of the platform."""
-
-    id: UUID
-    tenant_id: UUID | None
-    rule_id: UUID | None = None
-    object_key: str = ""
-    only_kind: str = ""
-    only_queue: str = ""
-    only_tenant: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What keeps an alert from notifying, if anything."""
 
@@ -58,7 +49,7 @@ class Verdict:
         return self.silenced_by is None and self.inhibited_by is None
 
 
-def judge(subject: Subject, sources: Iterable[Subject], silences: Iterable[SilenceFacts]) -> Verdict:
+def judge(subject: Subject, sources: Iterable[Subject], silences: Iterable[AlertSilence]) -> Verdict:
     """Return the verdict on an alert; ``sources`` are pending and firing alerts that inhibit others."""
     for silence in silences:
         if covers(silence, subject):
@@ -69,8 +60,8 @@ def judge(subject: Subject, sources: Iterable[Subject], silences: Iterable[Silen
     return Verdict()
 
 
-def covers(silence: SilenceFacts, subject: Subject) -> bool:
-    """Return whether the silence matches the alert."""
+def covers(silence: AlertSilence, subject: Subject) -> bool:
+    """Return whether the silence matches the alert; its empty conditions match every alert of its owner."""
     objects = {subject.key, *subject.parents}
     return (
         silence.tenant_id == subject.tenant_id

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.alerts.measures import Measure
-from scheduling.alerts.rules import PRIVATE, Per, RuleFacts, Sample, query_key
+from scheduling.alerts.rules import PRIVATE, Per, Sample, query_key
 from scheduling.log_search.query import parse_query
 from scheduling.log_search.search import FoundLines, search_lines
 from scheduling.log_search.segments import time_of
@@ -84,7 +84,7 @@ def find_query_faults(rule: AlertRule) -> list[tuple[str, str]]:
     return []
 
 
-def replay_lines(rule: RuleFacts, earliest: datetime) -> tuple[datetime | None, list[MeasureMinute]]:
+def replay_lines(rule: AlertRule, earliest: datetime) -> tuple[datetime | None, list[MeasureMinute]]:
     """Return the numbers of matching lines by minute since a time, and since when the log was searched."""
     with _scope_of(rule):
         oldest = JobLog.objects.order_by("pk").values_list("pk", flat=True).first()
@@ -100,7 +100,7 @@ def replay_lines(rule: RuleFacts, earliest: datetime) -> tuple[datetime | None, 
     return since, [MeasureMinute(minute=minute, worst=float(counts[minute]), **facts) for minute in sorted(counts)]
 
 
-def _scope_of(rule: AlertRule | RuleFacts) -> AbstractContextManager[None]:
+def _scope_of(rule: AlertRule) -> AbstractContextManager[None]:
     """Return the scope of the rule's tenant; the platform's rules are changed and replayed in that of all tenants."""
     return tenant_context(rule.tenant_id) if rule.tenant_id else nullcontext()
 

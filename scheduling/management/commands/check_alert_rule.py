@@ -10,10 +10,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from scheduling.alerts.backtest import DAYS, BacktestVerdict, backtest
-from scheduling.alerts.rules import RuleFacts
 from scheduling.models import AlertRule
 from tenants.context import all_tenants
-from tenants.database.reads import from_row
 from tenants.management.base import PlatformCommand
 
 
@@ -30,7 +28,7 @@ class Command(PlatformCommand):
             rule = (rules.filter(name=options["rule"]) | rules.filter(origin=options["rule"])).first()
             if rule is None:
                 raise CommandError(f"There is no alert rule {options['rule']}.")
-            found = backtest(from_row(RuleFacts, rule), days=options["days"])
+            found = backtest(rule, days=options["days"])
         spans = [f"  {span.began_at:%F %R} to {span.ended_at or 'now'}: {span.label}" for span in found.spans]
         self.show(options, asdict(found), "\n".join([found.sentence, *spans, *filter(None, [found.warning])]))
         if found.verdict in (BacktestVerdict.NEVER, BacktestVerdict.ALWAYS):

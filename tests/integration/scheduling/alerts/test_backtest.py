@@ -11,11 +11,9 @@ from scheduling.alerts.backtest import BacktestVerdict, backtest
 from scheduling.alerts.config import save
 from scheduling.alerts.exceptions import AlertRuleDoubtfulError
 from scheduling.alerts.rule_config import preview_rule
-from scheduling.alerts.rules import RuleFacts
 from scheduling.models import AlertRule, MeasureMinute
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
-from tenants.database.reads import from_row
 from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.alerts.helpers import make_rule
@@ -50,7 +48,7 @@ def plant(
 def replay(**changes: Any) -> Any:
     rule = make_rule(**{"clear_seconds": 60, **changes})
     with all_tenants():
-        return backtest(from_row(RuleFacts, rule))
+        return backtest(rule)
 
 
 def test_spans_are_the_minutes_for_which_the_rule_would_have_fired() -> None:

@@ -14,12 +14,11 @@ from django.test import Client
 
 from scheduling.alerts.backtest import BacktestVerdict
 from scheduling.alerts.rule_config import preview_rule, save_rule
-from scheduling.alerts.rules import RuleFacts, matches
+from scheduling.alerts.rules import matches
 from scheduling.log_search.measures import QueryReader
 from scheduling.models import AlertRule
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
-from tenants.database.reads import from_row
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import submit
@@ -38,7 +37,7 @@ def values_of(rule: AlertRule) -> list[float]:
     """Return the values that the rule compares."""
     with all_tenants():
         now = read_clock()
-    return [sample.value for sample in QueryReader().read(now) if matches(from_row(RuleFacts, rule), sample)]
+    return [sample.value for sample in QueryReader().read(now) if matches(rule, sample)]
 
 
 def test_rule_counts_the_lines_of_its_tenant(acme: Tenant, globex: Tenant, log: Log, index: Callable[[], int]) -> None:

@@ -7,13 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from scheduling.alerts.suppression import SilenceFacts, Subject, Verdict, judge
+from scheduling.alerts.suppression import Subject, Verdict, judge
+from scheduling.models import AlertSilence
 
 ACME, GLOBEX = UUID(int=1), UUID(int=2)
 WAIT = Subject(UUID(int=10), None, UUID(int=20), "oldest_wait", "queue:pipeline", ("pool:default",))
 POOL = Subject(UUID(int=11), None, UUID(int=21), "pool_without_worker", "pool:default", inhibits=["oldest_wait"])
 BROKER = Subject(UUID(int=12), None, UUID(int=22), "broker_away", "check:broker", inhibits=["oldest_wait", "share"])
-SILENCE = SilenceFacts(UUID(int=30), None)
+SILENCE = AlertSilence(pk=UUID(int=30))
 
 
 def test_alert_without_reason_is_sent() -> None:
@@ -63,5 +64,5 @@ def test_silence_comes_before_inhibition() -> None:
     ],
 )
 def test_silence_matches_by_all_its_conditions(conditions: dict[str, object], is_silenced: bool) -> None:
-    verdict = judge(WAIT, [], [replace(SILENCE, **conditions)])  # type: ignore[arg-type]
+    verdict = judge(WAIT, [], [AlertSilence(pk=SILENCE.pk, **conditions)])
     assert verdict.is_sent is not is_silenced
