@@ -56,12 +56,19 @@ def current_traceparent() -> str | None:
 
 
 def span(
-    name: str, *, parent: str | None = None, links: Sequence[str] = (), is_call: bool = False, **attributes: str | int
+    name: str, *, parent: str | None = None, links: Sequence[str] = (), **attributes: str | int
 ) -> AbstractContextManager[Span]:
     """Return a context manager that opens a span around its block; without a tracer it does nothing."""
     if _tracer is None:
         return _NO_SPAN
-    return _tracer.span(name, parent=parent, links=links, is_call=is_call, attributes=attributes)
+    return _tracer.span(name, parent=parent, links=links, is_call=False, attributes=attributes)
+
+
+def call(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
+    """Return a context manager that opens a span of a call to a server, if there is a trace that it belongs to."""
+    if _tracer is None:
+        return _NO_SPAN
+    return _tracer.span(name, parent=None, links=(), is_call=True, attributes=attributes)
 
 
 def flush() -> None:

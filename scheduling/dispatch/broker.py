@@ -234,7 +234,7 @@ def _tell(*commands: Command) -> None:
     if breaker().is_open():
         return
     try:
-        with tracing.span("dispatcher.wake", is_call=True):
+        with tracing.call("dispatcher.wake"):
             is_answered = notifier.send_commands(*commands, fallback=impatient_client)
     except BROKER_ERRORS:
         breaker().note_failure()

@@ -245,7 +245,7 @@ def _ask(buckets: Sequence[Bucket], wanted: int, *, is_whole: bool = False) -> l
         keys = [f"{KEY_PREFIX}{bucket.name}" for bucket in buckets]
         rates = [number for bucket in buckets for number in (bucket.rate.interval_us, bucket.rate.burst)]
         try:
-            with tracing.span("ratelimit.take", is_call=True, buckets=len(buckets), wanted=wanted):
+            with tracing.call("ratelimit.take", buckets=len(buckets), wanted=wanted):
                 granted, *states = _script()(keys, wanted, int(is_whole), *rates)
         except (redis.RedisError, OSError) as error:
             _outage.note_failure(error)

@@ -7,7 +7,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.contrib import messages
-from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -33,7 +32,7 @@ def wait_page(request: HttpRequest) -> HttpResponse:
     queue = request.GET.get("queue", "")[:60]
     try:
         job_id = find_job(queue, float(request.GET.get("seconds", "")))
-    except (ValueError, DataError):  # no number, or no text for PostgreSQL
+    except ValueError:
         job_id = None
     if job_id is not None:
         return redirect("admin:scheduling_job_change", job_id)

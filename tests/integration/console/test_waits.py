@@ -59,14 +59,7 @@ def test_last_bucket_has_no_upper_bound(console: Console, staff: User, acme_work
 
 
 @pytest.mark.parametrize(
-    "query",
-    [
-        {},
-        {"queue": "nothing", "seconds": "1"},
-        {"seconds": "soon"},
-        {"seconds": "nan"},
-        {"queue": "a\0", "seconds": "-1e9"},
-    ],
+    "query", [{}, {"queue": "nothing", "seconds": "1"}, {"seconds": "soon"}, {"seconds": "nan"}, {"seconds": "-1e9"}]
 )
 def test_unknown_values_lead_to_the_jobs(console: Console, staff: User, query: dict[str, str]) -> None:
     answer = console(staff).get(reverse("admin:wait"), query)

@@ -67,7 +67,7 @@ def test_tracer_gets_parent_links_and_attributes() -> None:
     try:
         with tracing.span("job.dispatch", parent=None, links=[TRACEPARENT], jobs=2):
             assert tracing.current_traceparent() == TRACEPARENT
-        with tracing.span("ratelimit.take", is_call=True, wanted=1):
+        with tracing.call("ratelimit.take", wanted=1):
             pass
     finally:
         tracing.install(None)
