@@ -130,7 +130,7 @@ class OpenTelemetryTracer:
 
     @contextmanager
     def span(
-        self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
+        self, name: str, *, parent: str | None, links: Sequence[str], is_call: bool, attributes: Mapping[str, str | int]
     ) -> Iterator[tracing.Span]:
         """Open a span around the block.
 
@@ -139,6 +139,7 @@ class OpenTelemetryTracer:
         with self._tracer.start_as_current_span(
             name,
             context=None if parent is None else context_of(parent),
+            kind=SpanKind.CLIENT if is_call else SpanKind.INTERNAL,
             attributes=dict(attributes),
             links=[Link(trace.get_current_span(context_of(link)).get_span_context()) for link in links],
             record_exception=False,
@@ -150,12 +151,6 @@ class OpenTelemetryTracer:
             except BaseException as error:
                 opened.fail(type(error).__name__)
                 raise
-
-    def call(self, name: str, *, attributes: Mapping[str, str | int]) -> AbstractContextManager[object]:
-        """Return a span of a call, which the sampler drops outside of a trace."""
-        return self._tracer.start_as_current_span(
-            name, kind=SpanKind.CLIENT, attributes=dict(attributes), record_exception=False
-        )
 
     def flush(self) -> None:
         """Send the collected spans; call it before the process ends."""

@@ -61,9 +61,9 @@ class OtlpHandler(logging.Handler):
     def export_lines(self, sender: object, *, lines: Sequence[LogLine], facts: Mapping[str, Any], **_: Any) -> None:
         """Send lines of one job."""
         context = context_of(facts["traceparent"]) if facts.get("traceparent") else None
+        about = {name: str(value) for name, value in facts.items() if value is not None} | {"logger": "job"}
         for line in lines:
-            about = {**facts, "fields": line.fields, "logger": "job"}
-            self._send(line.at.timestamp(), line.level, line.message, about, context)
+            self._send(line.at.timestamp(), line.level, line.message, about | {"fields": line.fields}, context)
 
     @override
     def flush(self) -> None:
@@ -80,15 +80,9 @@ class OtlpHandler(logging.Handler):
             severity_number=severity,
             severity_text=severity.name,
             body=body,
-            attributes={name: _plain(value) for name, value in about.items() if value is not None},
+            attributes=about,
         )
         if self._batch is None or self._pid != os.getpid():
             # Its thread and its connection survive no fork.
             self._batch, self._pid = BatchLogRecordProcessor(OTLPLogExporter()), os.getpid()
         self._batch.on_emit(ReadWriteLogRecord(record, resource=self._resource, instrumentation_scope=_SCOPE))
-
-
-def _plain(value: object) -> str | int | float | bool:
-    if isinstance(value, str | int | float):
-        return value
-    return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, list | dict) else str(value)

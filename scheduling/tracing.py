@@ -24,12 +24,12 @@ class Tracer(Protocol):
         """Return the current trace context in W3C format, or None outside of a trace."""
 
     def span(
-        self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
+        self, name: str, *, parent: str | None, links: Sequence[str], is_call: bool, attributes: Mapping[str, str | int]
     ) -> AbstractContextManager[Span]:
-        """Return a context manager that opens a span; ``parent`` and ``links`` are W3C trace contexts."""
+        """Return a context manager that opens a span; ``parent`` and ``links`` are W3C trace contexts.
 
-    def call(self, name: str, *, attributes: Mapping[str, str | int]) -> AbstractContextManager[object]:
-        """Return a context manager that opens a span of a call to a server; outside of a trace it opens none."""
+        ``is_call``: of a call to a server, which begins no trace.
+        """
 
     def flush(self) -> None:
         """Send the collected spans; call it before the process ends."""
@@ -61,12 +61,14 @@ def span(
     """Return a context manager that opens a span around its block; without a tracer it does nothing."""
     if _tracer is None:
         return _NO_SPAN
-    return _tracer.span(name, parent=parent, links=links, attributes=attributes)
+    return _tracer.span(name, parent=parent, links=links, is_call=False, attributes=attributes)
 
 
-def call(name: str, **attributes: str | int) -> AbstractContextManager[object]:
+def call(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
     """Return a context manager that opens a span of a call to a server, if there is a trace that it belongs to."""
-    return _NO_SPAN if _tracer is None else _tracer.call(name, attributes=attributes)
+    if _tracer is None:
+        return _NO_SPAN
+    return _tracer.span(name, parent=None, links=(), is_call=True, attributes=attributes)
 
 
 def flush() -> None:

@@ -14,7 +14,6 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from scheduling.models import Queue
 from scheduling.shares.raw import fetch_rows
 from scheduling.statistics.histogram import BOUNDS
 from tenants.database.clock import read_clock
@@ -43,13 +42,10 @@ def wait_page(request: HttpRequest) -> HttpResponse:
 
 def find_job(queue: str, seconds: float) -> UUID | None:
     """Return a job of the viewer's scope that waited in this queue as long as the bucket of ``seconds``."""
-    row = Queue.objects.filter(name=queue).first()
-    if row is None:
-        return None
     # A percentile is above the lower bound of its bucket, and at most its upper one, which the next bucket begins with.
     # Of the last bucket, it is the lower one.
     bucket = bisect_left(BOUNDS, seconds) if seconds < BOUNDS[-1] else len(BOUNDS)
     low, *high = (0.0, *BOUNDS)[bucket : bucket + 2]
     bounds = {"from_us": int(low * 1e6), "below_us": int(high[0] * 1e6) if high else MOST_US}
-    values = {"since": uuid7_floor(read_clock() - SEARCHED), "most": MOST, "queue": row.pk, **bounds}
+    values = {"since": uuid7_floor(read_clock() - SEARCHED), "most": MOST, "queue": queue, **bounds}
     return next((found.job_id for found in fetch_rows(_FIND, values)), None)

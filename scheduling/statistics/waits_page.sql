@@ -4,5 +4,6 @@ SELECT job_id FROM (
     SELECT id, job_id, queue_id, wait_us FROM scheduling_execution
     WHERE id >= %(since)s ORDER BY id DESC LIMIT %(most)s
 ) recent
-WHERE queue_id = %(queue)s AND wait_us >= %(from_us)s AND wait_us < %(below_us)s
+WHERE queue_id = (SELECT id FROM scheduling_queue WHERE name = %(queue)s)
+    AND wait_us >= %(from_us)s AND wait_us < %(below_us)s
 ORDER BY id DESC LIMIT 1;

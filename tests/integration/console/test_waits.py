@@ -58,7 +58,9 @@ def test_last_bucket_has_no_upper_bound(console: Console, staff: User, acme_work
     assert console(staff).get(reverse("admin:wait"), query).headers["Location"] == page
 
 
-@pytest.mark.parametrize("query", [{}, {"queue": "nothing", "seconds": "1"}, {"seconds": "soon"}, {"seconds": "nan"}])
+@pytest.mark.parametrize(
+    "query", [{}, {"queue": "nothing", "seconds": "1"}, {"seconds": "soon"}, {"seconds": "nan"}, {"seconds": "-1e9"}]
+)
 def test_unknown_values_lead_to_the_jobs(console: Console, staff: User, query: dict[str, str]) -> None:
     answer = console(staff).get(reverse("admin:wait"), query)
     assert answer.headers["Location"].startswith(reverse("admin:scheduling_job_changelist"))

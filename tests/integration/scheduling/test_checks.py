@@ -72,3 +72,12 @@ def test_check_command_prints_the_warnings(monkeypatch: pytest.MonkeyPatch) -> N
     out = StringIO()
     call_command("check", databases=HERE, stderr=out)
     assert "scheduling.W002" in out.getvalue()
+
+
+def test_deployment_without_a_heartbeat_to_the_outside_gets_a_hint(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    (warning,) = checks.check_heartbeat_url(None)
+    assert (warning.id, warning.level) == ("scheduling.W004", WARNING)
+    change_platform_settings(ALERT_HEARTBEAT_URL="https://heartbeats.example.org/jobs")
+    assert checks.check_heartbeat_url(None) == []

@@ -50,15 +50,16 @@ def test_tracer_gets_parent_links_and_attributes() -> None:
 
         @contextmanager
         def span(
-            self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
+            self,
+            name: str,
+            *,
+            parent: str | None,
+            links: Sequence[str],
+            is_call: bool,
+            attributes: Mapping[str, str | int],
         ) -> Iterator[tracing.Span]:
-            seen.append((name, parent, list(links), dict(attributes)))
+            seen.append((name, parent, list(links), is_call, dict(attributes)))
             yield tracing._NoSpan()
-
-        @contextmanager
-        def call(self, name: str, *, attributes: Mapping[str, str | int]) -> Iterator[None]:
-            seen.append((name, dict(attributes)))
-            yield
 
         def flush(self) -> None: ...
 
@@ -71,7 +72,10 @@ def test_tracer_gets_parent_links_and_attributes() -> None:
     finally:
         tracing.install(None)
     assert tracing.current_traceparent() is None
-    assert seen == [("job.dispatch", None, [TRACEPARENT], {"jobs": 2}), ("ratelimit.take", {"wanted": 1})]
+    assert seen == [
+        ("job.dispatch", None, [TRACEPARENT], False, {"jobs": 2}),
+        ("ratelimit.take", None, [], True, {"wanted": 1}),
+    ]
 
 
 @pytest.mark.parametrize(
