@@ -29,7 +29,7 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.log_search.query import parse_query
 from scheduling.log_search.search import search_lines
-from scheduling.log_search.segments import TURN_LINES, index_lines
+from scheduling.log_search.segments import index_lines
 from tenants.context import tenant_context
 from tenants.database.locks import LockClass
 from tenants.models import Tenant
@@ -90,7 +90,7 @@ def measure_search(folder: Path) -> list[Finding]:
     tenant = _fill(SAMPLE)
     analyse()
     began, indexed = time.perf_counter(), 0
-    while count := index_lines(most=10 * TURN_LINES):
+    while count := index_lines():
         indexed += count
     seconds = time.perf_counter() - began
     (first,), (last,) = run_statement(_ENDS)

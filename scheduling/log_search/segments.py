@@ -16,6 +16,7 @@ from scheduling.conf import BY_INDEX
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.execution.logs.queries import open_lines
 from scheduling.execution.logs.service import LINE_OVERHEAD_BYTES
+from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.limits.declared import LOG_BYTES
 from scheduling.log_search.words import WordFilter, normalize, positions, words_of
 from scheduling.models import JobLog, LogCursor, LogSegment, LogVolume, PlatformLog
@@ -74,8 +75,8 @@ def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AF
             return 0
         now = timezone.now()
         cursor = LogCursor.objects.select_for_update(no_key=True).first() or LogCursor(last_id=_FIRST)
-        bounds = {"horizon": uuid7_floor(now - settled_after), "most": most, **lines_after(cursor.last_id)}
-        lines = open_lines(JobLog.objects.raw(_SQL["next_lines"], bounds))
+        bounds = lines_between(cursor.last_id, uuid7_floor(now - settled_after))
+        lines = open_lines(JobLog.objects.raw(_SQL["next_lines"], {**bounds, "most": most}))
         if lines:
             _extend(lines)
             cursor.last_id, cursor.moved_at = lines[-1].id, now
@@ -92,8 +93,9 @@ def mend_segments(limit: int = CHECKED_SEGMENTS) -> int:
         values = {"since": since, "most": limit}
         wrong = list(LogSegment.objects.raw(_SQL["wrong_segments"], values))
         for segment in wrong:
-            bounds = {"tenant": segment.tenant_id, "last": segment.last_id, **lines_after(segment.after_id)}
-            lines = JobLog.objects.raw(_SQL["lines_of_segment"], {**bounds, "most": MOST_LINES})
+            bounds = lines_between(segment.after_id, segment.last_id)
+            values = {"tenant": segment.tenant_id, "most": MOST_LINES, **bounds}
+            lines = JobLog.objects.raw(_SQL["lines_of_segment"], values)
             builder = _Builder(segment)
             segment.lines = 0
             # It may then have more lines or words than others; they are still found.
@@ -117,14 +119,15 @@ def line_text(line: JobLog | PlatformLog) -> str:
     return " ".join([line.message, *(f"{name}={value}" for name, value in line.fields.items())])
 
 
-def lines_after(line_id: UUID) -> dict[str, UUID]:
-    """Return the bounds of the lines after one, and of the executions that wrote them."""
-    return {"after": line_id, "executions_from": earlier(line_id, LONGEST_EXECUTION)}
+def lines_between(after: UUID, last: UUID) -> dict[str, UUID]:
+    """Return the bounds of the lines after one up to another one, and of the executions that wrote them."""
+    first_execution, last_execution = earlier(after, LONGEST_EXECUTION), earlier(last, -CLOCK_SLACK)
+    return {"after": after, "last": last, "executions_from": first_execution, "executions_to": last_execution}
 
 
 def earlier(made: UUID, by: timedelta) -> UUID:
-    """Return an id that was made so much earlier than another one."""
-    return UUID(int=max(made.int - (int(by.total_seconds() * 1_000) << 80), 0))
+    """Return an id that was made so much earlier than another one, or later if it is negative."""
+    return UUID(int=min(max(made.int - (int(by.total_seconds() * 1_000) << 80), 0), (1 << 128) - 1))
 
 
 def time_of(line_id: UUID) -> datetime:

@@ -1,7 +1,7 @@
 -- name: next_lines
 -- The next lines to be indexed. Younger ones may still be committed, or wait in the buffer of a worker.
 -- include: line_facts
-WHERE l.id > %(after)s AND l.id < %(horizon)s ORDER BY l.id LIMIT %(most)s;
+WHERE l.id > %(after)s AND l.id < %(last)s ORDER BY l.id LIMIT %(most)s;
 
 -- name: lines_of_segment
 -- include: line_facts

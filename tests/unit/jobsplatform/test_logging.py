@@ -120,7 +120,7 @@ def test_receivers_get_the_event_without_secrets(lines: Lines, monkeypatch: pyte
     received: list[dict[str, Any]] = []
     monkeypatch.setattr("jobsplatform.logging.receivers", [lambda event: received.append(dict(event))])
     logging.getLogger("x").warning("lost", extra={"token": "s3cret", "job_id": "j-1"})
-    (event,) = received
+    event = received[0]
     assert (event["event"], event["level"], event["token"], event["job_id"]) == ("lost", "warning", REDACTED, "j-1")
     assert "s3cret" not in lines.texts[-1]
 
