@@ -14,7 +14,11 @@ from scheduling.alerts.exceptions import MeasureUnknownError
 from scheduling.alerts.rules import Per, Sample
 
 # Where measures are declared; each is a tuple of `Measure`.
-SOURCES = ("scheduling.alerts.sources:MEASURES", "scheduling.objectives.measures:MEASURES")
+SOURCES = (
+    "scheduling.alerts.sources:MEASURES",
+    "scheduling.objectives.measures:MEASURES",
+    "scheduling.anomalies.measures:MEASURES",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from rest_framework.routers import SimpleRouter
 from scheduling.alerts.api import AlertViewSet
 from scheduling.alerts.config_api import CONFIG_VIEWS, AlertMessageViewSet
 from scheduling.alerts.rule_api import ALERT_RULES
+from scheduling.anomalies.api import AnomalyViewSet, BaselineViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
 from scheduling.correlation.api import CorrelationViewSet
@@ -39,6 +40,7 @@ from tenants.api.viewsets import UUID_PATTERN
 router = SimpleRouter()
 router.register("jobs", JobViewSet, basename="job")
 router.register("alerts", AlertViewSet, basename="alert")
+router.register("anomalies", AnomalyViewSet, basename="anomaly")
 router.register("alert-rules", ALERT_RULES, basename="alert-rule")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
 for prefix, view in CONFIG_VIEWS.items():
@@ -65,6 +67,7 @@ router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [
     path("heat-map/", HeatMapViewSet.as_view({"get": "retrieve"}), name="heat-map"),
+    path("baselines/", BaselineViewSet.as_view({"get": "retrieve"}), name="baselines"),
     path("correlation/", CorrelationViewSet.as_view({"get": "list"}), name="correlation"),
     path("diagnosis/", DiagnosisViewSet.as_view({"get": "diagnose"}), name="diagnosis"),
     path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),
