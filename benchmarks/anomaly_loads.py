@@ -34,6 +34,7 @@ class Series:
         self.mean = float(np.exp(self._rng.uniform(log(8), log(600))))
         self.has_bursts = bool(self._rng.random() < 0.3)
         self.has_batch = bool(self._rng.random() < 0.15)
+        self.has_peaks = self.has_bursts or self.has_batch
         steps = days * STEPS_A_DAY
         rate = self._rates(steps)
         pressure = rate / self.mean
@@ -62,14 +63,9 @@ class Series:
 
         return [Counts(*row) for row in zip(*map(pairs, (self.ended, self.failed, self.wait, self.run)), strict=True)]
 
-    def recent(self, step: int) -> tuple[list[Counts], float]:
-        """Return what a look at the end of a step sees: counts by minute, the current one first, and its part."""
-        begin = step + 1 - (step + 1) % 2
-        whole = self.minutes(begin - 8, begin)[::-1]
-        if begin > step:
-            return [Counts(), *whole], 0.0
-        half = (int(self.ended[step]), int(self.failed[step]), self.wait[step].tolist(), self.run[step].tolist())
-        return [Counts(*half), *whole], 0.5
+    def half(self, step: int) -> Counts:
+        """Return the counts of one step."""
+        return Counts(int(self.ended[step]), int(self.failed[step]), self.wait[step].tolist(), self.run[step].tolist())
 
     def _rates(self, steps: int) -> Any:
         at = np.arange(steps)

@@ -19,6 +19,8 @@ from scheduling.anomalies.queries import read_bands
 from scheduling.models import Anomaly, RollupClock, SeriesBaseline, SeriesSummary
 from scheduling.statistics.histogram import BUCKETS
 from scheduling.upkeep.registry import UpkeepBudget
+from tenants.access.api_keys import issue_api_key
+from tenants.access.permissions import Permission
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 
@@ -182,8 +184,7 @@ def test_api_returns_anomalies_and_what_is_usual(learned: Tenant, now: datetime)
     minute = now.replace(second=0, microsecond=0)
     run_minutes(learned, minute - timedelta(minutes=1), minute, failed=80)
     look(AnomalyWatch(), now)
-    with tenant_context(learned):
-        key = issue_api_key(tenant=learned, name="reader", scopes=[Permission.JOBS_VIEW]).secret
+    key = issue_api_key(tenant=learned, name="reader", scopes=[Permission.JOBS_VIEW]).token
     client = APIClient(headers={"Authorization": f"Api-Key {key}"})
     rows = client.get("/api/v1/anomalies/", {"state": "open"}).json()["results"]
     assert {(row["series"], row["measure"]) for row in rows} == {
