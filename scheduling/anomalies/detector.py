@@ -25,7 +25,7 @@ WEEKLY_HOURS, LEAST_HOURS = 14 * 24, 24
 # what it exceeded on its third-worst day: fewer days of incidents do not count as usual.
 LEAST_EXCESS, MARGIN, WORST_DAYS = 4.0, 1.5, 3
 # A deviation is confirmed by two looks; one suffices if the score is this.
-CONFIRMED, CERTAIN = 2, 2.0
+CONFIRMED, CERTAIN = 2, 1.5
 # CUSUM over the hours of two days: spreads of one hour that are usual, and their sum from which a change is lasting.
 SHIFT_HOURS, SLACK, SHIFT, MOST_SHIFT = 48, 3.0, 9.0, 18.0
 
@@ -175,7 +175,10 @@ def learn(measure: Measure, history: Mapping[int, Hour], now: int) -> Learned | 
         return None
     if now - first < WEEKLY_HOURS:
         last = [hours[at] for at in sorted(hours)[-LEAST_HOURS:]]
-        return Learned([_range_of(measure, last)], MARGIN * LEAST_EXCESS, MARGIN * LEAST_EXCESS, len(hours))
+        whole_day = _range_of(measure, last)._replace(
+            low=min(hour.low for hour in last), high=max(hour.high for hour in last)
+        )
+        return Learned([whole_day], MARGIN * LEAST_EXCESS, MARGIN * LEAST_EXCESS, len(hours))
     cells: list[list[Hour]] = [[] for _ in range(HOURS_OF_WEEK)]
     for at, hour in hours.items():
         for near in (at - 1, at, at + 1):

@@ -64,7 +64,7 @@ class AnomalyWatch:
             as_of = clock.folded_at if clock else None
             if as_of is None or now - as_of > STALE_AFTER:
                 return 0
-            if fetch_one(_SQL["is_behind"], {"as_of": as_of}, scalar_row, is_planned=True):
+            if fetch_one(_SQL["has_late_counts"], {"as_of": as_of}, scalar_row, is_planned=True):
                 return 0
             return self._judge(as_of)
 

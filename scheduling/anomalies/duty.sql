@@ -1,6 +1,6 @@
 -- Reads of the duty that judges the last minutes.
 
--- name: is_behind
+-- name: has_late_counts
 -- Whether executions that ended some seconds ago are not counted yet: then nothing is judged.
 SELECT EXISTS (SELECT FROM scheduling_tally WHERE ended_at < %(as_of)s::timestamptz - interval '5 seconds');
 
