@@ -32,8 +32,8 @@ SERIES = int(os.environ.get("ANOMALY_SERIES", "100"))
 HISTORY_DAYS, REPLAY_DAYS = 28, 7
 HOUR_STEPS = STEPS_A_DAY // 24
 CHANGES, CHANGE_STEPS = 40, 20
-# Counts are a second old when a dispatcher looks.
-LOOK_SECONDS, AGE_SECONDS, MOST_SECONDS = 30.0, 1.0, 120.0
+# Counts are two seconds old when a dispatcher looks.
+LOOK_SECONDS, AGE_SECONDS, MOST_SECONDS = 30.0, 2.0, 120.0
 # Looks after which a deviation that is seen no more has ended.
 CALM_LOOKS = 10
 # Planted changes: how a value is multiplied, and the failed part that it becomes; large ones must be found in time.

@@ -33,8 +33,8 @@ from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 
 LOOK_SECONDS = 30.0
-# Looks are a second after full and half minutes, when the executions until then are counted.
-COUNTED_AFTER = 1.0
+# Looks are two seconds after full and half minutes, when the executions until then are counted.
+COUNTED_AFTER, LEAST_SECONDS = 2.0, 5.0
 CALM = timedelta(minutes=5)
 # What is usual is read again after this time.
 KEPT_SECONDS = 300.0
@@ -52,8 +52,8 @@ class AnomalyWatch:
         self._read_at: tuple[int, float] = (-1, 0.0)
 
     def interval_seconds(self) -> float:
-        """Return the seconds until the next look."""
-        return LOOK_SECONDS - (time.time() - COUNTED_AFTER) % LOOK_SECONDS
+        """Return the seconds until the next look, at least LEAST_SECONDS."""
+        return LEAST_SECONDS + LOOK_SECONDS - (time.time() - COUNTED_AFTER + LEAST_SECONDS) % LOOK_SECONDS
 
     def take_turn(self) -> int:
         """Judge all series; return the number of open deviations, 0 if another dispatcher judges or counts are late."""
