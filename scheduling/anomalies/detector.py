@@ -239,7 +239,9 @@ def find_shift(measure: Measure, learned: Learned, hours: Mapping[int, Hour], no
             usual = range_at(learned, at)
             spread = usual.spread_at(measure, hour.samples)
             since = since if total else at
-            total = min(MOST_SHIFT, max(0.0, total + sign * (hour.median - usual.center) / spread - SLACK))
+            # One hour alone is not lasting.
+            excess = min(SHIFT / 2, sign * (hour.median - usual.center) / spread - SLACK)
+            total = min(MOST_SHIFT, max(0.0, total + excess))
         if total >= SHIFT:
             return since, sign * total / SHIFT
     return None

@@ -156,7 +156,7 @@ def test_lasting_change_of_the_level_is_found_where_it_began() -> None:
     assert find_shift(Measure.RATE, learned, usual, NOW) is None
     since, score = find_shift(Measure.RATE, learned, usual | {NOW - n: hour(220) for n in range(1, 6)}, NOW) or (0, 0)
     assert (since, score >= 1) == (NOW - 5, True)
-    one = usual | {NOW - 3: hour(220)}
+    one = usual | {NOW - 1: hour(900)}
     assert find_shift(Measure.RATE, learned, one, NOW) is None
 
 
