@@ -10,6 +10,7 @@ from scheduling.alerts.contact_models import (
     ContactGroup,
 )
 from scheduling.alerts.models import Alert, AlertCause, AlertClock, AlertRule, MeasureMinute, PlatformIncident
+from scheduling.anomalies.models import Anomaly, SeriesBaseline, SeriesSummary
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
@@ -74,6 +75,7 @@ __all__ = [
     "AlertRoute",
     "AlertRule",
     "AlertSilence",
+    "Anomaly",
     "Batch",
     "BatchNews",
     "BulkFormer",
@@ -137,7 +139,9 @@ __all__ = [
     "SavedView",
     "Schedule",
     "ScheduleFire",
+    "SeriesBaseline",
     "SeriesHour",
+    "SeriesSummary",
     "SeriesTally",
     "Settled",
     "SettledRefused",

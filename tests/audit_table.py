@@ -467,6 +467,7 @@ NO_ACTS: dict[str, str] = {
     "explain_job": "reads",
     "export_templates": "reads",
     "list_alerts": "reads",
+    "list_anomalies": "reads",
     "list_circuits": "reads",
     "list_schedules": "reads",
     "search_logs": "reads",

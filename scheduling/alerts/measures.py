@@ -21,6 +21,7 @@ SOURCES = (
     "scheduling.alerts.sources:MEASURES",
     "scheduling.objectives.measures:MEASURES",
     "scheduling.log_search.measures:MEASURES",
+    "scheduling.anomalies.measures:MEASURES",
 )
 
 

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from scheduling.alerts.api import AlertViewSet
 from scheduling.alerts.config_api import CONFIG_VIEWS, AlertMessageViewSet
+from scheduling.anomalies.api import AnomalyViewSet, BaselineViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
 from scheduling.correlation.api import CorrelationViewSet
@@ -38,6 +39,7 @@ from tenants.api.viewsets import UUID_PATTERN
 router = SimpleRouter()
 router.register("jobs", JobViewSet, basename="job")
 router.register("alerts", AlertViewSet, basename="alert")
+router.register("anomalies", AnomalyViewSet, basename="anomaly")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
 for prefix, view in CONFIG_VIEWS.items():
     router.register(prefix, view, basename=prefix.removesuffix("s"))
@@ -63,6 +65,7 @@ router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [
     path("heat-map/", HeatMapViewSet.as_view({"get": "retrieve"}), name="heat-map"),
+    path("baselines/", BaselineViewSet.as_view({"get": "retrieve"}), name="baselines"),
     path("correlation/", CorrelationViewSet.as_view({"get": "list"}), name="correlation"),
     path("diagnosis/", DiagnosisViewSet.as_view({"get": "diagnose"}), name="diagnosis"),
     path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),

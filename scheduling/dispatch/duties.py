@@ -12,6 +12,7 @@ from django.db import connection
 
 from scheduling import signals
 from scheduling.alerts.evaluator import Evaluator
+from scheduling.anomalies.duty import AnomalyWatch
 from scheduling.breakers.state import prune_circuits
 from scheduling.conf import FIRE_INTERVAL_SECONDS
 from scheduling.dispatch.slices import request_slice_yields
@@ -59,6 +60,7 @@ _folder = TallyFolder()
 _series = SeriesFolder()
 _relayer = EventRelayer()
 alert_evaluator = Evaluator()
+_anomalies = AnomalyWatch()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
@@ -97,7 +99,10 @@ DUTIES: tuple[Duty, ...] = (
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
 # Run by a thread of their own: a slow measure delays no other duty.
-ALERT_DUTIES: tuple[Duty, ...] = (Duty("alerts", alert_evaluator.interval_seconds, alert_evaluator.take_turn),)
+ALERT_DUTIES: tuple[Duty, ...] = (
+    Duty("alerts", alert_evaluator.interval_seconds, alert_evaluator.take_turn),
+    Duty("anomalies", _anomalies.interval_seconds, _anomalies.take_turn),
+)
 
 
 class DutyRoster:

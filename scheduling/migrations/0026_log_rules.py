@@ -9,7 +9,7 @@ STORAGE = "ALTER TABLE scheduling_platform_log SET (autovacuum_vacuum_scale_fact
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0024_log_segments")]
+    dependencies = [("scheduling", "0025_baselines")]
 
     operations = [
         migrations.AddField(

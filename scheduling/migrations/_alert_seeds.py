@@ -101,13 +101,23 @@ RULES = {
 }
 
 
+# Those of 0025.
+ANOMALY_RULES = {"anomaly": ("Unusual values", "anomaly", "series", "ge", 1, WARNING, {"is_enabled": False})}
+
+
 def create_rules(apps, schema_editor):
-    """Create the shipped rules, and the clock of the evaluation."""
+    """Create the first shipped rules, and the clock of the evaluation."""
     alias = schema_editor.connection.alias
     with cross_tenant_migration(schema_editor):
         apps.get_model("scheduling", "AlertClock").objects.using(alias).create(id=1)
-        for origin, (name, measure, per, comparison, threshold, severity, others) in RULES.items():
-            apps.get_model("scheduling", "AlertRule").objects.using(alias).create(
+    add_rules(apps, schema_editor, RULES)
+
+
+def add_rules(apps, schema_editor, rules):
+    """Create shipped rules."""
+    with cross_tenant_migration(schema_editor):
+        for origin, (name, measure, per, comparison, threshold, severity, others) in rules.items():
+            apps.get_model("scheduling", "AlertRule").objects.using(schema_editor.connection.alias).create(
                 origin=origin,
                 name=name,
                 measure=measure,

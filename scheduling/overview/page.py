@@ -5,7 +5,9 @@ Both are refreshed in the open page.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -18,13 +20,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from scheduling.alerts.queries import firing_alerts
+from scheduling.anomalies.detector import Measure
+from scheduling.anomalies.words import read_bands
 from scheduling.bulk.page import bulk_row
 from scheduling.console.wording import circuit_words
 from scheduling.diagnosis.starts import stall_watch
 from scheduling.fleet.queries import find_foreign_process
 from scheduling.overview.queries import Overview, read_overview, read_shares
 from scheduling.overview.tiles import build_tiles, window_words
-from scheduling.statistics.minute_charts import draw_ended, draw_strip, draw_waits, minute_rows
+from scheduling.statistics.minute_charts import Band, draw_ended, draw_strip, draw_waits, minute_rows
 from scheduling.statistics.throughput import MINUTES
 from scheduling.topology.queue_rows import QueueRow
 from scheduling.upkeep.status import find_upkeep_warnings
@@ -32,6 +36,7 @@ from tenants.access.caller import access_of
 from tenants.access.key_queries import ending_keys
 from tenants.access.permissions import Permission
 from tenants.console.polled_parts import CachedPart, Fragment, fragment_of, part_response
+from tenants.context import require_scope
 from tenants.database.write_probe import localize_write_fault, write_watch
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
@@ -122,6 +127,7 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
     chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
     strip, strip_summary = draw_strip(overview)
     rows = minute_rows(overview, chosen.queue.pk if chosen else None)[-choice.minutes :]
+    bands = _read_bands(chosen, [row.at for row in rows])
     context = {
         "overview": overview,
         "tiles": build_tiles(overview),
@@ -129,8 +135,8 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         "may_abort_bulk": may_abort_bulk,
         "strip": strip,
         "strip_summary": strip_summary,
-        "ended": draw_ended(rows),
-        "waits": draw_waits(rows),
+        "ended": draw_ended(rows, bands.get(Measure.RATE)),
+        "waits": draw_waits(rows, bands.get(Measure.WAIT)),
         "minute_rows": rows if choice.is_table else [],
         "choice": choice,
         "table_link": choice.link(view="" if choice.is_table else "table"),
@@ -147,6 +153,14 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         "write_fault": localize_write_fault(write_watch.read()),
     }
     return render_to_string(BODY_TEMPLATE, context)
+
+
+def _read_bands(chosen: QueueRow | None, minutes: Sequence[datetime]) -> Mapping[Measure, Band]:
+    """Return the usual ranges of what the charts show: one queue of all tenants, or all jobs of one tenant."""
+    tenant_id = require_scope().tenant_id
+    if chosen and tenant_id is None:
+        return read_bands("queue", chosen.queue.name, minutes)
+    return read_bands("tenant", str(tenant_id), minutes, tenant_id) if tenant_id and not chosen else {}
 
 
 def _range_chip(choice: OverviewChoice, minutes: int) -> dict[str, Any]:

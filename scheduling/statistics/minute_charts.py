@@ -29,6 +29,14 @@ LONG_WAIT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """The usual range in each minute of a chart, empty while it is unknown, and words about it."""
+
+    ranges: Sequence[tuple[float, float]]
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Spark:
     """Sparkline over the last hour, interrupted where samples are missing; ``summary`` describes it in words."""
 
@@ -164,8 +172,11 @@ def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteT
     return [MinuteTableRow(*row) for row in zip(overview.gauges.minutes, buckets, gauges, slots, strict=True)]
 
 
-def draw_ended(rows: Sequence[MinuteTableRow]) -> MinuteChart:
-    """Return a chart of the runs that ended in each minute: stacked bars, failed ones above completed ones."""
+def draw_ended(rows: Sequence[MinuteTableRow], band: Band | None = None) -> MinuteChart:
+    """Return a chart of the runs that ended in each minute: stacked bars, failed ones above completed ones.
+
+    ``band`` is the usual range, which is drawn behind them.
+    """
     completed, failed = sum(row.ended.completed for row in rows), sum(row.ended.failed for row in rows)
     top = _round_up(max((row.ended.completed + row.ended.failed for row in rows), default=0), (2, 4, 10, 20))
     unit = CHART_HEIGHT / top
@@ -176,19 +187,22 @@ def draw_ended(rows: Sequence[MinuteTableRow]) -> MinuteChart:
     counts = {"completed": f"{completed:,}", "failed": f"{failed:,}", "minutes": len(rows)}
     return _draw(
         rows,
-        {name: "".join(paths) for name, paths in bars.items()},
+        {**_band_path(band, top), **{name: "".join(paths) for name, paths in bars.items()}},
         top,
         lambda value: f"{value:,.0f}",
         lambda row: (
             _("%(completed)s completed, %(failed)s failed")
             % {"completed": f"{row.ended.completed:,}", "failed": f"{row.ended.failed:,}"}
         ),
-        _("%(completed)s completed and %(failed)s failed in %(minutes)d minutes.") % counts,
+        _with_band(_("%(completed)s completed and %(failed)s failed in %(minutes)d minutes.") % counts, band),
     )
 
 
-def draw_waits(rows: Sequence[MinuteTableRow]) -> MinuteChart:
-    """Return a chart of the 50th, 95th and 99th percentile of the waits, interrupted in minutes without a start."""
+def draw_waits(rows: Sequence[MinuteTableRow], band: Band | None = None) -> MinuteChart:
+    """Return a chart of the 50th, 95th and 99th percentile of the waits, interrupted in minutes without a start.
+
+    ``band`` is the usual range of the 95th, which is drawn behind them.
+    """
     lines = {
         "p50": [row.ended.wait_p50 for row in rows],
         "p95": [row.ended.wait_p95 for row in rows],
@@ -204,14 +218,33 @@ def draw_waits(rows: Sequence[MinuteTableRow]) -> MinuteChart:
     worst = [value for value in lines["p95"] if value is not None]
     return _draw(
         rows,
-        {name: path(values) for name, values in lines.items()},
+        {**_band_path(band, top), **{name: path(values) for name, values in lines.items()}},
         top,
         duration_words,
         _waits_words,
-        _("In the worst minute one job in twenty waited longer than %(wait)s.") % {"wait": duration_words(max(worst))}
-        if worst
-        else _("No jobs started in this time."),
+        _with_band(_worst_wait(worst), band),
     )
+
+
+def _worst_wait(worst: Sequence[float]) -> str:
+    if not worst:
+        return _("No jobs started in this time.")
+    words = _("In the worst minute one job in twenty waited longer than %(wait)s.")
+    return words % {"wait": duration_words(max(worst))}
+
+
+def _band_path(band: Band | None, top: float) -> dict[str, str]:
+    """Return the path of the usual range, cut off at the top of the chart; none if nothing is usual yet."""
+    heights = [[CHART_HEIGHT * (1 - min(edge, top) / top) for edge in span] for span in (band.ranges if band else ())]
+    path = "".join(
+        f"M{index * MINUTE_WIDTH} {high:.1f}h{MINUTE_WIDTH}V{low:.1f}h-{MINUTE_WIDTH}z"
+        for index, (low, high) in enumerate(heights)
+    )
+    return {"band": path} if path else {}
+
+
+def _with_band(summary: str, band: Band | None) -> str:
+    return f"{summary} {band.words}" if band else summary
 
 
 def draw_values(points: Sequence[tuple[datetime, float | None]], words: Callable[[float], str]) -> MinuteChart:

@@ -36,6 +36,11 @@ KEPT_DAYS = {
     ("scheduling_objective_hour", "hour"): 400,
     # A day longer than the heat map.
     ("scheduling_series_hour", "hour"): 8,
+    # Four weeks are compared, and a day that another rollup may be late.
+    ("scheduling_series_summary", "hour"): 29,
+    # Learned every day while the series has runs.
+    ("scheduling_series_baseline", "learned_at"): 3,
+    ("scheduling_anomaly", "seen_at"): 90,
 }
 _SQL = load_sql(__file__)
 _FOLD, _NOTE = _SQL["fold_tallies"], _SQL["note_fold"]

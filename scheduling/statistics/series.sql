@@ -1,9 +1,3 @@
--- fragment: sum_run
--- Sum of the histograms of run times of a group of rows, bucket by bucket.
-ARRAY[sum(run[1]), sum(run[2]), sum(run[3]), sum(run[4]), sum(run[5]), sum(run[6]), sum(run[7]), sum(run[8]),
-    sum(run[9]), sum(run[10]), sum(run[11]), sum(run[12]), sum(run[13]), sum(run[14]), sum(run[15]), sum(run[16]),
-    sum(run[17]), sum(run[18]), sum(run[19])]::int[]
-
 -- fragment: sums
 -- Measures of a group of rows that have measures themselves.
 sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(dead_letters)::bigint AS dead_letters,

@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext_noop
 
 from scheduling.alerts.messages import send_notice
+from scheduling.anomalies.baselines import tend_baselines
 from scheduling.jobs.fair_share_nodes import delete_idle_key_nodes
 from scheduling.log_search.segments import CHECKED_SEGMENTS, mend_segments, remove_empty_segments
 from scheduling.statistics.rollups import FOLD_ROWS, fold_tallies
@@ -171,6 +172,13 @@ TASKS = (
         gettext_noop("Adds lines that were written late to the index of log lines, and removes what lines left in it."),
         DAILY,
         _mend_log_index,
+    ),
+    UpkeepTask(
+        "baselines",
+        gettext_noop("Usual values"),
+        gettext_noop("Summarizes the last hours of kinds, queues and tenants, and learns which values are usual."),
+        HOURLY,
+        tend_baselines,
     ),
     UpkeepTask(
         "requested_runs",

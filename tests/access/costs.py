@@ -180,6 +180,8 @@ GET    errors/                                                     2
 GET    fairness/                                                   2
 GET    fairness/decisions/                                         2
 GET    heat-map/                                                   2
+GET    anomalies/                                                  2
+GET    baselines/                                                  2
 GET    objectives/                                                 2
 POST   objectives/                                                 2
 DELETE objectives/{pk}/                                            2

@@ -132,6 +132,7 @@ GET    jobs/{job}/logs/download/             logs.view
 GET    circuits/                             jobs.view
 POST   circuits/noop/reset/                  jobs.retry        {"reason": "it is back"}
 POST   circuits/noop/force/                  tenant.pause      {"state": "open", "reason": "it moves"}
+GET    baselines/                            jobs.view                                                                 422
 GET    correlation/                          jobs.view                                                                 422
 GET    logs/                                 logs.view
 GET    logs/platform/                        platform.view
@@ -142,6 +143,7 @@ GET    errors/{fingerprint}/                 jobs.view
 GET    fairness/                             jobs.view
 GET    fairness/decisions/                   jobs.view
 GET    heat-map/                             jobs.view
+GET    anomalies/                            jobs.view
 GET    objectives/                           jobs.view
 POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}
 GET    objectives/{objective}/               jobs.view

@@ -207,6 +207,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"sample_gauges"},
         "queues and pools belong to the platform, and tenants are sampled together",
     ),
+    "scheduling/anomalies/baselines.py": ({"tend_baselines"}, "upkeep learns what is usual for all tenants"),
+    "scheduling/anomalies/duty.py": ({"AnomalyWatch.take_turn"}, "a dispatcher judges the series of all tenants"),
+    "scheduling/management/commands/list_anomalies.py": (
+        {"Command.handle"},
+        "an operator lists the anomalies of all tenants",
+    ),
     "scheduling/statistics/series.py": ({"fold_series"}, "counts of all tenants are added up together"),
     "scheduling/objectives/service.py": (
         {"check_objective"},

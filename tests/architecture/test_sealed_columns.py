@@ -48,6 +48,7 @@ PLAIN = {
     "scheduling.Circuit.tenants": "counts",
     "scheduling.Job.meta": "shown with the job and found by filters",
     "scheduling.ObjectiveHour.excused": "counts",
+    "scheduling.SeriesSummary.numbers": "values of measures",
     "scheduling.ObjectiveMinute.excused": "counts",
     "scheduling.JobLog.fields": "empty while values are encrypted: `sealed` has them",
     "scheduling.PoolClock.locked_tenants": "ids and times",

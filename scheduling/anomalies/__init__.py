@@ -1,0 +1,1 @@
+"""Anomalies: what is usual for each kind, queue and tenant at an hour of the week, and deviations from it."""
