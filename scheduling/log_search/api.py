@@ -28,6 +28,7 @@ from scheduling.models import JobLog, PlatformLog
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
+from tenants.context import all_tenants
 from tenants.encryption.fields import is_sealing
 from tenants.limits.declared import SEARCH
 
@@ -161,7 +162,9 @@ class PlatformLogViewSet(StaffViewSet):
         """Search the stored log lines of the platform's processes, newest first."""
         query = PlatformListQuerySerializer.parse(request.query_params)
         page = {name: query.validated_data[name] for name in ("before", "limit")}
-        return Response(PlatformLinesSerializer(search_platform_lines(query.to_query(), **page)).data)
+        with all_tenants():
+            found = search_platform_lines(query.to_query(), **page)
+        return Response(PlatformLinesSerializer(found).data)
 
 
 class LogViewSet(TenantViewSet):

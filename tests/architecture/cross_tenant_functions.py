@@ -68,6 +68,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"QueryReader.read", "QueryReader._count"},
         "a rule of the platform counts the log lines of all tenants",
     ),
+    "scheduling/log_search/api.py": ({"PlatformLogViewSet.list"}, "platform staff reads the platform's own lines"),
     "scheduling/log_search/platform_lines.py": ({"LineStore.store"}, "these lines belong to the platform"),
     "scheduling/management/commands/search_logs.py": (
         {"Command._print"},
