@@ -43,6 +43,7 @@ class LockClass(IntEnum):
     BATCHES_CANCELLED = 0x6263616E
     EVENT_RELAY = 0x72656C79
     ALERTS = 0x616C7274
+    ANOMALIES = 0x616E6F6D
     LOG_SEGMENTS = 0x6C6F6773
     ANOMALIES = 0x616E6F6D
     # Held during one turn of a bulk operation, with its id.

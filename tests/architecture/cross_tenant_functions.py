@@ -358,7 +358,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"refuse_schedules_of_templates"},
         "FORCE applies to the owner, which looks for schedules of all tenants",
     ),
-    "scheduling/migrations/_alert_seeds.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
+    "scheduling/migrations/_alert_seeds.py": (
+        {"create_rules", "add_rules"},
+        "FORCE applies to the owner, which inserts the rules",
+    ),
+    "scheduling/migrations/0025_baselines.py": ({"delete_rule"}, "FORCE applies to the owner, which deletes a rule"),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},
         "FORCE applies to the owner, which inserts the first queues",
