@@ -158,6 +158,8 @@ POST   approvals/{approval}/decide/      approval.decided        workflow_execut
 POST   secrets/                          secret.created          tenants.tenantsecret
 POST   secrets/{secret}/versions/        secret.rotated          tenants.tenantsecret
 DELETE secrets/{secret}/                 secret.deleted          tenants.tenantsecret
+POST   investigations/                   investigation.created  scheduling.investigation
+POST   investigations/{investigation}/outcome/ investigation.answered scheduling.investigation
 POST   objectives/                       objective.created       scheduling.objective
 PATCH  objectives/{objective}/           objective.changed       scheduling.objective
 DELETE objectives/{objective}/           objective.deleted       scheduling.objective
@@ -322,6 +324,9 @@ workflow_execution.workflow         change        workflow.updated         workf
 workflow_execution.workflow         delete        workflow.deleted         workflow_execution.workflow
 workflow_execution.workflow         rollback      workflow.rolled_back     workflow_execution.workflow
 workflow_execution.workflow         withdraw      workflow.version_withdrawn workflow_execution.workflow
+scheduling.alert                    investigate   investigation.created    scheduling.investigation
+scheduling.investigation            add           investigation.created    scheduling.investigation
+scheduling.investigation            change        investigation.answered   scheduling.investigation
 scheduling.objective                add           objective.created        scheduling.objective
 scheduling.objective                change        objective.changed        scheduling.objective
 scheduling.objective                delete        objective.deleted        scheduling.objective
@@ -369,6 +374,7 @@ POST scheduling/tenantupkeeprun/verify/    upkeep.requested      scheduling.upke
 
 COMMANDS = """
 ack_alert            alert.acknowledged     scheduling.alert
+investigate          investigation.created  scheduling.investigation
 silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
 backfill_schedule    schedule.backfilled    scheduling.schedule

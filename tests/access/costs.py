@@ -16,6 +16,10 @@ POST   alerts/{pk}/unacknowledge/                                  2
 POST   alerts/{pk}/note/                                           2
 POST   alerts/{pk}/resolve/                                        2
 POST   alerts/{pk}/silence/                                        2
+GET    investigations/                                             2
+POST   investigations/                                             5
+GET    investigations/{pk}/                                        1
+POST   investigations/{pk}/outcome/                                2
 GET    alert-rules/                                                2
 POST   alert-rules/                                                2
 POST   alert-rules/preview/                                        5

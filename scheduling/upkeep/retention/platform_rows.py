@@ -18,6 +18,7 @@ from scheduling.models import (
     AlertSilence,
     BulkFormer,
     BulkOperation,
+    Investigation,
     MeasureMinute,
     PlatformIncident,
     ResultCacheEntry,
@@ -43,6 +44,7 @@ ALERTS = timedelta(days=90)
 # The time that a backtest looks at, and after which a cause is new again.
 MEASURES, CAUSES = timedelta(days=31), timedelta(days=30)
 SILENCES = timedelta(days=400)
+INVESTIGATIONS = timedelta(days=180)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
@@ -63,6 +65,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "bulk_formers": _delete(formers, limit),
             "bulk_operations": _delete(operations, limit),
             "schedule_fires": _delete(fires.exclude(outcome=ScheduleFire.Outcome.WAITING), limit),
+            "investigations": _delete(Investigation.objects.filter(pk__lt=uuid7_floor(now - INVESTIGATIONS)), limit),
             "limit_warnings": _delete(warnings, limit),
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),
             "workers": _delete(workers, limit),
