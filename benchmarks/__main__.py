@@ -23,6 +23,7 @@ MODULES = {
     "workloads": "benchmarks.built_in",
     "eta": "benchmarks.eta",
     "logs": "benchmarks.logs",
+    "causes": "benchmarks.causes.benchmark",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
 }

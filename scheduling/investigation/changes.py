@@ -1,4 +1,4 @@
-"""Changes before the onset as suspects: of rows, versions, workers and schedules, incidents and other alerts."""
+"""Changes before the onset as suspects: of rows, workers and schedules, incidents and other alerts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from scheduling.alerts.incidents import LEAST
 from scheduling.investigation.case import Case
 from scheduling.investigation.lift import Suspect
-from scheduling.models import Alert, CFSPlanVersion, JobTemplateVersion, PlatformIncident, ScheduleFire, Worker
+from scheduling.models import Alert, PlatformIncident, ScheduleFire, Worker
 from tenants.database.ids import uuid7_floor
-from tenants.models import AuditLogEntry, PlanVersion
+from tenants.models import AuditLogEntry
 
 # Rows that a source reads at most.
 MOST = 200
@@ -80,20 +80,6 @@ def _words(value: Any) -> Iterator[str]:
             yield from _words(held)
     elif isinstance(value, str):
         yield value
-
-
-def read_versions(case: Case) -> Iterator[Suspect]:
-    """Yield versions that were scheduled and have taken effect; the audit log has the others."""
-    models = (CFSPlanVersion, PlanVersion, JobTemplateVersion) if case.is_of_platform else (JobTemplateVersion,)
-    for model in models:
-        owner = "template" if model is JobTemplateVersion else "plan"
-        rows = model._default_manager.filter(effective_from__range=(case.since, case.until), created_at__lt=case.since)
-        for version in rows.select_related(owner).order_by("-effective_from")[:MOST]:
-            row = getattr(version, owner)
-            names = {*_words(version.before), *_words(version.after), row.name, f"{row._meta.label_lower}:{row.pk}"}
-            title = _("%(row)s: %(version)s took effect") % {"row": row, "version": version}
-            wide = 0.1 if owner == "template" else 0.5
-            yield Suspect(f"version {version.pk}", title, 0.9, version.effective_from, names, wide)
 
 
 def read_workers(case: Case) -> Iterator[Suspect]:

@@ -193,7 +193,6 @@ SOURCES = (
     Source(gettext_noop("executions"), _read_executions),
     Source(gettext_noop("submissions"), _read_submissions),
     Source(gettext_noop("audit log"), changes.read_audit),
-    Source(gettext_noop("versions"), changes.read_versions),
     Source(gettext_noop("workers"), changes.read_workers, is_of_platform=True),
     Source(gettext_noop("incidents"), changes.read_incidents, is_of_platform=True),
     Source(gettext_noop("alerts"), changes.read_alerts),

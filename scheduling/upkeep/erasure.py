@@ -1,4 +1,4 @@
-"""Scheduling's part of the erasure of a tenant: cancels running jobs, and deletes its keys, alerts about it and investigations.
+"""Scheduling's part of the erasure of a tenant: cancels running jobs, deletes its keys and what the platform found.
 
 Waiting jobs need not be cancelled: jobs of a suspended tenant are never dispatched, and their rows are erased with the
 tenant's other rows.
