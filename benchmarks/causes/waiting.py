@@ -9,6 +9,7 @@ from benchmarks.causes.world import World, fault
 from scheduling.models import (
     CFSPlan,
     Investigation,
+    Job,
     Queue,
     QueueGauge,
     Schedule,
@@ -141,9 +142,10 @@ def _schedule_storm(world: World) -> tuple[Investigation, str]:
     world.end(300, tenants=[tenant.pk], queues=["pipeline"], kinds=["noop"], first=5, last=0.1)
     times = [world.now - timedelta(seconds=number) for number in range(1, 290)]
     with tenant_context(tenant):
+        job = Job.objects.filter(tenant=tenant).values_list("pk", flat=True)[0]
         ScheduleFire.objects.bulk_create(
             ScheduleFire(id=uuid7_floor(at), tenant=tenant, schedule=schedule, fire_time=at, trigger="cron",
-                         outcome="submitted", job_id=schedule.pk, fired_at=at)
+                         outcome="submitted", job_id=job, fired_at=at)
             for at in times
         )  # fmt: skip
     return world.waits("pipeline"), "every-second"

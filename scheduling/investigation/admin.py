@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
@@ -80,6 +80,9 @@ class InvestigationAdmin(TenantScopedAdmin):
             record_outcome(investigation_id=obj.pk, **values)
         else:
             investigate(obj)
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:scheduling_investigation_change", args=[obj.pk]))
 
     @admin.display(description=gettext_lazy("First suspect"))
     def first_suspect(self, row: Investigation) -> str:

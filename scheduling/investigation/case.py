@@ -13,7 +13,7 @@ from django.db.models import Min
 from scheduling.alerts.acts import find_alert
 from scheduling.models import Alert, AlertCause, Investigation, Queue, WorkerPool
 from tenants.context import require_scope
-from tenants.database.clock import read_clock
+from tenants.database.clock import read_moment
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 
@@ -69,8 +69,8 @@ class Case:
 
 def open_case(asked: Investigation) -> Case:
     """Return the case of what was asked in the current scope. Raise `FieldInvalidError` if it names no subject."""
-    now = read_clock()
-    if (asked.began_at or now) > now or (asked.ended_at or now) < (asked.began_at or now):
+    now = read_moment()
+    if (asked.began_at or now) > now + AFTER or (asked.ended_at or now) < (asked.began_at or now):
         raise FieldInvalidError("began_at: It must be in the past, and before the end.")
     case = _of_spike(asked, now) if asked.alert is None else _of_alert(find_alert(asked.alert), now)
     case.names |= {case.kind, case.queue, case.fingerprint, f"scheduling.kind:{case.kind}"} - {"", "scheduling.kind:"}
@@ -94,7 +94,7 @@ def _of_alert(alert: Alert, now: datetime) -> Case:
     lead = timedelta(seconds=alert.threshold) if alert.facts.get("unit") == "s" else RATE_WINDOW
     onset = alert.pending_at - min(lead, BEFORE)
     case = Case(onset, alert.pending_at + AFTER, now, f"{alert.rule_id} {alert.object_key}", str(alert), alert=alert)
-    case.measure, case.tenant_id = measure, alert.about_tenant or require_scope().tenant_id
+    case.measure, case.tenant_id = measure, alert.tenant_id or alert.about_tenant
     # The queue of a failed job is only where it was.
     case.kind, case.fingerprint = about.get("kind", ""), about.get("cause", "")
     case.queue = about.get("queue", "") if not case.fingerprint else ""

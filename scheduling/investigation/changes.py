@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from scheduling.alerts.incidents import LEAST
 from scheduling.investigation.case import Case
 from scheduling.investigation.lift import Suspect
-from scheduling.models import Alert, PlatformIncident, ScheduleFire, Worker
+from scheduling.models import Alert, PlatformIncident, Queue, ScheduleFire, Worker, WorkerPool
 from tenants.database.ids import uuid7_floor
 from tenants.models import AuditLogEntry
 
@@ -45,6 +45,11 @@ WIDE_MEASURES = ("broker_away", "check", "incident")
 def read_audit(case: Case) -> Iterator[Suspect]:
     bounds = {"id__gte": uuid7_floor(case.since), "id__lt": uuid7_floor(case.until)}
     rows = AuditLogEntry.objects.filter(action__in=ACTIONS, **bounds).select_related("tenant").order_by("-id")
+    labels = {
+        f"scheduling.{noun}:{pk}": name
+        for noun, model in (("queue", Queue), ("workerpool", WorkerPool))
+        for pk, name in model._default_manager.values_list("pk", "name")[:MOST]
+    }
     for entry in rows[:MOST]:
         noun = entry.action.partition(".")[0]
         target = f"{entry.target_type}:{entry.target_id}"
@@ -52,7 +57,7 @@ def read_audit(case: Case) -> Iterator[Suspect]:
         if entry.tenant is not None:
             names.add(entry.tenant.slug)
         yield Suspect(
-            target, f"{entry.action} {_name(entry)}", NOUNS[noun], entry.at, names, 0.5 if noun in _WIDE else 0.1,
+            target, f"{entry.action} {labels.get(target) or _name(entry)}", NOUNS[noun], entry.at, names, 0.5 if noun in _WIDE else 0.1,
             (describe_entry(entry),), f"audit:{entry.pk}",
         )  # fmt: skip
 
@@ -79,23 +84,20 @@ def _words(value: Any) -> Iterator[str]:
         for held in value:
             yield from _words(held)
     elif isinstance(value, str):
-        yield value
+        yield from (value, *value.replace(":", " ").split())
 
 
 def read_workers(case: Case) -> Iterator[Suspect]:
     span = (case.since, case.until)
-    lost = Q(heartbeat_at__range=(case.since, case.until - SILENT), stopped_at=None)
+    seen = min(case.until, case.now) - SILENT
+    lost = Q(heartbeat_at__range=(case.since, seen), stopped_at=None)
     moved = Worker.objects.filter(Q(started_at__range=span) | Q(stopped_at__range=span) | lost).select_related("pool")
     rows = list(moved.order_by("-started_at")[:MOST])
     older = Worker.objects.filter(started_at__lt=case.since, version__in={row.version for row in rows})
     known = set(older.values_list("version", flat=True).distinct())
     for worker in rows:
         names = {str(worker), worker.version, worker.pool.name, *worker.queues}
-        key, facts, ref = (
-            f"worker {worker.pk}",
-            {"worker": str(worker), "version": worker.version},
-            f"worker:{worker.pk}",
-        )
+        key, ref, facts = f"worker {worker.pk}", f"worker:{worker.pk}", {"worker": worker, "version": worker.version}
         if worker.started_at >= case.since and worker.version and worker.version not in known:
             title = _("deploy of version %(version)s") % facts
             yield Suspect(f"deploy {worker.version}", title, 0.9, worker.started_at, names, 0.3, (str(worker),), ref)
@@ -104,7 +106,7 @@ def read_workers(case: Case) -> Iterator[Suspect]:
         if worker.stopped_at and worker.stopped_at <= case.until:
             title, prior = _("worker %(worker)s left") % facts, 0.9 if worker.stop_reason else 0.4
             yield Suspect(key, title, prior, worker.stopped_at, names, evidence=(worker.stop_reason,), ref=ref)
-        elif worker.stopped_at is None and worker.heartbeat_at < case.until - SILENT:
+        elif worker.stopped_at is None and worker.heartbeat_at < seen:
             yield Suspect(key, _("worker %(worker)s is silent") % facts, 0.95, worker.heartbeat_at, names, ref=ref)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_noop
 from scheduling.breakers.rules import BLOCKING
 from scheduling.investigation import changes
 from scheduling.investigation.case import Case, add_queues
-from scheduling.investigation.lift import Explanation, Group, Suspect, explain
+from scheduling.investigation.lift import Group, Suspect, explain
 from scheduling.models import (
     Alert,
     Circuit,
@@ -49,17 +50,23 @@ class Source:
 def _read_executions(case: Case) -> Iterator[Suspect]:
     rows = fetch_all(_SQL["executions"], {**_bounds(case), "kind": case.kind, "failed": list(FAILED)}, is_planned=True)
     failed = [Group(_values(row, case), row.failed, row.ended - row.failed) for row in rows]
-    total = sum(group.bad for group in failed)
-    for dimension in ("kind", "queue", "tenant", "worker", "version", "template"):
-        for value in {group.values.get(dimension, "") for group in failed} - {""}:
-            if total and 2 * sum(group.bad for group in failed if group.values.get(dimension) == value) >= total:
-                case.names |= {value, value.partition("@")[0]}
-                add_queues(case, [value] if dimension == "queue" else [])
+    _add_common(case, failed)
     yield from _explained(case, failed, _("%(share)s of the failures, %(lift)s times as likely to fail"), "failures")
     # Slot time in units of an average execution, as the test of chance counts.
     unit = sum(row.used + row.used_before for row in rows) / (sum(row.ended for row in rows) or 1) or 1
     used = [Group(_values(row, case), row.used / unit, row.used_before / unit) for row in rows]
     yield from _explained(case, used, _("%(share)s of the slot time since then, %(usual)s before"), "waits")
+
+
+def _add_common(case: Case, groups: list[Group]) -> None:
+    """Add the names of the values that at least half of the failures have."""
+    counts = Counter[tuple[str, str]]()
+    for group in groups:
+        counts.update(dict.fromkeys(group.values.items(), group.bad))  # type: ignore[arg-type] # whole numbers
+    for (dimension, value), bad in counts.items():
+        if bad and 2 * bad >= sum(group.bad for group in groups):
+            case.names |= {value, value.partition("@")[0]}
+            add_queues(case, [value] if dimension == "queue" else [])
 
 
 def _read_submissions(case: Case) -> Iterator[Suspect]:
@@ -90,18 +97,11 @@ def _explained(case: Case, groups: list[Group], words: str, what: str) -> Iterat
         title = ", ".join(f"{name} {value}" for name, value in found.values)
         terms = " ".join(_term(name, value) for name, value in found.values if name not in ("worker", "version"))
         names = frozenset(value for _name, value in found.values)
+        facts = {"share": f"{found.share:.0%}", "usual": f"{found.usual:.0%}", "lift": f"{found.lift:.1f}"}
         yield Suspect(
-            f"values {title}", title, _weight(found) * case.concerns(what), names=names, least=1.0,
-            evidence=(words % _facts(found),), ref=f"jobs:{terms}" if terms else "",
+            f"values {title}", title, 0.95 * found.weight * case.concerns(what), names=names, least=1.0,
+            evidence=(words % facts,), ref=f"jobs:{terms}" if terms else "",
         )  # fmt: skip
-
-
-def _weight(found: Explanation) -> float:
-    return 0.95 * found.weight
-
-
-def _facts(found: Explanation) -> dict[str, str]:
-    return {"share": f"{found.share:.0%}", "usual": f"{found.usual:.0%}", "lift": f"{found.lift:.1f}"}
 
 
 def _term(name: str, value: str) -> str:
@@ -109,24 +109,18 @@ def _term(name: str, value: str) -> str:
 
 
 def _read_stops(case: Case) -> Iterator[Suspect]:
-    rows: list[tuple[str, str, datetime | None, str]] = [
-        *_paused("queue", Queue.objects.filter(name__in=case.names)),
-        *_paused("workerpool", WorkerPool.objects.filter(name__in=case.names)),
-        *(
-            (f"scheduling.kind:{p.kind}", p.kind, p.paused_at, p.reason)
-            for p in KindPause.objects.filter(pk__in=case.names)
-        ),
-    ]
-    for key, name, at, reason in rows:
-        yield Suspect(key, _("%(name)s is paused") % {"name": name}, 0.95, at, least=1.0, evidence=(reason,))
+    paused: list[tuple[str, Any]] = [("queue", Queue), ("workerpool", WorkerPool)]
+    for noun, model in paused:
+        for row in model.objects.filter(name__in=case.names, is_paused=True)[: changes.MOST]:
+            title, key = _("%(name)s is paused") % {"name": row.name}, f"scheduling.{noun}:{row.pk}"
+            yield Suspect(key, title, 0.95, row.paused_at, least=1.0, evidence=(row.pause_reason,))
+    for pause in KindPause.objects.order_by("-paused_at")[: changes.MOST]:
+        title, key = _("%(name)s is paused") % {"name": pause.kind}, f"scheduling.kind:{pause.kind}"
+        # Its jobs may wait in any queue.
+        yield Suspect(key, title, 0.95, pause.paused_at, {pause.kind}, 0.6, (pause.reason,))
     for drain in Drain.objects.filter(name__in=case.names)[: changes.MOST]:
         title = _("%(name)s is draining") % {"name": drain}
         yield Suspect(f"drain {drain}", title, 0.8, drain.started_at, least=1.0, evidence=(drain.reason,))
-
-
-def _paused(noun: str, rows: Any) -> Iterator[tuple[str, str, datetime | None, str]]:
-    for row in rows.filter(is_paused=True)[: changes.MOST]:
-        yield f"scheduling.{noun}:{row.pk}", row.name, row.paused_at, row.pause_reason
 
 
 def _read_tenants(case: Case) -> Iterator[Suspect]:
@@ -148,7 +142,7 @@ def _read_circuits(case: Case) -> Iterator[Suspect]:
         title = _("circuit breaker of %(circuit)s open") % {"circuit": circuit}
         evidence = (circuit.error_message, circuit.forced_reason)
         yield Suspect(
-            f"circuit {circuit.pk}", title, 0.9, circuit.opened_at, names, 0.1, evidence, f"circuit:{circuit.pk}"
+            f"circuit {circuit.pk}", title, 0.9, circuit.opened_at, names, 0.3, evidence, f"circuit:{circuit.pk}"
         )
 
 

@@ -41,7 +41,11 @@ from tenants.tenancy.page import SHOWN, PagePart, PartLine
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/tenant_now.html"
 _SHARE, _WAITING = "share", "waiting"
-OBJECTIVES = "admin:scheduling_objective_changelist"
+VIEWS = (
+    (gettext_lazy("Heat map"), "admin:heat_map"),
+    (gettext_lazy("Objectives"), "admin:scheduling_objective_changelist"),
+    (gettext_lazy("Investigations"), "admin:scheduling_investigation_changelist"),
+)
 
 console_site.unregister(Tenant)
 
@@ -79,7 +83,7 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
             "charts": [draw_share(line) for line in history.lines if line.tenant_id == tenant.pk],
             "views": [
                 (title, f"{reverse(view)}?tenant={tenant.slug}")
-                for title, view in ((_("Heat map"), "admin:heat_map"), (_("Objectives"), OBJECTIVES))
+                for title, view in VIEWS
                 if self.access(request).may(Permission.JOBS_VIEW)
             ],
             "choice": {"sees_all": self.access(request).sees_all_tenants},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from random import getrandbits
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -36,7 +38,7 @@ def end(tenant: Tenant, worker: Worker, count: int, *, failed: bool = False, min
     facts |= {"predicted_us": 1, "measured_us": 1_000_000, "dispatched_at": at, "started_at": at, "ended_at": at}
     with all_tenants():
         for number in range(count):
-            moment = uuid7_floor(at + timedelta(milliseconds=number + 1))
+            moment = UUID(int=uuid7_floor(at + timedelta(milliseconds=number)).int | getrandbits(60))
             execution = Execution(id=moment, job_id=job.pk, outcome="failed" if failed else "completed", **facts)
             execution.save(force_insert=True)
             if failed:
