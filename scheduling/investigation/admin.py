@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -72,7 +73,7 @@ class InvestigationAdmin(TenantScopedAdmin):
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
         if slug := request.GET.get("tenant"):
             initial["only_tenant"] = Tenant.objects.filter(slug=slug[:100]).values_list("pk", flat=True).first()
-        return initial
+        return initial | {name: _moment(initial[name]) for name in ("began_at", "ended_at") if name in initial}
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
         if change:
@@ -125,6 +126,14 @@ class InvestigationAdmin(TenantScopedAdmin):
         cause = row.suspects[row.cause - 1]["title"] if row.cause else _("another cause")
         helped = {True: _("the remedy helped"), False: _("the remedy did not help"), None: ""}[row.has_helped]
         return ", ".join(filter(None, (cause, helped)))
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _linked(ref: str, title: str) -> SafeString | str:

@@ -56,10 +56,9 @@ def read_audit(case: Case) -> Iterator[Suspect]:
         names = {*_words(entry.before), *_words(entry.after), target, entry.target_id, str(entry.tenant_id)}
         if entry.tenant is not None:
             names.add(entry.tenant.slug)
-        yield Suspect(
-            target, f"{entry.action} {labels.get(target) or _name(entry)}", NOUNS[noun], entry.at, names, 0.5 if noun in _WIDE else 0.1,
-            (describe_entry(entry),), f"audit:{entry.pk}",
-        )  # fmt: skip
+        title, least = f"{entry.action} {labels.get(target) or _name(entry)}", 0.5 if noun in _WIDE else 0.1
+        evidence = (describe_entry(entry),)
+        yield Suspect(target, title, NOUNS[noun], entry.at, names, least, evidence, f"audit:{entry.pk}")
 
 
 def describe_entry(entry: AuditLogEntry) -> str:

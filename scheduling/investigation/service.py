@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -42,22 +41,11 @@ def investigate(asked: Investigation) -> Investigation:
     Raise `FieldInvalidError` if it names no subject, `AlertNotFoundError` if the scope has no such alert.
     """
     with scope_context(require_scope()):
-        case, found, unread = open_case(asked), [], []
-        for source in sources.SOURCES:
-            if source.is_of_platform and not case.is_of_platform:
-                continue
-            try:
-                with _bounded():
-                    found += list(source.read(case))
-            except DatabaseError:
-                logger.warning("investigation.source_failed", extra={"source": source.name}, exc_info=True)
-                unread.append(source.name)
-        asked.began_at, asked.ended_at, asked.subject, asked.label = (
-            case.onset,
-            case.until,
-            case.subject[:300],
-            case.label[:300],
-        )
+        case, unread = open_case(asked), list[str]()
+        asked.began_at, asked.ended_at = case.onset, case.until
+        asked.subject, asked.label = case.subject[:300], case.label[:300]
+        read_all = [source for source in sources.SOURCES if case.is_of_platform or not source.is_of_platform]
+        found = [one for source in read_all for one in _read(source.name, source.read, case, unread)]
         ranked = rank(found, case.onset, case.names, MOST_SUSPECTS)
         asked.suspects = [
             {
@@ -66,19 +54,31 @@ def investigate(asked: Investigation) -> Investigation:
             }
             for score, one in ranked
         ]  # fmt: skip
-        asked.evidence = {"unread": unread, "state": case.state[:20]}
-        for name, read in (("first", _first_failure), ("earlier", _earlier)):
-            try:
-                with _bounded():
-                    asked.evidence[name] = read(case)
-            except DatabaseError:
-                unread.append(name)
+        first = _read(gettext_noop("first failure"), _first_failure, case, unread)
+        earlier = _read(gettext_noop("earlier alerts"), _earlier, case, unread)
+        asked.evidence = {"first": first[0] if first else None, "earlier": earlier, "state": case.state[:20]}
+        asked.evidence["unread"] = unread
         named = {word for _score, one in ranked for word in one.names} | case.names
         asked.named_tenants = list(Tenant.objects.filter(slug__in=named).values_list("pk", flat=True)[:100])
         asked.asked_by = actor_words()
         asked.save(force_insert=True)
         record_audit(action="investigation.created", target=asked, after={"subject": case.subject})
     return asked
+
+
+def _read[RowT](name: str, read: Callable[[Case], Iterable[RowT]], case: Case, unread: list[str]) -> list[RowT]:
+    """Return what is read in a savepoint whose statements end after SOURCE_TIMEOUT_MS; if it fails, note its name."""
+    former = fetch_one("SELECT current_setting('statement_timeout') AS setting", is_planned=True).setting
+    try:
+        with transaction.atomic():
+            execute(*set_config({"statement_timeout": str(SOURCE_TIMEOUT_MS)}), is_planned=True)
+            rows = list(read(case))
+            execute(*set_config({"statement_timeout": former}), is_planned=True)
+    except DatabaseError:
+        logger.warning("investigation.source_failed", extra={"source": name}, exc_info=True)
+        unread.append(name)
+        return []
+    return rows
 
 
 def record_outcome(
@@ -101,31 +101,19 @@ def _outcome(row: Investigation) -> dict[str, Any]:
     return {"cause": row.cause, "has_helped": row.has_helped}
 
 
-@contextmanager
-def _bounded() -> Iterator[None]:
-    """Open a savepoint whose statements end after SOURCE_TIMEOUT_MS."""
-    former = fetch_one("SELECT current_setting('statement_timeout') AS setting", is_planned=True).setting
-    with transaction.atomic():
-        execute(*set_config({"statement_timeout": str(SOURCE_TIMEOUT_MS)}), is_planned=True)
-        yield
-        execute(*set_config({"statement_timeout": former}), is_planned=True)
-
-
-def _first_failure(case: Case) -> dict[str, Any] | None:
-    """Return the first failure of the subject, with its job."""
+def _first_failure(case: Case) -> Iterator[dict[str, Any]]:
+    """Yield the first failure of the subject, with its job."""
     bounds = {"id__gte": uuid7_floor(case.onset - 2 * RATE_WINDOW), "id__lt": uuid7_floor(case.sampled_until)}
     known = {"error_fingerprint": case.fingerprint, "kind": case.kind, "tenant_id": case.tenant_id}
     rows = JobError.objects.filter(**bounds, **{name: value for name, value in known.items() if value})
-    first = rows.order_by("id").first()
-    if first is None:
-        return None
-    message = f"{first.error_type}: {first.error_message}"[:200]
-    return {"job": str(first.job_id), "at": first.at.isoformat(), "message": message}
+    for first in rows.select_related("tenant").order_by("id")[:1]:
+        case.names.add(first.tenant.slug)
+        message = f"{first.error_type}: {first.error_message}"[:200]
+        yield {"job": str(first.job_id), "at": first.at.isoformat(), "message": message}
 
 
-def _earlier(case: Case) -> list[dict[str, Any]]:
-    """Return the last alerts of the rule and object, and investigations of the subject: what was done, what helped."""
-    found: list[dict[str, Any]] = []
+def _earlier(case: Case) -> Iterator[dict[str, Any]]:
+    """Yield the last alerts of the rule and object, and investigations of the subject: what was done, what helped."""
     for alert in read_former(case.alert) if case.alert else ():
         end = alert.resolved_at or case.now
         acts = AuditLogEntry.objects.filter(
@@ -133,13 +121,10 @@ def _earlier(case: Case) -> list[dict[str, Any]]:
         )
         done = [describe_entry(entry) for entry in acts.order_by("id")[:10]]
         outcome = alert.get_outcome_display() if alert.outcome else _("no outcome stored")
-        found.append(
-            {"at": alert.pending_at.isoformat(), "outcome": f"{outcome} {alert.outcome_note}".strip(), "acts": done}
-        )
+        yield ({"at": alert.pending_at.isoformat(), "outcome": f"{outcome} {alert.outcome_note}".strip(), "acts": done})
     answered = Investigation.objects.filter(subject=case.subject).exclude(answered_by="").order_by("-id")
     for row in answered[:FORMER]:
         title = row.suspects[row.cause - 1]["title"] if row.cause else _("another cause")
         helped = {True: _("the remedy helped"), False: _("the remedy did not help"), None: ""}[row.has_helped]
         texts = filter(None, (title, helped, row.note))
-        found.append({"at": row.asked_at.isoformat(), "outcome": ", ".join(texts), "acts": []})
-    return found
+        yield ({"at": row.asked_at.isoformat(), "outcome": ", ".join(texts), "acts": []})

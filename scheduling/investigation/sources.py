@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -60,11 +60,12 @@ def _read_executions(case: Case) -> Iterator[Suspect]:
 
 def _add_common(case: Case, groups: list[Group]) -> None:
     """Add the names of the values that at least half of the failures have."""
-    counts = Counter[tuple[str, str]]()
+    total, counts = sum(group.bad for group in groups), defaultdict[tuple[str, str], float](float)
     for group in groups:
-        counts.update(dict.fromkeys(group.values.items(), group.bad))  # type: ignore[arg-type] # whole numbers
+        for pair in group.values.items():
+            counts[pair] += group.bad
     for (dimension, value), bad in counts.items():
-        if bad and 2 * bad >= sum(group.bad for group in groups):
+        if bad and 2 * bad >= total:
             case.names |= {value, value.partition("@")[0]}
             add_queues(case, [value] if dimension == "queue" else [])
 
