@@ -74,9 +74,8 @@ def open_case(asked: Investigation) -> Case:
         raise FieldInvalidError("began_at: It must be in the past, and before the end.")
     case = _of_spike(asked, now) if asked.alert is None else _of_alert(find_alert(asked.alert), now)
     case.names |= {case.kind, case.queue, case.fingerprint, f"scheduling.kind:{case.kind}"} - {"", "scheduling.kind:"}
-    if tenant := Tenant.objects.select_related("plan__tier").filter(pk=case.tenant_id).first():
-        case.names |= {tenant.slug, str(tenant.pk), f"tenants.tenant:{tenant.pk}", f"tenants.plan:{tenant.plan_id}"}
-        case.names |= {tenant.plan.slug, tenant.plan.tier.slug}
+    if tenant := Tenant.objects.filter(pk=case.tenant_id).first():
+        case.names |= {tenant.slug, f"tenants.plan:{tenant.plan_id}"}
     add_queues(case, [case.queue])
     return case
 
@@ -84,7 +83,7 @@ def open_case(asked: Investigation) -> Case:
 def add_queues(case: Case, names: Iterable[str]) -> None:
     """Add the names of queues, of their pools and of their rows."""
     for queue in Queue.objects.filter(name__in=list(names)).select_related("pool"):
-        case.names |= {queue.name, f"scheduling.queue:{queue.pk}", queue.pool.name}
+        case.names |= {queue.name, f"scheduling.queue:{queue.pk}", f"queue:{queue.pk}", queue.pool.name}
         case.names.add(f"scheduling.workerpool:{queue.pool_id}")
 
 

@@ -23,9 +23,9 @@ MOST = 200
 SILENT = timedelta(seconds=30)
 # How likely a change of such a row is the cause, by the noun of its action, and the verbs that are changes.
 NOUNS = {
-    "api_key": 0.6, "bulk_operation": 0.6, "cfs_plan": 0.8, "circuit": 0.9, "job_template": 0.9, "kind": 0.9,
-    "pipeline": 0.8, "plan": 0.8, "pool": 0.8, "queue": 0.8, "routing_rule": 0.9, "schedule": 0.7, "secret": 0.9,
-    "settings": 0.8, "tenant": 0.8, "tier": 0.6, "webhook": 0.5, "worker_pool": 0.8, "workflow": 0.9,
+    "api_key": 0.6, "bulk_operation": 0.8, "cfs_plan": 0.8, "circuit": 0.9, "job_template": 0.9, "kind": 0.9,
+    "pipeline": 0.8, "plan": 0.8, "pool": 0.8, "queue": 0.8, "routing_rule": 0.9, "schedule": 0.8, "secret": 0.9,
+    "settings": 0.8, "tenant": 0.8, "tier": 0.6, "webhook": 0.7, "worker_pool": 0.8, "workflow": 0.9,
 }  # fmt: skip
 VERBS = (
     "activated", "backfilled", "changed", "created", "deleted", "draining", "expiring", "forced_closed", "forced_open",
@@ -53,12 +53,14 @@ def read_audit(case: Case) -> Iterator[Suspect]:
     for entry in rows[:MOST]:
         noun = entry.action.partition(".")[0]
         target = f"{entry.target_type}:{entry.target_id}"
-        names = {*_words(entry.before), *_words(entry.after), target, entry.target_id, str(entry.tenant_id)}
-        if entry.tenant is not None:
-            names.add(entry.tenant.slug)
-        title, least = f"{entry.action} {labels.get(target) or _name(entry)}", 0.5 if noun in _WIDE else 0.1
+        # A tenant's change concerns the tenant, whatever it contains.
+        names = {entry.tenant.slug} if entry.tenant else {*_words(entry.before), *_words(entry.after), target}
+        title, least = (
+            f"{entry.action} {labels.get(target) or _name(entry)}",
+            0.5 if noun in _WIDE and not entry.tenant else 0.1,
+        )
         evidence = (describe_entry(entry),)
-        yield Suspect(target, title, NOUNS[noun], entry.at, names, least, evidence, f"audit:{entry.pk}")
+        yield Suspect(f"{noun} {target}", title, NOUNS[noun], entry.at, names, least, evidence, f"audit:{entry.pk}")
 
 
 def describe_entry(entry: AuditLogEntry) -> str:
@@ -78,12 +80,12 @@ def _words(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, held in value.items():
             yield str(name)
-            yield from _words(held)
+            yield from _words(held if not isinstance(held, int) else f"{name}:{held}")
     elif isinstance(value, list):
         for held in value:
             yield from _words(held)
     elif isinstance(value, str):
-        yield from (value, *value.replace(":", " ").split())
+        yield value
 
 
 def read_workers(case: Case) -> Iterator[Suspect]:
@@ -125,7 +127,7 @@ def read_alerts(case: Case) -> Iterator[Suspect]:
     for alert in rows.exclude(pk=case.alert.pk if case.alert else None).order_by("-pk")[:MOST]:
         measure = alert.facts.get("measure", "")
         names = {*alert.object.get("parents", []), alert.object_key.partition("@")[0]}
-        names = {key.partition(":")[2] for key in names} | {str(alert.about_tenant), *alert.tenants}
+        names = {key.partition(":")[2] for key in names} | {*alert.tenants}
         yield Suspect(
             f"alert {alert.rule_id} {alert.object_key}", str(alert), MEASURES.get(measure, 0.2), alert.pending_at,
             names, 0.9 if measure in WIDE_MEASURES else 0.1, (alert.facts.get("message", ""),), f"alert:{alert.pk}",
@@ -144,4 +146,4 @@ def read_fires(case: Case) -> Iterator[Suspect]:
         if row["new"] >= 10 and row["new"] > row["old"]:
             title = _("schedule %(schedule__name)s fired %(new)s times, %(old)s times in the two hours before") % row
             names = {row["schedule__name"], row["schedule__kind"], row["tenant__slug"]}
-            yield Suspect(f"scheduling.schedule:{row['schedule_id']}", title, 0.9, row["at"], names, 0.5)
+            yield Suspect(f"schedule scheduling.schedule:{row['schedule_id']}", title, 0.9, row["at"], names, 0.5)

@@ -69,7 +69,7 @@ class Suspect:
 
 
 def explain(groups: Sequence[Group], dimensions: Iterable[str]) -> list[Explanation]:
-    """Return the values that explain the bad part of a sample, and pairs that explain more than both, best first.
+    """Return the values that explain the bad part of a sample, best first, and a pair instead of two that it beats.
 
     Values of several dimensions that have the same part of the sample are one explanation.
     """
@@ -91,8 +91,8 @@ def explain(groups: Sequence[Group], dimensions: Iterable[str]) -> list[Explanat
             both = [group for group in groups if all(group.values.get(name) == value for name, value in values)]
             pair = _judge(values, sum(group.bad for group in both), sum(group.rest for group in both), *total)
             if pair is not None and pair.weight > max(one.weight, other.weight):
-                found.append(pair)
-    return sorted(found, key=lambda one: -one.weight)
+                return [pair, *(single for single in found if single not in (one, other))]
+    return found
 
 
 def _judge(values: Values, bad: float, rest: float, all_bad: float, all_rest: float) -> Explanation | None:

@@ -50,7 +50,8 @@ class Source:
 def _read_executions(case: Case) -> Iterator[Suspect]:
     rows = fetch_all(_SQL["executions"], {**_bounds(case), "kind": case.kind, "failed": list(FAILED)}, is_planned=True)
     failed = [Group(_values(row, case), row.failed, row.ended - row.failed) for row in rows]
-    _add_common(case, failed)
+    if case.concerns("failures") == 1:
+        _add_common(case, failed)
     yield from _explained(case, failed, _("%(share)s of the failures, %(lift)s times as likely to fail"), "failures")
     # Slot time in units of an average execution, as the test of chance counts.
     unit = sum(row.used + row.used_before for row in rows) / (sum(row.ended for row in rows) or 1) or 1
@@ -64,10 +65,12 @@ def _add_common(case: Case, groups: list[Group]) -> None:
     for group in groups:
         for pair in group.values.items():
             counts[pair] += group.bad
-    for (dimension, value), bad in counts.items():
-        if bad and 2 * bad >= total:
-            case.names |= {value, value.partition("@")[0]}
-            add_queues(case, [value] if dimension == "queue" else [])
+    _add_names(case, [pair for pair, bad in counts.items() if bad and 2 * bad >= total])
+
+
+def _add_names(case: Case, values: Iterable[tuple[str, str]]) -> None:
+    case.names |= {part for _name, value in values for part in (value, value.partition("@")[0])}
+    add_queues(case, [value for name, value in values if name == "queue"])
 
 
 def _read_submissions(case: Case) -> Iterator[Suspect]:
@@ -97,6 +100,8 @@ def _explained(case: Case, groups: list[Group], words: str, what: str) -> Iterat
     for found in explain(groups, dimensions)[:10]:
         title = ", ".join(f"{name} {value}" for name, value in found.values)
         terms = " ".join(_term(name, value) for name, value in found.values if name not in ("worker", "version"))
+        if found.share >= 0.5:
+            _add_names(case, found.values)
         names = frozenset(value for _name, value in found.values)
         facts = {"share": f"{found.share:.0%}", "usual": f"{found.usual:.0%}", "lift": f"{found.lift:.1f}"}
         yield Suspect(
@@ -110,13 +115,13 @@ def _term(name: str, value: str) -> str:
 
 
 def _read_stops(case: Case) -> Iterator[Suspect]:
-    paused: list[tuple[str, Any]] = [("queue", Queue), ("workerpool", WorkerPool)]
+    paused: list[tuple[str, Any]] = [("queue", Queue), ("pool", WorkerPool)]
     for noun, model in paused:
         for row in model.objects.filter(name__in=case.names, is_paused=True)[: changes.MOST]:
-            title, key = _("%(name)s is paused") % {"name": row.name}, f"scheduling.{noun}:{row.pk}"
+            title, key = _("%(name)s is paused") % {"name": row.name}, f"{noun} {row._meta.label_lower}:{row.pk}"
             yield Suspect(key, title, 0.95, row.paused_at, least=1.0, evidence=(row.pause_reason,))
     for pause in KindPause.objects.order_by("-paused_at")[: changes.MOST]:
-        title, key = _("%(name)s is paused") % {"name": pause.kind}, f"scheduling.kind:{pause.kind}"
+        title, key = _("%(name)s is paused") % {"name": pause.kind}, f"kind scheduling.kind:{pause.kind}"
         # Its jobs may wait in any queue.
         yield Suspect(key, title, 0.95, pause.paused_at, {pause.kind}, 0.6, (pause.reason,))
     for drain in Drain.objects.filter(name__in=case.names)[: changes.MOST]:
@@ -129,17 +134,17 @@ def _read_tenants(case: Case) -> Iterator[Suspect]:
     for tenant in Tenant.objects.filter(stopped, pk=case.tenant_id):
         title = _("%(tenant)s is paused, drained or suspended") % {"tenant": tenant}
         reason = tenant.pause_reason or tenant.drain_reason or tenant.status_reason
-        yield Suspect(f"tenants.tenant:{tenant.pk}", title, 0.95, least=1.0, evidence=(reason,))
+        yield Suspect(f"tenant tenants.tenant:{tenant.pk}", title, 0.95, least=1.0, evidence=(reason,))
     used = LimitWarning.objects.filter(percent=100, at__range=(case.since, case.until)).select_related("tenant")
     for row in used.order_by("-at")[: changes.MOST]:
-        names = {str(row.tenant_id), row.tenant.slug}
+        names = {row.tenant.slug}
         yield Suspect(f"limit {row.tenant_id} {row.key}", f"{row.tenant}: {row}", 0.8, row.at, names)
 
 
 def _read_circuits(case: Case) -> Iterator[Suspect]:
     rows = Circuit.objects.filter(Q(state__in=BLOCKING) | Q(opened_at__range=(case.since, case.until)))
     for circuit in rows.order_by("-opened_at")[: changes.MOST]:
-        names = {circuit.kind, circuit.dependency, str(circuit.tenant_id), circuit.fingerprint} - {""}
+        names = {circuit.kind, circuit.dependency, circuit.fingerprint} - {""}
         title = _("circuit breaker of %(circuit)s open") % {"circuit": circuit}
         evidence = (circuit.error_message, circuit.forced_reason)
         yield Suspect(
@@ -157,7 +162,7 @@ def _read_gauges(case: Case) -> Iterator[Suspect]:
         case.state.append(_("queue %(name)s: %(waiting)s jobs waiting, %(used)s in flight") % facts)
         if queue.cap is not None and gauge.waiting and max(used, gauge.slots_milli / 1000) >= queue.cap:
             title = _("queue %(name)s is at its cap of %(cap)s") % facts
-            yield Suspect(f"scheduling.queue:{queue.pk}", title, 0.9, least=1.0)
+            yield Suspect(f"queue scheduling.queue:{queue.pk}", title, 0.9, least=1.0)
     pools = PoolGauge.objects.filter(minute__range=span, pool__name__in=case.names).order_by("pool_id", "-minute")
     for full in pools.distinct("pool_id").select_related("pool")[: changes.MOST]:
         facts = {"name": full.pool.name, "slots": full.slots, "used": full.slots_milli // 1000}

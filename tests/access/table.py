@@ -383,6 +383,8 @@ POST   alerts/{alert}/unacknowledge/         alerts.respond    {}
 POST   alerts/{alert}/note/                  alerts.respond    {"note": "x"}
 POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
 POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
+POST   investigations/                       jobs.view         {"kind": "noop", "began_at": "2026-01-01T00:00:00Z"}
+POST   investigations/{investigation}/outcome/ alerts.respond  {"cause": null}
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 PATCH  alert-rules/{alert_rule}/             alerts.manage     {"severity": "info"}

@@ -54,7 +54,8 @@ def test_pair_that_fails_only_together_comes_first() -> None:
         group(0, 50, tenant="globex", version="2"),
         group(0, 50, tenant="globex", version="1"),
     ]
-    assert set(explain(groups, ["tenant", "version"])[0].values) == {("tenant", "acme"), ("version", "2")}
+    (pair,) = explain(groups, ["tenant", "version"])
+    assert set(pair.values) == {("tenant", "acme"), ("version", "2")}
 
 
 def test_empty_sample_has_no_explanation() -> None:
