@@ -101,8 +101,9 @@ def _open_breaker(world: World) -> tuple[Investigation, str]:
 
 @fault("breaker forced open")
 def _forced_breaker(world: World) -> tuple[Investigation, str]:
-    force_circuit(kind="noop", tenant_id=None, is_open=True, reason="drill")
-    return world.alert("breaker_open", "kind:noop", threshold=5), "noop"
+    tenant = world.tenants[1]
+    force_circuit(kind="noop", tenant_id=tenant.pk, is_open=True, reason="drill")
+    return world.alert("breaker_open", f"kind:noop@{tenant.pk}", threshold=5, about_tenant=tenant.pk), "circuit"
 
 
 @fault("broker away")

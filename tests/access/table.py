@@ -218,7 +218,7 @@ POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
 GET    investigations/                       jobs.view
 POST   investigations/                       jobs.view         {"kind": "noop", "began_at": "2026-01-01T00:00:00Z"}
 GET    investigations/{investigation}/       jobs.view
-POST   investigations/{investigation}/outcome/ alerts.respond  {"cause": null}
+POST   investigations/{investigation}/outcome/ alerts.respond  {"cause": null, "has_helped": true}
 GET    alert-rules/                          jobs.view
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
@@ -384,7 +384,7 @@ POST   alerts/{alert}/note/                  alerts.respond    {"note": "x"}
 POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
 POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
 POST   investigations/                       jobs.view         {"kind": "noop", "began_at": "2026-01-01T00:00:00Z"}
-POST   investigations/{investigation}/outcome/ alerts.respond  {"cause": null}
+POST   investigations/{investigation}/outcome/ alerts.respond  {"cause": null, "has_helped": true}
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 PATCH  alert-rules/{alert_rule}/             alerts.manage     {"severity": "info"}

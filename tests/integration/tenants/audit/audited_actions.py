@@ -564,7 +564,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "tenants.tenantsecret change": lambda world: {"value": "another long value"},
     "scheduling.investigation add": lambda world: {"kind": "noop", "began_at_0": "2026-01-01", "began_at_1": "00:00"},
-    "scheduling.investigation change": lambda world: {"note": "seen"},
+    "scheduling.investigation change": lambda world: {"has_helped": "true"},
     "scheduling.objective add": lambda world: {
         "tenant": acme().pk,
         "name": "new",
