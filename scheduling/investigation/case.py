@@ -74,7 +74,7 @@ def open_case(asked: Investigation) -> Case:
         raise FieldInvalidError("began_at: It must be in the past, and before the end.")
     case = _of_spike(asked, now) if asked.alert is None else _of_alert(find_alert(asked.alert), now)
     case.names |= {case.kind, case.queue, case.fingerprint, f"scheduling.kind:{case.kind}"} - {"", "scheduling.kind:"}
-    if tenant := Tenant.objects.filter(pk=case.tenant_id).first():
+    if case.tenant_id and (tenant := Tenant.objects.filter(pk=case.tenant_id).first()):
         case.names |= {tenant.slug, f"tenants.plan:{tenant.plan_id}"}
     add_queues(case, [case.queue])
     return case

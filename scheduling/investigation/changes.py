@@ -124,7 +124,7 @@ def read_alerts(case: Case) -> Iterator[Suspect]:
     began = Q(pk__gte=uuid7_floor(case.since), pk__lt=uuid7_floor(case.until)) | ~Q(state=Alert.State.RESOLVED)
     lasted = Q(resolved_at=None) | Q(resolved_at__gte=case.onset)
     rows = Alert.objects.filter(began, lasted, pending_at__lt=case.until)
-    for alert in rows.exclude(pk=case.alert.pk if case.alert else None).order_by("-pk")[:MOST]:
+    for alert in rows.exclude(pk__in=[case.alert.pk] if case.alert else []).order_by("-pk")[:MOST]:
         measure = alert.facts.get("measure", "")
         names = {*alert.object.get("parents", []), alert.object_key.partition("@")[0]}
         names = {key.partition(":")[2] for key in names} | {*alert.tenants}

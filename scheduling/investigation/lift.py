@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import combinations
+from itertools import combinations, product
 from math import log
 
 type Values = tuple[tuple[str, str], ...]
@@ -105,13 +105,9 @@ def _judge(values: Values, bad: float, rest: float, all_bad: float, all_rest: fl
 
 def _g(bad: float, rest: float, other_bad: float, other_rest: float) -> float:
     """Return the statistic of the G-test of a table of two rows and columns."""
-    total = bad + rest + other_bad + other_rest
-    cells = ((bad, bad + rest, bad + other_bad), (rest, bad + rest, rest + other_rest))
-    cells += (
-        (other_bad, other_bad + other_rest, bad + other_bad),
-        (other_rest, other_bad + other_rest, rest + other_rest),
-    )
-    return 2 * sum(seen * log(seen * total / (row * column)) for seen, row, column in cells if seen > 0)
+    rows, columns = (bad + rest, other_bad + other_rest), (bad + other_bad, rest + other_rest)
+    cells = zip((bad, rest, other_bad, other_rest), product(rows, columns), strict=True)
+    return 2 * sum(seen * log(seen * sum(rows) / (row * column)) for seen, (row, column) in cells if seen > 0)
 
 
 def rank(

@@ -92,7 +92,8 @@ def _values(row: Any, case: Case) -> dict[str, str]:
     if not case.is_of_platform:
         hidden |= {"tenant", "worker", "version"}
     names = ("kind", "queue", "tenant", "worker", "version", "template")
-    return {name: getattr(row, name) for name in names if name not in hidden and getattr(row, name, "")}
+    values: dict[str, str] = {name: getattr(row, name, "") for name in names if name not in hidden}
+    return {name: value for name, value in values.items() if value}
 
 
 def _explained(case: Case, groups: list[Group], words: str, what: str) -> Iterator[Suspect]:
@@ -131,7 +132,7 @@ def _read_stops(case: Case) -> Iterator[Suspect]:
 
 def _read_tenants(case: Case) -> Iterator[Suspect]:
     stopped = Q(is_paused=True) | Q(is_draining=True) | ~Q(status=TenantStatus.ACTIVE)
-    for tenant in Tenant.objects.filter(stopped, pk=case.tenant_id):
+    for tenant in Tenant.objects.filter(stopped, pk__in=[case.tenant_id] if case.tenant_id else []):
         title = _("%(tenant)s is paused, drained or suspended") % {"tenant": tenant}
         reason = tenant.pause_reason or tenant.drain_reason or tenant.status_reason
         yield Suspect(f"tenant tenants.tenant:{tenant.pk}", title, 0.95, least=1.0, evidence=(reason,))
