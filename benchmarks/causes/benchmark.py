@@ -22,6 +22,8 @@ from tenants.models import Tenant
 
 FIRST, LEAST_FOUND, MOST_SECONDS = 3, 0.9, 3.0
 TENANTS = 6
+# Each fault is planted among different noise; the priors were set by noise of other seeds.
+NOISES, FIRST_SEED = 3, 1_000
 # Imported for the faults that they register.
 PLANTED = (failing, waiting)
 
@@ -33,18 +35,14 @@ def measure_causes(folder: Path) -> list[Finding]:
         tenants = create_tenants([1] * TENANTS)
     found, rows, took = 0, [], []
     for number, (name, plant) in enumerate(FAULTS.items()):
-        try:
-            rank, first, seconds = _try(tenants, plant, seed=number)
-        except Exception as error:
-            rank, first, seconds = 0, repr(error)[:300], 0
-        print("TMP", rank, name, "|", first, seconds, flush=True)
-        found += 1 <= rank <= FIRST
-        took.append(seconds)
-        rows.append(shown(name, f"{rank}" if rank else "not found", f"first: {first}"))
+        tries = [_try(tenants, plant, seed=FIRST_SEED + number + 100 * turn) for turn in range(NOISES)]
+        found += sum(1 <= rank <= FIRST for rank, _first, _seconds in tries)
+        took += [seconds for _rank, _first, seconds in tries]
+        ranks = ", ".join(str(rank or "not found") for rank, _first, _seconds in tries)
+        rows.append(shown(name, ranks, f"first: {tries[0][1]}"))
+    total = NOISES * len(FAULTS)
     return [
-        at_least(
-            f"true cause among the first {FIRST}", found / len(FAULTS), LEAST_FOUND, ".0%", f"{found} of {len(FAULTS)}"
-        ),
+        at_least(f"true cause among the first {FIRST}", found / total, LEAST_FOUND, ".0%", f"{found} of {total}"),
         at_most("an investigation, p95", percentile(took, 0.95), MOST_SECONDS, ".2f s", f"{NOISE:,} executions"),
         *rows,
     ]
@@ -60,7 +58,6 @@ def _try(tenants: Sequence[Tenant], plant: Plant, *, seed: int) -> tuple[int, st
         suspects = investigate(asked).suspects
         seconds = (timezone.now() - began).total_seconds()
         transaction.set_rollback(True)
-    print("TMP", cause, [(one["title"][:60], one["score"]) for one in suspects[:6]], flush=True)
     ranks = [place for place, one in enumerate(suspects, start=1) if cause in one["title"]]
     return (ranks[0] if ranks else 0), suspects[0]["title"] if suspects else "none", seconds
 
@@ -71,5 +68,6 @@ BENCHMARK = Benchmark(
     parts=(Part("causes", 3.0, measure_causes),),
     method="Each fault is planted by the platform's services, or as the rows that it leaves, beside 4,000 executions "
     "of 40 minutes with 2 % failures, 20 changes of two hours, two restarted workers and another alert; then the alert "
-    "that the shipped rules raise is investigated. The number is the rank of the true cause.",
+    "that the shipped rules raise is investigated. The numbers are the ranks of the true cause "
+    "among three different noises.",
 )
