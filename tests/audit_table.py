@@ -445,6 +445,8 @@ OF_PLATFORM = frozenset(
 
 # Other actions with entries outside acme, by address: another tenant's slug, or None for the platform.
 ELSEWHERE: dict[str, str | None] = {
+    # In the scope of all tenants.
+    **dict.fromkeys(("scheduling.alert investigate", "scheduling.investigation add", "investigate")),
     **{f"POST tenants/globex/{act}/": "globex" for act in ("suspend", "reinstate", "pause", "drain", "resume")},
     "PATCH tenants/globex/": "globex",
     **{f"POST platform-keys/{act}": None for act in ("", "{platform_key}/rotate/", "{platform_key}/revoke/")},
