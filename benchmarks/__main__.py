@@ -24,6 +24,7 @@ MODULES = {
     "eta": "benchmarks.eta",
     "logs": "benchmarks.logs",
     "anomalies": "benchmarks.anomalies",
+    "causes": "benchmarks.causes.benchmark",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
 }

@@ -7,6 +7,7 @@ from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
 from scheduling.execution import admin as history
 from scheduling.fleet import admin as workers
+from scheduling.investigation import admin as investigations
 from scheduling.jobs import admin as jobs
 from scheduling.jobs.batches import admin as batches
 from scheduling.jobs.dead_letters import admin as dead_letters
@@ -39,6 +40,7 @@ __all__ = [
     "fair_share",
     "fires",
     "history",
+    "investigations",
     "job_templates",
     "jobs",
     "kind_pauses",

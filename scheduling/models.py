@@ -15,6 +15,7 @@ from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
 from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecution, Settled, SettledRefused, Wake
+from scheduling.investigation.models import Investigation
 from scheduling.jobs.batches.models import Batch, BatchNews
 from scheduling.jobs.dead_letters.models import DeadLetter
 from scheduling.jobs.job_keys.models import ConcurrencyKey, ConcurrencyKeyNews, UniqueKey
@@ -96,6 +97,7 @@ __all__ = [
     "ExcusedMinute",
     "Execution",
     "FairShareNode",
+    "Investigation",
     "Job",
     "JobDeadline",
     "JobDue",

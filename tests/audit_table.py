@@ -155,6 +155,8 @@ POST   approvals/{approval}/decide/      approval.decided        workflow_execut
 POST   secrets/                          secret.created          tenants.tenantsecret
 POST   secrets/{secret}/versions/        secret.rotated          tenants.tenantsecret
 DELETE secrets/{secret}/                 secret.deleted          tenants.tenantsecret
+POST   investigations/                   investigation.created  scheduling.investigation
+POST   investigations/{investigation}/outcome/ investigation.answered scheduling.investigation
 POST   objectives/                       objective.created       scheduling.objective
 PATCH  objectives/{objective}/           objective.changed       scheduling.objective
 DELETE objectives/{objective}/           objective.deleted       scheduling.objective
@@ -315,6 +317,9 @@ workflow_execution.workflow         change        workflow.updated         workf
 workflow_execution.workflow         delete        workflow.deleted         workflow_execution.workflow
 workflow_execution.workflow         rollback      workflow.rolled_back     workflow_execution.workflow
 workflow_execution.workflow         withdraw      workflow.version_withdrawn workflow_execution.workflow
+scheduling.alert                    investigate   investigation.created    scheduling.investigation
+scheduling.investigation            add           investigation.created    scheduling.investigation
+scheduling.investigation            change        investigation.answered   scheduling.investigation
 scheduling.objective                add           objective.created        scheduling.objective
 scheduling.objective                change        objective.changed        scheduling.objective
 scheduling.objective                delete        objective.deleted        scheduling.objective
@@ -362,6 +367,7 @@ POST scheduling/tenantupkeeprun/verify/    upkeep.requested      scheduling.upke
 
 COMMANDS = """
 ack_alert            alert.acknowledged     scheduling.alert
+investigate          investigation.created  scheduling.investigation
 silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
 backfill_schedule    schedule.backfilled    scheduling.schedule
@@ -432,6 +438,8 @@ OF_PLATFORM = frozenset(
 
 # Other actions with entries outside acme, by address: another tenant's slug, or None for the platform.
 ELSEWHERE: dict[str, str | None] = {
+    # In the scope of all tenants.
+    **dict.fromkeys(("scheduling.alert investigate", "scheduling.investigation add", "investigate")),
     **{f"POST tenants/globex/{act}/": "globex" for act in ("suspend", "reinstate", "pause", "drain", "resume")},
     "PATCH tenants/globex/": "globex",
     **{f"POST platform-keys/{act}": None for act in ("", "{platform_key}/rotate/", "{platform_key}/revoke/")},

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import Promise
@@ -25,7 +25,8 @@ from scheduling.console.filters import TenantFilter
 from scheduling.console.links import job_link
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
-from scheduling.models import Alert
+from scheduling.investigation.service import investigate
+from scheduling.models import Alert, Investigation
 from scheduling.statistics.minute_charts import draw_values
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
@@ -103,7 +104,7 @@ class AlertAdmin(KeysetAdmin):
         "severity_mark", "state_mark", "about", "shown_value", "since", "kept", "message", "job", "chart", "peak_value",
         "affected", "notices", "former",
     )  # fmt: skip
-    post_actions = ("acknowledge", "silence", "helped", "false_alarm")
+    post_actions = ("investigate", "acknowledge", "silence", "helped", "false_alarm")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return find_alerts()
@@ -118,6 +119,11 @@ class AlertAdmin(KeysetAdmin):
         number = f"{MOST_OPEN}+" if count >= MOST_OPEN else count
         shown = format_html('{} <span class="sr-only">{}</span>', number, gettext("alerts fire"))
         return HttpResponse(shown if count else "")
+
+    @post_action(label=gettext_lazy("Investigate"), permission=Permission.JOBS_VIEW)
+    def investigate(self, request: HttpRequest, alert: Alert, reason: str) -> HttpResponse:
+        row = investigate(Investigation(alert=alert.pk))
+        return HttpResponseRedirect(reverse("admin:scheduling_investigation_change", args=[row.pk]))
 
     @post_action(
         label=gettext_lazy("Acknowledge"),

@@ -15,6 +15,7 @@ from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
+from scheduling.investigation.api import InvestigationViewSet
 from scheduling.jobs.api import JobViewSet
 from scheduling.jobs.artifacts_api import ArtifactViewSet
 from scheduling.jobs.batches.api import BatchViewSet
@@ -56,6 +57,7 @@ router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("upkeep", UpkeepViewSet, basename="upkeep")
 router.register("upkeep-runs", TenantRunViewSet, basename="upkeep-run")
 router.register("job-templates", JobTemplateViewSet, basename="job-template")
+router.register("investigations", InvestigationViewSet, basename="investigation")
 router.register("job-kinds", JobKindViewSet, basename="job-kind")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")

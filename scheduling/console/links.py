@@ -60,3 +60,8 @@ def batch_link(batch: Batch) -> SafeString:
 
 
 LINKED_COLUMNS.update(kind=kind_link, queue=lambda queue: queue_link(queue.name), batch=batch_link)
+
+
+def investigate_url(**subject: str) -> str:
+    """Return the URL of the form that investigates a subject: `fingerprint`, `kind`, `queue`, `began_at` and so on."""
+    return f"{reverse('admin:scheduling_investigation_add')}?{urlencode(subject)}"

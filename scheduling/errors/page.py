@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from scheduling.console.links import investigate_url
 from scheduling.errors.causes import Cause, find_causes
 from scheduling.errors.queries import (
     ERROR_WINDOW,
@@ -55,6 +56,8 @@ def _row(cause: Cause, access: Access, chosen: str) -> dict[str, Any]:
     """Return the cause with the URLs of its errors (else of its dead letters), of its letters and of their requeue."""
     row: dict[str, Any] = {"cause": cause, "letters_url": list_url(cause.kinds, cause.fingerprint)}
     row["url"] = row["letters_url"]
+    if cause.fingerprint:
+        row["investigate_url"] = investigate_url(fingerprint=cause.fingerprint, began_at=f"{cause.first_at:%FT%TZ}")
     if cause.letters.value:
         row["requeue_url"] = requeue_all_url(access, cause_of(cause.kinds, cause.fingerprint))
     if cause.errors:

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from scheduling.console.links import kind_link, queue_link, worker_link
+from scheduling.console.links import investigate_url, kind_link, queue_link, worker_link
 from scheduling.models import SeriesHour
 from scheduling.statistics.heat_map import (
     OF_TENANT,
@@ -114,7 +114,11 @@ def _chips(query: Mapping[str, str], name: str, values: Any, chosen: str) -> lis
 def _render(choice: HeatChoice, *, is_table: bool) -> SafeString:
     heat = read_heat(choice)
     rows = [
-        (row, _row_link(heat, row), [(cell, cell_link(heat, row.name, cell)) for cell in row.cells])
+        (
+            row,
+            _row_link(heat, row),
+            [(cell, cell_link(heat, row.name, cell), _investigate_link(heat, row.name, cell)) for cell in row.cells],
+        )
         for row in heat.rows
     ]
     return render_to_string(PART_TEMPLATE, {"heat": heat, "rows": rows, "is_table": is_table})
@@ -127,6 +131,15 @@ def _row_link(heat: HeatMap, row: HeatRow) -> SafeString | str:
     if heat.choice.rows == Rows.WORKER:
         return worker_link(UUID(row.name), row.label)
     return kind_link(row.name) if heat.choice.rows == Rows.KIND else queue_link(row.name)
+
+
+def _investigate_link(heat: HeatMap, name: str, cell: HeatCell) -> str:
+    """Return the link to investigate a cell of a kind, queue or tenant in its hours."""
+    if not cell.value or heat.choice.rows == Rows.WORKER:
+        return ""
+    subject = {"tenant": heat.choice.tenant.slug} if heat.choice.tenant else {}
+    hours = {"began_at": f"{cell.since:%FT%TZ}", "ended_at": f"{cell.until:%FT%TZ}"}
+    return investigate_url(**subject, **{heat.choice.rows.value: name}, **hours)
 
 
 def cell_link(heat: HeatMap, name: str, cell: HeatCell) -> str:

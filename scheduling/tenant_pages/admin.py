@@ -45,6 +45,7 @@ VIEWS = {
     "admin:scheduling_alert_changelist": gettext_lazy("Alerts"),
     "admin:heat_map": gettext_lazy("Heat map"),
     "admin:scheduling_objective_changelist": gettext_lazy("Objectives"),
+    "admin:scheduling_investigation_changelist": gettext_lazy("Investigations"),
 }
 
 console_site.unregister(Tenant)

@@ -1,4 +1,4 @@
-"""Scheduling's part of the erasure of a tenant: cancels running jobs, and deletes its keys and alerts about it.
+"""Scheduling's part of the erasure of a tenant: cancels running jobs, deletes its keys and what the platform found.
 
 Waiting jobs need not be cancelled: jobs of a suspended tenant are never dispatched, and their rows are erased with the
 tenant's other rows.
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from scheduling.dispatch import broker_keys
 from scheduling.exceptions import BrokerAwayError, BrokerUnavailableError
-from scheduling.models import Alert, LiveExecution
+from scheduling.models import Alert, Investigation, LiveExecution
 from scheduling.stops.tenant_work import cancel_running
 from tenants.erasure.erasers import Erased, Eraser
 
@@ -32,6 +32,7 @@ def erase(tenant_id: UUID, most: int) -> Erased:
         return Erased(is_done=False, note=f"Waits for {left} running jobs to stop.")
     # Those of the platform name the tenant; its own are erased with its other rows.
     Alert.objects.filter(tenant=None, about_tenant=tenant_id).delete()
+    Investigation.objects.filter(tenant=None, named_tenants__contains=[tenant_id]).delete()
     try:
         return Erased(is_done=True, removed={"keys": broker_keys.delete_keys_of(tenant_id)})
     except BrokerUnavailableError:

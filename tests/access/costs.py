@@ -14,6 +14,10 @@ GET    alerts/{pk}/                                                1
 POST   alerts/{pk}/acknowledge/                                    2
 POST   alerts/{pk}/resolve/                                        2
 POST   alerts/{pk}/silence/                                        2
+GET    investigations/                                             2
+POST   investigations/                                             5
+GET    investigations/{pk}/                                        1
+POST   investigations/{pk}/outcome/                                2
 GET    alert-rules/                                                2
 POST   alert-rules/                                                2
 POST   alert-rules/preview/                                        5

@@ -167,6 +167,18 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "a dispatcher evaluates the rules of the platform and of all tenants",
     ),
     "scheduling/alerts/incidents.py": ({"flush_incidents"}, "incidents belong to the platform"),
+    "scheduling/investigation/service.py": (
+        {"investigate", "record_outcome"},
+        "an investigation is in the scope of its caller: platform staff investigate all tenants",
+    ),
+    "scheduling/investigation/sources.py": (
+        {"_read_platform"},
+        "a tenant is told whether the platform had a fault at the time, and nothing else of it",
+    ),
+    "scheduling/management/commands/investigate.py": (
+        {"Command.handle"},
+        "an operator names an alert or a cause of any tenant",
+    ),
     "scheduling/management/commands/ack_alert.py": ({"Command.handle"}, "an operator names an alert"),
     "scheduling/management/commands/silence_alert.py": (
         {"Command.handle"},

@@ -46,6 +46,8 @@ PLAIN = {
     "scheduling.CFSPlanVersion.before": "the platform's configuration",
     "scheduling.CFSPlanVersion.content": "the platform's configuration",
     "scheduling.Circuit.tenants": "counts",
+    "scheduling.Investigation.evidence": "names, counts, audit entries, and the beginning of an error's message",
+    "scheduling.Investigation.suspects": "names, counts and entries of the audit log",
     "scheduling.Job.meta": "shown with the job and found by filters",
     "scheduling.ObjectiveHour.excused": "counts",
     "scheduling.SeriesSummary.numbers": "values of measures",

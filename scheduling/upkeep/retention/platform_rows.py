@@ -18,6 +18,7 @@ from scheduling.models import (
     AlertSilence,
     BulkFormer,
     BulkOperation,
+    Investigation,
     MeasureMinute,
     PlatformIncident,
     PlatformLog,
@@ -45,6 +46,7 @@ ALERTS = timedelta(days=90)
 MEASURES, CAUSES = timedelta(days=31), timedelta(days=30)
 SILENCES = timedelta(days=400)
 PLATFORM_LINES = timedelta(days=14)
+INVESTIGATIONS = timedelta(days=180)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
@@ -65,6 +67,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "bulk_formers": _delete(formers, limit),
             "bulk_operations": _delete(operations, limit),
             "schedule_fires": _delete(fires.exclude(outcome=ScheduleFire.Outcome.WAITING), limit),
+            "investigations": _delete(Investigation.objects.filter(pk__lt=uuid7_floor(now - INVESTIGATIONS)), limit),
             "limit_warnings": _delete(warnings, limit),
             "platform_lines": _delete(PlatformLog.objects.filter(pk__lt=uuid7_floor(now - PLATFORM_LINES)), limit),
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),

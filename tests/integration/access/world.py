@@ -19,6 +19,7 @@ from scheduling.alerts.config import save
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LogWrite, append_job_logs
+from scheduling.investigation.service import investigate
 from scheduling.jobs.job_templates.service import TemplateContent, create_template
 from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import (
@@ -32,6 +33,7 @@ from scheduling.models import (
     CFSPlan,
     Contact,
     ContactGroup,
+    Investigation,
     JobError,
     Objective,
     Queue,
@@ -158,6 +160,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with tenant_context(tenant):
         objective = save(Objective(), {"name": "soon"})
+        investigation = investigate(Investigation(kind="noop", began_at=timezone.now()))
         view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -196,6 +199,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "view": view.pk,
         "webhook": webhook.pk,
         "objective": objective.pk,
+        "investigation": investigation.pk,
         **alerting,
         "secret": secret.pk,
         "user": member.pk,

@@ -546,6 +546,8 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "value": "a long enough value",
     },
     "tenants.tenantsecret change": lambda world: {"value": "another long value"},
+    "scheduling.investigation add": lambda world: {"kind": "noop", "began_at_0": "2026-01-01", "began_at_1": "00:00"},
+    "scheduling.investigation change": lambda world: {"has_helped": "true"},
     "scheduling.objective add": lambda world: {
         "tenant": acme().pk,
         "name": "new",
@@ -845,6 +847,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "prune_finished": lambda world: ["--tenant", "acme", "--older-than-days", "400"],
     "requeue_dead_letters": lambda world: ["kind:noop", "--tenant", "acme", "--reason", "x", "--no-wait"],
     "ack_alert": lambda world: [str(world.own["alert"])],
+    "investigate": lambda world: [str(world.own["alert"])],
     "silence_alert": lambda world: [str(world.own["alert"]), "--reason", "x"],
     "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],

@@ -1,0 +1,1 @@
+"""Suspects for the cause of an alert, of failures or of a spike, ranked with their evidence."""
