@@ -101,8 +101,9 @@ MINUTES ?= 10
 soak: environment-dev ## Load and faults of all kinds for MINUTES=10 (SEED=1): is anything lost, does anything grow?
 	@$(SERVERS) -- $(PY) -m tests.chaos.soak --minutes $(MINUTES) --seed $(or $(SEED),1)
 
+alerts-soak: MINUTES = 60
 alerts-soak: environment-dev ## Twelve faults and killed dispatchers for MINUTES=60 (SEED=1): is an alert lost, or sent twice?
-	@$(SERVERS) -- $(PY) -m tests.chaos.alert_soak $(if $(MINUTES),--minutes $(MINUTES)) --seed $(or $(SEED),1)
+	@$(SERVERS) -- $(PY) -m tests.chaos.alert_soak --minutes $(MINUTES) --seed $(or $(SEED),1)
 
 ##@ Check and write
 # The kit, and the modules whose docstrings `docs/reference/` renders: each public name there has a docstring. The docstring
