@@ -39,7 +39,9 @@ WITH made AS (
     SELECT uuidv7(at - now()), %(tenant)s, 'noop', %(queue)s, 'discarded', 0, n, '', '{}', '{}', sha256(n::text::bytea),
         1, 0, 1, 0, 1, 0, 0, '', '{}', 'Boom', 'boom ' || n %% %(causes)s, lpad((n %% %(causes)s)::text, 16, '0'),
         at, at, at, at
-    FROM (SELECT n, now() - interval '5 s' - n * interval '5 ms' AS at FROM generate_series(1, %(jobs)s) AS n) AS moments
+    FROM (
+        SELECT n, now() - interval '5 s' - n * interval '5 ms' AS at FROM generate_series(1, %(jobs)s) AS n
+    ) AS moments
     RETURNING id, tenant_id, queue_id, kind, error_type, error_message, error_fingerprint, finished_at
 ), error AS (
     INSERT INTO scheduling_joberror (id, tenant_id, job_id, kind, error_type, error_message, error_fingerprint, at)
