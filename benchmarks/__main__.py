@@ -23,6 +23,7 @@ MODULES = {
     "workloads": "benchmarks.built_in",
     "eta": "benchmarks.eta",
     "logs": "benchmarks.logs",
+    "alerts": "benchmarks.alerts",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
 }
