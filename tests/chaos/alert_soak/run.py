@@ -14,6 +14,8 @@ from tests.chaos.stack import Stack
 
 # After the last fault, for the ends of alerts and a claim that its process did not live to settle.
 QUIET_SECONDS = 150.0
+# Before and after a fault in which no dispatcher is killed.
+CALM_SECONDS = 20.0
 LOOK_SECONDS = 0.2
 
 
@@ -33,10 +35,12 @@ class Run:
         every = (self.soak.minutes * 60 - QUIET_SECONDS) / len(FAULTS)
         for number, fault in enumerate(FAULTS):
             self.pass_time(began + number * every + 20.0 - time.monotonic())
+            self.pass_time(CALM_SECONDS if fault.needs_calm else 0.0, kills=False)
             at = time.time()
             with fault.hold(self.field):
-                self.pass_time(fault.seconds)
+                self.pass_time(fault.seconds, kills=not fault.needs_calm)
             self.stack.heal()
+            self.pass_time(CALM_SECONDS if fault.needs_calm else 0.0, kills=False)
             self.soak.faults.append((fault, at))
             say(f"{time.monotonic() - began:5.0f} s  {fault.name}")
         self.pass_time(began + self.soak.minutes * 60 - QUIET_SECONDS - time.monotonic())
@@ -49,7 +53,6 @@ class Run:
         while time.monotonic() < until:
             if stack.servers.is_postgres_running:
                 stack.keep()
-                # Without the database the one that evaluated last has to live: it alone knows whom to notify.
                 if kills and time.monotonic() >= self.next_kill:
                     self.rng.choice(stack.dispatchers).kill()
                     self.soak.kills += 1

@@ -118,6 +118,22 @@ def test_rule_that_would_never_fire_is_saved_only_if_confirmed() -> None:
     assert (entry.target_id, entry.after["threshold"]) == (str(rule.pk), 100)
 
 
+def test_rule_that_would_always_fire_is_saved_only_if_confirmed() -> None:
+    plant(*((minute, 101.0) for minute in range(2 * 1_440)), days=2)
+    with all_tenants():
+        with pytest.raises(AlertRuleDoubtfulError, match="almost all the time"):
+            save_rule(AlertRule(), VALUES)
+        assert not AlertRule.objects.filter(name="mine").exists()
+        rule = save_rule(AlertRule(), VALUES, is_confirmed=True)
+    assert rule.backtest is not None
+    assert rule.backtest["verdict"] == "always"
+
+
+def test_rule_that_healthy_values_would_fire_is_refused() -> None:
+    with all_tenants(), pytest.raises(FieldInvalidError, match="always fire"):
+        save_rule(AlertRule(), {**VALUES, "threshold": 0})
+
+
 def test_tenant_has_rules_over_its_own_objects_only(acme: Tenant) -> None:
     with tenant_context(acme):
         with pytest.raises(FieldInvalidError, match="per"):
