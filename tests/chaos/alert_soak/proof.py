@@ -21,10 +21,11 @@ _UNSENT = """
 SELECT count(*) FROM scheduling_alert_notice WHERE message_id IS NULL AND dropped = '' AND due_at < now()
 """
 _REPEATED = "SELECT coalesce(sum(attempt - 1), 0) FROM scheduling_alert_message WHERE attempt > 1"
+# Tenants have no contacts here.
 _UNTOLD = """
-SELECT count(*) FROM scheduling_alert a WHERE fired_at IS NOT NULL AND silence_id IS NULL AND inhibited_by IS NULL
-    AND NOT EXISTS (
-    SELECT FROM scheduling_alert_notice n WHERE n.alert_id = a.id AND n.what = 'fired')
+SELECT rule_name || ' of ' || object_key FROM scheduling_alert a WHERE fired_at IS NOT NULL AND tenant_id IS NULL
+    AND silence_id IS NULL AND inhibited_by IS NULL
+    AND NOT EXISTS (SELECT FROM scheduling_alert_notice n WHERE n.alert_id = a.id AND n.what = 'fired')
 """
 
 
@@ -48,7 +49,7 @@ def find_faults(soak: Soak, stack: Stack) -> Iterator[str]:
     soak.messages = list(stack.receiver.messages)
     received = Counter(message.id for message in soak.messages)
     states = dict(view.rows("SELECT id::text, state FROM scheduling_alert_message"))
-    unsent, untold = view.number(_UNSENT), view.number(_UNTOLD)
+    unsent = view.number(_UNSENT)
     soak.counts = {
         "alerts that fired": int(view.number("SELECT count(*) FROM scheduling_alert WHERE fired_at IS NOT NULL")),
         "notices": int(view.number("SELECT count(*) FROM scheduling_alert_notice")),
@@ -62,8 +63,7 @@ def find_faults(soak: Soak, stack: Stack) -> Iterator[str]:
     yield from (f"message {one} was received and is not stored" for one in received.keys() - states.keys())
     if unsent:
         yield f"{unsent} notices are in no message"
-    if untold:
-        yield f"{untold} alerts fired and nobody was told"
+    yield from (f"{name} fired and nobody was told" for (name,) in view.rows(_UNTOLD))
     yield from find_repeats(soak.messages)
     for fault, at in soak.faults:
         if told_after(fault, at, soak.messages) is None:
