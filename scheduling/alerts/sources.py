@@ -88,7 +88,8 @@ def _read_checks(now: datetime) -> Iterator[Sample]:
     for check in diagnose().checks:
         if check.state in severities and check.code.partition(".")[0] not in _MEASURED_CHECKS:
             facts = {"message": check.measured[:500], "hint": check.hint[:500]}
-            yield Sample(f"check:{check.code}", severities[check.state], check.name, facts=facts)
+            parents = ("check:broker",) if check.code == "starts" else ()
+            yield Sample(f"check:{check.code}", severities[check.state], check.name, parents=parents, facts=facts)
 
 
 def _read_broker(now: datetime) -> Iterator[Sample]:

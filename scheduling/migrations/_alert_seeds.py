@@ -15,7 +15,7 @@ RULES = {
         CRITICAL,
         {
             "for_seconds": 5,
-            "inhibits": ["pool_without_worker", "queue_without_consumer", "oldest_wait", "share", "incident"],
+            "inhibits": ["pool_without_worker", "queue_without_consumer", "oldest_wait", "share", "incident", "check"],
         },
     ),
     "pool_without_worker": (
