@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +88,17 @@ def print_report(results: Sequence[RowResult]) -> None:
 
 
 def record_report(results: Sequence[RowResult]) -> None:
-    """Replace the stored results of these rows, and write the table; not with multiplied bounds."""
+    """Replace the stored results of these rows, and write the table; with multiplied bounds only what was notified."""
+    kept, found = read_stored(), {result.row.id: StoredResult.of(result) for result in results}
     if bound_factor() != 1:
-        return
-    kept = read_stored() | {result.row.id: StoredResult.of(result) for result in results}
-    write_stored(kept)
-    write(draw_table(kept))
+        found = {
+            name: replace(kept[name], notified=one.notified)
+            for name, one in found.items()
+            if name in kept and one.notified is not None
+        }
+    if found:
+        write_stored(kept | found)
+        write(draw_table(kept | found))
 
 
 def draw_table(kept: Mapping[str, StoredResult]) -> Outcome:
