@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.harness.outcome import RESULTS, Outcome, today, write
 from jobsplatform.demo.measures import percentile
-from tests.chaos.alerts import LATEST_SECONDS, NOT_EXPECTED, NOTIFIED_SECONDS, Summary
+from tests.chaos.alerts import LATEST_SECONDS, NOT_EXPECTED, NOTIFIED_SECONDS, Summary, words_of
 from tests.chaos.results import Run
 from tests.chaos.row import Row, bound_factor
 from tests.chaos.rows import ROWS
@@ -47,8 +47,17 @@ class RowResult:
         worst = f"{max(self.recoveries):.2f} s" if self.recoveries else "nothing"
         return (
             f"{self.row.id}: {len(self.runs)} runs, {self.failures} failures, greatest recovery {worst}"
-            f" of {self.row.bound_seconds * bound_factor():g} s, {self.seconds:.0f} s"
+            f" of {self.row.bound_seconds * bound_factor():g} s, {self.seconds:.0f} s{self._notified_words}"
         )
+
+    @property
+    def notified(self) -> Summary | None:
+        """Return what contacts were told of its first seed; None if that was not measured."""
+        return next((run.notified for run in self.runs if run.notified is not None), None)
+
+    @property
+    def _notified_words(self) -> str:
+        return "" if self.notified is None else f"; {words_of(self.notified)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +78,7 @@ class StoredResult:
         found = result.recoveries
         seeds = [run.seed for run in result.runs]
         p50, greatest = (round(percentile(found, 0.5), 2), round(max(found), 2)) if found else (None, None)
-        notified = next((run.notified for run in result.runs if run.notified is not None), None)
-        return cls(today(), result.machine, seeds, result.failures, p50, greatest, notified)
+        return cls(today(), result.machine, seeds, result.failures, p50, greatest, result.notified)
 
 
 def print_report(results: Sequence[RowResult]) -> None:
