@@ -52,12 +52,14 @@ WITH minutes AS (
     SELECT id, minute, 'noop', 1001, 100, 1, 0, 0, histogram, histogram
     FROM minutes, empty, unnest(%(tenants)s::uuid[]) AS id
 ), waits AS (
-    INSERT INTO scheduling_queue_gauge (minute, queue_id, sampled_at, oldest_at)
-    SELECT minute, 1000 + n, now(), now() - CASE WHEN n %% 30 = 0 THEN interval '1 h' ELSE interval '2 s' END
+    INSERT INTO scheduling_queue_gauge (minute, queue_id, waiting, backing_off, due, dispatched, executing,
+        slots_milli, sampled_at, oldest_at)
+    SELECT minute, 1000 + n, 1, 0, 0, 0, 0, 0, now(), now() - CASE WHEN n %% 30 = 0 THEN interval '1 h' ELSE interval '2 s' END
     FROM minutes, generate_series(1, %(queues)s) AS n
 )
-INSERT INTO scheduling_tenant_gauge (tenant_id, minute, queue_id, sampled_at, oldest_at)
-SELECT id, minute, 1001, now(), now() - interval '2 s' FROM minutes, unnest(%(tenants)s::uuid[]) AS id
+INSERT INTO scheduling_tenant_gauge (tenant_id, minute, queue_id, waiting, backing_off, due, dispatched, executing,
+    slots_milli, busy_us, sampled_at, oldest_at)
+SELECT id, minute, 1001, 1, 0, 0, 0, 0, 0, 0, now(), now() - interval '2 s' FROM minutes, unnest(%(tenants)s::uuid[]) AS id
 """
 _BACKENDS = "SELECT pid FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 
