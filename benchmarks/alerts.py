@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -54,12 +55,14 @@ WITH minutes AS (
 ), waits AS (
     INSERT INTO scheduling_queue_gauge (minute, queue_id, waiting, backing_off, due, dispatched, executing,
         slots_milli, sampled_at, oldest_at)
-    SELECT minute, 1000 + n, 1, 0, 0, 0, 0, 0, now(), now() - CASE WHEN n %% 30 = 0 THEN interval '1 h' ELSE interval '2 s' END
+    SELECT minute, 1000 + n, 1, 0, 0, 0, 0, 0, now(),
+        now() - CASE WHEN n %% 30 = 0 THEN interval '1 h' ELSE interval '2 s' END
     FROM minutes, generate_series(1, %(queues)s) AS n
 )
 INSERT INTO scheduling_tenant_gauge (tenant_id, minute, queue_id, waiting, backing_off, due, dispatched, executing,
     slots_milli, busy_us, sampled_at, oldest_at)
-SELECT id, minute, 1001, 1, 0, 0, 0, 0, 0, 0, now(), now() - interval '2 s' FROM minutes, unnest(%(tenants)s::uuid[]) AS id
+SELECT id, minute, 1001, 1, 0, 0, 0, 0, 0, 0, now(), now() - interval '2 s'
+FROM minutes, unnest(%(tenants)s::uuid[]) AS id
 """
 _BACKENDS = "SELECT pid FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 
@@ -110,30 +113,20 @@ def _fill() -> None:
     tenants = add_tenants(TENANTS - 1)
     run_statement(_QUEUES, {"count": QUEUES})
     run_statement(_MINUTES, {"tenants": tenants, "queues": QUEUES, "buckets": histogram.BUCKETS})
-    conditions = (
-        ("failure_rate", "queue", 0.2),
-        ("failure_rate", "tenant", 0.2),
-        ("failure_rate", "kind", 0.2),
-        ("oldest_wait", "queue", 300.0),
-        ("oldest_wait", "tenant", 300.0),
-    )
     with all_tenants():
-        shipped = AlertRule.objects.count()
-        AlertRule.objects.bulk_create(
-            AlertRule(
-                name=f"bench {number}",
-                measure=measure,
-                per=per,
-                comparison="gt",
-                threshold=threshold,
-                severity="warning",
-                # One rule a measure over all objects; the others are about one queue, as teams have them.
-                only_queue="" if number < len(conditions) or per != "queue" else f"bench-{number}",
-            )
-            for number in range(RULES - shipped)
-            for measure, per, threshold in [conditions[number % len(conditions)]]
-        )
+        AlertRule.objects.bulk_create(_rules(tenants, RULES - AlertRule.objects.count()))
     analyse()
+
+
+def _rules(tenants: Sequence[UUID], count: int) -> Iterator[AlertRule]:
+    """Yield rules as teams and tenants have them: about one queue each, and tenants' about their own objects."""
+    for number in range(count):
+        measure, threshold = (("failure_rate", 0.2), ("oldest_wait", 300.0))[number // 2 % 2]
+        values = {"name": f"bench {number}", "measure": measure, "comparison": "gt", "threshold": threshold}
+        if number % 2:
+            yield AlertRule(tenant_id=tenants[number], per="tenant", severity="warning", **values)
+        else:
+            yield AlertRule(per="queue", only_queue=f"bench-{number + 1}", severity="warning", **values)
 
 
 def _take_turn(evaluator: Evaluator) -> None:

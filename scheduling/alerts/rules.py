@@ -208,9 +208,12 @@ def matches(rule: RuleFacts, sample: Sample) -> bool:
             return False
     elif rule.tenant_id != sample.tenant_id:
         return False
-    belongs = {sample.object_key.partition(PRIVATE)[0], *sample.parents}
-    wanted = [f"kind:{rule.only_kind}"] * bool(rule.only_kind) + [f"queue:{rule.only_queue}"] * bool(rule.only_queue)
-    return belongs.issuperset(wanted)
+    if not (rule.only_kind or rule.only_queue):
+        return True
+    belongs = (sample.object_key.partition(PRIVATE)[0], *sample.parents)
+    return (not rule.only_kind or f"kind:{rule.only_kind}" in belongs) and (
+        not rule.only_queue or f"queue:{rule.only_queue}" in belongs
+    )
 
 
 def find_faults(rule: RuleFacts, *, floor: float, most: float | None) -> list[RuleFault]:
