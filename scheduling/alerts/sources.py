@@ -15,7 +15,7 @@ from scheduling.alerts.measures import Measure
 from scheduling.alerts.rules import PRIVATE, Per, Sample
 from scheduling.breakers.rules import BLOCKING
 from scheduling.diagnosis.service import Health, diagnose
-from scheduling.dispatch.broker import BROKER_ERRORS, impatient_client
+from scheduling.dispatch.broker_probes import find_silence
 from scheduling.errors.queries import group_errors
 from scheduling.fleet.auditors import find_auditor_fault
 from scheduling.fleet.queries import read_liveness
@@ -95,15 +95,11 @@ def _read_checks(now: datetime) -> Iterator[Sample]:
 
 def _read_broker(now: datetime) -> Iterator[Sample]:
     away = PoolClock.objects.filter(Q(broker_away_at__gt=now - AWAY) | Q(publish_failed_at__gt=now - AWAY))
-    fault = away.values_list("publish_fault", flat=True).first()
-    if fault is None:
-        # The dispatchers report a server that does not answer only after several time-outs.
-        try:
-            impatient_client().ping()
-        except BROKER_ERRORS as error:
-            fault = str(error)[:500]
-    if fault is not None:
-        yield Sample("check:broker", 1.0, "Redis", facts={"message": fault})
+    reported = list(away.values_list("publish_fault", flat=True)[:1])
+    # The dispatchers report a server that does not answer only after several time-outs.
+    silence = "" if reported else find_silence()
+    if reported or silence:
+        yield Sample("check:broker", 1.0, "Redis", facts={"message": (silence or reported[0])[:500]})
 
 
 def _read_failure_rates(now: datetime) -> Iterator[Sample]:
