@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev unit test coverage acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
+.PHONY: help environment environment-dev demo dev unit test coverage acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak alerts-soak requirements sbom image release-check clean
 
 ##@ Start
 help: ## List the targets
@@ -100,6 +100,10 @@ fuzz: environment-dev ## Hostile requests to API and console, none may be answer
 MINUTES ?= 10
 soak: environment-dev ## Load and faults of all kinds for MINUTES=10 (SEED=1): is anything lost, does anything grow?
 	@$(SERVERS) -- $(PY) -m tests.chaos.soak --minutes $(MINUTES) --seed $(or $(SEED),1)
+
+alerts-soak: MINUTES = 60
+alerts-soak: environment-dev ## Twelve faults and killed dispatchers for MINUTES=60 (SEED=1): is an alert lost, or sent twice?
+	@$(SERVERS) -- $(PY) -m tests.chaos.alert_soak --minutes $(MINUTES) --seed $(or $(SEED),1)
 
 ##@ Check and write
 # The kit, and the modules whose docstrings `docs/reference/` renders: each public name there has a docstring. The docstring

@@ -25,6 +25,7 @@ MODULES = {
     "logs": "benchmarks.logs",
     "anomalies": "benchmarks.anomalies",
     "causes": "benchmarks.causes.benchmark",
+    "alerts": "benchmarks.alerts",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
 }

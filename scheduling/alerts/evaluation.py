@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +33,7 @@ _WRITTEN = (
 _WRITE_MINUTES = load_sql(__file__)["write_minutes"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """Samples of one measure, read at ``at``. Objects that a partial one lacks keep their state."""
 
@@ -40,6 +41,18 @@ class Reading:
     samples: Sequence[Sample]
     at: datetime
     is_partial: bool = False
+
+    @cached_property
+    def by_owner(self) -> Mapping[tuple[str, UUID | None], Sequence[Sample]]:
+        """Return the samples by the type of their object and the tenant, or the platform, whose rules compare them."""
+        found: dict[tuple[str, UUID | None], list[Sample]] = defaultdict(list)
+        for sample in self.samples:
+            per = sample.object_key.partition(":")[0]
+            if not sample.is_private:
+                found[per, None].append(sample)
+            if sample.tenant_id is not None:
+                found[per, sample.tenant_id].append(sample)
+        return found
 
 
 def evaluate(readings: Sequence[Reading], now: datetime) -> int:
@@ -78,7 +91,7 @@ class _Turn:
     def compare(self, reading: Reading, rule: AlertRule) -> None:
         """Compare the samples of the rule's objects, and advance the alerts of objects that have no sample any more."""
         known = list(self.open[rule.id])
-        samples = dict(_samples_for(rule, reading.samples))
+        samples = dict(_samples_for(rule, reading.by_owner.get((rule.per, rule.tenant_id), ())))
         if len(samples) > MOST_OBJECTS:
             is_high_bad = rule.comparison.startswith("g")
             worst = sorted(samples, key=lambda key: samples[key][0].value, reverse=is_high_bad)[:MOST_OBJECTS]

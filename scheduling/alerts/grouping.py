@@ -48,6 +48,9 @@ class Notifier:
         for alert in firing:
             verdict = judge(subjects[alert.pk], sources, silences)
             before = alert.silence_id, alert.inhibited_by
+            if verdict.is_sent and before != (None, None) and alert.clear_held_seconds:
+                # Its value is clear too: unless it returns, nobody needs to be told.
+                continue
             alert.silence_id, alert.inhibited_by = verdict.silenced_by, verdict.inhibited_by
             if not verdict.is_sent and before == (None, None):
                 held.append(alert.pk)

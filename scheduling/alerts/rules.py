@@ -174,9 +174,12 @@ def matches(rule: AlertRule, sample: Sample) -> bool:
     name = sample.object_key.partition(PRIVATE)[0]
     if rule.per == Per.QUERY and name != query_key(rule.log_query):
         return False
-    belongs = {name, *sample.parents}
-    wanted = [f"kind:{rule.only_kind}"] * bool(rule.only_kind) + [f"queue:{rule.only_queue}"] * bool(rule.only_queue)
-    return belongs.issuperset(wanted)
+    if not (rule.only_kind or rule.only_queue):
+        return True
+    belongs = (name, *sample.parents)
+    return (not rule.only_kind or f"kind:{rule.only_kind}" in belongs) and (
+        not rule.only_queue or f"queue:{rule.only_queue}" in belongs
+    )
 
 
 def query_key(text: str) -> str:

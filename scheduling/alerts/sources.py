@@ -17,6 +17,7 @@ from scheduling.alerts.measures import ALERT_ACTOR, Measure
 from scheduling.alerts.rules import PRIVATE, Per, Sample
 from scheduling.breakers.rules import BLOCKING
 from scheduling.diagnosis.service import Health, diagnose
+from scheduling.dispatch.broker_probes import find_silence
 from scheduling.errors.queries import group_errors
 from scheduling.exceptions import UpkeepUnavailableError
 from scheduling.fleet.auditors import find_auditor_fault
@@ -101,13 +102,17 @@ def _read_checks(now: datetime) -> Iterator[Sample]:
     for check in diagnose().checks:
         if check.state in severities and check.code.partition(".")[0] not in _MEASURED_CHECKS:
             facts = {"message": check.measured[:500], "hint": check.hint[:500]}
-            yield Sample(f"check:{check.code}", severities[check.state], check.name, facts=facts)
+            parents = ("check:broker",) if check.code == "starts" else ()
+            yield Sample(f"check:{check.code}", severities[check.state], check.name, parents=parents, facts=facts)
 
 
 def _read_broker(now: datetime) -> Iterator[Sample]:
     away = PoolClock.objects.filter(Q(broker_away_at__gt=now - AWAY) | Q(publish_failed_at__gt=now - AWAY))
-    for fault in away.values_list("publish_fault", flat=True)[:1]:
-        yield Sample("check:broker", 1.0, "Redis", facts={"message": fault})
+    reported = list(away.values_list("publish_fault", flat=True)[:1])
+    # The dispatchers report a server that does not answer only after several time-outs.
+    silence = "" if reported else find_silence()
+    if reported or silence:
+        yield Sample("check:broker", 1.0, "Redis", facts={"message": (silence or reported[0])[:500]})
 
 
 def _read_failure_rates(now: datetime) -> Iterator[Sample]:

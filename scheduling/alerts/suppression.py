@@ -12,7 +12,7 @@ from scheduling.alerts.rules import PRIVATE
 if TYPE_CHECKING:
     from scheduling.models import AlertSilence
 
-# Objects of this type belong to the platform as a whole, so that their alerts explain those of every object.
+# Objects of this type belong to the platform as a whole, so that their alerts explain those of every other object.
 PLATFORM_WIDE = "check:"
 
 
@@ -78,4 +78,5 @@ def _explains(source: Subject, subject: Subject) -> bool:
         return False
     if source.tenant_id not in (None, subject.tenant_id):
         return False
-    return source.key.startswith(PLATFORM_WIDE) or source.key in (subject.key, *subject.parents)
+    explains_all = source.key.startswith(PLATFORM_WIDE) and not subject.key.startswith(PLATFORM_WIDE)
+    return explains_all or source.key in (subject.key, *subject.parents)

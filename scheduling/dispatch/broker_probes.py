@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
+import redis
+
 from scheduling.dispatch.broker import BROKER_ERRORS, breaker, client
 from scheduling.exceptions import BrokerUnavailableError
+from tenants.database.platform_settings import platform_settings
 
 # It disappears when the broker restarts empty; its absence means that every message is lost.
 EPOCH_KEY = "jobsplatform:broker:epoch"
+# A broker that needs longer for an answer is as good as absent.
+ANSWER_SECONDS = 2.0
 
 
 def probe() -> None:
@@ -19,6 +25,22 @@ def probe() -> None:
     except BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error
     breaker().note_success()
+
+
+def find_silence() -> str:
+    """Return why the broker does not answer within ANSWER_SECONDS, or an empty text."""
+    try:
+        watching_client().ping()
+    except BROKER_ERRORS as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+@cache
+def watching_client() -> redis.Redis:
+    """Return a client that waits ANSWER_SECONDS."""
+    url, seconds = platform_settings.REDIS_URL, ANSWER_SECONDS
+    return redis.Redis.from_url(url, socket_connect_timeout=seconds, socket_timeout=seconds)
 
 
 def read_eviction_policy() -> str:

@@ -217,16 +217,20 @@ class DispatchLoop:
         was_away = self._is_broker_away or bool(self._failed_pools)
         self._is_broker_away = False
         self._failed_pools.clear()
-        if is_new:
-            signals.broker_emptied.send(None)
         if is_new or was_away:
             logger.info("dispatcher.broker_back", extra={"is_empty": is_new})
-            self._republish_all()
+            # On a new installation an empty broker has lost nothing.
+            if self._republish_all() and is_new:
+                signals.broker_emptied.send(None)
 
-    def _republish_all(self) -> None:
-        while republish_unstarted(is_epoch_new=True) == TICK_JOBS:
+    def _republish_all(self) -> int:
+        total = count = republish_unstarted(is_epoch_new=True)
+        while count == TICK_JOBS:
             self._turn()
-            logger.info("dispatcher.republished", extra={"count": TICK_JOBS})
+            logger.info("dispatcher.republished", extra={"count": count})
+            count = republish_unstarted(is_epoch_new=True)
+            total += count
+        return total
 
     def _reconnect_later(self) -> None:
         connection.close()

@@ -3,9 +3,11 @@
 from tenants.database.rls import cross_tenant_migration
 
 CRITICAL, WARNING = "critical", "warning"
+# Between two evaluations are four seconds at least, and usually five.
+TWO_LOOKS = 4
 # origin: name, measure, per, comparison, threshold, severity, and what differs from the defaults
 RULES = {
-    "self_diagnosis": ("Self-diagnosis fails", "check", "check", "ge", 2, CRITICAL, {"for_seconds": 5}),
+    "self_diagnosis": ("Self-diagnosis fails", "check", "check", "ge", 2, CRITICAL, {"for_seconds": TWO_LOOKS}),
     "broker_away": (
         "Broker away",
         "broker_away",
@@ -14,8 +16,8 @@ RULES = {
         1,
         CRITICAL,
         {
-            "for_seconds": 5,
-            "inhibits": ["pool_without_worker", "queue_without_consumer", "oldest_wait", "share", "incident"],
+            "for_seconds": TWO_LOOKS,
+            "inhibits": ["pool_without_worker", "queue_without_consumer", "oldest_wait", "share", "incident", "check"],
         },
     ),
     "pool_without_worker": (
@@ -25,7 +27,7 @@ RULES = {
         "ge",
         1,
         CRITICAL,
-        {"for_seconds": 5, "inhibits": ["queue_without_consumer", "oldest_wait"]},
+        {"for_seconds": TWO_LOOKS, "inhibits": ["queue_without_consumer", "oldest_wait"]},
     ),
     "queue_without_consumer": (
         "Queue without a consumer",

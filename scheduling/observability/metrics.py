@@ -61,7 +61,7 @@ DUTY = Histogram("duty_seconds", "Length of the dispatchers' duties.", ["duty"],
 DUTY_FAILURES = Counter("duty_failures", "Duties that failed.", ["duty"], namespace=PREFIX)
 REFUSED = Counter("messages_refused", "Messages without a valid signature or content.", ["reason"], namespace=PREFIX)
 EMPTIED = Counter(
-    "broker_emptied", "Times that the broker restarted without the platform's messages.", namespace=PREFIX
+    "broker_emptied", "Times that the broker restarted without messages that the platform needed.", namespace=PREFIX
 )
 CIRCUITS = Counter(
     "circuits_opened", "Circuit breakers that opened, of all tenants.", ["kind", "dependency"], namespace=PREFIX

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
+from tests.chaos.alerts import Summary
 from tests.chaos.history import History
 
 RESULTS, HISTORY = "results.json", "history.json"
@@ -20,6 +22,8 @@ class Run:
     violations: list[str] = field(default_factory=list)
     jobs: int = 0
     seconds: float = 0.0
+    # Of the alerts; only of the first seed, because alerts of one may still be open in the next.
+    notified: Summary | None = None
 
 
 @dataclass(slots=True)
@@ -36,7 +40,12 @@ def write_results(results: Results, path: Path) -> None:
 
 def read_results(path: Path) -> Results:
     found = json.loads(path.read_text())
-    return Results([Run(**run) for run in found["runs"]], found["machine"])
+    return Results([_run_of(run) for run in found["runs"]], found["machine"])
+
+
+def _run_of(values: dict[str, Any]) -> Run:
+    notified = values["notified"]
+    return Run(**values | {"notified": notified and Summary(**notified)})
 
 
 def write_history(history: History, path: Path) -> None:

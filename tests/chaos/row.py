@@ -39,6 +39,8 @@ class Field:
     least_patience_seconds: float = LEAST_PATIENCE_SECONDS
     # Violations found by the row itself, besides the checks.
     violations: list[str] = field(default_factory=list)
+    # When its fault began, or earlier: the row began then, or its first wait of a random time ended.
+    fault_at: float | None = None
 
     @property
     def client(self) -> Client:
@@ -65,6 +67,12 @@ class Field:
             if self.stack.is_kept and self.stack.servers.is_postgres_running:
                 self.stack.keep()
             time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+        if not least:
+            self.note_fault()
+
+    def note_fault(self) -> None:
+        """Record that the fault begins now, unless it has begun."""
+        self.fault_at = self.fault_at or time.time()
 
     def submit(self, tenant: int, kind: str, payload: dict[str, object]) -> Request:
         """Submit one job, which must be accepted now."""

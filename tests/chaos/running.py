@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from benchmarks.harness.outcome import describe_machine
+from tests.chaos.alerts import LATEST_SECONDS, NOTIFIED_SECONDS, Receiver, Summary, words_of
 from tests.chaos.checks import judge
 from tests.chaos.client import Client
 from tests.chaos.history import History, Probe
@@ -40,7 +41,7 @@ def run_row(row: Row, seeds: Sequence[int], stack: Stack) -> Results:
         stack.start_processes()
         results.machine = describe_machine()
         for seed in seeds:
-            run = _run_seed(row, seed, stack)
+            run = _run_seed(row, seed, stack, is_first=not results.runs)
             # The history contains all seeds so far: each fault is reported with the seed after which it first appeared.
             run.violations, reported = (
                 [fault for fault in run.violations if fault not in reported],
@@ -61,21 +62,23 @@ def run_row(row: Row, seeds: Sequence[int], stack: Stack) -> Results:
 
 def describe(run: Run) -> str:
     """Return a summary of a run in one line."""
+    notified = "" if run.notified is None else f"; {words_of(run.notified)}"
     worst = f"recovered in {max(run.recoveries):.2f} s" if run.recoveries else "no recovery measured"
     faults = f"; {len(run.violations)} violations" if run.violations else ""
-    return f"{worst}, {run.jobs} jobs, {run.seconds:.0f} s{faults}"
+    return f"{worst}, {run.jobs} jobs, {run.seconds:.0f} s{notified}{faults}"
 
 
-def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
-    began = time.monotonic()
+def _run_seed(row: Row, seed: int, stack: Stack, *, is_first: bool) -> Run:
+    began, began_at = time.monotonic(), time.time()
     rng = random.Random(f"{row.id}:{seed}")
     ground = Field(stack, rng, row.bound_seconds)
     run = Run(seed)
     load = _begin_load(row, ground)
-    witness = stack.witness if row.is_watched else None
+    witness, injected_at = stack.witness if row.is_watched else None, time.time()
     try:
         if witness is not None:
             witness.start()
+        injected_at = time.time()
         run.recoveries = row.inject(ground)
     except Exception as error:  # noqa: BLE001 - a fault of this seed; its remains are checked all the same
         traceback.print_exc()
@@ -91,12 +94,25 @@ def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
         for seconds in run.recoveries
         if seconds > row.bound_seconds * bound_factor()
     ]
+    ended_at = time.time()
     run.violations += _heal_and_check(row, stack, ground.client)
+    if is_first:
+        run.notified = _await_notice(row, stack.receiver, began_at, ground.fault_at or injected_at, ended_at)
     if witness is not None:
         witness.stop()
     run.jobs = len(ground.client.requests)
     run.seconds = time.monotonic() - began
     return run
+
+
+def _await_notice(row: Row, receiver: Receiver, since: float, fault_at: float, ended_at: float) -> Summary:
+    """Return what contacts were told of the fault; wait for as long as the first message may take."""
+    until = fault_at + LATEST_SECONDS.get(row.id, NOTIFIED_SECONDS) + 5.0
+    while True:
+        found = receiver.summary(since=since, began_at=fault_at, ended_at=ended_at)
+        if found.seconds is not None or time.time() >= until:
+            return found
+        time.sleep(0.5)
 
 
 def _begin_load(row: Row, ground: Field) -> Load | None:

@@ -25,6 +25,7 @@ from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant, update_tenant
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, Platform, is_ready
+from tests.chaos.alerts import Receiver
 from tests.chaos.client import Client
 from tests.chaos.health_prober import Witness
 from tests.chaos.history import Process
@@ -79,7 +80,9 @@ class Stack:
         self.servers = Servers(self.addresses)
         logs = self.folder / LOGS
         logs.mkdir(exist_ok=True)
-        self._platform = Platform(os.environ | self.addresses.environment(), logs)
+        self.receiver = Receiver()
+        allowed = {"OUTGOING_HTTP_ALLOWED_HOSTS": self.receiver.address}
+        self._platform = Platform(os.environ | self.addresses.environment() | allowed, logs)
         self.client: Client | None = None
         self.witness: Witness | None = None
         self.view = View(self.addresses.admin_url)
@@ -109,6 +112,7 @@ class Stack:
     def start_processes(self) -> None:
         """Start everything, and return when all of it serves."""
         self._make_tenants()
+        self.receiver.start()
         if not self.shape.io_slots:
             with all_tenants():
                 CFSPlanTier.objects.update(io_queue=None)
@@ -266,6 +270,7 @@ class Stack:
             self.client.close()
         self._platform.stop()
         self.servers.stop()
+        self.receiver.stop()
 
 
 def _cookies_of_member(tenant: Tenant) -> dict[str, str]:

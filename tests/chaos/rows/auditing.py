@@ -85,6 +85,7 @@ class AuditTampered(Row):
             lambda: not field.view.number("SELECT count(*) FROM tenants_auditpending"), within=20, what="all is sealed"
         )
         sign_heads()
+        field.note_fault()
         recoveries = []
         with psycopg.connect(field.stack.addresses.admin_url, autocommit=True) as owner:
             _disable_protection(owner)

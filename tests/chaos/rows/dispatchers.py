@@ -59,6 +59,7 @@ class DispatcherRow(Row):
         first_fires = self._make_schedules(field)
         if self.is_at_the_minute:
             self._await_last_seconds(field, max(first_fires.values()))
+        field.note_fault()
         recoveries = self.disturb(field)
         until = self._await_minute(field, max(first_fires.values()))
         field.view.run(_DISABLE)

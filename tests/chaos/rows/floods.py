@@ -41,6 +41,7 @@ class Flood(Row):
 
     def inject(self, field: Field) -> list[float]:
         before = self._wait_of_others(field, lambda: False)
+        field.note_fault()
         flood = ThreadPoolExecutor(1)
         sent = flood.submit(field.client.submit_bulk, field.tenants[0], "sleep", {"seconds": 0.05}, self.JOBS)
         field.wait(0.0, 2.0)

@@ -115,6 +115,7 @@ class FailureFlood(SpanRow):
         yield
 
     def inject(self, field: Field) -> list[float]:
+        field.note_fault()
         with self.hold(field):
             field.wait(0.0, 2.0)
             return [field.fresh_start(time.time()) for _ in range(3)]

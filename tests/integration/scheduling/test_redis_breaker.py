@@ -109,6 +109,17 @@ def test_unresponsive_server_costs_one_timeout_in_two_seconds(own: OwnBroker, cl
     assert not rate_buckets.is_away()
 
 
+def test_silence_of_a_server_is_found_and_ends(own: OwnBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_probes, "ANSWER_SECONDS", 0.2)
+    assert broker_probes.find_silence() == ""
+    os.kill(own.pid, signal.SIGSTOP)
+    try:
+        assert "Timeout" in broker_probes.find_silence()
+    finally:
+        os.kill(own.pid, signal.SIGCONT)
+    assert broker_probes.find_silence() == ""
+
+
 def test_answer_to_a_probe_closes_the_breaker(own: OwnBroker, clock: Clock) -> None:
     broker.breaker().note_failure()
     assert rate_buckets.is_away()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import report
+from tests.chaos.alerts import Summary
 from tests.chaos.report import (
     RowResult,
     StoredResult,
@@ -82,6 +83,15 @@ def test_run_with_other_bounds_is_not_recorded(results: Path, monkeypatch: pytes
     assert bound_factor() == 2
     record_report([result(GOOD)])
     assert not (results / "chaos.json").exists()
+
+
+def test_run_with_other_bounds_records_what_was_notified(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_report([result(GOOD)])
+    monkeypatch.setenv(FACTOR_VARIABLE, "2")
+    notified = Summary(12.0, 2, 0, ["pool:a"])
+    record_report([result(Run(9, [3.0], notified=notified))])
+    stored = read_stored(results / "chaos.json")["W1"]
+    assert (stored.greatest_seconds, list(stored.seeds), stored.notified) == (9.0, [7], notified)
 
 
 def test_result_of_removed_row_is_dropped(results: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
+from scheduling.alerts import evaluator as evaluators
 from scheduling.alerts.evaluation import Reading, evaluate
 from scheduling.alerts.grouping import flush
-from scheduling.alerts.measures import measures
-from scheduling.alerts.rules import Sample
+from scheduling.alerts.measures import Measure, measures
+from scheduling.alerts.rules import Per, Sample
 from scheduling.models import Alert, AlertMessage, AlertNotice, AlertRule, Contact, ContactGroup
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
@@ -60,6 +64,28 @@ class Turns:
             AlertNotice.objects.filter(message=None, dropped="").update(due_at=read_clock() - timedelta(seconds=1))
             AlertMessage.objects.update(created_at=read_clock() - timedelta(minutes=2))
             return flush(read_clock())
+
+
+class Planted:
+    """A measure whose samples, or error, a test sets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+        self.samples: list[Sample] = []
+        self.error: Exception | None = None
+        self.reads = 0
+        self.before: Callable[[], object] = lambda: None
+        planted = {
+            "oldest_wait": Measure("oldest_wait", "", "s", (Per.QUEUE,), self.read, seconds=1.0, **options),
+            "check": Measure("check", "", "", (Per.CHECK,), lambda now: (), seconds=1.0),
+        }
+        monkeypatch.setattr(evaluators, "measures", lambda: planted)
+
+    def read(self, now: object) -> list[Sample]:
+        self.reads += 1
+        self.before()
+        if self.error is not None:
+            raise self.error
+        return self.samples
 
 
 def wait(value: float, queue: str = "pipeline", **options: Any) -> Sample:

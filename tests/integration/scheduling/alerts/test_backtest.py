@@ -117,6 +117,11 @@ def test_rule_that_would_never_fire_is_saved_only_if_confirmed() -> None:
     assert (entry.target_id, entry.after["threshold"]) == (str(rule.pk), 100)
 
 
+def test_rule_that_healthy_values_would_fire_is_refused() -> None:
+    with all_tenants(), pytest.raises(FieldInvalidError, match="always fire"):
+        save(AlertRule(), {**VALUES, "threshold": 0})
+
+
 def test_tenant_has_rules_over_its_own_objects_only(acme: Tenant) -> None:
     with tenant_context(acme):
         with pytest.raises(FieldInvalidError, match="per"):

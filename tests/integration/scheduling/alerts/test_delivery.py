@@ -252,6 +252,25 @@ def test_contact_that_fails_ten_times_is_disabled_and_its_group_is_notified(serv
     assert "is disabled" in json.loads(server.seen[-1].body)["data"]["text"]
 
 
+def test_owner_is_mailed_of_a_disabled_contact_without_another_in_its_group(
+    server: WebServer, mailbox: Mailbox, acme: Tenant, acme_user: User
+) -> None:
+    User.objects.filter(pk=acme_user.pk).update(email="alice@example.com")
+    server.answers["/gone"] = (410, {}, b"")
+    broken = contact(f"{server.url}/gone", tenant=acme)
+    for _ in range(MAX_FAILURES):
+        fail(broken)
+    assert not current(broken).is_enabled
+    with all_tenants():
+        notice = Message.objects.get(contact=None)
+    assert notice.tenant_id == acme.pk
+    age(notice, 9)
+    send_overdue()
+    ((recipients, mail),) = mailbox.mails
+    assert recipients == ["alice@example.com"]
+    assert mail["Subject"] == f"Contact {broken.label} is disabled"
+
+
 def test_success_resets_the_count(server: WebServer) -> None:
     one = contact(f"{server.url}/hook", failures=MAX_FAILURES - 1)
     (message,) = queue(one)

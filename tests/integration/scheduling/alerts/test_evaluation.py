@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, transaction
@@ -13,13 +11,20 @@ from django.db.models.functions import Now
 
 from scheduling.alerts import evaluator as evaluators
 from scheduling.alerts.evaluator import Evaluator
-from scheduling.alerts.measures import Measure
-from scheduling.alerts.rules import Per, Sample
+from scheduling.alerts.rules import Sample
 from scheduling.models import Alert, AlertClock, AlertNotice, AlertRule, MeasureMinute
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
-from tests.integration.scheduling.alerts.helpers import Turns, make_contact, make_rule, notices, only_alert, wait
+from tests.integration.scheduling.alerts.helpers import (
+    Planted,
+    Turns,
+    make_contact,
+    make_rule,
+    notices,
+    only_alert,
+    wait,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
@@ -157,28 +162,6 @@ def test_minutes_of_a_measure_whose_low_values_are_bad_keep_the_least(turns: Tur
         turns.take(Sample(f"tenant:{acme.pk}", value, "acme", acme.pk), measure="share")
     with all_tenants():
         assert MeasureMinute.objects.get(measure="share").worst == 0.2
-
-
-class Planted:
-    """A measure whose samples, or error, a test sets."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
-        self.samples: list[Sample] = []
-        self.error: Exception | None = None
-        self.reads = 0
-        self.before: Callable[[], object] = lambda: None
-        planted = {
-            "oldest_wait": Measure("oldest_wait", "", "s", (Per.QUEUE,), self.read, seconds=1.0, **options),
-            "check": Measure("check", "", "", (Per.CHECK,), lambda now: (), seconds=1.0),
-        }
-        monkeypatch.setattr(evaluators, "measures", lambda: planted)
-
-    def read(self, now: object) -> list[Sample]:
-        self.reads += 1
-        self.before()
-        if self.error is not None:
-            raise self.error
-        return self.samples
 
 
 def make_due() -> None:

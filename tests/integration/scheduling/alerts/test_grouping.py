@@ -113,6 +113,22 @@ def test_inhibited_alert_is_shown_and_told_of_when_its_source_resolves(turns: Tu
     assert told == {(source.pk, "fired"), (source.pk, "resolved"), (waiting.pk, "fired")}
 
 
+def test_inhibited_alert_that_clears_with_its_source_is_told_of_only_if_it_returns(turns: Turns) -> None:
+    values = {"measure": "pool_without_worker", "per": "pool", "comparison": "ge", "threshold": 1}
+    make_rule(name="pool", inhibits=["oldest_wait"], **values)
+    make_rule(clear_seconds=60)
+    make_contact()
+    turns.take(Sample("pool:default", 1.0, "default"), measure="pool_without_worker")
+    turns.take(wait(101))
+    turns.send()
+    turns.take(wait(0))
+    turns.take(measure="pool_without_worker")
+    turns.take(wait(0))
+    assert notices() == [("fired", ""), ("resolved", "")]
+    turns.take(wait(101))
+    assert notices() == [("fired", ""), ("resolved", ""), ("fired", "")]
+
+
 def test_silence_keeps_an_alert_from_notifying_until_it_ends(turns: Turns) -> None:
     make_rule()
     make_contact()

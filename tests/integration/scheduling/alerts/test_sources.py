@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from scheduling.alerts import sources
 from scheduling.alerts.causes import count_causes
 from scheduling.alerts.incidents import count_incident, flush_incidents
 from scheduling.alerts.measures import measures
@@ -191,6 +192,12 @@ def test_cause_belongs_to_the_template_kind_and_queue_of_its_first_failed_job(ac
         AlertCause.objects.update(job_id=job.pk)
         samples = list(measures()["new_cause"].read(read_clock()))
     assert {sample.parents for sample in samples} == {("template:nightly", "kind:noop", f"queue:{job.queue.name}")}
+
+
+def test_broker_that_does_not_answer_is_away_before_a_dispatcher_reports_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found("broker_away") == {}
+    monkeypatch.setattr(sources, "find_silence", lambda: "Timeout reading from socket")
+    assert found("broker_away") == {"check:broker": 1.0}
 
 
 def test_checks_fail_in_an_installation_without_processes() -> None:

@@ -32,6 +32,13 @@ def test_fault_of_the_platform_explains_every_object_also_of_tenants() -> None:
     assert judge(replace(WAIT, tenant_id=ACME, object_key=f"tenant:{ACME}", parents=()), [BROKER], []).inhibited_by
 
 
+def test_fault_of_the_platform_explains_only_those_other_checks_that_depend_on_it() -> None:
+    broker = replace(BROKER, inhibits=["check"])
+    check = Subject(UUID(int=13), None, UUID(int=23), "check", "check:starts", ("check:broker",))
+    assert judge(check, [broker], []).inhibited_by == broker.id
+    assert judge(replace(check, object_key="check:writes", parents=()), [broker], []).is_sent
+
+
 def test_alert_of_a_tenant_explains_none_of_another_or_of_the_platform() -> None:
     source = replace(POOL, tenant_id=ACME)
     assert judge(WAIT, [source], []).is_sent

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from django.db import DataError, IntegrityError, InternalError, OperationalError, ProgrammingError
 
+from scheduling import signals
 from scheduling.dispatch import duties
 from scheduling.dispatch import loop as module
 from scheduling.dispatch.broker import DispatchSignals
@@ -49,6 +50,8 @@ class World:
         self.dispatched: Callable[[float], int] = lambda _: 0
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
+        # Messages of executions that no worker has started.
+        self.unstarted = 0
         self.wakes_at: float | None = None
         self.endings: list[UUID] = []
         self.news = EVERYTHING
@@ -124,7 +127,7 @@ class World:
     def republish(self, *, is_epoch_new: bool) -> int:
         assert is_epoch_new
         self.done.append((self.elapsed, "republish"))
-        return 0
+        return self.unstarted
 
     def record_broker_outage(self, pool_ids: Sequence[int]) -> None:
         assert pool_ids == self.pools
@@ -285,6 +288,21 @@ def test_broker_outage_stops_claims_until_hints_are_republished(
 
 def test_emptied_broker_triggers_republishing_at_once(run: Callable[..., World]) -> None:
     assert run(5.0, is_epoch_new=lambda at: at == 3.0).times("republish") == [3.0]
+
+
+@pytest.mark.parametrize("unstarted", [0, 3])
+def test_empty_broker_is_reported_only_if_it_has_lost_messages(run: Callable[..., World], unstarted: int) -> None:
+    reported: list[object] = []
+
+    def note(sender: object, **_: object) -> None:
+        reported.append(sender)
+
+    signals.broker_emptied.connect(note)
+    try:
+        run(2.0, is_epoch_new=lambda at: at == 0.0, unstarted=unstarted)
+    finally:
+        signals.broker_emptied.disconnect(note)
+    assert len(reported) == int(unstarted > 0)
 
 
 def test_types_of_broker_keys_are_checked_every_second(run: Callable[..., World]) -> None:

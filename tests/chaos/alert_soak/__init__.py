@@ -1,0 +1,1 @@
+"""Soak test of alerts over killed dispatchers."""
