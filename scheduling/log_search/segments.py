@@ -32,8 +32,9 @@ from tenants.limits.usage import allowed_for
 # A line is indexed when a worker has written its buffer and the transaction has ended, also a slow one.
 SETTLED_AFTER = timedelta(seconds=35)
 INDEX_SECONDS = 5.0
-# Lines of one turn; a longer backlog is indexed in turns, with a pause of REST times a turn's duration.
-TURN_LINES, REST = 1_000, 3
+# Lines of one turn; a longer backlog is indexed in turns, with a pause of REST times a turn's duration: a tenth of a
+# processor.
+TURN_LINES, REST = 1_000, 9
 # A segment that got lines later may have more of them, up to MOST_LINES.
 SEGMENT_LINES, MOST_LINES = 500, 20_000
 # Lines that come later are added to their segments by the daily check of so many days.
