@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.alerts.measures import Measure
 from scheduling.alerts.rules import PRIVATE, Per, Sample
-from scheduling.anomalies.queries import describe, name_series
+from scheduling.anomalies.words import describe, name_series
 from scheduling.models import Anomaly
 
 

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_safe
 
 from scheduling.alerts.queries import firing_alerts
 from scheduling.anomalies.detector import Measure
-from scheduling.anomalies.queries import read_bands
+from scheduling.anomalies.words import read_bands
 from scheduling.bulk.page import bulk_row
 from scheduling.console.wording import circuit_words
 from scheduling.diagnosis.starts import stall_watch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scheduling.anomalies.queries import describe, name_series
+from scheduling.anomalies.words import describe, name_series
 from scheduling.models import Anomaly
 from tenants.context import all_tenants
 from tenants.management.base import PlatformCommand

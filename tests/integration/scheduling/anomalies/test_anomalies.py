@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 from scheduling.alerts.measures import measures
 from scheduling.anomalies import baselines, duty
 from scheduling.anomalies.duty import AnomalyWatch
-from scheduling.anomalies.queries import read_bands
+from scheduling.anomalies.words import read_bands
 from scheduling.models import Anomaly, RollupClock, SeriesBaseline, SeriesSummary
 from scheduling.statistics.histogram import BUCKETS
 from scheduling.upkeep.registry import UpkeepBudget

@@ -1,4 +1,4 @@
-"""Queries of what is usual for a series, and of its anomalies, in words."""
+"""What is usual for a series, and its anomalies, in words and as bands of charts."""
 
 from __future__ import annotations
 
