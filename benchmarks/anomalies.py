@@ -96,7 +96,7 @@ class Replay:
             half, elapsed = (self.series.half(step), 0.5) if step % 2 == 0 else (Counts(), 0.0)
             windows = windows_of([half, *(minutes[minute - age] for age in _AGES)], elapsed)
             for measure, learned in self.learned.items():
-                at = range_at(learned, FIRST_HOUR + (step + 1) // HOUR_STEPS) if learned else None
+                at = range_at(learned, FIRST_HOUR + (step - 1) // HOUR_STEPS) if learned else None
                 verdict = judge(measure, learned, at, windows) if learned and at else None
                 seen[measure] = verdict.confirm(seen[measure]) if verdict else 0
                 if verdict and verdict.score is not None and seen[measure] >= CONFIRMED:

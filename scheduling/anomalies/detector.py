@@ -23,7 +23,9 @@ WINDOWS, BINS = (2, 5), (1, 2, 5)
 WEEKLY_HOURS, LEAST_HOURS = 14 * 24, 24
 # Spreads beyond the usual range from which a value deviates, if the series has never been there. Otherwise MARGIN times
 # what it exceeded on its third-worst day: fewer days of incidents do not count as usual.
-LEAST_EXCESS, MARGIN, WORST_DAYS = 4.0, 1.5, 3
+LEAST_EXCESS, MARGIN, WORST_DAYS = 5.2, 2.0, 3
+# The same with a short history.
+SHORT_EXCESS = 8.0
 # A deviation is confirmed by two looks; one suffices if the score is this.
 CONFIRMED, CERTAIN = 2, 1.5
 # CUSUM over the hours of two days: spreads of one hour that are usual, and their sum from which a change is lasting.
@@ -178,7 +180,7 @@ def learn(measure: Measure, history: Mapping[int, Hour], now: int) -> Learned | 
         whole_day = _range_of(measure, last)._replace(
             low=min(hour.low for hour in last), high=max(hour.high for hour in last)
         )
-        return Learned([whole_day], MARGIN * LEAST_EXCESS, MARGIN * LEAST_EXCESS, len(hours))
+        return Learned([whole_day], SHORT_EXCESS, SHORT_EXCESS, len(hours))
     cells: list[list[Hour]] = [[] for _ in range(HOURS_OF_WEEK)]
     for at, hour in hours.items():
         for near in (at - 1, at, at + 1):

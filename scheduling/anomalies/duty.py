@@ -96,7 +96,7 @@ class AnomalyWatch:
         return len(open_ones) - len(over)
 
     def _usual_at(self, as_of: datetime) -> list[Any]:
-        hour, moment = hour_of_week(hour_number(as_of)), time.monotonic()
+        hour, moment = hour_of_week(hour_number(as_of - _MINUTE)), time.monotonic()
         if self._read_at[0] != hour or moment - self._read_at[1] > KEPT_SECONDS:
             self._usual = fetch_all(_SQL["usual_now"], {"hour": hour, "as_of": as_of}, is_planned=True)
             self._read_at = hour, moment

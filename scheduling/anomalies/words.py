@@ -1,4 +1,4 @@
-"""What is usual for a series, and its anomalies, as bands and in words."""
+"""What is usual for a series, and its anomalies, in words and as bands of charts."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import pytest
 from scheduling.anomalies.detector import (
     CONFIRMED,
     LEAST_EXCESS,
-    MARGIN,
     SCALES,
+    SHORT_EXCESS,
     Counts,
     Hour,
     Learned,
@@ -89,7 +89,7 @@ def test_short_history_is_compared_with_the_last_day() -> None:
     recent = {at: one for at, one in rates().items() if at >= NOW - 13 * 24}
     learned = learn(Measure.RATE, recent, NOW)
     assert learned is not None
-    assert (len(learned.ranges), learned.above) == (1, MARGIN * LEAST_EXCESS)
+    assert (len(learned.ranges), learned.above) == (1, SHORT_EXCESS)
     assert verdict_of(learned, NOW, counts(20)).is_deviation is False
     assert learn(Measure.RATE, {at: hour(9) for at in range(NOW - 23, NOW)}, NOW) is None
 
