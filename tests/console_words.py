@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser
 
-from scheduling.migrations._alert_seeds import RULES
+from scheduling.migrations._alert_seeds import ANOMALY_RULES, RULES
 
 # Elements whose text is not prose: code to copy, user input, names of icons.
 UNREAD = "script, style, noscript, template, code, pre, textarea, kbd, [translate=no], .material-symbols-outlined"
@@ -29,11 +29,11 @@ landlock seccomp erasures rollups artifacts
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
 acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
-greeting soon handbook nightly ops pages spare upload broke parseerror start send it test
+greeting soon handbook nightly ops timeout pages spare upload broke parseerror start send it test
 cloud community professional sandbox team api guest four
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
-NAMES_OF_RULES = {facts[0] for facts in RULES.values()}
+NAMES_OF_RULES = {facts[0] for facts in {**RULES, **ANOMALY_RULES}.values()}
 STORED = re.compile(
     "One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
     "|Runs asynchronous kinds, whose slots wait"

@@ -30,6 +30,13 @@ from tenants.console.site import console_site
 from tenants.encryption.fields import is_sealing
 from tenants.exceptions import DomainError
 
+EXAMPLE = "timeout level:error kind:noop"
+WORDS = (
+    ("timeout", gettext_lazy("a whole word")),
+    ('"connection reset"', gettext_lazy("a phrase")),
+    ("timeo*", gettext_lazy("the beginning of a word")),
+    ("-timeout", gettext_lazy("rules out")),
+)
 PAGE_TEMPLATE = "scheduling/dashboards/logs.html"
 LINES_TEMPLATE = "scheduling/dashboards/parts/log_lines.html"
 SUMMARY_TEMPLATE = "scheduling/dashboards/parts/log_summary.html"
@@ -53,6 +60,8 @@ def logs_page(request: HttpRequest) -> HttpResponse:
         "names_tenants": access_of(request).sees_all_tenants,
         "ranges": [(name, label) for name, (label, _length) in RANGES.items()],
         "fields": FIELDS.values(),
+        "example": EXAMPLE,
+        "words": WORDS,
         "filter_text": chosen["query_text"],
         "chips": chosen["query_text"],
         "summary_url": f"{reverse('admin:logs_summary')}?{request.GET.urlencode()}",

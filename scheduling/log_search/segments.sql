@@ -4,6 +4,7 @@
 WHERE l.id > %(after)s AND l.id < %(last)s ORDER BY l.id LIMIT %(most)s;
 
 -- name: lines_of_segment
+-- Read the lines of a range of ids of one tenant.
 -- include: line_facts
 WHERE l.tenant_id = %(tenant)s AND l.id > %(after)s AND l.id <= %(last)s ORDER BY l.id LIMIT %(most)s;
 

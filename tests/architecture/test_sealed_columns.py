@@ -42,6 +42,7 @@ PLAIN = {
     "scheduling.BulkOperation.ineligible": "counts",
     "scheduling.BulkOperation.parameters": "a queue, or a priority",
     "scheduling.BulkOperation.position": "ids",
+    "scheduling.PlatformLog.fields": "facts of the platform's own lines, as its log streams have them",
     "scheduling.CFSPlanVersion.after": "the platform's configuration",
     "scheduling.CFSPlanVersion.before": "the platform's configuration",
     "scheduling.CFSPlanVersion.content": "the platform's configuration",

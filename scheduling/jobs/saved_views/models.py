@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from tenants.tenancy.bases import OptionalTenantModel
 
@@ -16,8 +17,8 @@ class SavedView(OptionalTenantModel):
     """
 
     class Place(models.TextChoices):
-        JOBS = "jobs"
-        LOGS = "logs"
+        JOBS = "jobs", _("Jobs")
+        LOGS = "logs", _("Logs")
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     place = models.CharField(max_length=4, choices=Place.choices, default=Place.JOBS)
