@@ -44,9 +44,8 @@ def resolve_by_hand(*, alert_id: UUID, outcome: str = "", note: str = "") -> Ale
     Raise `AlertStillBeyondError` if it is not: the alert would fire again at once.
     """
     if outcome not in ("", *Alert.Outcome.values):
-        raise FieldInvalidError(
-            "outcome: It must be one of %(outcomes)s.", {"outcomes": ", ".join(Alert.Outcome.values)}
-        )
+        allowed = ", ".join(Alert.Outcome.values)
+        raise FieldInvalidError("outcome: It must be one of %(allowed)s.", {"allowed": allowed})
 
     def change(alert: Alert) -> None:
         if alert.state != RESOLVED:
