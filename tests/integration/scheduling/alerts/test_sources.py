@@ -126,7 +126,9 @@ def plant_incident(now: datetime, tenant: Tenant) -> None:
 
 
 def plant_prediction(now: datetime, tenant: Tenant) -> None:
-    KindCost.objects.update_or_create(kind="noop", defaults={"mean_us": 1.0, "total_us": 1_000, "error_us": 500})
+    KindCost.objects.update_or_create(
+        kind="noop", defaults={"mean_us": 1, "samples": 1, "total_us": 1_000, "error_us": 500}
+    )
 
 
 T = "{tenant}"
