@@ -1,7 +1,7 @@
 """Log lines by OTLP: those of the platform as they are logged, and those of jobs once they are stored.
 
 The only module that imports OpenTelemetry's packages of logs, whose names begin with an underscore until they are
-declared stable (decision 0064).
+declared stable (decision 0062).
 """
 
 import json

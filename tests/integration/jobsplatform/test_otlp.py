@@ -34,7 +34,7 @@ from tests.spans import exported_spans
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# decision 0064: a new release may rename what `jobsplatform.telemetry_logs` imports.
+# decision 0062: a new release may rename what `jobsplatform.telemetry_logs` imports.
 CHECKED_RELEASE = "1.45.1"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACE = f"00-{TRACE_ID}-b7ad6b7169203331-01"
