@@ -22,5 +22,5 @@ FROM (SELECT scope, tenant_id, name FROM scheduling_series_summary GROUP BY 1, 2
     LEFT JOIN scheduling_series_baseline b ON b.scope = s.scope AND b.name = s.name
         AND b.tenant_id IS NOT DISTINCT FROM s.tenant_id AND b.measure = 'rate'
 WHERE b.learned_at IS NULL
-    OR b.learned_at <= %(now)s - CASE WHEN b.hours < %(weekly)s THEN interval '1 hour' ELSE interval '1 day' END
+    OR b.learned_at <= %(now)s::timestamptz - CASE WHEN b.hours < %(weekly)s THEN interval '1 hour' ELSE interval '1 day' END
 LIMIT %(limit)s;
