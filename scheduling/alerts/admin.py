@@ -138,7 +138,9 @@ class AlertAdmin(KeysetAdmin):
 
     @post_action(
         label=gettext_lazy("Silence"),
-        consequence=gettext_lazy("Alerts of this rule for this object notify nobody until then, or for an hour."),
+        consequence=gettext_lazy(
+            "Alerts of this rule for this object send no notifications until then, or for an hour."
+        ),
         permission=_RESPOND,
         asks_reason=True,
         asks_until=True,

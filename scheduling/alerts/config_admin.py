@@ -191,7 +191,7 @@ class AlertSilenceAdmin(ConfigAdmin):
     readonly_fields = ("created_by", "ended_by")
     post_actions = ("end",)
     empty_title = gettext_lazy("No silences")
-    empty_text = gettext_lazy("Alerts that match a silence are shown, but notify nobody until it ends.")
+    empty_text = gettext_lazy("Alerts that match a silence are shown, but send no notifications until it ends.")
 
     @post_action(
         label=gettext_lazy("End"),

@@ -175,7 +175,7 @@ class AlertOwner(OptionalTenantModel):
 
 
 class AlertSilence(OptionalTenantModel):
-    """A time in which the alerts that match are shown but notify nobody. Empty conditions match every alert."""
+    """A time in which matching alerts are shown but send no notifications. Empty conditions match every alert."""
 
     rule = models.ForeignKey(
         "scheduling.AlertRule", models.CASCADE, verbose_name=_("rule"), null=True, blank=True, related_name="+"
@@ -207,8 +207,8 @@ class AlertSilence(OptionalTenantModel):
 class AlertMessage(OptionalTenantModel):
     """A message to one contact. A job delivers it or, if none claims it in time, the sender of a dispatcher.
 
-    The body is frozen, so that it is the same bytes at each attempt. Whoever sets `claim` sends. A notice without a
-    contact is mailed to the addresses in its body.
+    The body is frozen, so that it is the same bytes at each attempt. The process that sets `claim` sends. A
+    notice without a contact is mailed to the addresses in its body.
     """
 
     class What(models.TextChoices):
@@ -256,7 +256,7 @@ class AlertMessage(OptionalTenantModel):
 
 
 class AlertNotice(OptionalTenantModel):
-    """What one contact is to be told of one transition of an alert; several become one message."""
+    """Notice of one transition of an alert to one contact; several notices become one message."""
 
     class What(models.TextChoices):
         FIRED = "fired", _("fired")
