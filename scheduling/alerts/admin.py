@@ -71,7 +71,7 @@ class AboutFilter(TenantFilter):
 def _outcome_action(label: Promise, outcome: Alert.Outcome) -> Any:
     @post_action(
         label=label,
-        consequence=gettext_lazy("It is stored for the next time, and the alert ends if its value is clear."),
+        consequence=gettext_lazy("The outcome is stored, and the alert resolves if its value is clear."),
         permission=_RESPOND,
         takes_reason=True,
         is_offered=lambda alert: alert.fired_at is not None,

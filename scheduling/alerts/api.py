@@ -77,7 +77,7 @@ _ACTS = ("acknowledge", "resolve", "silence")
 
 
 class AlertViewSet(RetrieveModelMixin, TenantViewSet):
-    """The alerts of the tenant; for platform staff who name no tenant, all of them."""
+    """The alerts of the tenant; for platform staff without a tenant in the request, all of them."""
 
     model = Alert
     serializer_class = AlertSerializer

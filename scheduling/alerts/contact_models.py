@@ -95,10 +95,10 @@ class Contact(OptionalTenantModel):
         verbose_name=_("roles"),
         default=list,
         blank=True,
-        help_text=_("Whose holders are mailed: roles of the tenant, or of the platform."),
+        help_text=_("Holders of these roles, of the tenant or of the platform, receive the mail."),
     )
     min_severity = models.CharField(
-        _("least severity"), max_length=8, choices=Severity.choices, default=Severity.INFO, db_default=Severity.INFO
+        _("minimum severity"), max_length=8, choices=Severity.choices, default=Severity.INFO, db_default=Severity.INFO
     )
     per_hour = models.PositiveSmallIntegerField(
         _("messages per hour"),
@@ -133,7 +133,7 @@ class AlertRoute(ActiveHoursModel, OptionalTenantModel):
     position = models.PositiveIntegerField(_("position"))
     measure = models.CharField(_("measure"), max_length=40, blank=True, help_text=_("Empty for every measure."))
     min_severity = models.CharField(
-        _("least severity"), max_length=8, choices=Severity.choices, default=Severity.INFO, db_default=Severity.INFO
+        _("minimum severity"), max_length=8, choices=Severity.choices, default=Severity.INFO, db_default=Severity.INFO
     )
     only_tenant = models.UUIDField(_("tenant"), null=True, blank=True, help_text=_("Empty for every tenant."))
     group = models.ForeignKey(ContactGroup, models.CASCADE, verbose_name=_("group"), related_name="+")
@@ -188,7 +188,9 @@ class AlertSilence(OptionalTenantModel):
     ends_at = models.DateTimeField(_("until"), help_text=_("At most 30 days."))
     reason = models.CharField(_("reason"), max_length=500)
     is_maintenance = models.BooleanField(
-        _("maintenance"), default=False, help_text=_("Objectives leave its minutes out, and count them.")
+        _("maintenance"),
+        default=False,
+        help_text=_("Objectives leave out late jobs of this time, and count them separately."),
     )
     created_by = models.CharField(_("created by"), max_length=200, editable=False)
     ended_by = models.CharField(_("ended by"), max_length=200, blank=True, editable=False)

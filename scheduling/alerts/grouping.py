@@ -143,7 +143,7 @@ class Notifier:
 
 
 def _notified_contacts(alerts: Sequence[Alert], *, is_sent: bool = True) -> dict[UUID, list[UUID]]:
-    """Return by alert the contacts whose last notice of it says that it fires, of all notices or of those sent."""
+    """Return by alert the contacts whose last notice reports it as firing, of all notices or of those sent."""
     if not alerts:
         return {}
     sent = AlertNotice.objects.filter(alert__in=[alert.pk for alert in alerts], dropped="")

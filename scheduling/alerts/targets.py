@@ -75,7 +75,7 @@ def secret_of(contact: Contact) -> str:
 def addresses_of(contact: Contact, target: str) -> Sequence[str]:
     """Return the addresses of a contact's roles, or those that it names.
 
-    A tenant's contact reaches members of the tenant only: it must neither send mail to strangers nor to those who left.
+    A tenant's contact reaches members of the tenant only: it must send no mail to strangers or former members.
     """
     if contact.roles:
         return addresses_of_roles(contact.tenant_id, contact.roles, most=MAX_PEOPLE)
