@@ -140,8 +140,10 @@ _METHOD = (
     "nothing lost, each job completed that does not fail on purpose, one job a key, one completion, effects once and "
     "none of zombies, caps, nothing foreign, transitions, attempts, fires, counters, ledger, answers, health, "
     "processes, usage. *Notified* is the time from the first seed's fault to the first message at a webhook, the only "
-    "contact, *messages* their number until the row's end, *false* the alerts whose first message "
-    "arrived before the fault or more than a minute after its end, *of* the alerts' objects. Recovery is measured:\n\n"
+    "contact, *messages* their number until the row's end, *false* the alerts whose first message arrived before the "
+    "fault or more than a minute after its end, *of* the alerts' objects. A run with multiplied bounds "
+    "(`CHAOS_BOUND_FACTOR`) replaces only these four columns: its day and machine are not in the last line. "
+    "Recovery is measured:\n\n"
 )
 
 
