@@ -54,7 +54,7 @@ def check_alert_evaluation(app_configs: Sequence[Any] | None, **_: Any) -> list[
     seconds = platform_settings.ALERT_EVALUATION_SECONDS
     if seconds <= MOST_EVALUATION_SECONDS:
         return []
-    text = f"Alert rules are evaluated every {seconds:g} s, so that a fault is notified later than after 30 s."
+    text = f"Alert rules are evaluated every {seconds:g} s, so contacts may be notified later than 30 s after a fault."
     hint = f"Set ALERT_EVALUATION_SECONDS to {MOST_EVALUATION_SECONDS} or less; its default is 5."
     return [Warning(text, hint=hint, id="scheduling.W003")]
 
