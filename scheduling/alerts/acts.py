@@ -1,4 +1,4 @@
-"""Changes of alerts by people: acknowledge, record what helped, and silence."""
+"""Changes of alerts by users: acknowledge, record what helped, and silence."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _outcome_action(label: Promise, outcome: Alert.Outcome) -> Any:
 
 @admin.register(Alert, site=console_site)
 class AlertAdmin(KeysetAdmin):
-    """Admin pages of alerts, newest first; rules make them, and people acknowledge and silence them."""
+    """Admin pages of alerts, newest first; rules create them, and users acknowledge and silence them."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("rule_name", "severity_mark", "state_mark", "about", "shown_value", "since", "kept")

@@ -1,4 +1,4 @@
-"""`alerts/`: what is wrong now and was before, and what people do about it."""
+"""`alerts/`: open and past alerts, and the actions on them."""
 
 from __future__ import annotations
 

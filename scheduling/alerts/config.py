@@ -1,4 +1,4 @@
-"""Changes of whom alerts notify, and of objectives: all are saved, checked and audited alike.
+"""Changes of the configuration of alerts and of objectives: all are checked, saved and audited alike.
 
 A contact's target is written only: what is shown of it is its label.
 """
@@ -46,7 +46,7 @@ from tenants.tenancy.pausing import actor_words, require_reason
 from tenants.translation import translate
 
 _HOURS = ("active_days", "active_from", "active_until", "zone")
-# What people set, in the order of the forms; a contact's target is no column.
+# Fields that users set, in the order of the forms; a contact's target is no column.
 FIELDS: Final[Mapping[type[models.Model], tuple[str, ...]]] = {
     ContactGroup: ("name", "description", "is_default"),
     Contact: (

@@ -1,4 +1,4 @@
-"""Whom alerts notify, when they are silent, and the messages to be delivered."""
+"""Contacts, routes and owners of alerts, silences, and the messages to be delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Duty of dispatchers that reads the measures and has the alerts evaluated.
+"""Duty of dispatchers that reads the measures and evaluates the alerts.
 
 Measures are read before the lock is taken, each in a transaction of its own, so that a slow one delays nothing else.
 """

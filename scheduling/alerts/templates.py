@@ -109,7 +109,7 @@ def teams(body: Body, target: str) -> list[Request]:
 
 
 def pagerduty(body: Body, target: str) -> list[Request]:
-    """Return an event an alert; its key makes PagerDuty count repeated ones once. The target is the routing key."""
+    """Return one event per alert; its key makes PagerDuty count repeated ones once. The target is the routing key."""
 
     def event(alert: Mapping[str, Any]) -> Request:
         action = "trigger" if alert["state"] == "firing" else "resolve"
@@ -129,7 +129,7 @@ def pagerduty(body: Body, target: str) -> list[Request]:
 
 
 def opsgenie(body: Body, target: str) -> list[Request]:
-    """Return a request an alert; its alias makes Opsgenie count repeated ones once.
+    """Return one request per alert; its alias makes Opsgenie count repeated ones once.
 
     The target is the API key, after `eu:` if the account is in the EU.
     """

@@ -144,7 +144,7 @@ class Verdict(NamedTuple):
         return self.score is not None and abs(self.score) >= 1
 
     def confirm(self, seen: int) -> int:
-        """Return how many looks have seen a deviation, which is confirmed from CONFIRMED on; 0 if it is none."""
+        """Return how many looks in a row found a deviation, which is confirmed from CONFIRMED on; 0 if it is none."""
         if not self.is_deviation:
             return 0
         return CONFIRMED if abs(self.score or 0.0) >= CERTAIN else min(CONFIRMED, seen + 1)
