@@ -68,7 +68,7 @@ def _check_target(contact: Contact, target: str) -> str:
 
 
 def secret_of(contact: Contact) -> str:
-    """Return the secret that signs a webhook contact's messages, for the response to its creation; else an empty text."""
+    """Return the secret that signs a webhook contact's messages, for the response to its creation; else ""."""
     return unseal(contact.sealed_secret) if contact.sealed_secret else ""
 
 

@@ -173,7 +173,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/investigation/sources.py": (
         {"_read_platform"},
-        "a tenant is told whether the platform had a fault at the time, and nothing else of it",
+        "a tenant sees whether the platform had a fault at the time, and no detail of it",
     ),
     "scheduling/management/commands/investigate.py": (
         {"Command.handle"},
