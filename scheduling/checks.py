@@ -54,18 +54,18 @@ def check_alert_evaluation(app_configs: Sequence[Any] | None, **_: Any) -> list[
     seconds = platform_settings.ALERT_EVALUATION_SECONDS
     if seconds <= MOST_EVALUATION_SECONDS:
         return []
-    text = f"Alert rules are evaluated every {seconds:g} s, so that a fault is notified later than after 30 s."
+    text = f"Alert rules are evaluated every {seconds:g} s, so contacts may be notified later than 30 s after a fault."
     hint = f"Set ALERT_EVALUATION_SECONDS to {MOST_EVALUATION_SECONDS} or less; its default is 5."
     return [Warning(text, hint=hint, id="scheduling.W003")]
 
 
 @register(Tags.security, deploy=True)
 def check_heartbeat_url(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
-    """Warn if nobody outside would notice that the platform as a whole is down (`manage.py check --deploy`)."""
+    """Warn if no external service monitors the platform as a whole (`manage.py check --deploy`)."""
     if platform_settings.ALERT_HEARTBEAT_URL:
         return []
     hint = "Set ALERT_HEARTBEAT_URL to a check of a service outside; see docs/how-to/alert_messages.md."
-    return [Warning("Nobody is notified if all dispatchers or PostgreSQL are down.", hint=hint, id="scheduling.W004")]
+    return [Warning("No alert is sent if all dispatchers or PostgreSQL are down.", hint=hint, id="scheduling.W004")]
 
 
 def _check_schema(kind: str) -> list[CheckMessage]:

@@ -95,7 +95,7 @@ declare(
     PlatformSetting(
         "ALERT_HEARTBEAT_URL",
         "",
-        "URL that is called while alerts work; whoever serves it notifies you when the calls stop. Empty: none.",
+        "URL that is called while alerts work; its service notifies you when the calls stop. Empty: none.",
     ),
     PlatformSetting("ALERT_HEARTBEAT_SECONDS", 30, "Seconds between two of these calls.", 5, 3_600),
     PlatformSetting(

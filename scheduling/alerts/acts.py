@@ -1,4 +1,4 @@
-"""Changes of alerts by people: acknowledge, record what helped, and silence."""
+"""Changes of alerts by users: acknowledge, record what helped, and silence."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MAX_NOTES = 8_000
 
 
 def acknowledge(*, alert_id: UUID, note: str = "") -> Alert:
-    """Acknowledge an open alert: it does not escalate, and contacts are told only of its end.
+    """Acknowledge an open alert: it does not escalate, and contacts are notified only of its end.
 
-    Whoever acknowledges it again takes it over, and may add a note.
+    A second acknowledgement replaces the name of the first, and may add a note.
     """
 
     def change(alert: Alert) -> None:

@@ -71,7 +71,7 @@ class AboutFilter(TenantFilter):
 def _outcome_action(label: Promise, outcome: Alert.Outcome) -> Any:
     @post_action(
         label=label,
-        consequence=gettext_lazy("It is stored for the next time, and the alert ends if its value is clear."),
+        consequence=gettext_lazy("The outcome is stored, and the alert resolves if its value is clear."),
         permission=_RESPOND,
         takes_reason=True,
         is_offered=lambda alert: alert.fired_at is not None,
@@ -85,7 +85,7 @@ def _outcome_action(label: Promise, outcome: Alert.Outcome) -> Any:
 
 @admin.register(Alert, site=console_site)
 class AlertAdmin(KeysetAdmin):
-    """Admin pages of alerts, newest first; rules make them, and people acknowledge and silence them."""
+    """Admin pages of alerts, newest first; rules create them, and users acknowledge and silence them."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("rule_name", "severity_mark", "state_mark", "about", "shown_value", "since", "kept")
@@ -138,7 +138,9 @@ class AlertAdmin(KeysetAdmin):
 
     @post_action(
         label=gettext_lazy("Silence"),
-        consequence=gettext_lazy("Alerts of this rule for this object notify nobody until then, or for an hour."),
+        consequence=gettext_lazy(
+            "Alerts of this rule for this object send no notifications until then, or for an hour."
+        ),
         permission=_RESPOND,
         asks_reason=True,
         asks_until=True,

@@ -1,4 +1,4 @@
-"""`alerts/`: what is wrong now and was before, and what people do about it."""
+"""`alerts/`: open and past alerts, and the actions on them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _ACTS = ("acknowledge", "resolve", "silence")
 
 
 class AlertViewSet(RetrieveModelMixin, TenantViewSet):
-    """The alerts of the tenant; for platform staff who name no tenant, all of them."""
+    """The alerts of the tenant; for platform staff without a tenant in the request, all of them."""
 
     model = Alert
     serializer_class = AlertSerializer

@@ -22,7 +22,7 @@ MOST_ROWS = 200_000
 # More fires than these are a storm; a rule that fires for more than this part of the time always fires.
 STORM = 100
 ALWAYS = 0.9
-# Less history says nothing about a rule that never fires.
+# A shorter history does not show that a rule never fires.
 LEAST_HISTORY = timedelta(days=14)
 MOST_SHOWN = 20
 _MINUTE = timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""Changes of whom alerts notify, and of objectives: all are saved, checked and audited alike.
+"""Changes of the configuration of alerts and of objectives: all are checked, saved and audited alike.
 
 A contact's target is written only: what is shown of it is its label.
 """
@@ -46,7 +46,7 @@ from tenants.tenancy.pausing import actor_words, require_reason
 from tenants.translation import translate
 
 _HOURS = ("active_days", "active_from", "active_until", "zone")
-# What people set, in the order of the forms; a contact's target is no column.
+# Fields that users set, in the order of the forms; a contact's target is no column.
 FIELDS: Final[Mapping[type[models.Model], tuple[str, ...]]] = {
     ContactGroup: ("name", "description", "is_default"),
     Contact: (
@@ -111,7 +111,7 @@ def save[RowT: ConfigRow](
 
 @transaction.atomic
 def delete(row: ConfigRow, *, reason: str = "") -> None:
-    """Delete a row, with what refers to it."""
+    """Delete a row, with the rows that depend on it."""
     record_audit(action=f"{_name_of(row)}.deleted", target=row, before={"name": str(row)}, reason=reason)
     row.delete()
 
@@ -130,7 +130,7 @@ def find_named(row: ConfigRow, field: str, name: str) -> Any:
     key = {"slug": name} if rows is Tier else {"tenant": tenant_id, "name": name}
     found = rows._default_manager.filter(**key).first()
     if found is None:
-        raise FieldInvalidError.at(field, translate("There is none with the name %(name)r.", {"name": name}))
+        raise FieldInvalidError.at(field, translate("There is no row with the name %(name)r.", {"name": name}))
     return found
 
 

@@ -32,7 +32,7 @@ _SEALED = frozenset({"sealed_target", "sealed_secret"})
 class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
     """Base of these pages: forms of `config.FIELDS`, whose values `config.save` checks, stores and audits.
 
-    Platform staff who choose no tenant make rows of the platform.
+    Without a chosen tenant, platform staff create rows of the platform.
     """
 
     view_permission = Permission.JOBS_VIEW
@@ -65,7 +65,7 @@ class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @post_action(
         label=gettext_lazy("Delete"),
-        consequence=gettext_lazy("It is deleted with what refers to it."),
+        consequence=gettext_lazy("It is deleted with the rows that depend on it."),
         permission=_MANAGE,
         takes_reason=True,
         is_danger=True,
@@ -146,7 +146,7 @@ class ContactAdmin(ConfigAdmin):
     @post_action(label=gettext_lazy("Send a test"), permission=_RESPOND)
     def try_it(self, request: HttpRequest, contact: Contact, reason: str) -> HttpResponse:
         message = config.send_test(contact)
-        self.message_user(request, gettext("A test is on its way. Reload this page for its result."))
+        self.message_user(request, gettext("The test message is queued. Reload this page for its result."))
         return HttpResponseRedirect(reverse("admin:scheduling_alertmessage_change", args=[message.pk]))
 
     @post_action(
@@ -191,7 +191,7 @@ class AlertSilenceAdmin(ConfigAdmin):
     readonly_fields = ("created_by", "ended_by")
     post_actions = ("end",)
     empty_title = gettext_lazy("No silences")
-    empty_text = gettext_lazy("Alerts that match a silence are shown, but notify nobody until it ends.")
+    empty_text = gettext_lazy("Alerts that match a silence are shown, but send no notifications until it ends.")
 
     @post_action(
         label=gettext_lazy("End"),

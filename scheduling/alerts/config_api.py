@@ -1,6 +1,6 @@
 """API of rules, contact groups, contacts, routes, owners, silences, messages and objectives.
 
-Platform staff who name no tenant see the rows of all, and make rows of the platform.
+Without a tenant in the request, platform staff see the rows of all tenants, and create rows of the platform.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class AlertRuleViewSet(ConfigViewSet):
     model, shown = AlertRule, row_serializer(AlertRule, "origin", "changed_at", "backtest")
     declared: ClassVar[Mapping[str, Any]] = {
         "confirm": serializers.BooleanField(
-            source="is_confirmed", required=False, help_text="Save it even if its backtest says that it is of no use."
+            source="is_confirmed", required=False, help_text="Save it even if its backtest warns that it is of no use."
         )
     }
     # It stores nothing.
@@ -222,7 +222,7 @@ class AlertRuleViewSet(ConfigViewSet):
     @extend_schema(operation_id="alert_rules_preview", request=_ConditionSerializer, responses=BacktestSerializer)
     @action(**{**_ON_ROW, "detail": False})
     def preview(self, request: Request) -> Response:
-        """Say when a rule with this condition would have fired; store nothing."""
+        """Return when a rule with this condition would have fired; store nothing."""
         values = _ConditionSerializer.of(request.data).validated_data
         return Response(BacktestSerializer(preview_rule(values)).data)
 

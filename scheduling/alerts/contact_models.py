@@ -1,4 +1,4 @@
-"""Whom alerts notify, when they are silent, and the messages to be delivered."""
+"""Contacts, routes and owners of alerts, silences, and the messages to be delivered."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ class Contact(OptionalTenantModel):
         verbose_name=_("roles"),
         default=list,
         blank=True,
-        help_text=_("Whose holders are mailed: roles of the tenant, or of the platform."),
+        help_text=_("Holders of these roles, of the tenant or of the platform, receive the mail."),
     )
     min_severity = models.CharField(
-        _("least severity"), max_length=8, choices=Severity.choices, default=Severity.INFO, db_default=Severity.INFO
+        _("minimum severity"), max_length=8, choices=Severity.choices, default=Severity.INFO, db_default=Severity.INFO
     )
     per_hour = models.PositiveSmallIntegerField(
         _("messages per hour"),
@@ -133,7 +133,7 @@ class AlertRoute(ActiveHoursModel, OptionalTenantModel):
     position = models.PositiveIntegerField(_("position"))
     measure = models.CharField(_("measure"), max_length=40, blank=True, help_text=_("Empty for every measure."))
     min_severity = models.CharField(
-        _("least severity"), max_length=8, choices=Severity.choices, default=Severity.INFO, db_default=Severity.INFO
+        _("minimum severity"), max_length=8, choices=Severity.choices, default=Severity.INFO, db_default=Severity.INFO
     )
     only_tenant = models.UUIDField(_("tenant"), null=True, blank=True, help_text=_("Empty for every tenant."))
     group = models.ForeignKey(ContactGroup, models.CASCADE, verbose_name=_("group"), related_name="+")
@@ -175,7 +175,7 @@ class AlertOwner(OptionalTenantModel):
 
 
 class AlertSilence(OptionalTenantModel):
-    """A time in which the alerts that match are shown but notify nobody. Empty conditions match every alert."""
+    """A time in which matching alerts are shown but send no notifications. Empty conditions match every alert."""
 
     rule = models.ForeignKey(
         "scheduling.AlertRule", models.CASCADE, verbose_name=_("rule"), null=True, blank=True, related_name="+"
@@ -188,7 +188,9 @@ class AlertSilence(OptionalTenantModel):
     ends_at = models.DateTimeField(_("until"), help_text=_("At most 30 days."))
     reason = models.CharField(_("reason"), max_length=500)
     is_maintenance = models.BooleanField(
-        _("maintenance"), default=False, help_text=_("Objectives leave its minutes out, and count them.")
+        _("maintenance"),
+        default=False,
+        help_text=_("Objectives leave out late jobs of this time, and count them separately."),
     )
     created_by = models.CharField(_("created by"), max_length=200, editable=False)
     ended_by = models.CharField(_("ended by"), max_length=200, blank=True, editable=False)
@@ -207,8 +209,8 @@ class AlertSilence(OptionalTenantModel):
 class AlertMessage(OptionalTenantModel):
     """A message to one contact. A job delivers it or, if none claims it in time, the sender of a dispatcher.
 
-    The body is frozen, so that it is the same bytes at each attempt. Whoever sets `claim` sends. A notice without a
-    contact is mailed to the addresses in its body.
+    The body is frozen, so that it is the same bytes at each attempt. The process that sets `claim` sends. A
+    notice without a contact is mailed to the addresses in its body.
     """
 
     class What(models.TextChoices):
@@ -256,7 +258,7 @@ class AlertMessage(OptionalTenantModel):
 
 
 class AlertNotice(OptionalTenantModel):
-    """What one contact is to be told of one transition of an alert; several become one message."""
+    """Notice of one transition of an alert to one contact; several notices become one message."""
 
     class What(models.TextChoices):
         FIRED = "fired", _("fired")

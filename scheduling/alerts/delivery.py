@@ -1,7 +1,7 @@
 """Delivery of a message: claim, send, settle. A job of the kind `alert_delivery` and the dispatchers' sender call it.
 
-Whoever sets the claim sends; a claim that nobody settled expires. What is sent again then has the same id, by which
-mail, PagerDuty, Opsgenie and webhooks recognise it.
+The process that sets the claim sends; a claim that is not settled expires. The message is then sent again with the same
+id, by which mail, PagerDuty, Opsgenie and webhooks recognise it.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _mail(sending: Sending) -> Result:
     if not settings.EMAIL_HOST:
         return Result(WITHOUT_SERVER, is_final=True, is_contacts_fault=False)
     if not sending.addresses:
-        return Result("Nobody with an address has the role.", is_final=True)
+        return Result("No account with an address has the role.", is_final=True)
     body = message.body
     error = deliver_mail(
         recipients=sending.addresses,

@@ -56,7 +56,7 @@ class Reading:
 
 
 def evaluate(readings: Sequence[Reading], now: datetime) -> int:
-    """Move the alerts on by these readings; return how many have fired or resolved. The caller holds the lock."""
+    """Advance the alerts by these readings; return how many have fired or resolved. The caller holds the lock."""
     rules = {rule.pk: rule for rule in AlertRule.objects.filter(is_enabled=True).select_related("escalate_to")}
     opened = Alert.objects.exclude(state=RESOLVED).select_for_update(of=("self",), no_key=True).order_by("pk")
     turn = _Turn(now, rules)

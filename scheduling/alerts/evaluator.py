@@ -1,4 +1,4 @@
-"""Duty of dispatchers that reads the measures and has the alerts evaluated.
+"""Duty of dispatchers that reads the measures and evaluates the alerts.
 
 Measures are read before the lock is taken, each in a transaction of its own, so that a slow one delays nothing else.
 """
@@ -88,7 +88,7 @@ class Evaluator:
         return changed
 
     def _has_stepped(self, now: datetime) -> bool:
-        """Return whether the clock of PostgreSQL was set since the last look, by the clock that no one can set."""
+        """Return whether the clock of PostgreSQL was set since the last look, by the monotonic clock."""
         moment, seen = time.monotonic(), self._seen
         self._seen = now, moment
         if seen is None or abs((now - seen[0]).total_seconds() - (moment - seen[1])) <= CLOCK_STEP_SECONDS:

@@ -26,7 +26,7 @@ class AlertStillBeyondError(DomainError):
 
 class AlertRuleDoubtfulError(DomainError):
     code, category = "alert_rule_doubtful", "conflict"
-    title = gettext_noop("The rule would never fire or too often; confirm it to save it all the same")
+    title = gettext_noop("The rule would never fire, or would fire too often; confirm it to save it anyway")
 
 
 class ConfigTakenError(DomainError):
@@ -34,7 +34,7 @@ class ConfigTakenError(DomainError):
 
 
 class ConfigLimitError(DomainError):
-    code, category, title = "alert_config_limit", "limited", gettext_noop("There are too many of them")
+    code, category, title = "alert_config_limit", "limited", gettext_noop("The limit of rows is reached")
 
 
 class ConfigNotFoundError(DomainError):
@@ -42,4 +42,4 @@ class ConfigNotFoundError(DomainError):
 
 
 class TooManyTestsError(DomainError):
-    code, category, title = "too_many_tests", "limited", gettext_noop("The contact was tested just now")
+    code, category, title = "too_many_tests", "limited", gettext_noop("The contact was tested too often")

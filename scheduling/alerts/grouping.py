@@ -19,7 +19,7 @@ from tenants.database.sql import load_sql
 # A contact's first message waits for others; the next one follows at least after the interval of its severity.
 WAIT = timedelta(seconds=3)
 INTERVALS = {True: timedelta(seconds=15), False: timedelta(seconds=60)}
-# An alert that has fired again is told of once in this time.
+# An alert that fires again notifies once in this time.
 REOPENED_INTERVAL = timedelta(minutes=10)
 HOUR = timedelta(hours=1)
 _RANK = {severity: rank for rank, severity in enumerate(reversed(Severity.values))}
@@ -49,7 +49,7 @@ class Notifier:
             verdict = judge(subjects[alert.pk], sources, silences)
             before = alert.silence_id, alert.inhibited_by
             if verdict.is_sent and before != (None, None) and alert.clear_held_seconds:
-                # Its value is clear too: unless it returns, nobody needs to be told.
+                # Its value is clear too: unless it returns, no notification is needed.
                 continue
             alert.silence_id, alert.inhibited_by = verdict.silenced_by, verdict.inhibited_by
             if not verdict.is_sent and before == (None, None):
@@ -57,28 +57,28 @@ class Notifier:
             elif verdict.is_sent and alert.pk not in fired and before != (None, None):
                 freed.append(alert)
             elif verdict.is_sent and (alert.pk in fired or self._is_due_to_escalate(alert)):
-                self._tell(alert, What.FIRED if alert.pk in fired else What.ESCALATED)
+                self._queue(alert, What.FIRED if alert.pk in fired else What.ESCALATED)
             elif before == (alert.silence_id, alert.inhibited_by):
                 continue
             changed.append(alert)
         if held:
-            # What nobody has been told of yet waits until the silence or its cause ends.
+            # Unsent notices are dropped; the alert notifies when its silence or the alert that inhibits it ends.
             AlertNotice.objects.filter(alert__in=held, message=None, dropped="").update(dropped="suppressed")
-        told = _told_contacts(freed, is_sent=False)
+        notified = _notified_contacts(freed, is_sent=False)
         for alert in freed:
-            if alert.pk not in told:
-                self._tell(alert, What.FIRED)
+            if alert.pk not in notified:
+                self._queue(alert, What.FIRED)
         return changed
 
     def write(self, resolved: Sequence[Alert]) -> None:
         """Store the queued notices, and those of alerts that have resolved; drop what resolved before it was sent."""
-        told = _told_contacts(resolved)
+        notified = _notified_contacts(resolved)
         unsent = AlertNotice.objects.filter(alert__in=[alert.pk for alert in resolved], message=None, dropped="")
         if resolved:
             unsent.update(dropped="resolved")
         contacts = {contact.id: contact for group in self._book.contacts.values() for contact in group}
         for alert in resolved:
-            found = [contacts[key] for key in told.get(alert.pk, ()) if key in contacts]
+            found = [contacts[key] for key in notified.get(alert.pk, ()) if key in contacts]
             if found:
                 alert.revision += 1
                 Alert.objects.filter(pk=alert.pk).update(revision=alert.revision)
@@ -121,7 +121,7 @@ class Notifier:
             and alert.held_seconds >= 60 * rule.escalate_minutes
         )
 
-    def _tell(self, alert: Alert, what: str) -> None:
+    def _queue(self, alert: Alert, what: str) -> None:
         alert.revision += 1
         rule = self._rule_of(alert)
         if what == What.ESCALATED and rule.escalate_to_id is not None:
@@ -142,8 +142,8 @@ class Notifier:
         return due_at if last is None else max(due_at, last.due_at + REOPENED_INTERVAL)
 
 
-def _told_contacts(alerts: Sequence[Alert], *, is_sent: bool = True) -> dict[UUID, list[UUID]]:
-    """Return by alert the contacts whose last notice of it says that it fires, of all notices or of those sent."""
+def _notified_contacts(alerts: Sequence[Alert], *, is_sent: bool = True) -> dict[UUID, list[UUID]]:
+    """Return by alert the contacts whose last notice reports it as firing, of all notices or of those sent."""
     if not alerts:
         return {}
     sent = AlertNotice.objects.filter(alert__in=[alert.pk for alert in alerts], dropped="")

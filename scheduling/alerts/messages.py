@@ -1,6 +1,6 @@
 """Messages to contacts: their frozen bodies, and the jobs that deliver them.
 
-A message, its notices and its job are committed together with the change that they tell of. The jobs belong to a tenant
+A message, its notices and its job are committed together with the change that they report. The jobs belong to a tenant
 of their own, so that no tenant's pause, cap or backlog delays an alert; where even that tenant cannot submit, the
 senders of the dispatchers deliver the message.
 """
@@ -98,7 +98,7 @@ def new_message(
 
 
 def body_of(alerts: Sequence[Alert]) -> dict[str, Any]:
-    """Return what a message says of alerts: the first ones, and how many more there are."""
+    """Return the body of a message about alerts: the first ones, and how many more there are."""
     shown = [_facts_of(alert) for alert in alerts[:SHOWN_ALERTS]]
     return {"alerts": shown, "more": len(alerts) - len(shown)}
 
@@ -125,7 +125,7 @@ def store(messages: Sequence[AlertMessage]) -> None:
 
 
 def _submit(messages: Sequence[AlertMessage]) -> list[UUID | None]:
-    """Submit the jobs of messages; return their ids, or nothing if that failed: the messages are sent all the same."""
+    """Submit the jobs of messages; return their ids, or none if that failed: dispatchers then send the messages."""
     if not messages:
         return []
     requests = [

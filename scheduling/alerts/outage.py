@@ -67,15 +67,15 @@ class OutageWatch:
         return len(waiting) - len(self._unsent)
 
     def prepare(self) -> None:
-        """Read who would be notified; after an outage store what was sent, and send its end."""
+        """Read the contacts to notify; after an outage, store the messages that were sent, and send its end."""
         with all_tenants():
             self._is_evaluator = AlertClock.objects.filter(evaluated_by=self._evaluator_id).exists()
             default = Contact.objects.filter(group__tenant=None, group__is_default=True, is_enabled=True)
             contacts = list(default.select_related("group"))
             if self._sent:
                 AlertMessage.objects.bulk_create(self._sent)
-                told = Contact.objects.filter(pk__in=[message.contact_id for message in self._sent])
-                store(self._messages(list(told), "resolved"))
+                notified = Contact.objects.filter(pk__in=[message.contact_id for message in self._sent])
+                store(self._messages(list(notified), "resolved"))
             self._outage_id = uuid7()
             self._unsent = [open_message(message) for message in self._messages(contacts, "firing")]
         self._sent, self._alive_at, self._due_at = [], time.monotonic(), 0.0

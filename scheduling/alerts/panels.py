@@ -1,4 +1,4 @@
-"""Parts of the pages of queues, kinds, templates and tenants: banners of alerts that fire, and who is notified."""
+"""Parts of the pages of queues, kinds, templates and tenants: alerts that fire, and the owner."""
 
 from __future__ import annotations
 

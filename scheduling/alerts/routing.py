@@ -45,7 +45,7 @@ def read_book() -> AddressBook:
 
 
 def contacts_for(alert: Subject, book: AddressBook, now: datetime) -> Sequence[Contact]:
-    """Return the contacts to notify: none if the alert is less severe than they want, or they are quiet."""
+    """Return the contacts to notify: none below their minimum severity or while they are quiet."""
     group = next((each for each in _groups_of(alert, book, now) if book.contacts.get(each)), None)
     return [
         contact

@@ -32,7 +32,7 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     measure = forms.ChoiceField(label=gettext_lazy("Measure"), widget=UnfoldAdminSelectWidget())
     confirm = forms.BooleanField(
-        label=gettext_lazy("Save it although its backtest warns"), required=False, widget=UnfoldBooleanWidget()
+        label=gettext_lazy("Save it despite the warning of its backtest"), required=False, widget=UnfoldBooleanWidget()
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -61,7 +61,7 @@ class AlertRuleAdmin(ConfigAdmin):
 
     @costs(SEARCH)
     def preview_view(self, request: HttpRequest) -> HttpResponse:
-        """Return an HTML fragment that says when the posted form's rule would have fired; save nothing."""
+        """Return an HTML fragment that shows when the posted form's rule would have fired; save nothing."""
         form = self.get_form(request)(request.POST)
         form.is_valid()
         context: dict[str, Any] = {}

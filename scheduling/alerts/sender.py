@@ -53,7 +53,7 @@ def send_overdue() -> int:
 def beat() -> bool:
     """Call the heartbeat URL if alerts work and it is time; return whether it was called.
 
-    Whoever serves the URL notices that the calls stop: then no dispatcher lives, none evaluates, or messages are stuck.
+    The service behind the URL detects that the calls stop: no dispatcher lives, none evaluates, or messages are stuck.
     """
     url = platform_settings.ALERT_HEARTBEAT_URL
     if not url:

@@ -50,9 +50,8 @@ from tenants.models import LimitWarning, Tenant
 
 WINDOW = timedelta(minutes=5)
 # A cause is new for this time; a report of an absent broker is current for this time.
-NEW = WINDOW
-AWAY = timedelta(seconds=10)
-# Fewer ended executions say nothing about a rate.
+NEW, AWAY = WINDOW, timedelta(seconds=10)
+# Fewer ended executions give no reliable rate.
 LEAST_ENDED = 20
 # Slugs that an alert lists.
 MOST_TENANTS = 10

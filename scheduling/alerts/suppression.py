@@ -18,7 +18,7 @@ PLATFORM_WIDE = "check:"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An alert as far as it decides who is notified; ``inhibits`` are the measures whose alerts it explains."""
+    """The facts of an alert that decide whom to notify; ``inhibits`` are the measures whose alerts it explains."""
 
     id: UUID
     tenant_id: UUID | None

@@ -68,14 +68,14 @@ def _check_target(contact: Contact, target: str) -> str:
 
 
 def secret_of(contact: Contact) -> str:
-    """Return the secret that signs a webhook contact's messages, for the answer that creates it; else an empty text."""
+    """Return the secret that signs a webhook contact's messages, for the response to its creation; else ""."""
     return unseal(contact.sealed_secret) if contact.sealed_secret else ""
 
 
 def addresses_of(contact: Contact, target: str) -> Sequence[str]:
     """Return the addresses of a contact's roles, or those that it names.
 
-    A tenant's contact reaches members of the tenant only: it must neither send mail to strangers nor to those who left.
+    A tenant's contact reaches members of the tenant only: it must send no mail to strangers or former members.
     """
     if contact.roles:
         return addresses_of_roles(contact.tenant_id, contact.roles, most=MAX_PEOPLE)

@@ -53,7 +53,7 @@ def text_of(body: Body) -> str:
         return str(body["text"])
     parts = [describe(alert) for alert in body["alerts"]]
     if body["more"]:
-        parts.append(gettext("%(count)s more alerts are on the console.") % {"count": body["more"]})
+        parts.append(gettext("The console shows %(count)s more alerts.") % {"count": body["more"]})
     return "\n\n".join(parts)
 
 
@@ -109,7 +109,7 @@ def teams(body: Body, target: str) -> list[Request]:
 
 
 def pagerduty(body: Body, target: str) -> list[Request]:
-    """Return an event an alert; its key makes PagerDuty count repeated ones once. The target is the routing key."""
+    """Return one event per alert; its key makes PagerDuty count repeated ones once. The target is the routing key."""
 
     def event(alert: Mapping[str, Any]) -> Request:
         action = "trigger" if alert["state"] == "firing" else "resolve"
@@ -129,7 +129,7 @@ def pagerduty(body: Body, target: str) -> list[Request]:
 
 
 def opsgenie(body: Body, target: str) -> list[Request]:
-    """Return a request an alert; its alias makes Opsgenie count repeated ones once.
+    """Return one request per alert; its alias makes Opsgenie count repeated ones once.
 
     The target is the API key, after `eu:` if the account is in the EU.
     """
@@ -153,7 +153,7 @@ def opsgenie(body: Body, target: str) -> list[Request]:
 
 
 def webhook(body: Body, target: str) -> list[Request]:
-    """Return the request to a webhook of one's own, which is signed when it is sent."""
+    """Return the request to the contact's own webhook; it is signed when it is sent."""
     content = {"id": body["id"], "type": f"alerts.{body['what']}", "timestamp": body["at"], "data": dict(body)}
     return [Request(target, content)]
 

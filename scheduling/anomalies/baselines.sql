@@ -15,7 +15,7 @@ SELECT l.* FROM (
 ORDER BY l.scope, l.tenant_id, l.name;
 
 -- name: series_to_learn
--- Series to learn anew: every day, or every hour while their history is short.
+-- Series whose baseline is computed again: every day, or every hour while their history is short.
 SELECT s.scope, s.tenant_id, s.name
 FROM (SELECT scope, tenant_id, name FROM scheduling_series_summary GROUP BY 1, 2, 3
         HAVING min(hour) <= %(until)s::timestamptz - interval '1 day' AND max(hour) > %(until)s::timestamptz - interval '1 day') AS s

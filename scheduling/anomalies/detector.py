@@ -16,7 +16,7 @@ from typing import NamedTuple
 from scheduling.statistics.histogram import percentile
 
 HOURS_OF_WEEK = 168
-# Fewer runs say nothing. A window is the shortest with so many; hours are learned in bins of about as many.
+# Fewer runs give no verdict. A window is the shortest with so many; hours are learned in bins of about as many.
 LEAST_SAMPLES = 30
 WINDOWS, BINS = (2, 5), (1, 2, 5)
 # With a shorter history the last day is compared, with less than a day there is no verdict.
@@ -72,7 +72,7 @@ class Counts(NamedTuple):
         return sum(self.wait) if measure == Measure.WAIT else self.ended
 
     def value(self, measure: Measure, minutes: float) -> float | None:
-        """Return the value: runs a minute, the 95th percentile in seconds, or the failed part; None without samples."""
+        """Return runs a minute, the 95th percentile in seconds, or the failure rate; None without samples."""
         if measure == Measure.RATE:
             return self.ended / minutes
         if measure == Measure.FAILURES:
@@ -144,7 +144,7 @@ class Verdict(NamedTuple):
         return self.score is not None and abs(self.score) >= 1
 
     def confirm(self, seen: int) -> int:
-        """Return how many looks have seen a deviation, which is confirmed from CONFIRMED on; 0 if it is none."""
+        """Return how many looks in a row found a deviation, which is confirmed from CONFIRMED on; 0 if it is none."""
         if not self.is_deviation:
             return 0
         return CONFIRMED if abs(self.score or 0.0) >= CERTAIN else min(CONFIRMED, seen + 1)

@@ -43,7 +43,7 @@ _SQL = load_sql(__file__)
 
 
 class AnomalyWatch:
-    """Judges each series every LOOK_SECONDS; a deviation is stored when it is confirmed, and ends after CALM."""
+    """Duty that judges each series every LOOK_SECONDS; a deviation is stored when confirmed, and ends after CALM."""
 
     def __init__(self) -> None:
         self._seen: dict[Any, int] = {}
@@ -116,7 +116,7 @@ def _read_minutes(this: datetime) -> dict[Any, dict[datetime, Counts]]:
 
 
 def _note(former: Anomaly | None, row: Any, usual: Usual, verdict: Verdict, as_of: datetime) -> Anomaly:
-    """Store a deviation, or that it goes on; the worst value stays."""
+    """Store a deviation or its continuation; keep the worst value."""
     score = verdict.score or 0.0
     back = SCALES[Measure(row.measure)].back
     anomaly = former or Anomaly(

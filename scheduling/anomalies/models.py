@@ -14,7 +14,7 @@ MEASURES = {
     Measure.RATE.value: _("runs ended a minute"),
     Measure.WAIT.value: _("wait, 95th percentile"),
     Measure.RUN.value: _("run time, 80th percentile"),
-    Measure.FAILURES.value: _("failed part"),
+    Measure.FAILURES.value: _("failure rate"),
 }
 SCOPES = {
     SeriesHour.Scope.KIND.value: _("job kind"),

@@ -45,7 +45,7 @@ class CorrelationKey(StrEnum):
 
 
 class RequestTimeMissingError(DomainError):
-    """The error for a request of which no audit entry says the time."""
+    """The error for a request whose time no audit entry has."""
 
     code, category = "request_time_missing", "invalid"
     title = gettext_noop("The audit log has no entry of this request. Give a time near it, or a range of an hour.")
@@ -90,7 +90,7 @@ def correlate(
     """Return what belongs to the trace, request, batch or job of this id, as far as the current scope sees it.
 
     ``at`` is a time near a request. Log lines are those from ``level`` up. Raise `RequestTimeMissingError` if neither
-    ``at`` nor an audit entry says when the request was.
+    ``at`` nor an audit entry gives the time of the request.
     """
     matching = Job.objects.filter(_condition(key, value, at)).defer("payload", "result", "checkpoint", "error_message")
     found = list(matching.order_by("id")[: MAX_JOBS + 1])

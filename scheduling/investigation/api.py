@@ -71,7 +71,7 @@ class InvestigationOutcomeSerializer(StrictSerializer):
 
 
 class InvestigationViewSet(ListModelMixin, TenantViewSet):
-    """Investigations of the tenant; for platform staff who name no tenant, those of the platform and of all."""
+    """Investigations of the tenant; without a tenant in the request, those of the platform and of all tenants."""
 
     model = Investigation
     serializer_class = InvestigationSerializer

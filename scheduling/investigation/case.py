@@ -29,7 +29,6 @@ _WAITS = (
     "objective_burn",
     "objective_slow_burn",
 )
-_ONE = "Give an alert, or a fingerprint, or a kind, a queue or a tenant and the time at which it began."
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ class Case:
 
 
 def open_case(asked: Investigation) -> Case:
-    """Return the case of what was asked in the current scope. Raise `FieldInvalidError` if it names no subject."""
+    """Return the case of an unsaved investigation in the current scope; raise `FieldInvalidError` without a subject."""
     now = read_moment()
     if (asked.began_at or now) > now + AFTER or (asked.ended_at or now) < (asked.began_at or now):
         raise FieldInvalidError("began_at: It must be in the past, and before the end.")
@@ -116,7 +115,9 @@ def _of_spike(asked: Investigation, now: datetime) -> Case:
         causes = AlertCause.objects.filter(fingerprint=asked.fingerprint)
         began = causes.aggregate(at=Min("first_at"))["at"]
     if began is None or not (asked.fingerprint or asked.kind or asked.queue or asked.only_tenant):
-        raise FieldInvalidError(f"began_at: {_ONE}")
+        raise FieldInvalidError(
+            "began_at: Give an alert or a fingerprint, or a kind, queue or tenant and the time at which it began."
+        )
     parts = {"error": asked.fingerprint, "kind": asked.kind, "queue": asked.queue, "tenant": asked.only_tenant}
     subject = " ".join(f"{name}:{value}" for name, value in parts.items() if value)
     until = min(asked.ended_at or began + RATE_WINDOW, now) + AFTER

@@ -1,4 +1,4 @@
-"""Investigations: what was asked, the suspects that were found, and which of them it was."""
+"""Investigations: the subject, the suspects that were found, and which of them it was."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenants.tenancy.bases import OptionalTenantModel
 class Investigation(OptionalTenantModel):
     """The suspects for the cause of an alert, of failures with one fingerprint, or of a spike, as they were found.
 
-    The names and texts in it are those that the person who asked may read: of one tenant, or of all.
+    The names and texts in it are those that the requester may read: of one tenant, or of all.
     """
 
     alert = models.UUIDField(_("alert"), null=True, blank=True, help_text=_("Its id."))
@@ -28,14 +28,14 @@ class Investigation(OptionalTenantModel):
     suspects = models.JSONField(_("suspects"), default=list, editable=False)
     evidence = models.JSONField(_("evidence"), default=dict, editable=False)
     named_tenants = ArrayField(models.UUIDField(), default=list, editable=False, verbose_name=_("tenants named"))
-    asked_by = models.CharField(_("asked by"), max_length=200, editable=False)
-    asked_at = models.DateTimeField(_("asked at"), db_default=Now(), editable=False)
+    asked_by = models.CharField(_("requested by"), max_length=200, editable=False)
+    asked_at = models.DateTimeField(_("requested at"), db_default=Now(), editable=False)
     cause = models.PositiveSmallIntegerField(
         _("cause"), null=True, blank=True, help_text=_("Number of the suspect that it was; empty: another cause.")
     )
     has_helped = models.BooleanField(_("the remedy helped"), null=True, blank=True)
     note = models.CharField(_("note"), max_length=500, blank=True, help_text=_("What was done."))
-    answered_by = models.CharField(_("answered by"), max_length=200, blank=True, editable=False)
+    answered_by = models.CharField(_("outcome by"), max_length=200, blank=True, editable=False)
 
     class Meta:
         db_table = "scheduling_investigation"

@@ -36,7 +36,7 @@ class InvestigationNotFoundError(DomainError):
 
 
 def investigate(asked: Investigation) -> Investigation:
-    """Find the suspects for what an unsaved investigation asks, in the current scope; store and return it.
+    """Find the suspects for the subject of an unsaved investigation, in the current scope; store and return it.
 
     Raise `FieldInvalidError` if it names no subject, `AlertNotFoundError` if the scope has no such alert.
     """

@@ -176,7 +176,7 @@ def _read_gauges(case: Case) -> Iterator[Suspect]:
 
 
 def _read_platform(case: Case) -> Iterator[Suspect]:
-    """Yield, for a tenant, whether the platform itself had a fault at the time, without saying which."""
+    """Yield, for a tenant, whether the platform itself had a fault at the time, without its name."""
     if case.is_of_platform:
         return
     with all_tenants():

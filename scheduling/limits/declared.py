@@ -113,7 +113,7 @@ LOG_BYTES: Final = Limit(
     title=gettext_noop("Log lines a day"),
     unit=gettext_noop("bytes"),
     counts=gettext_noop(
-        "Bytes of log lines that were indexed today (UTC). Beyond, only lines of level error are kept."
+        "Bytes of log lines that were indexed today (UTC). Beyond the limit, only lines of level error are kept."
     ),
     span=LimitPeriod.DAY,
     enforced_at="run",

@@ -35,7 +35,7 @@ class LogsNotReadableError(DomainError):
 
 
 def find_jobs_by_log() -> None:
-    """Let the filter of jobs have the field `log`."""
+    """Add the field `log` to the filter of jobs."""
     add_condition("log", _condition)
 
 

@@ -46,7 +46,7 @@ RANGES: dict[str, tuple[Any, timedelta | None]] = {
     "day": (gettext_lazy("Last 24 hours"), timedelta(days=1)),
     "hour": (gettext_lazy("Last hour"), timedelta(hours=1)),
     "week": (gettext_lazy("Last 7 days"), timedelta(days=7)),
-    "all": (gettext_lazy("All that is kept"), None),
+    "all": (gettext_lazy("All stored lines"), None),
 }
 
 

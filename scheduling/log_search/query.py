@@ -114,7 +114,7 @@ def parse_query(text: str, *, is_sealed: bool) -> LogQuery:
         if term.field == WORDS:
             continue
         if term.is_negated:
-            raise LogSearchInvalidError("A word can be ruled out, as in -timeout, but not a field.")
+            raise LogSearchInvalidError("A word can be excluded, as in -timeout, but not a field.")
         if term.field in values:
             words = "%(field)s is given twice. Alternatives are joined by a comma."
             raise LogSearchInvalidError(words, {"field": term.field})

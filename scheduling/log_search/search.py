@@ -1,6 +1,6 @@
 """Search of log lines: the newest matching ones, found by the segments that may have their words.
 
-Lines that are not indexed yet are read one by one. Each search ends after a time, and says how far it came.
+Lines that are not indexed yet are read one by one. A search ends at its time limit, and returns its position.
 """
 
 from __future__ import annotations

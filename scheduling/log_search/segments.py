@@ -85,7 +85,7 @@ def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AF
     return len(lines)
 
 
-def mend_segments(limit: int = CHECKED_SEGMENTS) -> int:
+def reindex_segments(limit: int = CHECKED_SEGMENTS) -> int:
     """Index segments again to which lines were committed late; return their number."""
     since = uuid7_floor(timezone.now() - timedelta(days=CHECKED_DAYS))
     with all_tenants(BY_INDEX):

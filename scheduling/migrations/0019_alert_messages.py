@@ -45,7 +45,7 @@ def own_fields():
 
 def severity_field():
     return models.CharField(
-        choices=SEVERITIES, db_default="info", default="info", max_length=8, verbose_name="least severity"
+        choices=SEVERITIES, db_default="info", default="info", max_length=8, verbose_name="minimum severity"
     )
 
 
@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
                         base_field=models.CharField(max_length=20),
                         blank=True,
                         default=list,
-                        help_text="Whose holders are mailed: roles of the tenant, or of the platform.",
+                        help_text="Holders of these roles, of the tenant or of the platform, receive the mail.",
                         size=None,
                         verbose_name="roles",
                     ),
@@ -268,7 +268,7 @@ class Migration(migrations.Migration):
                     "is_maintenance",
                     models.BooleanField(
                         default=False,
-                        help_text="Objectives leave its minutes out, and count them.",
+                        help_text="Objectives leave out late jobs of this time, and count them separately.",
                         verbose_name="maintenance",
                     ),
                 ),

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
                     "target_share",
                     models.FloatField(
                         default=0.95,
-                        help_text="Part of the jobs that is to start in time, such as 0.95.",
+                        help_text="Share of the jobs that must start in time, such as 0.95.",
                         validators=[
                             django.core.validators.MinValueValidator(0.5),
                             django.core.validators.MaxValueValidator(0.9999),

@@ -12,7 +12,7 @@ MEASURES = [
     ("rate", "runs ended a minute"),
     ("wait", "wait, 95th percentile"),
     ("run", "run time, 80th percentile"),
-    ("failures", "failed part"),
+    ("failures", "failure rate"),
 ]
 
 

@@ -65,11 +65,13 @@ class Migration(migrations.Migration):
                         verbose_name="tenants named",
                     ),
                 ),
-                ("asked_by", models.CharField(editable=False, max_length=200, verbose_name="asked by")),
+                ("asked_by", models.CharField(editable=False, max_length=200, verbose_name="requested by")),
                 (
                     "asked_at",
                     models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False, verbose_name="asked at"
+                        db_default=django.db.models.functions.datetime.Now(),
+                        editable=False,
+                        verbose_name="requested at",
                     ),
                 ),
                 (
@@ -85,7 +87,7 @@ class Migration(migrations.Migration):
                 ("note", models.CharField(blank=True, help_text="What was done.", max_length=500, verbose_name="note")),
                 (
                     "answered_by",
-                    models.CharField(blank=True, editable=False, max_length=200, verbose_name="answered by"),
+                    models.CharField(blank=True, editable=False, max_length=200, verbose_name="outcome by"),
                 ),
                 (
                     "tenant",

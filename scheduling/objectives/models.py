@@ -45,7 +45,7 @@ class Objective(NamedModel, OptionalTenantModel):
         _("share"),
         default=0.95,
         validators=[MinValueValidator(0.5), MaxValueValidator(0.9999)],
-        help_text=_("Part of the jobs that is to start in time, such as 0.95."),
+        help_text=_("Share of the jobs that must start in time, such as 0.95."),
     )
     target_seconds = models.PositiveIntegerField(_("start within"), choices=TARGET_SECONDS, default=60)
     window_days = models.PositiveSmallIntegerField(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-# Fewer jobs say nothing about a share.
+# Fewer jobs give no reliable share.
 LEAST_JOBS = 50
 
 

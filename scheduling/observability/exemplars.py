@@ -21,7 +21,7 @@ from scheduling.observability.metrics import MULTIPROCESS_VARIABLE, PREFIX, RUNS
 from scheduling.tracing import is_sampled
 
 WRITE_SECONDS = 5.0
-# An older exemplar says nothing about the present; its trace may be gone.
+# An older exemplar does not describe the present; its trace may be gone.
 KEPT_SECONDS = 900.0
 # Executions that run in one process at a time, at most.
 MOST_RUNNING = 1_000

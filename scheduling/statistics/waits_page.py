@@ -36,7 +36,7 @@ def wait_page(request: HttpRequest) -> HttpResponse:
         job_id = None
     if job_id is not None:
         return redirect("admin:scheduling_job_change", job_id)
-    messages.info(request, _("None of the jobs that ended recently waited for so long."))
+    messages.info(request, _("No job that ended recently waited that long."))
     return redirect(f"{reverse('admin:scheduling_job_changelist')}?{urlencode({'queue': queue})}")
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_noop
 from scheduling.alerts.messages import send_notice
 from scheduling.anomalies.baselines import tend_baselines
 from scheduling.jobs.fair_share_nodes import delete_idle_key_nodes
-from scheduling.log_search.segments import CHECKED_SEGMENTS, mend_segments, remove_empty_segments
+from scheduling.log_search.segments import CHECKED_SEGMENTS, reindex_segments, remove_empty_segments
 from scheduling.statistics.rollups import FOLD_ROWS, fold_tallies
 from scheduling.upkeep.check_tasks import check_tasks
 from scheduling.upkeep.partitions import estimate_default_rows, maintain_partitions, missing_days
@@ -55,10 +55,10 @@ def _remove_idle_keys(budget: UpkeepBudget) -> UpkeepStep:
     return UpkeepStep({"keys_removed": removed}, has_more=removed >= budget.batch_rows)
 
 
-def _mend_log_index(budget: UpkeepBudget) -> UpkeepStep:
-    mended, removed = mend_segments(), remove_empty_segments(limit=budget.batch_rows)
-    counts = {"log_segments_mended": mended, "log_segments_removed": removed}
-    return UpkeepStep(counts, has_more=mended >= CHECKED_SEGMENTS or removed >= budget.batch_rows)
+def _reindex_logs(budget: UpkeepBudget) -> UpkeepStep:
+    reindexed, removed = reindex_segments(), remove_empty_segments(limit=budget.batch_rows)
+    counts = {"log_segments_reindexed": reindexed, "log_segments_removed": removed}
+    return UpkeepStep(counts, has_more=reindexed >= CHECKED_SEGMENTS or removed >= budget.batch_rows)
 
 
 def _warn_of_ending_keys(budget: UpkeepBudget) -> UpkeepStep:
@@ -169,9 +169,9 @@ TASKS = (
     UpkeepTask(
         "log_index",
         gettext_noop("Index of logs"),
-        gettext_noop("Adds lines that were written late to the index of log lines, and removes what lines left in it."),
+        gettext_noop("Adds log lines that were written late to the index, and removes segments without lines."),
         DAILY,
-        _mend_log_index,
+        _reindex_logs,
     ),
     UpkeepTask(
         "baselines",

@@ -61,7 +61,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/schedules/commands.py": ({"schedule_scope"}, "an id on the command line does not name its tenant"),
     "scheduling/log_search/segments.py": (
-        {"index_lines", "mend_segments", "remove_empty_segments"},
+        {"index_lines", "reindex_segments", "remove_empty_segments"},
         "a dispatcher indexes the log lines of all tenants",
     ),
     "scheduling/log_search/measures.py": (
@@ -173,7 +173,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/investigation/sources.py": (
         {"_read_platform"},
-        "a tenant is told whether the platform had a fault at the time, and nothing else of it",
+        "a tenant sees whether the platform had a fault at the time, and no detail of it",
     ),
     "scheduling/management/commands/investigate.py": (
         {"Command.handle"},

@@ -1,4 +1,4 @@
-"""The only contact of a stack: a webhook receiver, which records when each message arrived and what it told of."""
+"""The only contact of a stack: a webhook receiver, which records the arrival and the alerts of each message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_MESSAGES = 1_000
 NOTIFIED_SECONDS = 30.0
 # Rows in which a rate has to rise first.
 LATEST_SECONDS = {"J2": 60.0, "J3": 60.0, "T2": 60.0}
-# Rows whose fault the platform absorbs within seconds, or that break no promise: nobody needs to be notified.
+# Rows whose fault the platform absorbs within seconds, or that break no promise: no notification is needed.
 NOT_EXPECTED = frozenset(
     # Valkey is back within five seconds, with all messages.
     {"R1", "R2"}
@@ -40,7 +40,7 @@ NOT_EXPECTED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedAlert:
     """An alert in a message."""
 
     alert_id: str
@@ -54,14 +54,14 @@ class Message:
 
     at: float
     id: str
-    told: Sequence[Told]
+    reported: Sequence[ReportedAlert]
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What contacts were told of a fault: ``seconds`` until the first message, None without one.
+    """Notifications of a fault: ``seconds`` until the first message, None without one.
 
-    ``false`` counts the alerts that were told of before the fault, or that began after its end.
+    ``false`` counts the alerts whose first message arrived before the fault, or more than `LATE_SECONDS` after its end.
     """
 
     seconds: float | None
@@ -124,15 +124,15 @@ class Receiver:
             self._server.server_close()
 
     def summary(self, *, since: float, began_at: float, ended_at: float) -> Summary:
-        """Return what was told from ``since`` on, of a fault that began and ended at these moments."""
+        """Return the notifications from ``since`` on, of a fault that began and ended at these moments."""
         return summarise([one for one in self.messages if one.at >= since], began_at, ended_at)
 
 
 def read_message(content: Mapping[str, Any], at: float) -> Message:
     """Return the message of a request."""
     alerts = content["data"].get("alerts", ())
-    told = [Told(each["id"], f"{each['object_type']}:{each['object']}", each["state"]) for each in alerts]
-    return Message(at, content["id"], told)
+    reported = [ReportedAlert(each["id"], f"{each['object_type']}:{each['object']}", each["state"]) for each in alerts]
+    return Message(at, content["id"], reported)
 
 
 # An alert may need this long from the end of what it is about: a rule's time, an evaluation, the wait for others.
@@ -140,12 +140,12 @@ LATE_SECONDS = 60.0
 
 
 def summarise(messages: Sequence[Message], began_at: float, ended_at: float) -> Summary:
-    """Return what these messages told of a fault."""
+    """Return the notifications of a fault in these messages."""
     first: dict[str, tuple[float, str]] = {}
     for message in messages:
-        for told in message.told:
-            if told.state == FIRING:
-                first.setdefault(told.alert_id, (message.at, told.object))
+        for reported in message.reported:
+            if reported.state == FIRING:
+                first.setdefault(reported.alert_id, (message.at, reported.object))
     due = [at for at, _ in first.values() if began_at <= at <= ended_at + LATE_SECONDS]
     return Summary(
         seconds=round(min(due) - began_at, 1) if due else None,
@@ -157,6 +157,6 @@ def summarise(messages: Sequence[Message], began_at: float, ended_at: float) -> 
 
 def words_of(summary: Summary) -> str:
     """Return a summary in one line."""
-    first = "nobody was notified" if summary.seconds is None else f"notified after {summary.seconds:g} s"
-    told = f" of {', '.join(summary.objects)}" if summary.objects else ""
-    return f"{first}, {summary.messages} messages{told}, {summary.false} false"
+    first = "no contact was notified" if summary.seconds is None else f"notified after {summary.seconds:g} s"
+    objects = f" of {', '.join(summary.objects)}" if summary.objects else ""
+    return f"{first}, {summary.messages} messages{objects}, {summary.false} false"

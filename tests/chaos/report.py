@@ -52,7 +52,7 @@ class RowResult:
 
     @property
     def notified(self) -> Summary | None:
-        """Return what contacts were told of its first seed; None if that was not measured."""
+        """Return the notifications of its first seed; None if they were not measured."""
         return next((run.notified for run in self.runs if run.notified is not None), None)
 
     @property
@@ -70,7 +70,7 @@ class StoredResult:
     failures: int
     p50_seconds: float | None
     greatest_seconds: float | None
-    # What contacts were told of its first seed; None if that was not measured.
+    # The notifications of its first seed; None if they were not measured.
     notified: Summary | None = None
 
     @classmethod
@@ -117,7 +117,7 @@ def draw_table(kept: Mapping[str, StoredResult]) -> Outcome:
     words = [f"{failures} of {runs} runs broke a promise"] if failures else []
     words += [f"not run: {', '.join(missing)}"] if missing else []
     late = [name for name, one in kept.items() if one.notified is not None and _is_late(name, one.notified)]
-    words += [f"nobody notified in time: {', '.join(late)}"] if late else []
+    words += [f"no contact notified in time: {', '.join(late)}"] if late else []
     false = [name for name, one in kept.items() if one.notified is not None and one.notified.false]
     words += [f"false alerts: {', '.join(false)}"] if false else []
     return Outcome(
@@ -140,8 +140,10 @@ _METHOD = (
     "nothing lost, each job completed that does not fail on purpose, one job a key, one completion, effects once and "
     "none of zombies, caps, nothing foreign, transitions, attempts, fires, counters, ledger, answers, health, "
     "processes, usage. *Notified* is the time from the first seed's fault to the first message at a webhook, the only "
-    "contact, *messages* their number until the row's end, *false* the alerts told of that fired before the fault or "
-    "began after its end, *of* the alerts' objects. Recovery is measured:\n\n"
+    "contact, *messages* their number until the row's end, *false* the alerts whose first message arrived before the "
+    "fault or more than a minute after its end, *of* the alerts' objects. A run with multiplied bounds "
+    "(`CHAOS_BOUND_FACTOR`) replaces only these four columns: its day and machine are not in the last line. "
+    "Recovery is measured:\n\n"
 )
 
 
@@ -165,7 +167,7 @@ def _is_late(name: str, notified: Summary) -> bool:
 def _notified_cells(name: str, notified: Summary | None) -> list[str]:
     if notified is None:
         return ["–"] * 4
-    none = "none expected" if name in NOT_EXPECTED else "**nobody**"
+    none = "none expected" if name in NOT_EXPECTED else "**none**"
     seconds = none if notified.seconds is None else f"{notified.seconds:.1f} s"
     return [seconds, str(notified.messages), str(notified.false), ", ".join(notified.objects) or "–"]
 

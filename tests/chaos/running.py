@@ -106,7 +106,7 @@ def _run_seed(row: Row, seed: int, stack: Stack, *, is_first: bool) -> Run:
 
 
 def _await_notice(row: Row, receiver: Receiver, since: float, fault_at: float, ended_at: float) -> Summary:
-    """Return what contacts were told of the fault; wait for as long as the first message may take."""
+    """Return the notifications of the fault; wait for as long as the first message may take."""
     until = fault_at + LATEST_SECONDS.get(row.id, NOTIFIED_SECONDS) + 5.0
     while True:
         found = receiver.summary(since=since, began_at=fault_at, ended_at=ended_at)

@@ -16,7 +16,7 @@ class Command(PlatformCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("alert", type=UUID, help="the alert's id, as `list_alerts` prints it")
-        parser.add_argument("--note", default="", help="a note that everybody who sees the alert reads")
+        parser.add_argument("--note", default="", help="a note, shown with the alert")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with all_tenants():

@@ -16,7 +16,7 @@ from tenants.management.base import PlatformCommand
 
 
 class Command(PlatformCommand):
-    help = "Say when an alert rule of the platform would have fired; exit with 1 if never, or almost always."
+    help = "Show when an alert rule of the platform would have fired; exit with 1 if never, or almost always."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("rule", help="the rule's name, or the name that it is shipped with")

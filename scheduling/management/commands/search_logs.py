@@ -29,7 +29,7 @@ FOLLOWED_LINES = 1_000
 
 
 class Command(PlatformCommand):
-    help = "Search the log lines of all jobs and print them, oldest first; with --follow also those that come."
+    help = "Search the log lines of all jobs and print them, oldest first; with --follow also new ones."
     json_help = "print each line as a JSON object"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -57,7 +57,7 @@ class Command(PlatformCommand):
             if line.id not in seen:
                 self.stdout.write(_text(line, is_json=options["json"]))
         if found.is_cut:
-            self.stderr.write("The search took too long and has not come to its end: name a tenant or fewer hours.")
+            self.stderr.write("The search reached its time limit and is not complete: name a tenant or fewer hours.")
         return {line.id for line in found.lines}
 
 

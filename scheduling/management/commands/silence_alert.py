@@ -14,7 +14,7 @@ from tenants.management.base import PlatformCommand
 
 
 class Command(PlatformCommand):
-    help = "Silence an alert: those of its rule for its object notify nobody for a time."
+    help = "Silence an alert: alerts of its rule for its object send no notifications for a time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("alert", type=UUID, help="the alert's id, as `list_alerts` prints it")

@@ -1,7 +1,7 @@
 """Soak test of alerts: twelve faults, and dispatchers that are killed all the time.
 
 `python -m tests.chaos.alert_soak --minutes 60 [--seed 1]`. It prints its page and writes it to
-benchmarks/results/alerts_soak.md. The exit status is 1 if an alert was lost or told of twice.
+benchmarks/results/alerts_soak.md. The exit status is 1 if an alert was lost or notified twice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEPT = Path(__file__).resolve().parents[3] / "var" / "alerts_soak"
 
 
 def main() -> int:
-    """Run the soak test; return 0 only if no alert was lost or told of twice."""
+    """Run the soak test; return 0 only if no alert was lost or notified twice."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.alert_soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=DEFAULT_MINUTES, help="of load and faults (%(default)g)")
     parser.add_argument("--seed", type=int, default=1, help="of the load and of the kills (%(default)s)")
@@ -60,8 +60,8 @@ def _run(folder: Path, *, minutes: float, seed: int) -> int:
     finally:
         stack.stop()
     for message in soak.messages:
-        told = ", ".join(f"{one.object} {one.state}" for one in message.told)
-        sys.stdout.write(f"{message.at - soak.began_at:7.1f} s  {message.id[-6:]}  {told}\n")
+        alerts = ", ".join(f"{one.object} {one.state}" for one in message.reported)
+        sys.stdout.write(f"{message.at - soak.began_at:7.1f} s  {message.id[-6:]}  {alerts}\n")
     shutil.rmtree(KEPT, ignore_errors=True)
     if soak.violations:
         shutil.copytree(folder / "soak" / LOGS, KEPT)

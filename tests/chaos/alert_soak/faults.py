@@ -1,4 +1,4 @@
-"""The twelve faults of the soak test, and what contacts are told of each."""
+"""The twelve faults of the soak test, and the alerts that contacts receive for each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.chaos.stack import pause, resume
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault that lasts for some seconds, and the objects of which at least one is told of, by their beginnings."""
+    """A fault that lasts for some seconds, and prefixes of the objects of which a message names at least one."""
 
     name: str
     seconds: float
@@ -79,7 +79,7 @@ def broker_full(field_: Field) -> Iterator[None]:
 
 @contextmanager
 def broker_emptied(field_: Field) -> Iterator[None]:
-    # Nobody takes the messages; until the workers' leases end, jobs are dispatched.
+    # No worker takes the messages; until the workers' leases end, jobs are dispatched.
     for worker in field_.stack.workers:
         worker.kill()
     field_.client.submit_bulk(field_.tenants[2], "noop", {}, 20)
@@ -139,7 +139,7 @@ def limit_reached(field_: Field) -> Iterator[None]:
 
 
 BROKER = ("check:Redis",)
-# Those of one object are apart: an alert that fires again within ten minutes is not told of at once.
+# Those of one object are apart: an alert that fires again within ten minutes does not notify at once.
 FAULTS = (
     Fault("kill -9 of a child that runs a job", 20.0, ("incident:crashed", "incident:rescued"), child_killed),
     Fault("Valkey killed for 40 s", 40.0, BROKER, broker_killed),

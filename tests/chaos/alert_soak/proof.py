@@ -12,8 +12,8 @@ from tests.chaos.alert_soak.faults import Fault
 from tests.chaos.alerts import FIRING, Message
 from tests.chaos.stack import Stack
 
-# A fault's alert is told of within this, also if the dispatcher that evaluated was killed meanwhile.
-TOLD_SECONDS = 60.0
+# Contacts are notified of a fault's alert within this, also if the dispatcher that evaluated was killed meanwhile.
+REPORTED_SECONDS = 60.0
 # Time between two kills of a dispatcher, drawn.
 KILLED_EVERY = (15.0, 35.0)
 MAX_SHOWN = 20
@@ -22,7 +22,7 @@ SELECT count(*) FROM scheduling_alert_notice WHERE message_id IS NULL AND droppe
 """
 _REPEATED = "SELECT coalesce(sum(attempt - 1), 0) FROM scheduling_alert_message WHERE attempt > 1"
 # Tenants have no contacts here.
-_UNTOLD = """
+_UNNOTIFIED = """
 SELECT rule_name || ' of ' || object_key FROM scheduling_alert a WHERE fired_at IS NOT NULL AND tenant_id IS NULL
     AND silence_id IS NULL AND inhibited_by IS NULL
     AND NOT EXISTS (SELECT FROM scheduling_alert_notice n WHERE n.alert_id = a.id AND n.what = 'fired')
@@ -44,7 +44,7 @@ class Soak:
 
 
 def find_faults(soak: Soak, stack: Stack) -> Iterator[str]:
-    """Yield each alert that was lost, told of twice, or told of late."""
+    """Yield each alert that was lost, notified twice, or notified late."""
     view = stack.view
     soak.messages = list(stack.receiver.messages)
     received = Counter(message.id for message in soak.messages)
@@ -63,62 +63,63 @@ def find_faults(soak: Soak, stack: Stack) -> Iterator[str]:
     yield from (f"message {one} was received and is not stored" for one in received.keys() - states.keys())
     if unsent:
         yield f"{unsent} notices are in no message"
-    yield from (f"{name} fired and nobody was told" for (name,) in view.rows(_UNTOLD))
+    yield from (f"{name} fired without a notice" for (name,) in view.rows(_UNNOTIFIED))
     yield from find_repeats(soak.messages)
     for fault, at in soak.faults:
-        if told_after(fault, at, soak.messages) is None:
-            yield f"{fault.name}: nobody was told of any of {', '.join(fault.objects)}"
+        if notified_after(fault, at, soak.messages) is None:
+            yield f"{fault.name}: no message named any of {', '.join(fault.objects)}"
 
 
 def find_repeats(messages: Sequence[Message]) -> Iterator[str]:
-    """Yield each alert of which two messages in a row say the same."""
+    """Yield each alert that two messages in a row report in the same state."""
     last: dict[str, str] = {}
     seen: set[str] = set()
     for message in messages:
         if message.id in seen:
             continue
         seen.add(message.id)
-        for told in message.told:
-            if last.get(told.alert_id) == told.state:
-                yield f"{told.object} was told of twice as {told.state}"
-            last[told.alert_id] = told.state
+        for reported in message.reported:
+            if last.get(reported.alert_id) == reported.state:
+                yield f"{reported.object} was reported twice as {reported.state}"
+            last[reported.alert_id] = reported.state
 
 
-def told_after(fault: Fault, at: float, messages: Sequence[Message]) -> float | None:
-    """Return the seconds until a fault was told of; 0 if its alert was open already, None if nobody was told."""
+def notified_after(fault: Fault, at: float, messages: Sequence[Message]) -> float | None:
+    """Return the seconds until a message reports a fault; 0 if its alert was open already, None without a message."""
     is_open: dict[str, bool] = {}
     for message in messages:
-        for told in message.told:
-            if not told.object.startswith(fault.objects):
+        for reported in message.reported:
+            if not reported.object.startswith(fault.objects):
                 continue
             if message.at < at:
-                is_open[told.alert_id] = told.state == FIRING
-            elif told.state == FIRING and message.at < at + fault.seconds + TOLD_SECONDS:
+                is_open[reported.alert_id] = reported.state == FIRING
+            elif reported.state == FIRING and message.at < at + fault.seconds + REPORTED_SECONDS:
                 return message.at - at
     return 0.0 if any(is_open.values()) else None
 
 
 def report(soak: Soak, measured_on: str) -> Outcome:
     """Return the page of a run."""
-    rows = [("fault", "told of after")]
+    rows = [("fault", "notified after")]
     for fault, at in soak.faults:
-        seconds = told_after(fault, at, soak.messages)
+        seconds = notified_after(fault, at, soak.messages)
         words = "**never**" if seconds is None else f"{seconds:.1f} s" if seconds else "open already"
         rows.append((fault.name, words))
     counts = [f"- {name}: {count:,}" for name, count in soak.counts.items()]
     method = (
         f"{soak.minutes:g} minutes, seed {soak.seed}, under light load, with two dispatchers of which one was killed "
         f"with SIGKILL {soak.kills} times at random moments, every {KILLED_EVERY[0]:g} to {KILLED_EVERY[1]:g} s. The "
-        "contact is a webhook on loopback. *Lost* is an alert that fired and of which no message tells, a notice in no "
-        "message, or a message that was not received. *Twice* is an alert of which two messages in a row, with "
-        "different ids, say the same. A process that is killed between the request and its settlement leaves a claim "
-        "that expires; its message is then sent again with the same id, by which a receiver recognises it.\n\n"
+        "contact is a webhook on loopback. *Lost* is an alert that fired and that no message names, a notice in no "
+        "message, or a message that was not received. *Twice* is an alert that two messages in a row, with "
+        "different ids, report in the same state. A process that is killed between the request and its settlement "
+        "leaves a claim that expires; its message is then sent again with the same id, by which a receiver recognises "
+        "it.\n\n"
     )
     return Outcome(
         name="alerts_soak",
         title="Alerts over killed dispatchers",
         rows=rows,
-        target="no alert lost, none told of twice",
+        target="no alert lost, none notified twice",
         is_met=not soak.violations,
         verdict="met" if not soak.violations else "missed: " + "; ".join(soak.violations[:MAX_SHOWN]),
         method=method + "\n".join(counts),

@@ -7,7 +7,7 @@ import sys
 import time
 
 from tests.chaos.alert_soak.faults import FAULTS
-from tests.chaos.alert_soak.proof import KILLED_EVERY, TOLD_SECONDS, Soak
+from tests.chaos.alert_soak.proof import KILLED_EVERY, REPORTED_SECONDS, Soak
 from tests.chaos.load import Load, Traffic
 from tests.chaos.row import Field
 from tests.chaos.stack import Stack
@@ -24,11 +24,11 @@ class Run:
 
     def __init__(self, stack: Stack, soak: Soak) -> None:
         self.stack, self.soak, self.rng = stack, soak, random.Random(soak.seed)
-        self.field = Field(stack, self.rng, TOLD_SECONDS)
+        self.field = Field(stack, self.rng, REPORTED_SECONDS)
         self.next_kill = time.monotonic() + self.rng.uniform(*KILLED_EVERY)
 
     def live(self) -> None:
-        """Inject each fault once, and wait until everything has been told."""
+        """Inject each fault once, and wait until every notice has been sent."""
         load = Load(self.field.client, self.field.tenants, Traffic(per_second=1.0), self.rng)
         load.start()
         began = time.monotonic()

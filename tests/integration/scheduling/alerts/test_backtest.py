@@ -73,7 +73,7 @@ def test_rule_without_a_fire_in_two_weeks_would_never_fire() -> None:
     assert replay().verdict == BacktestVerdict.NEVER
 
 
-def test_rule_that_fires_all_the_time_is_told_so() -> None:
+def test_rule_that_fires_all_the_time_gets_a_warning() -> None:
     plant(*((minute, 101.0) for minute in range(2 * 1_440)), days=2)
     found = replay()
     assert found.verdict == BacktestVerdict.ALWAYS
@@ -86,7 +86,7 @@ def test_without_history_there_is_no_verdict() -> None:
     assert found.sentence == "No history of this measure yet."
 
 
-def test_tenant_is_told_of_its_own_history_only(acme: Tenant, globex: Tenant) -> None:
+def test_backtest_of_tenant_reads_its_own_history_only(acme: Tenant, globex: Tenant) -> None:
     plant()
     plant((10, 101), key=f"tenant:{acme.pk}", tenant=acme)
     plant((10, 101), (50, 101), key=f"tenant:{globex.pk}", tenant=globex)

@@ -143,8 +143,8 @@ def test_rule_of_the_platform_may_notify_the_tenant_that_it_is_about(
         alert = Alert.objects.select_related("rule").get()
         assert (alert.rule, alert.label) == (None, "acme: jobs")
     with all_tenants():
-        told = dict(AlertNotice.objects.values_list("contact", "alert__tenant"))
-    assert told == {ours.pk: None, theirs.pk: acme.pk}
+        notified = dict(AlertNotice.objects.values_list("contact", "alert__tenant"))
+    assert notified == {ours.pk: None, theirs.pk: acme.pk}
 
 
 def test_minutes_keep_the_worst_and_the_last_value(turns: Turns) -> None:

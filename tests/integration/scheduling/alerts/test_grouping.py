@@ -32,7 +32,7 @@ def messages() -> list[str]:
         return list(AlertMessage.objects.order_by("pk").values_list("what", flat=True))
 
 
-def test_alert_is_told_of_once_and_of_its_end(turns: Turns) -> None:
+def test_alert_notifies_once_and_at_its_end(turns: Turns) -> None:
     make_rule()
     make_contact()
     for value in (101, 102, 103):
@@ -70,7 +70,7 @@ def test_message_waits_for_the_group_and_then_for_the_interval(turns: Turns) -> 
         assert flush(read_clock()) == 0
 
 
-def test_alert_that_clears_before_its_message_is_not_told_of(turns: Turns) -> None:
+def test_alert_that_clears_before_its_message_does_not_notify(turns: Turns) -> None:
     make_rule()
     make_contact()
     turns.take(wait(101))
@@ -92,7 +92,7 @@ def test_alert_that_fires_again_waits_ten_minutes_with_its_message(turns: Turns)
     assert again.due_at - first.due_at == timedelta(minutes=10)
 
 
-def test_inhibited_alert_is_shown_and_told_of_when_its_source_resolves(turns: Turns) -> None:
+def test_inhibited_alert_is_shown_and_notifies_when_its_source_resolves(turns: Turns) -> None:
     make_rule(
         name="pool", measure="pool_without_worker", per="pool", comparison="ge", threshold=1, inhibits=["oldest_wait"]
     )
@@ -109,11 +109,11 @@ def test_inhibited_alert_is_shown_and_told_of_when_its_source_resolves(turns: Tu
     turns.take(measure="pool_without_worker")
     turns.take(wait(101))
     with all_tenants():
-        told = set(AlertNotice.objects.values_list("alert", "what"))
-    assert told == {(source.pk, "fired"), (source.pk, "resolved"), (waiting.pk, "fired")}
+        notified = set(AlertNotice.objects.values_list("alert", "what"))
+    assert notified == {(source.pk, "fired"), (source.pk, "resolved"), (waiting.pk, "fired")}
 
 
-def test_inhibited_alert_that_clears_with_its_source_is_told_of_only_if_it_returns(turns: Turns) -> None:
+def test_inhibited_alert_that_clears_with_its_source_notifies_only_if_it_returns(turns: Turns) -> None:
     values = {"measure": "pool_without_worker", "per": "pool", "comparison": "ge", "threshold": 1}
     make_rule(name="pool", inhibits=["oldest_wait"], **values)
     make_rule(clear_seconds=60)
@@ -185,12 +185,12 @@ def test_unacknowledged_alert_escalates_once(turns: Turns) -> None:
     for _ in range(14):
         turns.take(wait(101))
     with all_tenants():
-        told = list(AlertNotice.objects.order_by("pk").values_list("what", flat=True))
+        notified = list(AlertNotice.objects.order_by("pk").values_list("what", flat=True))
         assert AlertNotice.objects.get(what="escalated").contact_id == boss.pk
-    assert told == ["fired", "escalated"]
+    assert notified == ["fired", "escalated"]
 
 
-def test_acknowledged_alert_does_not_escalate_and_its_end_is_told(turns: Turns) -> None:
+def test_acknowledged_alert_does_not_escalate_and_its_end_notifies(turns: Turns) -> None:
     make_contact()
     with all_tenants():
         group = ContactGroup.objects.create(name="bosses")
@@ -217,9 +217,9 @@ def test_owner_of_the_object_is_notified_before_routes_and_the_default(turns: Tu
         AlertRoute.objects.create(position=1, min_severity="critical", group=others)
     turns.take(wait(101), wait(101, "dataset"))
     with all_tenants():
-        told = dict(AlertNotice.objects.values_list("alert__object_key", "contact"))
-    assert told == {"queue:pipeline": owner.pk, "queue:dataset": default.pk}
-    assert other.pk not in told.values()
+        notified = dict(AlertNotice.objects.values_list("alert__object_key", "contact"))
+    assert notified == {"queue:pipeline": owner.pk, "queue:dataset": default.pk}
+    assert other.pk not in notified.values()
 
 
 def test_contact_at_its_cap_gets_one_digest_in_the_next_hour(turns: Turns) -> None:

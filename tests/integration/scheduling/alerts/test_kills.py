@@ -98,7 +98,7 @@ def dispatch() -> None:
         send_overdue()
 
 
-def told(server: WebServer) -> dict[str, str]:
+def reported_states(server: WebServer) -> dict[str, str]:
     """Return what each message with an id of its own says."""
     bodies = [json.loads(seen.body) for seen in server.seen]
     return {body["id"]: body["data"]["alerts"][0]["state"] for body in bodies}
@@ -121,7 +121,7 @@ def test_killed_dispatcher_loses_no_alert_and_sends_none_twice(
     dispatch()
     planted.samples = []
     dispatch()
-    assert list(told(server).values()) == ["firing", "resolved"]
+    assert list(reported_states(server).values()) == ["firing", "resolved"]
     # Only what was sent and not settled is sent again, with its id and the same bytes.
     again = int(point == "sent")
     assert len(server.seen) == 2 + again

@@ -99,9 +99,9 @@ def test_ten_thousand_failures_within_a_minute_are_one_group_and_two_messages(ac
     take_turns(12)
     with all_tenants():
         messages = list(AlertMessage.objects.filter(contact=contact).order_by("pk"))
-        told = [(alert["id"], alert["state"]) for one in messages for alert in one.body["alerts"]]
-        (group,) = {alert_id for alert_id, _ in told}
+        notified = [(alert["id"], alert["state"]) for one in messages for alert in one.body["alerts"]]
+        (group,) = {alert_id for alert_id, _ in notified}
         assert Alert.objects.get(pk=group).rule.origin == "failure_rate"
-        assert told == [(group, "firing"), (group, "resolved")]
+        assert notified == [(group, "firing"), (group, "resolved")]
         assert not Alert.objects.exclude(state="resolved").exists()
     assert len(messages) <= MOST_MESSAGES
