@@ -54,6 +54,7 @@ def test_menu_has_the_named_entries_and_one_closed_group(console: Console, staff
     assert [name_of(link) for link in inspect.css("li > a:not([hidden])")] == [
         "Logs",
         "Timeline",
+        "Investigations",
         "Executions",
         "In flight",
         "Job events",

@@ -257,6 +257,7 @@ LIKE = {
             "scheduling.alertrule",
             "scheduling.alertsilence",
             "scheduling.contact",
+            "scheduling.investigation",
             "scheduling.objective",
         ),
         "scheduling.contactgroup",
