@@ -44,7 +44,7 @@ class AlertRule(NamedModel, ActiveHoursModel, OptionalTenantModel):
     """
 
     name = models.CharField(_("name"), max_length=100)
-    origin = models.SlugField(
+    origin = models.CharField(
         _("shipped as"), max_length=40, blank=True, db_index=False, editable=False, help_text=_("Empty: own rule.")
     )
     measure = models.CharField(_("measure"), max_length=40)

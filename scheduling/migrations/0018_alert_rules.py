@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=100, verbose_name="name")),
                 (
                     "origin",
-                    models.SlugField(
+                    models.CharField(
                         blank=True,
                         db_index=False,
                         editable=False,

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -157,7 +158,8 @@ def test_more_jobs_than_the_limit_are_stated(acme: Tenant, monkeypatch: pytest.M
 def test_trace_is_found_by_its_index(acme: Tenant) -> None:
     with within_trace():
         (job,) = submit(acme)
-    with tenant_context(acme):
+    with tenant_context(acme), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
         plan = Job.objects.filter(trace_id=Job.objects.get(pk=job.pk).trace_id).explain()
         assert key_of(TRACE) is CorrelationKey.TRACE
         assert key_of(str(job.pk)) is CorrelationKey.JOB

@@ -10,7 +10,8 @@ from jobsplatform.settings.env import BASE_DIR
 from scheduling.alerts.measures import measures
 from scheduling.migrations._alert_seeds import ANOMALY_RULES, RULES
 
-HEADINGS = re.findall(r"^### (.+)$", (BASE_DIR / "docs" / "alerting.md").read_text(), re.MULTILINE)
+RUNBOOK = (BASE_DIR / "docs" / "alerting.md").read_text().partition("\n## Runbook\n")[2].partition("\n## ")[0]
+HEADINGS = re.findall(r"^### (.+)$", RUNBOOK, re.MULTILINE)
 SHIPPED = {**RULES, **ANOMALY_RULES}
 ANCHORS = {heading.lower().replace(" ", "-") for heading in HEADINGS}
 
