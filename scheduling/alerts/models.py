@@ -45,7 +45,7 @@ class AlertRule(NamedModel, ActiveHoursModel, OptionalTenantModel):
 
     name = models.CharField(_("name"), max_length=100)
     origin = models.CharField(
-        _("shipped as"), max_length=40, blank=True, db_index=False, editable=False, help_text=_("Empty: own rule.")
+        _("shipped as"), max_length=40, blank=True, editable=False, help_text=_("Empty: own rule.")
     )
     measure = models.CharField(_("measure"), max_length=40)
     per = models.CharField(_("per"), max_length=12, choices=PERS, help_text=_("The object that each alert is about."))

@@ -58,7 +58,6 @@ class Migration(migrations.Migration):
                     "origin",
                     models.CharField(
                         blank=True,
-                        db_index=False,
                         editable=False,
                         help_text="Empty: own rule.",
                         max_length=40,
