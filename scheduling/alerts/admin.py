@@ -120,7 +120,7 @@ class AlertAdmin(KeysetAdmin):
         shown = format_html('{} <span class="sr-only">{}</span>', number, gettext("alerts fire"))
         return HttpResponse(shown if count else "")
 
-    @post_action(label=gettext_lazy("Investigate"), permission=Permission.JOBS_VIEW)
+    @post_action(label=gettext_lazy("Investigate"), permission=Permission.AUDIT_VIEW)
     def investigate(self, request: HttpRequest, alert: Alert, reason: str) -> HttpResponse:
         row = investigate(Investigation(alert=alert.pk))
         return HttpResponseRedirect(reverse("admin:scheduling_investigation_change", args=[row.pk]))

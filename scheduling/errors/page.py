@@ -56,7 +56,7 @@ def _row(cause: Cause, access: Access, chosen: str) -> dict[str, Any]:
     """Return the cause with the URLs of its errors (else of its dead letters), of its letters and of their requeue."""
     row: dict[str, Any] = {"cause": cause, "letters_url": list_url(cause.kinds, cause.fingerprint)}
     row["url"] = row["letters_url"]
-    if cause.fingerprint:
+    if cause.fingerprint and access.may(Permission.AUDIT_VIEW):
         row["investigate_url"] = investigate_url(fingerprint=cause.fingerprint, began_at=f"{cause.first_at:%FT%TZ}")
     if cause.letters.value:
         row["requeue_url"] = requeue_all_url(access, cause_of(cause.kinds, cause.fingerprint))

@@ -41,7 +41,8 @@ _ASKED = ("alert", "fingerprint", "kind", "queue", "only_tenant", "began_at", "e
 class InvestigationAdmin(TenantScopedAdmin):
     """Admin pages of investigations, newest first."""
 
-    view_permission = add_permission = Permission.JOBS_VIEW
+    # The suspects are also entries of the audit log.
+    view_permission = add_permission = Permission.AUDIT_VIEW
     change_permission = Permission.ALERTS_RESPOND
     ordering = ("-pk",)
     list_display = ("label", "began_at", "first_suspect", "outcome", "asked_by", "asked_at")

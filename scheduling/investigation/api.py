@@ -77,9 +77,9 @@ class InvestigationViewSet(ListModelMixin, TenantViewSet):
     serializer_class = InvestigationSerializer
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
     permissions: ClassVar[Mapping[str, Permission]] = {
-        "list": Permission.JOBS_VIEW,
-        "retrieve": Permission.JOBS_VIEW,
-        "create": Permission.JOBS_VIEW,
+        "list": Permission.AUDIT_VIEW,
+        "retrieve": Permission.AUDIT_VIEW,
+        "create": Permission.AUDIT_VIEW,
         "outcome": Permission.ALERTS_RESPOND,
     }
     over_all_tenants = frozenset({"create", "outcome"})

@@ -45,7 +45,7 @@ Rows = SeriesHour.Scope
 def heat_page(request: HttpRequest) -> HttpResponse:
     """Show the heat map with the choice of its measure, rows and time."""
     choice, is_table = _choose(request)
-    fragment, query = _part(choice, is_table=is_table), _query(choice, is_table=is_table)
+    fragment, query = _part(request, choice, is_table=is_table), _query(choice, is_table=is_table)
     rows = [row for row in Rows if _may_choose(request, row, choice.tenant)]
     context = console_site.each_context(request) | {
         "scope_name": choice.tenant.name if choice.tenant else _("All tenants"),
@@ -68,7 +68,7 @@ def heat_page(request: HttpRequest) -> HttpResponse:
 def heat_fragment(request: HttpRequest) -> HttpResponseBase:
     """Return the HTML of the map, or of its table with ``view=table``; answer 304 if the browser's copy is current."""
     choice, is_table = _choose(request)
-    part = _part(choice, is_table=is_table)
+    part = _part(request, choice, is_table=is_table)
     return part_response(request, part.body, etag=part.etag)
 
 
@@ -99,9 +99,10 @@ def _query(choice: HeatChoice, *, is_table: bool) -> dict[str, str]:
     return chosen | {"tenant": tenant, "view": view}
 
 
-def _part(choice: HeatChoice, *, is_table: bool) -> Fragment:
-    variant = urlencode(_query(choice, is_table=is_table))
-    return _kept.get(partial(_render, choice, is_table=is_table), variant=variant)
+def _part(request: HttpRequest, choice: HeatChoice, *, is_table: bool) -> Fragment:
+    may_investigate = access_of(request).may(Permission.AUDIT_VIEW)
+    variant = urlencode(_query(choice, is_table=is_table) | {"links": may_investigate})
+    return _kept.get(partial(_render, choice, is_table=is_table, may_investigate=may_investigate), variant=variant)
 
 
 def _chips(query: Mapping[str, str], name: str, values: Any, chosen: str) -> list[dict[str, Any]]:
@@ -111,17 +112,22 @@ def _chips(query: Mapping[str, str], name: str, values: Any, chosen: str) -> lis
     ]
 
 
-def _render(choice: HeatChoice, *, is_table: bool) -> SafeString:
+def _render(choice: HeatChoice, *, is_table: bool, may_investigate: bool) -> SafeString:
     heat = read_heat(choice)
     rows = [
         (
             row,
             _row_link(heat, row),
-            [(cell, cell_link(heat, row.name, cell), _investigate_link(heat, row.name, cell)) for cell in row.cells],
+            [
+                (cell, cell_link(heat, row.name, cell), _investigate_link(heat, row.name, cell) * may_investigate)
+                for cell in row.cells
+            ],
         )
         for row in heat.rows
     ]
-    return render_to_string(PART_TEMPLATE, {"heat": heat, "rows": rows, "is_table": is_table})
+    return render_to_string(
+        PART_TEMPLATE, {"heat": heat, "rows": rows, "is_table": is_table, "may_investigate": may_investigate}
+    )
 
 
 def _row_link(heat: HeatMap, row: HeatRow) -> SafeString | str:

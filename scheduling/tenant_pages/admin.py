@@ -42,10 +42,10 @@ from tenants.tenancy.page import SHOWN, PagePart, PartLine
 NOW_TEMPLATE = "scheduling/dashboards/parts/tenant_now.html"
 _SHARE, _WAITING = "share", "waiting"
 VIEWS = {
-    "admin:scheduling_alert_changelist": gettext_lazy("Alerts"),
-    "admin:heat_map": gettext_lazy("Heat map"),
-    "admin:scheduling_objective_changelist": gettext_lazy("Objectives"),
-    "admin:scheduling_investigation_changelist": gettext_lazy("Investigations"),
+    "admin:scheduling_alert_changelist": (gettext_lazy("Alerts"), Permission.JOBS_VIEW),
+    "admin:heat_map": (gettext_lazy("Heat map"), Permission.JOBS_VIEW),
+    "admin:scheduling_objective_changelist": (gettext_lazy("Objectives"), Permission.JOBS_VIEW),
+    "admin:scheduling_investigation_changelist": (gettext_lazy("Investigations"), Permission.AUDIT_VIEW),
 }
 
 console_site.unregister(Tenant)
@@ -84,8 +84,8 @@ class TenantWithWorkAdmin(LivePageMixin, TenantAdmin):
             "charts": [draw_share(line) for line in history.lines if line.tenant_id == tenant.pk],
             "views": [
                 (title, f"{reverse(view)}?tenant={tenant.slug}")
-                for view, title in VIEWS.items()
-                if self.access(request).may(Permission.JOBS_VIEW)
+                for view, (title, permission) in VIEWS.items()
+                if self.access(request).may(permission)
             ],
             "choice": {"sees_all": self.access(request).sees_all_tenants},
             "logs_url": f"{reverse('admin:logs')}?q=tenant:{tenant.slug}",

@@ -216,9 +216,9 @@ GET    alerts/{alert}/                       jobs.view
 POST   alerts/{alert}/acknowledge/           alerts.respond    {"note": "x"}
 POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
 POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
-GET    investigations/                       jobs.view
-POST   investigations/                       jobs.view         {"kind": "noop", "began_at": "2026-01-01T00:00:00Z"}
-GET    investigations/{investigation}/       jobs.view
+GET    investigations/                       audit.view
+POST   investigations/                       audit.view        {"kind": "noop", "began_at": "2026-01-01T00:00:00Z"}
+GET    investigations/{investigation}/       audit.view
 POST   investigations/{investigation}/outcome/ alerts.respond  {"cause": null, "has_helped": true}
 GET    alert-rules/                          jobs.view
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
@@ -381,7 +381,7 @@ POST   bulk-operations/{bulk}/undo/          jobs.bulk         {"reason": "x"}  
 POST   alerts/{alert}/acknowledge/           alerts.respond    {}
 POST   alerts/{alert}/resolve/               alerts.respond    {"outcome": "helped"}
 POST   alerts/{alert}/silence/               alerts.respond    {"reason": "x"}
-POST   investigations/                       jobs.view         {"kind": "noop", "began_at": "2026-01-01T00:00:00Z"}
+POST   investigations/                       audit.view        {"kind": "noop", "began_at": "2026-01-01T00:00:00Z"}
 POST   investigations/{investigation}/outcome/ alerts.respond  {"cause": null, "has_helped": true}
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
@@ -428,7 +428,7 @@ rag_pipeline.pipelineversion       pipelines.view  -                -
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
-scheduling.alert                   jobs.view       -                -                investigate:jobs.view acknowledge:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond
+scheduling.alert                   jobs.view       -                -                investigate:audit.view acknowledge:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond
 scheduling.alertmessage            jobs.view       -                -
 scheduling.alertowner              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
@@ -443,7 +443,7 @@ scheduling.charge                  tenant.view     -                -
 scheduling.circuit                 jobs.view       tenant.pause     -                reset:jobs.retry force_open:tenant.pause force_closed:tenant.pause
 scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry edit:jobs.reveal
 scheduling.execution               logs.view       -                -
-scheduling.investigation           jobs.view       jobs.view        alerts.respond
+scheduling.investigation           audit.view      audit.view       alerts.respond
 scheduling.job                     jobs.view       -                -                retry:jobs.retry edit:jobs.reveal cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal save_as_template:templates.manage
 scheduling.jobevent                jobs.view       -                -
 scheduling.kindcost                platform.view   -                -
