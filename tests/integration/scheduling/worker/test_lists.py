@@ -123,15 +123,15 @@ def test_list_takes_one_round_trip_a_member(
 def test_cost_of_a_member_counts_from_the_end_of_its_predecessor(
     acme: Tenant, run_list: RunMerged, set_processor: SetProcessor
 ) -> None:
-    set_processor(lambda context: time.sleep(0.03))
+    set_processor(lambda context: time.sleep(0.2))
     jobs = submit(acme, 3, kind="scripted")
     run_list(jobs)
     executions = executions_of(jobs)
-    assert all(30_000 <= execution.measured_us < 1_000_000 for execution in executions)
+    assert all(200_000 <= execution.measured_us for execution in executions)
     for before, after in pairwise(executions):
         assert after.started_at is not None
-        # The slot's time has no gap and no overlap, but for the way of a statement to the server.
-        assert abs(after.started_at - before.ended_at) < timedelta(milliseconds=20)
+        # The slot's time has no gap and no overlap of a member's work, only the way of a statement to the server.
+        assert abs(after.started_at - before.ended_at) < timedelta(seconds=0.2)
     with all_tenants():
         for job, execution in zip(jobs, executions, strict=True):
             charged = sum(Charge.objects.filter(job_id=job.pk).values_list("microseconds", flat=True))
