@@ -29,7 +29,7 @@ landlock seccomp erasures rollups artifacts
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
 acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
-greeting soon handbook nightly ops timeout pages spare upload broke parseerror start send it test
+greeting soon handbook nightly ops timeout keyerror pages spare upload broke parseerror start send it test
 cloud community professional sandbox team api guest four
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())

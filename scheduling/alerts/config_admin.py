@@ -11,7 +11,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from scheduling.alerts import config
 from scheduling.console.help_texts import HelpfulMixin
@@ -113,7 +117,9 @@ class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
         help_text=gettext_lazy("For mail to a role: the tenant's roles, or the platform's for its own contacts."),
     )
-    label = forms.CharField(label=gettext_lazy("Label"), required=False, max_length=60)
+    label = forms.CharField(
+        label=gettext_lazy("Label"), required=False, max_length=60, widget=UnfoldAdminTextInputWidget()
+    )
 
     def clean_target(self) -> str | None:
         """Return the target, or None for one that stays."""
