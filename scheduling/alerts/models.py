@@ -264,7 +264,6 @@ class AlertClock(models.Model):
     frozen_until = models.DateTimeField(null=True, help_text="Until then no alert changes: a clock was set.")
     cause_id = models.UUIDField(null=True, help_text="The last error that was counted by its cause.")
     beaten_at = models.DateTimeField(null=True, help_text="The last heartbeat to the outside.")
-    facts = models.JSONField(default=dict)
 
     class Meta:
         db_table = "scheduling_alert_clock"

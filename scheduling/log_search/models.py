@@ -76,7 +76,6 @@ class LogCursor(models.Model):
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     last_id = models.UUIDField()
-    moved_at = models.DateTimeField()
 
     class Meta:
         db_table = "scheduling_log_cursor"

@@ -80,7 +80,7 @@ def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AF
         lines = open_lines(JobLog.objects.raw(_SQL["next_lines"], {**bounds, "most": most}))
         if lines:
             _extend(lines)
-            cursor.last_id, cursor.moved_at = lines[-1].id, now
+            cursor.last_id = lines[-1].id
             cursor.save()
     return len(lines)
 

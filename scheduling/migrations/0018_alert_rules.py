@@ -34,7 +34,6 @@ class Migration(migrations.Migration):
                 ),
                 ("cause_id", models.UUIDField(help_text="The last error that was counted by its cause.", null=True)),
                 ("beaten_at", models.DateTimeField(help_text="The last heartbeat to the outside.", null=True)),
-                ("facts", models.JSONField(default=dict)),
             ],
             options={
                 "db_table": "scheduling_alert_clock",

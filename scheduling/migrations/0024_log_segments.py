@@ -41,7 +41,6 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
                 ("last_id", models.UUIDField()),
-                ("moved_at", models.DateTimeField()),
             ],
             options={"db_table": "scheduling_log_cursor"},
         ),

@@ -34,7 +34,6 @@ PLAIN = {
     "scheduling.Alert.facts": "what contacts are sent, such as the beginning of an error's message",
     "scheduling.Alert.object": "names of a queue, kind, tenant or cause",
     "scheduling.Alert.tenants": "slugs",
-    "scheduling.AlertClock.facts": "counts",
     "scheduling.AlertMessage.body": "what contacts are sent",
     "scheduling.AlertRule.backtest": "counts",
     "scheduling.Batch.on_completion": "the fold looks into it; docs/how-to/encryption.md names it",
