@@ -31,7 +31,8 @@ def acknowledge(*, alert_id: UUID, note: str = "") -> Alert:
     """
 
     def change(alert: Alert) -> None:
-        _require_open(alert)
+        if alert.state == RESOLVED:
+            raise AlertResolvedError
         alert.acknowledged_by, alert.acknowledged_at = actor_words(), read_clock()
         _append_note(alert, note)
 
@@ -88,11 +89,6 @@ def _change(alert_id: UUID, action: str, change: Callable[[Alert], None], reason
         )  # fmt: skip
         record_audit(action=action, target=alert, before=before, after=_facts(alert), reason=reason)
     return find_alert(alert_id)
-
-
-def _require_open(alert: Alert) -> None:
-    if alert.state == RESOLVED:
-        raise AlertResolvedError
 
 
 def _append_note(alert: Alert, note: str) -> None:

@@ -12,9 +12,9 @@ from zoneinfo import available_timezones
 from django.db import transaction
 from django.utils.translation import gettext, gettext_noop
 
+from scheduling.alerts.contacts import set_target
 from scheduling.alerts.exceptions import TooManyTestsError
 from scheduling.alerts.messages import send_notice
-from scheduling.alerts.targets import set_target
 from scheduling.configuration.service import Configured
 from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup
 from tenants.audit.service import record_audit, suppress_nested_entries

@@ -14,8 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.alerts import config
+from scheduling.alerts.contacts import secret_of
 from scheduling.alerts.rule_config import CONDITION, RULES, preview_rule
-from scheduling.alerts.targets import secret_of
 from scheduling.configuration.api import ON_ROW, ConfiguredViewSet
 from scheduling.configuration.serializers import RowSerializer, request_serializer, row_serializer
 from scheduling.models import AlertMessage, AlertRule, Contact

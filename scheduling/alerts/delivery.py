@@ -20,8 +20,7 @@ from django.db.models.functions import Now
 
 from scheduling.alerts import templates
 from scheduling.alerts.contact_models import MAX_ERROR, Channel
-from scheduling.alerts.failing_contacts import count_failure
-from scheduling.alerts.targets import addresses_of
+from scheduling.alerts.contacts import addresses_of, count_failure
 from scheduling.kit.base import PermanentError, TransientError
 from scheduling.kit.http import Limits, read_target, send
 from scheduling.models import AlertMessage, Contact

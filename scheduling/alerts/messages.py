@@ -119,15 +119,13 @@ def store(messages: Sequence[AlertMessage]) -> None:
             message.state, message.error = AlertMessage.State.FAILED, WITHOUT_SERVER
         else:
             sendable.append(message)
-    for message, job_id in zip(sendable, _submit(sendable), strict=False):
-        message.job_id = job_id
+    if sendable:
+        _submit(sendable)
     AlertMessage.objects.bulk_create(messages)
 
 
-def _submit(messages: Sequence[AlertMessage]) -> list[UUID | None]:
-    """Submit the jobs of messages; return their ids, or none if that failed: dispatchers then send the messages."""
-    if not messages:
-        return []
+def _submit(messages: Sequence[AlertMessage]) -> None:
+    """Submit the jobs of messages and set their ids; dispatchers send the messages whose submission has failed."""
     requests = [
         JobRequest(kind=ALERT_KIND, payload={"message": str(message.pk)}, is_internal=True) for message in messages
     ]
@@ -137,11 +135,9 @@ def _submit(messages: Sequence[AlertMessage]) -> list[UUID | None]:
         raise  # a fault of the database: the whole turn is retried
     except Exception:
         logger.exception("alert_messages.without_jobs", extra={"messages": len(messages)})
-        return []
-    ids: list[UUID | None] = [None] * len(messages)
+        return
     for index, submission in bulk.accepted:
-        ids[index] = submission.job.pk
-    return ids
+        messages[index].job_id = submission.job.pk
 
 
 def _alert_tenant() -> Tenant:

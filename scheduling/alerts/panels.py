@@ -35,9 +35,10 @@ def read_panels(
     alerts = firing_alerts(of=Q(object__type=target, object__id__in=names) | Q(object__parents__has_any_keys=keys))
     owners = AlertOwner.objects.filter(tenant=tenant_id, target=target, name__in=names).select_related("group")
     owned = {owner.name: owner for owner in owners}
+    about = [(alert, {"{type}:{id}".format_map(alert.object), *alert.object["parents"]}) for alert in alerts]
     return {
         name: {
-            "banners": banners_of(alert for alert in alerts if key in (_key_of(alert), *alert.object["parents"])),
+            "banners": banners_of(alert for alert, objects in about if key in objects),
             "owner": owned.get(name),
             "add_url": f"{reverse('admin:scheduling_alertowner_add')}?{urlencode({'target': target, 'name': name})}",
             "may_manage": access.may(Permission.ALERTS_MANAGE),
@@ -47,22 +48,21 @@ def read_panels(
 
 
 def banners_of(alerts: Iterable[Alert]) -> list[dict[str, str]]:
-    """Return the banners of alerts, at most SHOWN."""
+    """Return the banners of alerts with their values and causes, at most SHOWN."""
     return [
         {
             "tone": "bad" if alert.severity == Severity.CRITICAL else "warn",
             "title": str(alert),
-            "text": gettext("%(value)s (alert %(comparison)s), since %(since)s UTC")
-            % {
-                "value": value_words(alert, alert.value),
-                "comparison": comparison_words(alert),
-                "since": f"{alert.fired_at or alert.pending_at:%Y-%m-%d %H:%M}",
-            },
+            "text": ": ".join(filter(None, (_standing(alert), alert.facts.get("message")))),
             "href": reverse("admin:scheduling_alert_change", args=[alert.pk]),
         }
         for alert in [*alerts][:SHOWN]
     ]
 
 
-def _key_of(alert: Alert) -> str:
-    return f"{alert.object['type']}:{alert.object['id']}"
+def _standing(alert: Alert) -> str:
+    return gettext("%(value)s (alert %(comparison)s), since %(since)s UTC") % {
+        "value": value_words(alert, alert.value),
+        "comparison": comparison_words(alert),
+        "since": f"{alert.fired_at or alert.pending_at:%Y-%m-%d %H:%M}",
+    }

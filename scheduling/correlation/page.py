@@ -8,7 +8,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_safe
@@ -28,6 +27,7 @@ from scheduling.execution.logs.service import LEVELS
 from scheduling.jobs.charts import AXIS_UNITS, TimeAxis
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
+from tenants.console.post_actions import parse_moment
 from tenants.console.site import console_site
 from tenants.database.platform_settings import platform_settings
 
@@ -62,7 +62,7 @@ def correlation_page(request: HttpRequest) -> HttpResponse:
         access = access_of(request)
         rights = {"with_logs": access.may(Permission.LOGS_VIEW), "with_audit": access.may(Permission.AUDIT_VIEW)}
         try:
-            found = correlate(key, value, at=_moment(context["at"]), level=LEVELS.get(level, 0), **rights)
+            found = correlate(key, value, at=parse_moment(context["at"]), level=LEVELS.get(level, 0), **rights)
         except RequestTimeMissingError as error:
             context["error"] = error.detail
         else:
@@ -76,14 +76,6 @@ def _chosen(request: HttpRequest) -> tuple[CorrelationKey | None, str]:
             return key, value
     text = request.GET.get("q", "").strip()[:64]
     return (key_of(text), text) if text else (None, "")
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment is None or moment.tzinfo else timezone.make_aware(moment)
 
 
 def _drawn(found: Correlation) -> list[dict[str, Any]]:

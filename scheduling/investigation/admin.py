@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -13,17 +12,19 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, gettext_lazy
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from scheduling.console.filters import TenantFilter
 from scheduling.console.links import job_link
-from scheduling.investigation.service import investigate, record_outcome
+from scheduling.investigation.case import SUBJECT
+from scheduling.investigation.service import investigate, outcome_words, record_outcome
 from scheduling.models import Investigation
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import parse_uuid
 from tenants.console.links import console_link
+from tenants.console.post_actions import parse_moment
 from tenants.console.site import console_site
 from tenants.models import Tenant
 
@@ -34,7 +35,6 @@ _PAGES = {
     "circuit": "scheduling_circuit_change",
     "worker": "scheduling_worker_change",
 }
-_ASKED = ("alert", "fingerprint", "kind", "queue", "only_tenant", "began_at", "ended_at")
 
 
 @admin.register(Investigation, site=console_site)
@@ -65,7 +65,7 @@ class InvestigationAdmin(TenantScopedAdmin):
     )  # fmt: skip
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fieldsets(request, obj) if obj is not None else ((None, {"fields": _ASKED}),)
+        return super().get_fieldsets(request, obj) if obj is not None else ((None, {"fields": SUBJECT}),)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.readonly_fields if obj is not None else ()
@@ -74,7 +74,7 @@ class InvestigationAdmin(TenantScopedAdmin):
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
         if slug := request.GET.get("tenant"):
             initial["only_tenant"] = Tenant.objects.filter(slug=slug[:100]).values_list("pk", flat=True).first()
-        return initial | {name: _moment(initial[name]) for name in ("began_at", "ended_at") if name in initial}
+        return initial | {name: parse_moment(initial[name]) for name in ("began_at", "ended_at") if name in initial}
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
         if change:
@@ -93,7 +93,7 @@ class InvestigationAdmin(TenantScopedAdmin):
     @admin.display(description=gettext_lazy("Not read"))
     def unread(self, row: Investigation) -> str:
         """Return the sources that could not be read in time."""
-        return ", ".join(gettext(name) for name in row.evidence.get("unread", ())) or "–"
+        return ", ".join(_(name) for name in row.evidence.get("unread", ())) or "–"
 
     @admin.display(description=gettext_lazy("Most likely first"))
     def ranked(self, row: Investigation) -> SafeString | str:
@@ -122,19 +122,7 @@ class InvestigationAdmin(TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("Outcome"))
     def outcome(self, row: Investigation) -> str:
-        if not row.answered_by:
-            return "–"
-        cause = row.suspects[row.cause - 1]["title"] if row.cause else _("another cause")
-        helped = {True: _("the remedy helped"), False: _("the remedy did not help"), None: ""}[row.has_helped]
-        return ", ".join(filter(None, (cause, helped)))
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
+        return outcome_words(row) or "–"
 
 
 def _linked(ref: str, title: str) -> SafeString | str:

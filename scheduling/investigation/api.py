@@ -8,14 +8,16 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
-from rest_framework.mixins import ListModelMixin
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from scheduling.configuration.serializers import request_serializer
+from scheduling.investigation.case import SUBJECT
 from scheduling.investigation.service import investigate, record_outcome
 from scheduling.models import Investigation
 from tenants.access.permissions import Permission
-from tenants.api.input import MomentField, NameField, StrictSerializer
+from tenants.api.input import NameField, StrictSerializer
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.limits.declared import SEARCH
@@ -48,16 +50,7 @@ class InvestigationSerializer(serializers.ModelSerializer[Investigation]):
         )  # fmt: skip
 
 
-class InvestigationRequestSerializer(StrictSerializer):
-    """An alert; or a fingerprint; or a kind, a queue, a tenant or several of them, with the time of the beginning."""
-
-    alert = serializers.UUIDField(required=False)
-    fingerprint = NameField(max_length=16, required=False)
-    kind = NameField(max_length=64, required=False)
-    queue = NameField(max_length=60, required=False)
-    only_tenant = serializers.UUIDField(required=False, help_text="For platform staff: the id of a tenant.")
-    began_at = MomentField(required=False)
-    ended_at = MomentField(required=False)
+InvestigationRequestSerializer = request_serializer("InvestigationRequest", Investigation, SUBJECT)
 
 
 class InvestigationOutcomeSerializer(StrictSerializer):
@@ -70,7 +63,7 @@ class InvestigationOutcomeSerializer(StrictSerializer):
     note = NameField(max_length=500, required=False, allow_blank=True, default="")
 
 
-class InvestigationViewSet(ListModelMixin, TenantViewSet):
+class InvestigationViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
     """Investigations of the tenant; without a tenant in the request, those of the platform and of all tenants."""
 
     model = Investigation
@@ -85,18 +78,17 @@ class InvestigationViewSet(ListModelMixin, TenantViewSet):
     over_all_tenants = frozenset({"create", "outcome"})
     request_costs: ClassVar[Mapping[str, int]] = {"create": SEARCH}
 
-    @extend_schema(operation_id="investigations_retrieve", responses=InvestigationSerializer)
-    def retrieve(self, request: Request, pk: str) -> Response:
-        """Return one investigation."""
-        return Response(InvestigationSerializer(self.get_object()).data)
-
     @extend_schema(
         operation_id="investigations_create",
         request=InvestigationRequestSerializer,
         responses={201: InvestigationSerializer},
     )
     def create(self, request: Request) -> Response:
-        """Find the suspects and store them."""
+        """Find the suspects and store them.
+
+        The subject is an alert; or a fingerprint; or a kind, a queue, a tenant or several of them, with the time of the
+        beginning.
+        """
         asked = InvestigationRequestSerializer.of(request.data).validated_data
         return Response(InvestigationSerializer(investigate(Investigation(**asked))).data, status=201)
 

@@ -20,6 +20,8 @@ from tenants.models import Tenant
 BEFORE, AFTER = timedelta(hours=2), timedelta(minutes=2)
 # A rate is that of the last five minutes; executions and failures are read until this time after the onset.
 RATE_WINDOW, SAMPLE = timedelta(minutes=5), timedelta(minutes=15)
+# Fields that name the subject of a new investigation.
+SUBJECT = ("alert", "fingerprint", "kind", "queue", "only_tenant", "began_at", "ended_at")
 _FAILURES = ("failure_rate", "new_cause", "failures_of_cause", "breaker_open")
 _WAITS = (
     "oldest_wait",

@@ -97,6 +97,15 @@ def record_outcome(
     return row
 
 
+def outcome_words(row: Investigation) -> str:
+    """Return which suspect was the cause and whether the remedy helped, or an empty text without an outcome."""
+    if not row.answered_by:
+        return ""
+    cause = row.suspects[row.cause - 1]["title"] if row.cause else _("another cause")
+    helped = {True: _("the remedy helped"), False: _("the remedy did not help"), None: ""}[row.has_helped]
+    return ", ".join(filter(None, (cause, helped)))
+
+
 def _outcome(row: Investigation) -> dict[str, Any]:
     return {"cause": row.cause, "has_helped": row.has_helped}
 
@@ -124,7 +133,5 @@ def _earlier(case: Case) -> Iterator[dict[str, Any]]:
         yield ({"at": alert.pending_at.isoformat(), "outcome": f"{outcome} {alert.outcome_note}".strip(), "acts": done})
     answered = Investigation.objects.filter(subject=case.subject).exclude(answered_by="").order_by("-id")
     for row in answered[:FORMER]:
-        title = row.suspects[row.cause - 1]["title"] if row.cause else _("another cause")
-        helped = {True: _("the remedy helped"), False: _("the remedy did not help"), None: ""}[row.has_helped]
-        texts = filter(None, (title, helped, row.note))
-        yield ({"at": row.asked_at.isoformat(), "outcome": ", ".join(texts), "acts": []})
+        outcome = ", ".join(filter(None, (outcome_words(row), row.note)))
+        yield ({"at": row.asked_at.isoformat(), "outcome": outcome, "acts": []})

@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from scheduling.alerts.panels import SHOWN, banners_of
 from scheduling.alerts.queries import firing_alerts
 from scheduling.anomalies.detector import Measure
 from scheduling.anomalies.words import read_bands
@@ -68,8 +69,6 @@ class OverviewChoice:
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
-# Firing alerts named in banners.
-SHOWN_ALERTS = 5
 # Expiring keys named in the banner.
 SHOWN_KEYS = 5
 EVERYTHING = OverviewChoice("", is_table=False)
@@ -109,7 +108,8 @@ def shares_fragment(request: HttpRequest) -> HttpResponseBase:
 
 
 def _render_shares() -> SafeString:
-    context = {"alerts": firing_alerts(limit=SHOWN_ALERTS), "shares": read_shares(), "window_words": _("%d min") % 10}
+    banners = banners_of(firing_alerts(limit=SHOWN))
+    context = {"alert_banners": banners, "shares": read_shares(), "window_words": _("%d min") % 10}
     return render_to_string(SHARES_TEMPLATE, context)
 
 

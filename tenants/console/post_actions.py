@@ -108,12 +108,18 @@ def until_of(request: HttpRequest) -> datetime | None:
     Raise `FieldInvalidError` if it is not a time.
     """
     text = request.POST.get("until", "").strip()
-    if not text:
-        return None
+    moment = parse_moment(text)
+    if text and moment is None:
+        raise FieldInvalidError("until: It must be a time such as 2026-01-31T09:30.")
+    return moment
+
+
+def parse_moment(text: str) -> datetime | None:
+    """Return the text as a time, read as UTC if it has no offset, or None if it is none."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise FieldInvalidError("until: It must be a time such as 2026-01-31T09:30.") from error
+    except ValueError:
+        return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -20,8 +20,8 @@ from prometheus_client import REGISTRY
 
 from scheduling.alerts import delivery
 from scheduling.alerts.contact_models import Channel
+from scheduling.alerts.contacts import MAX_FAILURES
 from scheduling.alerts.delivery import MAX_ATTEMPTS, Result, claim, settle, transmit
-from scheduling.alerts.failing_contacts import MAX_FAILURES
 from scheduling.alerts.messages import NoticeBatch, enqueue, send_notice
 from scheduling.alerts.sender import beat, send_overdue
 from scheduling.dispatch.tick import run_tick
