@@ -17,6 +17,7 @@ from scheduling.alerts import acts
 from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.queries import FIRED, OPEN, find_alerts
 from scheduling.api.filters import PAGING_PARAMETERS, QuerySerializer, QueryTextField, page_response
+from scheduling.configuration.serializers import RowSerializer
 from scheduling.models import Alert
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField, NameField, StrictSerializer
@@ -24,10 +25,9 @@ from tenants.api.viewsets import TenantViewSet
 from tenants.database.ids import uuid7_floor
 
 
-class AlertSerializer(serializers.ModelSerializer[Alert]):
+class AlertSerializer(RowSerializer):
     """An alert: a rule's condition that held for an object, from then until it cleared."""
 
-    tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: the platform.")
     rule = serializers.CharField(source="rule_name")
     object = serializers.JSONField(help_text="`{type, id, label, parents}`.")
     silence = serializers.UUIDField(source="silence_id", allow_null=True, help_text="What keeps it from notifying.")

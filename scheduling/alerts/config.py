@@ -115,7 +115,7 @@ def _check_silence(silence: AlertSilence) -> None:
 GROUPS = Configured(ContactGroup, ("name", "description", "is_default"), _replace_default)
 CONTACTS = Configured(
     Contact,
-    ("group", "channel", "target", "roles", "label", "min_severity", "per_hour", "quiet_until", "is_enabled"),
+    ("group", "channel", "target", "roles", "label", "min_severity", "per_hour", "is_enabled"),
     _check_group,
     assign=_assign_contact,
 )

@@ -85,7 +85,6 @@ class ContactAdmin(ConfiguredAdmin):
     hidden_fields = frozenset({"sealed_target", "sealed_secret"})
     list_display = ("label", "channel", "group", "min_severity", "is_enabled", "failures")
     list_filter = ("channel", "is_enabled")
-    list_select_related = ("group",)
     readonly_fields = ("failures", "disabled_reason", "last_messages")
     post_actions = ("try_it", "enable", "delete")
     empty_title = gettext_lazy("No contacts yet")
@@ -122,7 +121,6 @@ class AlertRouteAdmin(ConfiguredAdmin):
 
     configured = config.ROUTES
     list_display = ("position", "measure", "min_severity", "group")
-    list_select_related = ("group",)
     ordering = ("position", "pk")
     empty_title = gettext_lazy("No routes yet")
     empty_text = gettext_lazy("Alerts without an owner go to the default group, unless a route sends them to another.")
@@ -134,7 +132,6 @@ class AlertOwnerAdmin(ConfiguredAdmin):
 
     configured = config.OWNERS
     list_display = ("name", "target", "group")
-    list_select_related = ("group",)
     empty_title = gettext_lazy("No owners yet")
     empty_text = gettext_lazy("An alert about a queue, kind or template goes to the group that owns it.")
 
@@ -146,7 +143,6 @@ class AlertSilenceAdmin(ConfiguredAdmin):
     configured = config.SILENCES
     add_permission = change_permission = _RESPOND
     list_display = ("reason", "rule", "object_key", "starts_at", "ends_at", "is_maintenance", "created_by")
-    list_select_related = ("rule",)
     ordering = ("-ends_at", "-pk")
     readonly_fields = ("created_by", "ended_by")
     post_actions = ("end",)

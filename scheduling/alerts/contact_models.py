@@ -107,7 +107,6 @@ class Contact(OptionalTenantModel):
         validators=[MinValueValidator(1), MaxValueValidator(1_000)],
         help_text=_("Alerts beyond it wait for a digest at the full hour."),
     )
-    quiet_until = models.DateTimeField(_("quiet until"), null=True, blank=True)
     is_enabled = models.BooleanField(_("enabled"), default=True, db_default=True)
     failures = models.PositiveSmallIntegerField(
         _("failures"), default=0, db_default=0, editable=False, help_text=_("Messages in a row that failed.")

@@ -45,14 +45,10 @@ def read_book() -> AddressBook:
 
 
 def contacts_for(alert: Subject, book: AddressBook, now: datetime) -> Sequence[Contact]:
-    """Return the contacts to notify: none below their minimum severity or while they are quiet."""
+    """Return the contacts to notify: none whose minimum severity is higher."""
     group = next((each for each in _groups_of(alert, book, now) if book.contacts.get(each)), None)
-    return [
-        contact
-        for contact in (book.contacts[group] if group else ())
-        if is_as_severe(alert.severity, contact.min_severity)
-        and (contact.quiet_until is None or contact.quiet_until <= now)
-    ]
+    contacts = book.contacts[group] if group else ()
+    return [contact for contact in contacts if is_as_severe(alert.severity, contact.min_severity)]
 
 
 def is_as_severe(severity: str, least: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
@@ -28,6 +29,9 @@ class ConfiguredAdmin(HelpfulMixin, TenantScopedAdmin):
     configured: ClassVar[Configured[Any]]
     ordering: ClassVar[tuple[str, ...]] = ("pk",)
     post_actions: ClassVar[tuple[str, ...]] = ("delete",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related(*self.configured.references)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         edited = self.configured.fields

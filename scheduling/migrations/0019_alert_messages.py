@@ -154,7 +154,6 @@ class Migration(migrations.Migration):
                         verbose_name="messages per hour",
                     ),
                 ),
-                ("quiet_until", models.DateTimeField(blank=True, null=True, verbose_name="quiet until")),
                 ("is_enabled", models.BooleanField(db_default=True, default=True, verbose_name="enabled")),
                 (
                     "failures",

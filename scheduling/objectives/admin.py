@@ -33,7 +33,6 @@ class ObjectiveAdmin(ConfiguredAdmin):
     configured = OBJECTIVES
     list_display = ("name", "covers", "promise", "in_time", "budget", "burn", "left_out")
     list_filter = (TenantFilter,)
-    list_select_related = ("tier",)
     readonly_fields = ("in_time", "budget", "burn", "left_out", "created_at")
     empty_title = gettext_lazy("No objectives yet")
     empty_text = gettext_lazy("An objective counts the jobs that start in time, and the budget of late ones.")

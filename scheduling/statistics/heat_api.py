@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from scheduling.api.filters import QuerySerializer
 from scheduling.models import SeriesHour
-from scheduling.statistics.heat_map import OF_TENANT, HeatCell, HeatChoice, HeatMap, HeatMeasure, HeatRow, HeatSpan
+from scheduling.statistics.heat_map import HeatCell, HeatChoice, HeatMap, HeatMeasure, HeatRow, HeatSpan, may_show
 from scheduling.statistics.heat_map import read_heat as read_map
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
@@ -71,7 +71,7 @@ class HeatMapViewSet(TenantViewSet):
         """Return one measure of ended executions by rows and hours."""
         asked = HeatQuerySerializer.parse(request.query_params).validated_data
         rows, tenant = SeriesHour.Scope(asked["rows"]), self.access.tenant
-        if rows not in OF_TENANT and not (tenant is None and self.access.may(Permission.PLATFORM_VIEW)):
+        if not may_show(rows, tenant, self.access):
             raise FieldInvalidError("rows: Only platform staff see rows of tenants and workers, without X-Tenant.")
         choice = HeatChoice(HeatMeasure(asked["measure"]), rows, HeatSpan(asked["range"]), tenant)
         return Response(HeatMapSerializer(read_map(choice)).data)

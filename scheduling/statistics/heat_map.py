@@ -21,6 +21,8 @@ from scheduling.console.wording import duration_words
 from scheduling.models import SeriesHour, Worker
 from scheduling.statistics.histogram import percentile
 from scheduling.statistics.series import read_hours
+from tenants.access.caller import Access
+from tenants.access.permissions import Permission
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
 
@@ -29,7 +31,6 @@ ROW_LIMIT = 20
 # Units of the map; the page scales them.
 CELL_WIDTH, CELL_HEIGHT, GAP = 24.0, 16.0, 2.0
 Rows = SeriesHour.Scope
-OF_TENANT = (Rows.KIND, Rows.QUEUE)
 
 
 class HeatMeasure(models.TextChoices):
@@ -142,6 +143,11 @@ class HeatMap:
     width: float
     height: float = CELL_HEIGHT
     cell_width: float = CELL_WIDTH - GAP
+
+
+def may_show(rows: Rows, tenant: Tenant | None, access: Access) -> bool:
+    """Return whether the caller may see these rows: those of tenants and workers are for platform staff."""
+    return rows in (Rows.KIND, Rows.QUEUE) or (tenant is None and access.may(Permission.PLATFORM_VIEW))
 
 
 def read_heat(choice: HeatChoice, now: datetime | None = None) -> HeatMap:

@@ -19,13 +19,13 @@ from django.views.decorators.http import require_safe
 from scheduling.console.links import investigate_url, kind_link, queue_link, worker_link
 from scheduling.models import SeriesHour
 from scheduling.statistics.heat_map import (
-    OF_TENANT,
     HeatCell,
     HeatChoice,
     HeatMap,
     HeatMeasure,
     HeatRow,
     HeatSpan,
+    may_show,
     read_heat,
 )
 from tenants.access.caller import access_of
@@ -46,7 +46,7 @@ def heat_page(request: HttpRequest) -> HttpResponse:
     """Show the heat map with the choice of its measure, rows and time."""
     choice, is_table = _choose(request)
     fragment, query = _part(request, choice, is_table=is_table), _query(choice, is_table=is_table)
-    rows = [row for row in Rows if _may_choose(request, row, choice.tenant)]
+    rows = [row for row in Rows if may_show(row, choice.tenant, access_of(request))]
     context = console_site.each_context(request) | {
         "scope_name": choice.tenant.name if choice.tenant else _("All tenants"),
         "choice": choice,
@@ -81,15 +81,11 @@ def _choose(request: HttpRequest) -> tuple[HeatChoice, bool]:
     rows = Rows(asked["rows"]) if asked["rows"] in Rows else Rows.KIND
     choice = HeatChoice(
         measure=HeatMeasure(asked["measure"]) if asked["measure"] in HeatMeasure else HeatMeasure.ENDED,
-        rows=rows if _may_choose(request, rows, tenant) else Rows.KIND,
+        rows=rows if may_show(rows, tenant, access_of(request)) else Rows.KIND,
         span=HeatSpan(asked["range"]) if asked["range"] in HeatSpan else HeatSpan.DAY,
         tenant=tenant,
     )
     return choice, request.GET.get("view") == "table"
-
-
-def _may_choose(request: HttpRequest, rows: Rows, tenant: Tenant | None) -> bool:
-    return rows in OF_TENANT or (tenant is None and access_of(request).may(Permission.PLATFORM_VIEW))
 
 
 def _query(choice: HeatChoice, *, is_table: bool) -> dict[str, str]:

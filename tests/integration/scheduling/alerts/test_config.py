@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from scheduling.models import AlertMessage, AlertNotice, AlertSilence, Contact, ContactGroup
+from scheduling.alerts.config import GROUPS, OWNERS
+from scheduling.models import AlertMessage, AlertNotice, AlertOwner, AlertSilence, Contact, ContactGroup
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Role, Tenant
@@ -158,3 +163,16 @@ def test_platform_makes_rows_of_its_own_without_naming_a_tenant(staff: User) -> 
         422,
         "field_invalid",
     )
+
+
+def test_list_reads_the_groups_of_its_rows_in_the_same_query(staff: User, client: Client) -> None:
+    with all_tenants():
+        for number in range(5):
+            group = GROUPS.save(ContactGroup(), {"name": f"group {number}"})
+            OWNERS.save(AlertOwner(), {"target": "queue", "name": f"queue {number}", "group": group})
+    client.force_login(staff)
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(reverse("admin:scheduling_alertowner_changelist")).content.decode()
+    assert "group 4" in page
+    read = [query for query in queries if 'FROM "scheduling_contact_group"' in query["sql"]]
+    assert read == []

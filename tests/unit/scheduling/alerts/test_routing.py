@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from uuid import UUID, uuid4
 
 import pytest
@@ -68,13 +68,10 @@ def test_group_without_an_enabled_contact_is_passed_over() -> None:
     assert groups(facts(object_key="queue:pipeline"), book(contact(DEFAULT))) == {DEFAULT}
 
 
-def test_less_severe_alerts_and_quiet_contacts_are_left_out_without_a_substitute() -> None:
+def test_contacts_of_a_higher_severity_are_left_out_without_a_substitute() -> None:
     known = book(contact(OWNER, min_severity="critical"), contact(DEFAULT))
     assert groups(facts(object_key="queue:pipeline"), known) == set()
     assert groups(facts(object_key="queue:pipeline", severity="critical"), known) == {OWNER}
-    quiet = book(contact(OWNER, quiet_until=NOW + timedelta(minutes=1)))
-    assert groups(facts(object_key="queue:pipeline"), quiet) == set()
-    assert groups(facts(object_key="queue:pipeline"), quiet, NOW + timedelta(minutes=2)) == {OWNER}
 
 
 def test_tenants_alert_never_reaches_contacts_of_others() -> None:
