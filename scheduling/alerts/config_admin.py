@@ -10,11 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
-from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
 from scheduling.alerts import config
 from scheduling.configuration.admin import ConfiguredAdmin
@@ -66,9 +62,6 @@ class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
         choices=[*Role.choices, *((role.value, role.value) for role in PlatformRole)],
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
         help_text=gettext_lazy("For mail to a role: the tenant's roles, or the platform's for its own contacts."),
-    )
-    label = forms.CharField(
-        label=gettext_lazy("Label"), required=False, max_length=60, widget=UnfoldAdminTextInputWidget()
     )
 
     def clean_target(self) -> str | None:

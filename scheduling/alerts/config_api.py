@@ -20,7 +20,7 @@ from scheduling.configuration.api import ON_ROW, ConfiguredViewSet
 from scheduling.configuration.serializers import RowSerializer, request_serializer, row_serializer
 from scheduling.models import AlertMessage, AlertRule, Contact
 from tenants.access.permissions import Permission
-from tenants.api.input import MomentField, NameField, TextField
+from tenants.api.input import MomentField, TextField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.limits.declared import SEARCH
@@ -85,7 +85,6 @@ class ContactViewSet(ConfiguredViewSet):
             write_only=True,
             help_text="A URL; for mail, addresses of members, separated by commas; for PagerDuty and Opsgenie, a key.",
         ),
-        "label": NameField(max_length=60, required=False, help_text="Default: the target's host and last characters."),
     }
     others: ClassVar[Mapping[str, Permission]] = {
         "test": Permission.ALERTS_RESPOND,

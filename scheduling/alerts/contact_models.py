@@ -86,7 +86,7 @@ class Contact(OptionalTenantModel):
     )
     channel = models.CharField(_("channel"), max_length=10, choices=Channel.choices)
     label = models.CharField(
-        _("label"), max_length=60, help_text=_("What is shown of the target: its host and last characters.")
+        _("label"), max_length=60, blank=True, help_text=_("What is shown of the target: its host and last characters.")
     )
     sealed_target = models.TextField(_("sealed target"), blank=True, editable=False)
     sealed_secret = models.TextField(_("sealed secret"), blank=True, editable=False)

@@ -27,19 +27,19 @@ from tenants.limits.declared import SEARCH, costs
 PREVIEW = "scheduling/dashboards/parts/alert_backtest.html"
 
 
+def _choose_measure() -> list[tuple[str, str]]:
+    return [(name, f"{measure.title} {measure.unit}".strip()) for name, measure in measures().items()]
+
+
 class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
     """Form of a rule: its condition from lists, and a confirmation if the backtest warns."""
 
-    measure = forms.ChoiceField(label=gettext_lazy("Measure"), widget=UnfoldAdminSelectWidget())
+    measure = forms.ChoiceField(
+        label=gettext_lazy("Measure"), choices=_choose_measure, widget=UnfoldAdminSelectWidget()
+    )
     confirm = forms.BooleanField(
         label=gettext_lazy("Save it despite the warning of its backtest"), required=False, widget=UnfoldBooleanWidget()
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "measure" in self.fields:
-            choices = [(name, f"{measure.title} {measure.unit}".strip()) for name, measure in measures().items()]
-            self.fields["measure"].choices = choices  # type: ignore[attr-defined]
 
 
 @admin.register(AlertRule, site=console_site)
@@ -83,12 +83,13 @@ class AlertRuleAdmin(ConfiguredAdmin):
 
     @admin.display(description=gettext_lazy("Condition"))
     def condition(self, rule: AlertRule) -> str:
-        values = {"comparison": rule.get_comparison_display(), "threshold": f"{rule.threshold:g}"}
         unit = measures()[rule.measure].unit if rule.measure in measures() else ""
-        values["unit"] = f" {unit}" if unit else ""
-        if not rule.for_seconds:
-            return gettext("%(comparison)s %(threshold)s%(unit)s") % values
-        return gettext("%(comparison)s %(threshold)s%(unit)s for %(seconds)s s") % {
-            **values,
+        values = {
+            "comparison": rule.get_comparison_display(),
+            "threshold": f"{rule.threshold:g}",
+            "unit": f" {unit}" if unit else "",
             "seconds": rule.for_seconds,
         }
+        if rule.for_seconds:
+            return gettext("%(comparison)s %(threshold)s%(unit)s for %(seconds)s s") % values
+        return gettext("%(comparison)s %(threshold)s%(unit)s") % values

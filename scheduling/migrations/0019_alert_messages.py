@@ -125,6 +125,7 @@ class Migration(migrations.Migration):
                 (
                     "label",
                     models.CharField(
+                        blank=True,
                         help_text="What is shown of the target: its host and last characters.",
                         max_length=60,
                         verbose_name="label",
