@@ -24,7 +24,7 @@ SHARED = (
 )
 # Test files by name, with the paths of their topics. `make test` runs those of the mark `core`, whatever has changed.
 TOPICS: dict[str, tuple[str, ...]] = {
-    "alerts": ("scheduling/alerts/", "scheduling/dispatch/", "tenants/mail.py"),
+    "alerts": ("scheduling/alerts/", "scheduling/configuration/", "scheduling/dispatch/", "tenants/mail.py"),
     "autoscaling": ("scheduling/fleet/", "scheduling/worker/"),
     "batches": ("scheduling/jobs/",),
     "broker_away": ("scheduling/dispatch/", "tenants/cache/"),

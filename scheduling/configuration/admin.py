@@ -31,7 +31,7 @@ class ConfiguredAdmin(HelpfulMixin, TenantScopedAdmin):
     post_actions: ClassVar[tuple[str, ...]] = ("delete",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related(*self.configured.references)
+        return super().get_queryset(request).select_related("tenant", *self.configured.references)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         edited = self.configured.fields

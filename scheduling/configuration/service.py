@@ -17,8 +17,9 @@ from tenants.audit.service import record_audit
 from tenants.context import current_tenant_id
 from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError, FieldInvalidError
+from tenants.tenancy import changes as row_changes
 from tenants.tenancy.bases import OptionalTenantModel
-from tenants.tenancy.changes import Difference, assign
+from tenants.tenancy.changes import Difference
 from tenants.translation import translate
 
 
@@ -38,15 +39,15 @@ class ConfiguredRowNotFoundError(DomainError):
 class Configured[RowT: OptionalTenantModel]:
     """Rows of one model that users configure.
 
-    ``fields`` are those that users set, in the order of the forms; one that is no column is for ``assign``, which sets
-    the values of a row and returns what has changed. ``check`` raises `FieldInvalidError` for a row that must not be
-    stored. A tenant, or the platform, may have ``most`` rows.
+    ``fields`` are those that users set, in the order of the forms. ``assign`` sets the values of a row, also those that
+    are no columns, and returns what has changed. ``check`` completes a row that is about to be stored, or raises
+    `FieldInvalidError`. A tenant, or the platform, may have ``most`` rows.
     """
 
     model: type[RowT]
     fields: tuple[str, ...]
     check: Callable[[RowT], None] = lambda row: None
-    assign: Callable[[RowT, dict[str, Any]], Difference] = assign
+    assign: Callable[[RowT, dict[str, Any]], Difference] = row_changes.assign
     most: int = 200
 
     @property
