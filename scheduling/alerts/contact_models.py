@@ -74,9 +74,6 @@ class ContactGroup(NamedModel, OptionalTenantModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class Contact(OptionalTenantModel):
     """An address of a group. Its target (URL, key or mail addresses) is stored encrypted."""

@@ -109,9 +109,6 @@ class AlertRule(NamedModel, ActiveHoursModel, OptionalTenantModel):
         ]
         indexes = [models.Index(fields=["measure"], condition=Q(is_enabled=True), name="alert_rule_enabled")]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class Alert(OptionalTenantModel):
     """The state of a rule for one object. At most one alert for a rule and an object is open.

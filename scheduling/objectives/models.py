@@ -65,9 +65,6 @@ class Objective(NamedModel, OptionalTenantModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class StateMinute(models.Model):
     """What kept waiting jobs of a tenant in a queue from slots in one minute, as bits in the order of `Excuse`."""

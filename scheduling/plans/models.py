@@ -42,9 +42,6 @@ class CFSPlan(NamedModel, VersionedModel):
             models.UniqueConstraint(fields=["is_active"], condition=Q(is_active=True), name="one_active_cfs_plan")
         ]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class CFSPlanTier(models.Model):
     """Row of a plan: the queues for the jobs of a tier that are routed by tier, and the weight of each."""

@@ -28,9 +28,6 @@ class Tier(NamedModel):
         verbose_name_plural = _("tiers")
         ordering = ["rank"]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 MOST_WEIGHT = 1_000
 MOST_CONCURRENCY = 100_000
@@ -86,9 +83,6 @@ class Plan(NamedModel, VersionedModel):
         constraints = [
             models.CheckConstraint(condition=models.Q(weight__gte=1), name="plan_weight_positive"),
         ]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class PlanLimit(models.Model):

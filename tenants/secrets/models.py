@@ -39,6 +39,3 @@ class TenantSecret(NamedModel, TenantModel):
         verbose_name = _("secret")
         verbose_name_plural = _("secrets")
         constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="tenant_secret_name_unique")]
-
-    def __str__(self) -> str:
-        return self.name

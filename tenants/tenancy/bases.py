@@ -176,10 +176,13 @@ class OptionalTenantModel(models.Model):
 
 
 class NamedModel(models.Model):
-    """Base of models with a `name` that must not contain invisible characters."""
+    """Base of models with a `name`, which shows their rows and must not contain invisible characters."""
 
     class Meta:
         abstract = True
+
+    def __str__(self) -> str:
+        return str(getattr(self, "name", ""))
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         """Validate the fields; the name is invalid if it contains an invisible character."""

@@ -88,9 +88,6 @@ class Tenant(NamedModel, PauseFacts):
             for name in ("paused_until", "draining_until", "suspended_until", "draining_at")
         ]
 
-    def __str__(self) -> str:
-        return self.name
-
     @property
     def concurrency_cap(self) -> int:
         """Return the maximum of jobs in flight: the tenant's own number, else its plan's."""

@@ -71,9 +71,6 @@ class Dataset(NamedModel, TenantModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.name
-
     @property
     def split_settings(self) -> SplitSettings:
         """Return the settings with which the dataset's documents are split."""

@@ -51,9 +51,6 @@ class Pipeline(NamedModel, TenantModel):
             models.UniqueConstraint(fields=["tenant", "name"], name="pipeline_name_unique"),
         ]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class PipelineVersion(TenantModel):
     """One saved version of a pipeline's definition, which never changes.

@@ -57,9 +57,6 @@ class Webhook(NamedModel, TenantModel):
             models.Index(fields=["tenant"], condition=models.Q(events_since__isnull=False), name="webhook_subscribed"),
         ]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class Delivery(TenantModel):
     """One attempt to deliver an event to a webhook, and its result."""

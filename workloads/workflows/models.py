@@ -38,9 +38,6 @@ class Workflow(NamedModel, TenantModel, VersionedModel):
             models.UniqueConstraint(fields=["tenant", "name"], name="workflow_name_unique"),
         ]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class WorkflowVersion(TenantModel, VersionFacts):
     """One version of a workflow's definition. It never changes, because runs are pinned to it."""
