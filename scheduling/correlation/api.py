@@ -17,7 +17,7 @@ from scheduling.execution.logs.service import LEVELS
 from scheduling.models import Job
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 from tenants.limits.declared import SEARCH
 
 
@@ -62,13 +62,11 @@ class CorrelationSerializer(serializers.Serializer[Any]):
     is_cut = serializers.BooleanField(help_text="Whether there are more jobs than 200, or more rows than 2,000.")
 
 
-class CorrelationViewSet(TenantViewSet):
+class CorrelationViewSet(Unpaged, TenantViewSet):
     """What belongs to one trace, request, batch or job."""
 
     model = Job
     serializer_class = CorrelationSerializer
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {"list": Permission.JOBS_VIEW}
     request_costs: ClassVar[Mapping[str, int]] = {"list": SEARCH}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -14,7 +14,7 @@ from scheduling.api.filters import NoQuerySerializer
 from scheduling.diagnosis.service import Check, Diagnosis, diagnose
 from scheduling.models import ProcessHeartbeat
 from tenants.access.permissions import Permission
-from tenants.api.viewsets import StaffViewSet
+from tenants.api.viewsets import StaffViewSet, Unpaged
 from tenants.limits.declared import HEAVY
 
 # A string, not an enumeration: other resources have fields of this name with other choices.
@@ -38,13 +38,11 @@ class DiagnosisSerializer(serializers.Serializer[Diagnosis]):
     checks = CheckSerializer(many=True)
 
 
-class DiagnosisViewSet(StaffViewSet):
+class DiagnosisViewSet(Unpaged, StaffViewSet):
     """The self-diagnosis of the platform."""
 
     model = ProcessHeartbeat
     serializer_class = DiagnosisSerializer
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {"diagnose": Permission.PLATFORM_VIEW}
     request_costs: ClassVar[Mapping[str, int]] = {"diagnose": HEAVY}
 

@@ -25,7 +25,7 @@ from scheduling.exceptions import ErrorGroupNotFoundError
 from scheduling.models import JobError
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 
 DEFAULT_RANGE = timedelta(days=1)
 
@@ -90,13 +90,11 @@ class ErrorOccurrencesSerializer(serializers.Serializer[Any]):
     )
 
 
-class ErrorViewSet(TenantViewSet):
+class ErrorViewSet(Unpaged, TenantViewSet):
     """Errors of executions, and of jobs that were given up while they waited."""
 
     model = JobError
     serializer_class = ErrorGroupsSerializer
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
     lookup_field = "fingerprint"
     # An invalid fingerprint has no errors, which is a 404 as for any unknown one.
     lookup_value_regex = "[0-9a-f-]{1,36}"

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from scheduling.jobs.history import EXECUTION_STATES, ExecutionRecord, get_execution
 from scheduling.models import LiveExecution
 from tenants.access.permissions import Permission
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 
 
 class ExecutionErrorSerializer(serializers.Serializer[ExecutionRecord]):
@@ -51,14 +51,12 @@ class ExecutionDetailSerializer(ExecutionSerializer):
     traceback = serializers.CharField()
 
 
-class ExecutionViewSet(TenantViewSet):
+class ExecutionViewSet(Unpaged, TenantViewSet):
     """Dispatches of jobs to workers; those of one job are listed at `jobs/{id}/executions/`."""
 
     model = LiveExecution
     serializer_class = ExecutionDetailSerializer
     permissions: ClassVar[Mapping[str, Permission]] = {"retrieve": Permission.LOGS_VIEW}
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(operation_id="executions_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:

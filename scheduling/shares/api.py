@@ -19,7 +19,7 @@ from scheduling.shares.history import HistorySpan, ShareHistory, ShareLine, read
 from scheduling.shares.verdicts import EntitlementState
 from scheduling.shares.virtual_times import QueueTimes, VirtualTime, read_virtual_times
 from tenants.access.permissions import Permission
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 from tenants.limits.declared import LIST
 
 
@@ -185,14 +185,12 @@ class DecisionsSerializer(serializers.Serializer[Any]):
     results = DecisionSerializer(many=True)
 
 
-class FairnessViewSet(TenantViewSet):
+class FairnessViewSet(Unpaged, TenantViewSet):
     """Slots that tenants used and were entitled to; a tenant sees only its own use."""
 
     model = ShareMinute
     serializer_class = ShareHistorySerializer
-    pagination_class = None
     export_rows = "tenants"
-    filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.JOBS_VIEW,
         "decisions": Permission.JOBS_VIEW,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -15,7 +15,7 @@ from scheduling.models import SeriesHour
 from scheduling.statistics.heat_map import HeatCell, HeatChoice, HeatMap, HeatMeasure, HeatRow, HeatSpan, may_show
 from scheduling.statistics.heat_map import read_heat as read_map
 from tenants.access.permissions import Permission
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 from tenants.exceptions import FieldInvalidError
 from tenants.limits.declared import LIST
 
@@ -56,13 +56,11 @@ class HeatMapSerializer(serializers.Serializer[HeatMap]):
     hidden = serializers.IntegerField(help_text="Number of rows with lower values, which are left out.")
 
 
-class HeatMapViewSet(TenantViewSet):
+class HeatMapViewSet(Unpaged, TenantViewSet):
     """Ended executions of the last 24 hours or 7 days; a tenant sees only its own."""
 
     model = SeriesHour
     serializer_class = HeatMapSerializer
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {"retrieve": Permission.JOBS_VIEW}
     request_costs: ClassVar[Mapping[str, int]] = {"retrieve": LIST}
 

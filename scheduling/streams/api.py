@@ -20,7 +20,7 @@ from scheduling.streams.responses import LAST_EVENT_ID, read_position, require_s
 from scheduling.streams.subscriptions import StreamSubscription
 from tenants.access.permissions import Permission
 from tenants.access.sessions import EVENT_STREAM
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 
 _JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
 _LAST_EVENT_ID = OpenApiParameter(
@@ -43,12 +43,10 @@ class EventStreamRenderer(JSONRenderer):
     format = "event-stream"
 
 
-class EventStreamViewSet(TenantViewSet):
+class EventStreamViewSet(Unpaged, TenantViewSet):
     """Streams of the events of a tenant's jobs, or of one job."""
 
     model = JobEvent
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
     renderer_classes: ClassVar[list[type[BaseRenderer]]] = [JSONRenderer, EventStreamRenderer]
     permissions: ClassVar[Mapping[str, Permission]] = {
         "of_tenant": Permission.JOBS_VIEW,

@@ -184,6 +184,13 @@ def _is_page(response: Response) -> bool:
     return response.status_code == 200 and isinstance(response.data, dict) and "results" in response.data
 
 
+class Unpaged:
+    """Mixin for views whose responses are no pages of rows: they have no filters and no order, either."""
+
+    pagination_class: ClassVar[None] = None
+    filter_backends: ClassVar[list[Any]] = []
+
+
 class StaffViewSet(TenantViewSet):
     """Base view of the platform's own rows."""
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 from tenants.limits.declared import MAX_LIMIT_VALUE, LimitPeriod, LimitState, Source
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.limits.usage_queries import Usage, UsageLine, read_usage
@@ -74,14 +74,12 @@ class LimitClearingSerializer(StrictSerializer):
     reason = NameField(max_length=500)
 
 
-class UsageViewSet(TenantViewSet):
+class UsageViewSet(Unpaged, TenantViewSet):
     """Limits and usage of the tenant that the caller acts for."""
 
     model = TenantUsage
     serializer_class = UsageSerializer
-    pagination_class = None
     export_rows = "limits"
-    filter_backends: ClassVar[list[Any]] = []
     lookup_field = "key"
     lookup_value_regex = r"[a-z_]{1,50}(?:\.[a-z_]{1,49})?"
     permissions: ClassVar[Mapping[str, Permission]] = {

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.input import NameField
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 from tenants.cache.bounded_cache import BoundedCache
 from tenants.exceptions import FieldInvalidError, SettingsStaleError
 from tenants.models import TenantSettings
@@ -87,14 +87,12 @@ class SettingGroupSerializer(serializers.Serializer[Any]):
     settings = SettingDescriptionSerializer(many=True)
 
 
-class TenantSettingsViewSet(EditedRows, TenantViewSet):
+class TenantSettingsViewSet(EditedRows, Unpaged, TenantViewSet):
     """The settings of the tenant that the caller acts for."""
 
     model = TenantSettings
     serializer_class = SettingsSerializer
     stale_error = SettingsStaleError
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {
         "retrieve": Permission.TENANT_VIEW,
         "describe": Permission.TENANT_VIEW,

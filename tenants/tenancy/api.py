@@ -16,7 +16,7 @@ from tenants.access.permissions import Permission
 from tenants.access.serializers import ApiKeySerializer, InvitationSerializer
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
-from tenants.api.viewsets import StaffViewSet, TenantViewSet
+from tenants.api.viewsets import StaffViewSet, TenantViewSet, Unpaged
 from tenants.console.links import invitation_link
 from tenants.context import all_tenants
 from tenants.models import Tenant, TenantStatus
@@ -42,7 +42,7 @@ from tenants.tenancy.service import (
 )
 
 
-class OwnTenantViewSet(TenantViewSet):
+class OwnTenantViewSet(Unpaged, TenantViewSet):
     """The tenant that the caller acts for."""
 
     model = Tenant
@@ -53,8 +53,6 @@ class OwnTenantViewSet(TenantViewSet):
         "drain": Permission.TENANT_PAUSE,
         "resume": Permission.TENANT_PAUSE,
     }
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(operation_id="tenants_me_retrieve")
     def retrieve(self, request: Request) -> Response:

@@ -26,7 +26,7 @@ from scheduling.jobs.queries import get_job
 from scheduling.models import Job, JobLog
 from tenants.access.permissions import Permission
 from tenants.access.reauthorization import is_still_authorized, require_still_authorized
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 from tenants.console.polled_parts import etag_of
 from tenants.context import tenant_context
 from tenants.limits.declared import HEAVY
@@ -107,13 +107,11 @@ class JobLogPageSerializer(serializers.Serializer[Any]):
 _JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
 
 
-class JobLogViewSet(TenantViewSet):
+class JobLogViewSet(Unpaged, TenantViewSet):
     """The log lines of jobs."""
 
     model = JobLog
     serializer_class = JobLogPageSerializer
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.LOGS_VIEW,
         "download": Permission.LOGS_VIEW,

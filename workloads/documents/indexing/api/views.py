@@ -18,7 +18,7 @@ from scheduling.kit.http import UrlRefusedError
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
-from tenants.api.viewsets import TenantViewSet
+from tenants.api.viewsets import TenantViewSet, Unpaged
 from tenants.exceptions import FieldInvalidError
 from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, MAX_UPLOAD_BYTES
 from workloads.documents.indexing.api.serializers import (
@@ -81,7 +81,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
 
 
-class DatasetSourcesViewSet(TenantViewSet):
+class DatasetSourcesViewSet(Unpaged, TenantViewSet):
     """Other ways to fill a dataset: from a text, from a URL, and by re-indexing its documents."""
 
     model = Document
@@ -91,8 +91,6 @@ class DatasetSourcesViewSet(TenantViewSet):
         "add_address": Permission.DATASETS_MANAGE,
         "reindex": Permission.DATASETS_MANAGE,
     }
-    filter_backends: ClassVar[list[Any]] = []
-    pagination_class = None
 
     @extend_schema(
         operation_id="datasets_documents_from_text", request=NewTextSerializer, responses={202: UploadAnswerSerializer}
