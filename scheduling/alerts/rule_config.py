@@ -66,14 +66,15 @@ def preview_rule(values: Mapping[str, Any]) -> Backtest:
 
 
 def _assign_rule(rule: AlertRule, values: dict[str, Any]) -> Difference:
-    """Set the values of a rule and, if its condition changes, the result of its backtest.
+    """Set the values of a rule, check it and, if its condition changes, set the result of its backtest.
 
     Raise `AlertRuleDoubtfulError` if the backtest warns and the values do not confirm the rule.
     """
     is_confirmed = values.pop("confirm", False)
     difference = assign(rule, values)
-    if rule._state.adding or difference.after.keys() & set(CONDITION):
+    if rule._state.adding or difference:
         check_rule(rule)
+    if rule._state.adding or difference.after.keys() & set(CONDITION):
         found = backtest(rule)
         if found.warning and not is_confirmed:
             raise AlertRuleDoubtfulError(f"{found.warning} {found.sentence}")
@@ -89,6 +90,5 @@ RULES = Configured(
         "name", *CONDITION, "severity", "escalate_minutes", "escalate_to", "notifies_tenant", "inhibits", "runbook",
         "is_enabled", "confirm",
     ),
-    check_rule,
-    _assign_rule,
+    assign=_assign_rule,
 )  # fmt: skip
