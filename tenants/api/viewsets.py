@@ -187,7 +187,7 @@ def _is_page(response: Response) -> bool:
 class Unpaged:
     """Mixin for views whose responses are no pages of rows: they have no filters and no order, either."""
 
-    pagination_class: ClassVar[None] = None
+    pagination_class: ClassVar[type[TenantCursorPagination] | None] = None
     filter_backends: ClassVar[list[Any]] = []
 
 

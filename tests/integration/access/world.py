@@ -218,7 +218,7 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
         values = {"channel": "webhook", "target": "https://example.com/alerts", "group": group}
         contact = config.CONTACTS.save(Contact(), values)
         ends_at = timezone.now() + timedelta(days=1)
-        rows = {
+        rows: dict[str, Any] = {
             "group": group,
             "contact": contact,
             "route": config.ROUTES.save(AlertRoute(), {"position": 1, "group": group}),
