@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import islice, takewhile
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +16,10 @@ from psycopg.types.json import Jsonb
 
 from scheduling.alerts.grouping import Notifier
 from scheduling.alerts.measures import Measure, measures
-from scheduling.alerts.rules import FIRING, PRIVATE, RESOLVED, AlertState, Sample, Tick, matches, step
+from scheduling.alerts.rules import FIRING, PRIVATE, RESOLVED, AlertState, Comparison, Sample, Tick, matches, step
 from scheduling.models import Alert, AlertRule
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import fetch_all
+from tenants.database.prepared import execute
 from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
@@ -43,10 +45,10 @@ class Reading:
     is_partial: bool = False
 
     @cached_property
-    def by_owner(self) -> Mapping[tuple[str, UUID | None], Sequence[Sample]]:
-        """Return the samples by the type of their object and the tenant, or the platform, whose rules compare them."""
+    def by_owner(self) -> Mapping[tuple[str, UUID | None], list[Sample]]:
+        """Return the samples, ascending, by type of object and the tenant, or platform, whose rules compare them."""
         found: dict[tuple[str, UUID | None], list[Sample]] = defaultdict(list)
-        for sample in self.samples:
+        for sample in sorted(self.samples, key=attrgetter("value")):
             per = sample.object_key.partition(":")[0]
             if not sample.is_private:
                 found[per, None].append(sample)
@@ -90,12 +92,14 @@ class _Turn:
 
     def compare(self, reading: Reading, rule: AlertRule) -> None:
         """Compare the samples of the rule's objects, and advance the alerts of objects that have no sample any more."""
-        known = list(self.open[rule.id])
-        samples = dict(_samples_for(rule, reading.by_owner.get((rule.per, rule.tenant_id), ())))
-        if len(samples) > MOST_OBJECTS:
-            is_high_bad = rule.comparison.startswith("g")
-            worst = sorted(samples, key=lambda key: samples[key][0].value, reverse=is_high_bad)[:MOST_OBJECTS]
-            samples = {key: samples[key] for key in {*worst, *known} & samples.keys()}
+        known, comparison = dict(self.open[rule.id]), Comparison(rule.comparison)
+        worst = reading.by_owner.get((rule.per, rule.tenant_id), [])[:: -1 if comparison.is_high_bad else 1]
+        beyond = takewhile(lambda sample: comparison.holds(sample.value, rule.threshold), worst)
+        samples = dict(islice(_samples_for(rule, beyond), MOST_OBJECTS))
+        if known:
+            names = {*known, *(key.rpartition(PRIVATE)[0] for key in known)}
+            measured = _samples_for(rule, (sample for sample in worst if sample.object_key in names))
+            samples |= {key: found for key, found in measured if key in known}
         for key in dict.fromkeys([*samples, *(() if reading.is_partial else known)]):
             sample, owner = samples.get(key, (None, None))
             self._advance(reading.measure, rule, key, sample, owner)
@@ -181,7 +185,7 @@ class _Turn:
         notifier.write(self.resolved)
 
 
-def _samples_for(rule: AlertRule, samples: Sequence[Sample]) -> Iterator[tuple[str, tuple[Sample, UUID | None]]]:
+def _samples_for(rule: AlertRule, samples: Iterable[Sample]) -> Iterator[tuple[str, tuple[Sample, UUID | None]]]:
     """Yield the key of each alert that the rule may have, with its sample and the tenant that owns the alert."""
     for sample in samples:
         if matches(rule, sample):
@@ -203,17 +207,17 @@ def write_minutes(readings: Sequence[Reading]) -> None:
     """Store the worst value of each object in this minute, and that this minute was evaluated."""
     rows: list[dict[str, Any]] = [{"measure": "", "object_key": "", "label": "", "parents": [], "value": 1.0}]
     for reading in readings:
-        worst = sorted(reading.samples, key=lambda each: each.value, reverse=not reading.measure.is_low_bad)
+        worst = sorted(reading.samples, key=attrgetter("value"), reverse=not reading.measure.is_low_bad)
         rows += [
             {
                 "measure": reading.measure.name,
                 "object_key": sample.object_key,
-                "tenant_id": None if sample.tenant_id is None else str(sample.tenant_id),
+                "tenant_id": sample.tenant_id and str(sample.tenant_id),
                 "label": sample.label[:100],
-                "parents": list(sample.parents),
+                "parents": sample.parents,
                 "value": sample.value,
             }
             for sample in worst[:MOST_OBJECTS]
         ]
     low_bad = [measure.name for measure in measures().values() if measure.is_low_bad]
-    fetch_all(_WRITE_MINUTES, {"rows": Jsonb(rows), "low_bad": low_bad})
+    execute(_WRITE_MINUTES, {"rows": Jsonb(rows), "low_bad": low_bad})

@@ -1,16 +1,17 @@
 """Duty of dispatchers that reads the measures and evaluates the alerts.
 
-Measures are read before the lock is taken, each in a transaction of its own, so that a slow one delays nothing else.
+Measures are read before the lock is taken, together in a transaction; after one that is too slow or fails, the others
+are read in another one.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict, deque
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from math import inf
 
 from django.db import DatabaseError, connection
 
@@ -46,7 +47,7 @@ class Evaluator:
 
     def __init__(self) -> None:
         self.id = uuid7()
-        self._read_at: dict[str, float] = {}
+        self._read_at: defaultdict[str, float] = defaultdict(lambda: -inf)
         self._failures: Counter[str] = Counter()
         self._seen: tuple[datetime, float] | None = None
 
@@ -67,7 +68,7 @@ class Evaluator:
             return 0
         was_away = has_stepped or gap is None or gap > max(STALE_AFTER, 2 * interval)
         is_settling = was_away or (clock.settling_until or now) > now
-        readings = [] if has_stepped else list(self._read(skips_heartbeats=is_settling))
+        readings = [] if has_stepped else self._read(now, skips_heartbeats=is_settling)
         with acting_as(ALERT_ACTOR), all_tenants():
             if not try_to_lead(LockClass.ALERTS):
                 return 0
@@ -83,8 +84,7 @@ class Evaluator:
             clock.cause_id = count_causes(clock.cause_id, now)
             clock.save()
             flush(now)
-        for reading in fresh:
-            self._read_at[reading.measure.name] = time.monotonic()
+        self._read_at.update(dict.fromkeys([reading.measure.name for reading in fresh], time.monotonic()))
         return changed
 
     def _has_stepped(self, now: datetime) -> bool:
@@ -96,36 +96,39 @@ class Evaluator:
         count_incident("clock_set")
         return True
 
-    def _read(self, *, skips_heartbeats: bool) -> Iterator[Reading]:
-        """Yield a reading of each measure that is due, those read longest ago first."""
-        began = time.monotonic()
-        for measure in sorted(measures().values(), key=lambda each: self._read_at.get(each.name, 0.0)):
-            due_at = self._read_at.get(measure.name, -measure.seconds) + measure.seconds - self.interval_seconds() / 2
-            if began < due_at or (measure.needs_heartbeats and skips_heartbeats):
-                continue
-            if time.monotonic() - began > READ_SECONDS:
-                return
-            if (reading := self._read_one(measure)) is not None:
-                yield reading
+    def _read(self, now: datetime, *, skips_heartbeats: bool) -> list[Reading]:
+        """Return a reading of each measure that is due, those read longest ago first."""
+        began, read_at = time.monotonic(), self._read_at
+        due = deque(
+            measure
+            for measure in sorted(measures().values(), key=lambda each: (read_at[each.name], each.is_unscoped))
+            if read_at[measure.name] + measure.seconds <= began + self.interval_seconds() / 2
+            and not (measure.needs_heartbeats and skips_heartbeats)
+        )
+        readings: list[Reading] = []
+        while due and (elapsed := time.monotonic() - began) <= READ_SECONDS:
+            readings += self._read_next(due, now + timedelta(seconds=elapsed), began + READ_SECONDS)
         if unreadable := self._unreadable():
-            with all_tenants():
-                yield Reading(measures()["check"], unreadable, read_clock(), is_partial=True)
+            readings.append(Reading(measures()["check"], unreadable, now, is_partial=True))
+        return readings
 
-    def _read_one(self, measure: Measure) -> Reading | None:
-        """Return a reading, or None if the measure cannot be read: its alerts keep their state then."""
+    def _read_next(self, due: deque[Measure], at: datetime, ends_at: float) -> list[Reading]:
+        """Read the next measures in one transaction, until one cannot be read: its alerts keep their state then."""
+        readings: list[Reading] = []
+        measure = due[0]
         try:
-            with all_tenants():
-                at = read_clock()
             with nullcontext() if measure.is_unscoped else all_tenants(STATEMENT_TIMEOUT):
-                samples = list(measure.read(at))
+                while due and due[0].is_unscoped == measure.is_unscoped and time.monotonic() <= ends_at:
+                    measure = due.popleft()
+                    samples = [*measure.read(at), *(self._unreadable() if measure.name == "check" else ())]
+                    self._failures.pop(measure.name, None)
+                    readings.append(Reading(measure, samples, at))
         except Exception as error:
             if isinstance(error, DatabaseError) and not connection.is_usable():
                 raise
             logger.exception("alerts.measure_failed", extra={"measure": measure.name})
             self._failures[measure.name] += 1
-            return None
-        self._failures.pop(measure.name, None)
-        return Reading(measure, [*samples, *(self._unreadable() if measure.name == "check" else ())], at)
+        return readings
 
     def _unreadable(self) -> list[Sample]:
         return [

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 from scheduling.alerts.contact_models import Severity
 from scheduling.alerts.messages import NoticeBatch, enqueue
-from scheduling.alerts.routing import contacts_for, is_as_severe, read_book
+from scheduling.alerts.routing import AddressBook, contacts_for, is_as_severe, read_book
 from scheduling.alerts.rules import FIRING
 from scheduling.alerts.suppression import Subject, judge
 from scheduling.models import Alert, AlertMessage, AlertNotice, AlertRule, AlertSilence, Contact
@@ -34,8 +35,11 @@ class Notifier:
         self, now: datetime, rules: Mapping[UUID, AlertRule], opened: Sequence[Alert], reopened: Collection[UUID]
     ) -> None:
         self._now, self._rules, self._open, self._reopened = now, rules, opened, reopened
-        self._book = read_book()
         self._notices: list[tuple[Alert, str, Iterable[Contact]]] = []
+
+    @cached_property
+    def _book(self) -> AddressBook:
+        return read_book()
 
     def judge(self, fired: Collection[UUID]) -> list[Alert]:
         """Set what silences or inhibits each firing alert, and queue notices; return the alerts that have changed."""
@@ -76,7 +80,7 @@ class Notifier:
         unsent = AlertNotice.objects.filter(alert__in=[alert.pk for alert in resolved], message=None, dropped="")
         if resolved:
             unsent.update(dropped="resolved")
-        contacts = {contact.id: contact for group in self._book.contacts.values() for contact in group}
+            contacts = {contact.id: contact for group in self._book.contacts.values() for contact in group}
         for alert in resolved:
             found = [contacts[key] for key in notified.get(alert.pk, ()) if key in contacts]
             if found:

@@ -27,7 +27,7 @@ SOURCES = (
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A measure of objects of the types ``per``, read every ``seconds`` in a transaction of its own.
+    """A measure of objects of the types ``per``, read every ``seconds`` in a transaction that others may share.
 
     Objects within the ``floor`` have no sample, so they are clear. ``most`` is the greatest possible value. Tenants may
     have rules over the types in ``tenants_per``. A measure that ``needs_heartbeats`` is not read shortly after an

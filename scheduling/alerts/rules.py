@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from enum import StrEnum
@@ -72,7 +72,7 @@ class Sample:
     value: float
     label: str = ""
     tenant_id: UUID | None = None
-    parents: tuple[str, ...] = ()
+    parents: Sequence[str] = ()
     tenants: tuple[str, ...] = ()
     tenants_count: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -7,10 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Max, Min, Q, Sum
 from django.utils.translation import gettext_lazy as _
+from psycopg.rows import args_row
 
 from scheduling.alerts.incidents import LEAST
 from scheduling.alerts.measures import ALERT_ACTOR, Measure
@@ -23,20 +25,7 @@ from scheduling.exceptions import UpkeepUnavailableError
 from scheduling.fleet.auditors import find_auditor_fault
 from scheduling.fleet.queries import read_liveness
 from scheduling.fleet.queue_consumers import queues_without_consumer
-from scheduling.models import (
-    AlertCause,
-    Circuit,
-    Job,
-    KindMinute,
-    PlatformIncident,
-    PoolClock,
-    Queue,
-    QueueGauge,
-    QueueMinute,
-    TenantGauge,
-    TenantMinute,
-    UpkeepRun,
-)
+from scheduling.models import AlertCause, Circuit, Job, PlatformIncident, PoolClock, UpkeepRun
 from scheduling.shares.history import HistorySpan, read_share_history
 from scheduling.shares.verdicts import EntitlementState
 from scheduling.statistics.costs import read_kind_costs
@@ -46,6 +35,8 @@ from scheduling.upkeep.status import read_upkeep
 from scheduling.upkeep.tenant_runs import AUDIT_TASK
 from tenants.audit.tail import verify_tails
 from tenants.context import acting_as
+from tenants.database.prepared import fetch_all
+from tenants.database.sql import load_sql
 from tenants.models import LimitWarning, Tenant
 
 WINDOW = timedelta(minutes=5)
@@ -57,29 +48,18 @@ LEAST_ENDED = 20
 MOST_TENANTS = 10
 # Checks whose faults have measures of their own.
 _MEASURED_CHECKS = ("auditor", "broker", "circuits", "consumers", "publishing", "recount", "workers")
-
-
+_SQL = load_sql(__file__)
 # A process requests the same verification once in this time.
 VERIFIED_AGAIN_SECONDS = 900.0
 _verified_again: dict[str, float] = {}
 
 
-def _read_oldest_waits(now: datetime) -> Iterator[Sample]:
-    queues = {queue.pk: queue for queue in Queue.objects.select_related("pool")}
-    running = [pk for pk, queue in queues.items() if not (queue.is_paused or queue.pool.is_paused)]
-    latest = QueueGauge.objects.filter(minute__gt=now - LATEST_AGE, queue__in=running).order_by("queue_id", "-minute")
-    for gauge in latest.distinct("queue_id").exclude(oldest_at=None):
-        queue = queues[gauge.queue_id]
-        yield Sample(f"queue:{queue.name}", _waited(gauge), queue.name, parents=(f"pool:{queue.pool.name}",))
-    of_tenants = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE, queue__in=running, oldest_at__isnull=False)
-    newest = of_tenants.order_by("tenant_id", "-minute", "oldest_at").distinct("tenant_id").select_related("tenant")
-    for own in newest:
-        yield Sample(f"tenant:{own.tenant_id}", _waited(own), own.tenant.slug, own.tenant_id)
+def _read_oldest_waits(now: datetime) -> list[Sample]:
+    return _fetch("read_oldest_waits", now, LATEST_AGE)
 
 
-def _waited(gauge: QueueGauge | TenantGauge) -> float:
-    assert gauge.oldest_at is not None  # rows without it are not read
-    return (gauge.sampled_at - gauge.oldest_at).total_seconds()
+def _fetch(statement: str, now: datetime, age: timedelta, **values: object) -> list[Sample]:
+    return fetch_all(_SQL[statement], {"since": now - age, "now": now, **values}, args_row(Sample))
 
 
 def _read_unread_queues(now: datetime) -> Iterator[Sample]:
@@ -91,7 +71,7 @@ def _read_unread_queues(now: datetime) -> Iterator[Sample]:
 
 def _read_pools_without_worker(now: datetime) -> Iterator[Sample]:
     unread = {standing.queue.pool.name for standing in queues_without_consumer()}
-    for pool in read_liveness().pools:
+    for pool in read_liveness().pools if unread else ():
         if not pool.workers and pool.name in unread:
             yield Sample(f"pool:{pool.name}", 1.0, pool.name)
 
@@ -114,39 +94,18 @@ def _read_broker(now: datetime) -> Iterator[Sample]:
         yield Sample("check:broker", 1.0, "Redis", facts={"message": (silence or reported[0])[:500]})
 
 
-def _read_failure_rates(now: datetime) -> Iterator[Sample]:
-    queues = QueueMinute.objects.filter(minute__gt=now - WINDOW).order_by()
-    tenants = TenantMinute.objects.filter(minute__gt=now - WINDOW).order_by()
-    kinds = KindMinute.objects.filter(minute__gt=now - WINDOW).order_by()
-    for row, rate in _rates(queues.values("queue__name", "queue__pool__name")):
-        name = row["queue__name"]
-        yield Sample(f"queue:{name}", rate, name, parents=(f"pool:{row['queue__pool__name']}",))
-    for row, rate in _rates(tenants.values("tenant", "tenant__slug")):
-        yield Sample(f"tenant:{row['tenant']}", rate, row["tenant__slug"], row["tenant"])
-    for row, rate in _rates(kinds.values("kind")):
-        yield Sample(f"kind:{row['kind']}", rate, row["kind"])
-    for row, rate in _rates(kinds.values("kind", "tenant")):
-        yield Sample(f"kind:{row['kind']}{PRIVATE}{row['tenant']}", rate, row["kind"], row["tenant"])
-
-
-def _rates(groups: Any) -> Iterator[tuple[dict[str, Any], float]]:
-    """Yield each group of minutes in which enough jobs ended, with the share of them that failed."""
-    ended = groups.annotate(ended=Sum("completed") + Sum("failed"), bad=Sum("failed"))
-    for row in ended.filter(ended__gte=LEAST_ENDED, bad__gt=0):
-        yield row, row["bad"] / row["ended"]
+def _read_failure_rates(now: datetime) -> list[Sample]:
+    return _fetch("read_failure_rates", now, WINDOW, least=LEAST_ENDED)
 
 
 def _read_new_causes(now: datetime) -> Iterator[Sample]:
-    new = AlertCause.objects.filter(first_at__gt=now - NEW).select_related("tenant").order_by("first_at")
+    new = list(AlertCause.objects.filter(first_at__gt=now - NEW).select_related("tenant").order_by("first_at")[:1_000])
     # To the platform a cause is new if no tenant had it before.
-    known = set(
-        AlertCause.objects.filter(first_at__lte=now - NEW, fingerprint__in=new.values("fingerprint"))
-        .order_by()
-        .values_list("fingerprint", flat=True)
-    )
-    yield from _causes(
-        (cause.fingerprint, cause.kind, cause.tenant, cause.count, {"message": cause.message, "job": str(cause.job_id)})
-        for cause in new[:1_000]
+    older = AlertCause.objects.filter(first_at__lte=now - NEW, fingerprint__in={cause.fingerprint for cause in new})
+    known = set(older.order_by().values_list("fingerprint", flat=True))
+    return _causes(
+        (cause.fingerprint, cause.kind, cause.tenant, cause.count, cause.message, cause.job_id)
+        for cause in new
         if cause.fingerprint not in known
     )
 
@@ -154,35 +113,29 @@ def _read_new_causes(now: datetime) -> Iterator[Sample]:
 def _read_failures_of_causes(now: datetime) -> Iterator[Sample]:
     groups = group_errors(since=now - WINDOW, until=now).groups
     tenants = Tenant.objects.in_bulk({group.tenant_id for group in groups})
-    yield from _causes(
-        (
-            one.fingerprint,
-            one.kind,
-            tenants[one.tenant_id],
-            one.count,
-            {"message": one.message[:200], "job": str(one.job_id)},
-        )
+    return _causes(
+        (one.fingerprint, one.kind, tenants[one.tenant_id], one.count, one.message[:200], one.job_id)
         for one in groups
         if one.fingerprint
     )
 
 
-def _causes(rows: Iterable[tuple[str, str, Tenant, int, dict[str, str]]]) -> Iterator[Sample]:
+def _causes(rows: Iterable[tuple[str, str, Tenant, int, str, UUID]]) -> Iterator[Sample]:
     """Yield a sample of each cause for each tenant, and one for the platform with all tenants."""
     found = list(rows)
-    jobs = Job.objects.filter(pk__in={facts["job"] for *_, facts in found}) if found else Job.objects.none()
+    jobs = Job.objects.filter(pk__in={job_id for *_, job_id in found})
     places = {
-        str(pk): ([f"template:{template.partition('@')[0]}"] if template else [], f"queue:{queue}")
+        pk: ([f"template:{template.partition('@')[0]}"] if template else [], f"queue:{queue}")
         for pk, queue, template in jobs.values_list("pk", "queue__name", "meta__template")
     }
     merged = defaultdict(list)
-    for fingerprint, kind, tenant, count, described in found:
-        template, *queue = places.get(described["job"], ([],))
+    for fingerprint, kind, tenant, count, message, job_id in found:
+        template, *queue = places.get(job_id, ([],))
         parents = (*template, f"kind:{kind}", *queue)
-        facts = {**described, "fingerprint": fingerprint}
+        facts = {"message": message, "job": str(job_id), "fingerprint": fingerprint}
         merged[fingerprint].append((tenant, count, parents, facts))
         key = f"cause:{fingerprint}{PRIVATE}{tenant.pk}"
-        yield Sample(key, count, facts["message"][:100], tenant.pk, parents, facts=facts)
+        yield Sample(key, count, message[:100], tenant.pk, parents, facts=facts)
     for fingerprint, parts in merged.items():
         slugs = sorted({tenant.slug for tenant, *_ in parts})
         total = sum(count for _, count, *_ in parts)
@@ -239,7 +192,8 @@ def _read_integrity(now: datetime) -> Iterator[Sample]:
         if run.outcome == UpkeepRun.Outcome.FAILED:
             yield Sample(f"check:{run.name}", 1.0, run.name, facts={"message": " ".join(run.messages)[:500]})
     if findings := verify_tails():
-        _request_verification()
+        # Not in the transaction that other measures share.
+        transaction.on_commit(_request_verification)
         yield Sample("check:audit", 1.0, "audit", facts={"message": findings[0].detail[:500]})
     if fault := find_auditor_fault():
         yield Sample("check:auditor", 1.0, "auditor", facts={"message": fault})
@@ -262,39 +216,35 @@ def _read_incidents(now: datetime) -> Iterator[Sample]:
             yield Sample(f"incident:{row['name']}", row["total"], row["name"], facts={"message": row["detail"]})
 
 
-_T, _C = (Per.TENANT,), (Per.CAUSE,)
-_QT = (Per.QUEUE, Per.TENANT)
+_C, _K, _Q, _S, _T = (Per.CAUSE,), (Per.KIND,), (Per.QUEUE,), (Per.CHECK,), (Per.TENANT,)
 MEASURES = (
-    Measure("oldest_wait", _("Oldest wait"), "s", _QT, _read_oldest_waits, 1.0, tenants_per=_T),
+    Measure("oldest_wait", _("Oldest wait"), "s", (*_Q, *_T), _read_oldest_waits, 1.0, tenants_per=_T),
     Measure(
-        "queue_without_consumer", _("Queue without a consumer"), "s", (Per.QUEUE,), _read_unread_queues,
-        needs_heartbeats=True,
+        "queue_without_consumer", _("Queue without a consumer"), "s", _Q, _read_unread_queues, needs_heartbeats=True
     ),
     Measure(
         "pool_without_worker", _("Pool without a live worker"), "", (Per.POOL,), _read_pools_without_worker, most=1.0,
         needs_heartbeats=True,
     ),
     Measure(
-        "check", _("Self-diagnosis: 1 warning, 2 failure"), "", (Per.CHECK,), _read_checks, most=2.0, seconds=10.0,
+        "check", _("Self-diagnosis: 1 warning, 2 failure"), "", _S, _read_checks, most=2.0, seconds=10.0,
         needs_heartbeats=True, is_unscoped=True,
     ),
-    Measure("broker_away", _("Broker away"), "", (Per.CHECK,), _read_broker, most=1.0),
+    Measure("broker_away", _("Broker away"), "", _S, _read_broker, most=1.0),
     Measure(
-        "failure_rate", _("Failure rate of five minutes"), "", (Per.KIND, *_QT), _read_failure_rates, most=1.0,
-        tenants_per=(Per.KIND, *_T),
+        "failure_rate", _("Failure rate of five minutes"), "", (*_K, *_Q, *_T), _read_failure_rates, most=1.0,
+        tenants_per=(*_K, *_T),
     ),
     Measure("new_cause", _("Failures of a new cause"), "", _C, _read_new_causes, tenants_per=_C),
     Measure(
         "failures_of_cause", _("Failures of a cause in five minutes"), "", _C, _read_failures_of_causes, seconds=10.0,
         tenants_per=_C,
     ),
-    Measure("breaker_open", _("Circuit breaker open"), "s", (Per.KIND,), _read_open_breakers, tenants_per=(Per.KIND,)),
+    Measure("breaker_open", _("Circuit breaker open"), "s", _K, _read_open_breakers, tenants_per=_K),
     Measure("limit_used", _("Use of a limit"), "%", _T, _read_limits, most=100.0, seconds=30.0, tenants_per=_T),
     Measure("share", _("Share of the entitlement"), "", _T, _read_shares, seconds=30.0, is_low_bad=True),
-    Measure("eta_error", _("Error of predicted times"), "", (Per.KIND,), _read_prediction_errors, seconds=60.0),
+    Measure("eta_error", _("Error of predicted times"), "", _K, _read_prediction_errors, seconds=60.0),
     Measure("upkeep", _("Upkeep: 1 overdue, 2 failed"), "", (Per.TASK,), _read_upkeep, most=2.0, seconds=30.0),
-    Measure(
-        "integrity", _("Verification that found a fault"), "", (Per.CHECK,), _read_integrity, most=1.0, seconds=10.0
-    ),
+    Measure("integrity", _("Verification that found a fault"), "", _S, _read_integrity, most=1.0, seconds=10.0),
     Measure("incident", _("Incidents in five minutes"), "", (Per.INCIDENT,), _read_incidents),
 )  # fmt: skip

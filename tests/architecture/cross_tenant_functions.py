@@ -163,7 +163,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/alerts/backtest.py": ({"_find_start"}, "the evaluated minutes belong to no tenant"),
     "scheduling/alerts/causes.py": ({"count_causes"}, "a dispatcher counts the causes of all tenants"),
     "scheduling/alerts/evaluator.py": (
-        {"Evaluator.take_turn", "Evaluator._read", "Evaluator._read_one"},
+        {"Evaluator.take_turn", "Evaluator._read_next"},
         "a dispatcher evaluates the rules of the platform and of all tenants",
     ),
     "scheduling/alerts/incidents.py": ({"flush_incidents"}, "incidents belong to the platform"),

@@ -6,12 +6,13 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from scheduling.alerts import evaluator as evaluators
 from scheduling.alerts.evaluator import Evaluator
-from scheduling.alerts.rules import Sample
+from scheduling.alerts.measures import Measure
+from scheduling.alerts.rules import Per, Sample
 from scheduling.models import Alert, AlertClock, AlertNotice, AlertRule, MeasureMinute
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
@@ -164,6 +165,18 @@ def test_minutes_of_a_measure_whose_low_values_are_bad_keep_the_least(turns: Tur
         assert MeasureMinute.objects.get(measure="share").worst == 0.2
 
 
+def test_value_that_has_not_changed_is_not_written_again(turns: Turns) -> None:
+    def find_rows() -> dict[str, str]:
+        with all_tenants(), connection.cursor() as cursor:
+            cursor.execute("SELECT object_key, ctid::text FROM scheduling_measure_minute")
+            return dict(cursor.fetchall())
+
+    turns.take(wait(5), wait(5, "other"))
+    before = find_rows()
+    turns.take(wait(5), wait(6, "other"))
+    assert {key for key, place in find_rows().items() if place != before[key]} == {"queue:other"}
+
+
 def make_due() -> None:
     """Let the last evaluation be six seconds ago."""
     with all_tenants():
@@ -207,6 +220,25 @@ def test_failed_measure_resolves_nothing_and_becomes_an_alert(turns: Turns, monk
             "queue:pipeline": "firing",
             "check:measure.oldest_wait": "firing",
         }
+
+
+def test_measures_after_one_that_fails_are_read_in_the_same_turn(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = Planted(monkeypatch)
+
+    def fail() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
+
+    planted.before = fail
+    monkeypatch.setitem(
+        evaluators.measures(),  # type: ignore[arg-type]  # those of Planted
+        "incident",
+        Measure("incident", "", "", (Per.INCIDENT,), lambda now: [Sample("incident:rescued", 5.0)]),
+    )
+    Evaluator().take_turn()
+    assert planted.reads == 1
+    with all_tenants():
+        assert set(MeasureMinute.objects.values_list("measure", flat=True)) == {"", "incident"}
 
 
 def test_measure_of_heartbeats_is_not_read_after_an_outage(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:

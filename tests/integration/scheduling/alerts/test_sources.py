@@ -159,6 +159,32 @@ def test_measure_finds_what_is_planted_and_nothing_else(measure: str, acme: Tena
     assert found(measure) == {key.format(tenant=acme.pk): value for key, value in expected.items()}
 
 
+def test_wait_that_the_newest_sample_does_not_have_is_over(acme: Tenant) -> None:
+    with all_tenants():
+        now = read_clock()
+        plant_wait(now - timedelta(minutes=1), acme)
+        this = {"minute": now.replace(second=0, microsecond=0), "queue": queue(), "sampled_at": now}
+        QueueGauge.objects.create(**this)
+        TenantGauge.objects.create(tenant=acme, **this)
+    assert found("oldest_wait") == {}
+
+
+def test_wait_in_a_paused_queue_is_none(acme: Tenant) -> None:
+    with all_tenants():
+        plant_wait(read_clock(), acme)
+        Queue.objects.filter(name="pipeline").update(is_paused=True)
+    assert found("oldest_wait") == {}
+
+
+def test_minutes_after_the_present_one_do_not_count(acme: Tenant) -> None:
+    # They remain if the clock of PostgreSQL is set back.
+    with all_tenants():
+        later = read_clock() + timedelta(minutes=5)
+        plant_wait(later, acme)
+        plant_failures(later, acme)
+    assert found("oldest_wait") == found("failure_rate") == {}
+
+
 def test_integrity_is_the_last_result_of_each_verification(acme: Tenant) -> None:
     before = set(found("integrity"))
     with all_tenants():
