@@ -1,11 +1,15 @@
+-- fragment: indexed_line
+SELECT l.id, l.tenant_id, l.level, l.message, l.fields, l.sealed IS NOT NULL AS is_sealed,
+-- include: line_facts
+
 -- name: next_lines
 -- The next lines to be indexed. Younger ones may still be committed, or wait in the buffer of a worker.
--- include: line_facts
+-- include: indexed_line
 WHERE l.id > %(after)s AND l.id < %(last)s ORDER BY l.id LIMIT %(most)s;
 
 -- name: lines_of_segment
 -- Read the lines of a range of ids of one tenant.
--- include: line_facts
+-- include: indexed_line
 WHERE l.tenant_id = %(tenant)s AND l.id > %(after)s AND l.id <= %(last)s ORDER BY l.id LIMIT %(most)s;
 
 -- name: add_volume
