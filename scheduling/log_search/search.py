@@ -20,9 +20,18 @@ from scheduling.correlation.queries import jobs_of_request
 from scheduling.execution.logs.queries import open_lines
 from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.log_search.query import LogQuery, LogSearchInvalidError
-from scheduling.log_search.segments import FACETS, earlier, facet_word, line_text, lines_between, search_key
+from scheduling.log_search.segments import (
+    FACETS,
+    FIRST,
+    earlier,
+    facet_word,
+    last_indexed,
+    line_text,
+    lines_between,
+    search_key,
+)
 from scheduling.log_search.words import positions
-from scheduling.models import Job, JobLog, LogCursor
+from scheduling.models import Job, JobLog
 from tenants.context import current_tenant_id
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all, fetch_one
@@ -36,7 +45,7 @@ MAX_JOBS = 200
 # Matching lines whose facets are counted, and parts of the time range in the histogram.
 FACET_LINES, PARTS = 500, 48
 DEFAULT_RANGE = timedelta(days=1)
-_FIRST, _LAST = UUID(int=0), UUID(int=(1 << 128) - 1)
+_LAST = UUID(int=(1 << 128) - 1)
 _SQL = load_sql(__file__)
 
 
@@ -167,9 +176,9 @@ class _Walk:
         self._has_words, places = _word_condition(query, tenants)
         last = min(before or _LAST, uuid7_floor(query.until) if query.until else _LAST)
         jobs = _jobs_of(query)
-        begun = earlier(min(jobs), CLOCK_SLACK) if jobs else _FIRST
+        begun = earlier(min(jobs), CLOCK_SLACK) if jobs else FIRST
         self._bounds: dict[str, Any] = {
-            "after": max(after or _FIRST, begun, uuid7_floor(query.since) if query.since else _FIRST),
+            "after": max(after or FIRST, begun, uuid7_floor(query.since) if query.since else FIRST),
             "last": UUID(int=max(last.int - 1, 0)),
             "tenants": tenants,
             **places,
@@ -188,8 +197,7 @@ class _Walk:
         if self._conditions["jobs"] is not None:
             yield from self._read_pages(self._bounds["after"])
             return
-        cursor = LogCursor.objects.first()
-        yield from self._read_pages(max(cursor.last_id if cursor else _FIRST, self._bounds["after"]))
+        yield from self._read_pages(max(last_indexed(), self._bounds["after"]))
         yield from self._read_segments()
 
     def lines_by_time(self, since: datetime, until: datetime) -> list[int]:

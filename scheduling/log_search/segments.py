@@ -20,7 +20,7 @@ from scheduling.execution.logs.service import LINE_OVERHEAD_BYTES
 from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.limits.declared import LOG_BYTES
 from scheduling.log_search.words import WordFilter, normalize, positions, words_of
-from scheduling.models import JobLog, LogCursor, LogSegment, LogVolume, PlatformLog
+from scheduling.models import JobLog, LogSegment, LogVolume, PlatformLog
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7, uuid7_floor
 from tenants.database.locks import LockClass
@@ -44,7 +44,7 @@ VOLUME_DAYS = 40
 # Lines of a longer execution lack its worker and version once that is a day old.
 LONGEST_EXECUTION = timedelta(days=1)
 FACETS = ("kind", "queue", "worker", "version", "template")
-_FIRST = UUID(int=0)
+FIRST = UUID(int=0)
 _SQL = load_sql(__file__)
 
 
@@ -70,20 +70,20 @@ class LogIndexer:
 def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AFTER) -> int:
     """Add the words of the next lines to the index; return the number of lines.
 
-    The cursor moves in the same transaction, so that each line is in one segment, also after a crash.
+    They are those after the last line of any segment, so that each line is in one segment, also after a crash.
     """
     with all_tenants(BY_INDEX):
         if not try_to_lead(LockClass.LOG_SEGMENTS):
             return 0
-        now = timezone.now()
-        cursor = LogCursor.objects.select_for_update(no_key=True).first() or LogCursor(last_id=_FIRST)
-        bounds = lines_between(cursor.last_id, uuid7_floor(now - settled_after))
+        bounds = lines_between(last_indexed(), uuid7_floor(timezone.now() - settled_after))
         lines = _read("next_lines", {**bounds, "most": most})
-        if lines:
-            _extend(lines)
-            cursor.last_id = lines[-1].row.id
-            cursor.save()
+        _extend(lines)
     return len(lines)
+
+
+def last_indexed() -> UUID:
+    """Return the last line in the index of the current scope; later ones are read one by one."""
+    return LogSegment.objects.order_by("-last_id").values_list("last_id", flat=True).first() or FIRST
 
 
 def reindex_segments(limit: int = CHECKED_SEGMENTS) -> int:
@@ -213,9 +213,6 @@ def _extend(lines: Iterable[_Line]) -> None:
     for line in lines:
         by_tenant[line.row.tenant_id].append(line)
         sizes[line.row.tenant_id] += len(line.text.encode()) + LINE_OVERHEAD_BYTES
-    limits = allowed_for_each(sizes, LOG_BYTES)
-    allowed = [limits.get(tenant_id) for tenant_id in sizes]
-    execute(_SQL["add_volume"], {"tenants": list(sizes), "bytes": list(sizes.values()), "allowed": allowed})
     newest = LogSegment.objects.raw(_SQL["newest_segments"], {"tenants": list(by_tenant)})
     open_ones = {segment.tenant_id: segment for segment in newest}
     changed: list[_Builder] = []
@@ -225,13 +222,16 @@ def _extend(lines: Iterable[_Line]) -> None:
         for line in own:
             if builder is None or builder.is_full:
                 last = builder.segment if builder else last
-                builder = _Builder(_new_segment(tenant_id, last.last_id if last else _FIRST))
+                builder = _Builder(_new_segment(tenant_id, last.last_id if last else FIRST))
             if not changed or changed[-1] is not builder:
                 changed.append(builder)
             builder.add(line)
             # A thread that dispatches and waits for the interpreter gets it now rather than after 5 ms.
             time.sleep(0)
     _store(changed)
+    limits = allowed_for_each(sizes, LOG_BYTES)
+    allowed = [limits.get(tenant_id) for tenant_id in sizes]
+    execute(_SQL["add_volume"], {"tenants": list(sizes), "bytes": list(sizes.values()), "allowed": allowed})
 
 
 def _new_segment(tenant_id: UUID, after: UUID) -> LogSegment:

@@ -20,7 +20,7 @@ from scheduling.log_search.job_filter import LogFilterTooBroadError, LogsNotRead
 from scheduling.log_search.query import LogSearchInvalidError, LogSearchSealedError, parse_query
 from scheduling.log_search.search import FoundLines, add_requests, lines_around, search_lines, summarize_lines
 from scheduling.log_search.segments import index_lines, reindex_segments, remove_empty_segments
-from scheduling.models import Job, JobLog, JobLogTally, LogCursor, LogSegment, LogVolume, SavedView
+from scheduling.models import Job, JobLog, JobLogTally, LogSegment, LogVolume, SavedView
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.ids import uuid7_floor
 from tenants.encryption.fields import is_sealing
@@ -87,7 +87,6 @@ def test_full_segments_follow_each_other(acme: Tenant, log: Log, index: Index, m
         rows = list(LogSegment.objects.order_by("last_id"))
         assert sum(row.lines for row in rows) == 35
         assert [row.after_id for row in rows[1:]] == [row.last_id for row in rows[:-1]]
-        assert LogCursor.objects.get().last_id == rows[-1].last_id
     assert len(rows) == 4
     assert messages(acme, "turn2") == [f"turn2 line{n}" for n in reversed(range(7))]
     assert len(messages(acme, "line3")) == 5
@@ -152,11 +151,11 @@ def test_failed_turn_indexes_no_line_twice(
     (job,) = submit(acme)
     log(job, "once")
 
-    def die(cursor: LogCursor, **options: object) -> None:
+    def die(statement: str, values: object) -> int:
         raise RuntimeError("killed before the commit")
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr(LogCursor, "save", die)
+        patch.setattr(segments, "execute", die)
         index()
     with all_tenants():
         assert not LogSegment.objects.exists()
