@@ -12,8 +12,8 @@ from tenants.tenancy.bases import TenantManager, TenantModel
 class LogSegment(TenantModel):
     """The lines of a tenant with ids above ``after_id`` up to ``last_id``, and a Bloom filter of their words.
 
-    The newest segment of a tenant grows until it is full; the newest of all is how far the index goes. Its filter is stored in the row itself and has one size, so
-    that a search reads neighbouring pages.
+    The newest segment of a tenant grows until it is full; the newest one of all is how far the index goes. A filter is
+    stored in the row itself and has one size, so that a search reads neighbouring pages.
     """
 
     after_id = models.UUIDField(help_text="The last line of the segment before.")

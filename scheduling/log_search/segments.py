@@ -77,7 +77,8 @@ def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AF
             return 0
         bounds = lines_between(last_indexed(), uuid7_floor(timezone.now() - settled_after))
         lines = _read("next_lines", {**bounds, "most": most})
-        _extend(lines)
+        if lines:
+            _extend(lines)
     return len(lines)
 
 
