@@ -32,10 +32,10 @@ from tenants.limits.usage import allowed_for_each
 
 # A line is indexed when a worker has written its buffer and the transaction has ended, also a slow one.
 SETTLED_AFTER = timedelta(seconds=35)
-INDEX_SECONDS = 5.0
-# Lines of one turn; a longer backlog is indexed in turns, with a pause of REST times a turn's duration: a tenth of a
-# processor.
-TURN_LINES, REST = 1_000, 9
+INDEX_SECONDS = 10.0
+# Lines of one turn; a longer backlog is indexed in turns, with a pause of REST times a turn's duration: a twentieth of
+# a processor.
+TURN_LINES, REST = 1_000, 19
 # A segment that got lines later may have more of them, up to MOST_LINES.
 SEGMENT_LINES, MOST_LINES = 500, 20_000
 # Lines that come later are added to their segments by the daily check of so many days.

@@ -72,7 +72,3 @@ class WordFilter:
             if not self.bits[place >> 3] & bit:
                 self.bits[place >> 3] |= bit
                 self._set += 1
-
-    def has(self, places: Iterable[int]) -> bool:
-        """Return whether a word may have been added."""
-        return all(self.bits[place >> 3] >> (place & 7) & 1 for place in places)
