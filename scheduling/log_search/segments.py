@@ -19,7 +19,7 @@ from scheduling.execution.logs.queries import open_lines
 from scheduling.execution.logs.service import LINE_OVERHEAD_BYTES
 from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.limits.declared import LOG_BYTES
-from scheduling.log_search.words import WordFilter, normalize, positions, words_of
+from scheduling.log_search.words import FILTER_BYTES, WordFilter, normalize, positions, words_of
 from scheduling.models import JobLog, LogSegment, LogVolume, PlatformLog
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7, uuid7_floor
@@ -36,9 +36,8 @@ INDEX_SECONDS = 10.0
 # Lines of one turn; a longer backlog is indexed in turns, with a pause of REST times a turn's duration: a twentieth of
 # a processor.
 TURN_LINES, REST = 1_000, 19
-# A segment that got lines later may have more of them, up to MOST_LINES.
-SEGMENT_LINES, MOST_LINES = 500, 20_000
-# Lines that come later are added to their segments by the daily check of so many days.
+SEGMENT_LINES = 500
+# Lines that come later are found after the daily check of so many days, and of so many segments at once.
 CHECKED_DAYS, CHECKED_SEGMENTS = 2, 100
 VOLUME_DAYS = 40
 # Lines of a longer execution lack its worker and version once that is a day old.
@@ -76,7 +75,7 @@ def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AF
         if not try_to_lead(LockClass.LOG_SEGMENTS):
             return 0
         bounds = lines_between(last_indexed(), uuid7_floor(timezone.now() - settled_after))
-        lines = _read("next_lines", {**bounds, "most": most})
+        lines = _read({**bounds, "most": most})
         if lines:
             _extend(lines)
     return len(lines)
@@ -87,25 +86,14 @@ def last_indexed() -> UUID:
     return LogSegment.objects.order_by("-last_id").values_list("last_id", flat=True).first() or FIRST
 
 
-def reindex_segments(limit: int = CHECKED_SEGMENTS) -> int:
-    """Index segments again to which lines were committed late; return their number."""
+def add_late_lines(limit: int = CHECKED_SEGMENTS) -> int:
+    """Let searches by any word read segments to which lines were committed late; return the number of segments."""
     since = uuid7_floor(timezone.now() - timedelta(days=CHECKED_DAYS))
     with all_tenants(BY_INDEX):
         if not try_to_lead(LockClass.LOG_SEGMENTS):
             return 0
-        values = {"since": since, "most": limit}
-        wrong = list(LogSegment.objects.raw(_SQL["wrong_segments"], values))
-        builders = [_Builder(segment) for segment in wrong]
-        for builder in builders:
-            segment = builder.segment
-            bounds = lines_between(segment.after_id, segment.last_id)
-            values = {"tenant": segment.tenant_id, "most": MOST_LINES, **bounds}
-            segment.lines = 0
-            # It may then have more lines or words than others; they are still found.
-            for line in _read("lines_of_segment", values):
-                builder.add(line)
-        _store(builders)
-    return len(wrong)
+        values = {"since": since, "most": limit, "every_word": b"\xff" * FILTER_BYTES}
+        return execute(_SQL["add_late_lines"], values, is_planned=True)
 
 
 def remove_empty_segments(*, limit: int) -> int:
@@ -155,8 +143,9 @@ class _Line(NamedTuple):
     text: str
 
 
-def _read(name: str, values: dict[str, Any]) -> list[_Line]:
-    rows = [row._replace(fields=json.loads(row.fields)) for row in fetch_all(_SQL[name], values, is_planned=True)]
+def _read(values: dict[str, Any]) -> list[_Line]:
+    rows = fetch_all(_SQL["next_lines"], values, is_planned=True)
+    rows = [row._replace(fields=json.loads(row.fields)) for row in rows]
     sealed = open_lines(JobLog.objects.filter(pk__in=[row.id for row in rows if row.is_sealed]))
     opened = {line.id: line for line in sealed}
     return [_Line(row, line_text(opened.get(row.id, row))) for row in rows]
@@ -183,7 +172,7 @@ class _Builder:
             self._filter.add(_places(word, self._key))
         self._words |= words
         self.segment.lines += 1
-        self.segment.last_id = max(row.id, self.segment.last_id)
+        self.segment.last_id = row.id
 
     def finished(self) -> LogSegment:
         self.segment.filter = bytes(self._filter.bits)

@@ -19,7 +19,7 @@ from scheduling.log_search import job_filter, segments
 from scheduling.log_search.job_filter import LogFilterTooBroadError, LogsNotReadableError
 from scheduling.log_search.query import LogSearchInvalidError, LogSearchSealedError, parse_query
 from scheduling.log_search.search import FoundLines, add_requests, lines_around, search_lines, summarize_lines
-from scheduling.log_search.segments import index_lines, reindex_segments, remove_empty_segments
+from scheduling.log_search.segments import add_late_lines, index_lines, remove_empty_segments
 from scheduling.models import Job, JobLog, JobLogTally, LogSegment, LogVolume, SavedView
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.ids import uuid7_floor
@@ -140,9 +140,9 @@ def test_late_line_is_found_after_the_check(acme: Tenant, log: Log, index: Index
     with all_tenants():
         late.save(force_insert=True)
     assert messages(acme, "cut_off") == []
-    assert reindex_segments() == 1
+    assert add_late_lines() == 1
     assert messages(acme, "cut_off") == ["cut_off"]
-    assert reindex_segments() == 0
+    assert add_late_lines() == 0
 
 
 def test_failed_turn_indexes_no_line_twice(
