@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -136,19 +136,13 @@ def facet_word(name: str, value: str) -> str:
     return f"{name}={normalize(value)}"
 
 
-class _Line(NamedTuple):
-    """A row of a line to be indexed, and its text, decrypted."""
-
-    row: Any
-    text: str
-
-
-def _read(values: dict[str, Any]) -> list[_Line]:
+def _read(values: dict[str, Any]) -> list[Any]:
+    """Return the next lines, each with its whole text as its message."""
     rows = fetch_all(_SQL["next_lines"], values, is_planned=True)
     rows = [row._replace(fields=json.loads(row.fields)) for row in rows]
     sealed = open_lines(JobLog.objects.filter(pk__in=[row.id for row in rows if row.is_sealed]))
     opened = {line.id: line for line in sealed}
-    return [_Line(row, line_text(opened.get(row.id, row))) for row in rows]
+    return [row._replace(message=line_text(opened.get(row.id, row))) for row in rows]
 
 
 class _Builder:
@@ -164,27 +158,19 @@ class _Builder:
     def is_full(self) -> bool:
         return self.segment.lines >= SEGMENT_LINES or self._filter.is_full
 
-    def add(self, line: _Line) -> None:
-        row = line.row
-        facts = _fact_words(row.level, row.kind, row.queue, row.worker, row.version, row.template)
-        words = words_of(normalize(line.text)) | facts
+    def add(self, line: Any) -> None:
+        facts = _fact_words(line.level, line.kind, line.queue, line.worker, line.version, line.template)
+        words = words_of(normalize(line.message)) | facts
         for word in words - self._words:
             self._filter.add(_places(word, self._key))
         self._words |= words
         self.segment.lines += 1
-        self.segment.last_id = row.id
+        self.segment.last_id = line.id
 
     def finished(self) -> LogSegment:
         self.segment.filter = bytes(self._filter.bits)
         self.segment.until = time_of(self.segment.last_id)
         return self.segment
-
-
-def _store(builders: Iterable[_Builder]) -> None:
-    changed = ["after_id", "last_id", "until", "lines", "filter"]
-    LogSegment.objects.bulk_create(
-        [builder.finished() for builder in builders], update_conflicts=True, unique_fields=["id"], update_fields=changed
-    )
 
 
 @lru_cache(maxsize=10_000)
@@ -198,11 +184,11 @@ def _places(word: str, key: bytes) -> tuple[int, ...]:
     return tuple(positions(word, key))
 
 
-def _extend(lines: Iterable[_Line]) -> None:
-    by_tenant, sizes = defaultdict[UUID, list[_Line]](list), Counter[UUID]()
+def _extend(lines: Iterable[Any]) -> None:
+    by_tenant, sizes = defaultdict[UUID, list[Any]](list), Counter[UUID]()
     for line in lines:
-        by_tenant[line.row.tenant_id].append(line)
-        sizes[line.row.tenant_id] += len(line.text.encode()) + LINE_OVERHEAD_BYTES
+        by_tenant[line.tenant_id].append(line)
+        sizes[line.tenant_id] += len(line.message.encode()) + LINE_OVERHEAD_BYTES
     newest = LogSegment.objects.raw(_SQL["newest_segments"], {"tenants": list(by_tenant)})
     open_ones = {segment.tenant_id: segment for segment in newest}
     changed: list[_Builder] = []
@@ -218,7 +204,12 @@ def _extend(lines: Iterable[_Line]) -> None:
             builder.add(line)
             # A thread that dispatches and waits for the interpreter gets it now rather than after 5 ms.
             time.sleep(0)
-    _store(changed)
+    LogSegment.objects.bulk_create(
+        [builder.finished() for builder in changed],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["last_id", "until", "lines", "filter"],
+    )
     limits = allowed_for_each(sizes, LOG_BYTES)
     allowed = [limits.get(tenant_id) for tenant_id in sizes]
     execute(_SQL["add_volume"], {"tenants": list(sizes), "bytes": list(sizes.values()), "allowed": allowed})
