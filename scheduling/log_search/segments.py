@@ -37,6 +37,7 @@ INDEX_SECONDS = 10.0
 # a processor.
 TURN_LINES, REST = 1_000, 19
 SEGMENT_LINES = 500
+YIELD_LINES = 20
 # Lines that come later are found after the daily check of so many days, and of so many segments at once.
 CHECKED_DAYS, CHECKED_SEGMENTS = 2, 100
 VOLUME_DAYS = 40
@@ -195,15 +196,16 @@ def _extend(lines: Iterable[Any]) -> None:
     for tenant_id, own in by_tenant.items():
         last = open_ones.get(tenant_id)
         builder = _Builder(last) if last and last.is_keyed == is_sealing() else None
-        for line in own:
+        for number, line in enumerate(own):
             if builder is None or builder.is_full:
                 last = builder.segment if builder else last
                 builder = _Builder(_new_segment(tenant_id, last.last_id if last else FIRST))
             if not changed or changed[-1] is not builder:
                 changed.append(builder)
             builder.add(line)
-            # A thread that dispatches and waits for the interpreter gets it now rather than after 5 ms.
-            time.sleep(0)
+            if number % YIELD_LINES == 0:
+                # A thread that dispatches and waits for the interpreter gets it now rather than after 5 ms.
+                time.sleep(0)
     LogSegment.objects.bulk_create(
         [builder.finished() for builder in changed],
         update_conflicts=True,
