@@ -21,7 +21,7 @@ from benchmarks.harness.filling import (
     lasting_lock,
     run_statement,
 )
-from benchmarks.harness.jobs import NOOP_US, measure_rate, warm_up
+from benchmarks.harness.jobs import NOOP_US, Meter, measure_rate, warm_up
 from benchmarks.harness.parts import Benchmark, Finding, MeasureFailedError, Part, at_least, at_most, shown
 from benchmarks.harness.processes import serving
 from jobsplatform.demo.measures import percentile
@@ -123,18 +123,22 @@ def measure_writing(folder: Path) -> list[Finding]:
     fill_backlog(tenants, BACKLOG, kind="sleep", payload={"seconds": 0})
     analyse()
     rates: dict[bool, list[float]] = {True: [], False: []}
+    costs: dict[bool, list[float]] = {True: [], False: []}
     with serving(folder, slots=SLOTS) as processes:
         warm_up(processes)
         for is_on in TURNS:
             before = _indexed()
-            with _indexing(is_on=is_on):
+            with _indexing(is_on=is_on), Meter(processes, slots=SLOTS) as meter:
                 rates[is_on].append(measure_rate(processes, TURN_SECONDS))
+            costs[is_on].append(1e3 * meter.processors / rates[is_on][-1])
             if is_on and _indexed() == before:
                 raise MeasureFailedError("No line was indexed.")
         indexed = _indexed()
     share = statistics.mean(rates[True]) / statistics.mean(rates[False])
     turns = ", ".join(f"{rate:,.0f}" for is_on in (True, False) for rate in rates[is_on])
+    cost = " against ".join(f"{statistics.mean(costs[is_on]):.2f}" for is_on in (True, False))
     beside = (
+        f"{cost} ms of processor time of all processes per job; "
         f"`sleep` jobs of 0 s of {TENANTS} tenants, each with one line, {SLOTS} slots; turns of {TURN_SECONDS:.0f} s "
         f"in one run ({turns} jobs/s, those with indexing first), between which only the indexing is stopped; a "
         f"backlog of lines keeps it busy throughout its turns; {indexed:,} lines indexed in all"

@@ -40,7 +40,7 @@ TRUNCATE scheduling_job, scheduling_job_ready, scheduling_job_due, scheduling_jo
     scheduling_wake, scheduling_tally, scheduling_series_tally, scheduling_schedulingentity, scheduling_tenant_capacity,
     scheduling_kind_cost,
     scheduling_tenant_kind_cost, scheduling_job_suspended, scheduling_joblog, scheduling_joblogtally,
-    scheduling_log_cursor, scheduling_log_segment, scheduling_log_volume,
+    scheduling_log_segment, scheduling_log_volume,
     scheduling_joberror, scheduling_concurrency_key, scheduling_concurrency_key_news, scheduling_unique_key,
     scheduling_worker, tenants_tenantusage CASCADE;
 UPDATE scheduling_queue_clock SET vruntime = 0, virtual_time = 0, floor = 0, was_backlogged = false;

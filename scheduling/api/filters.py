@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Collection
+from typing import Any, ClassVar, Self
 
 from django.db.models import QuerySet
 from django.http import QueryDict
@@ -56,17 +57,16 @@ class WholeTextsField(AlternativesField):
 
 
 class QuerySerializer(StrictSerializer):
-    """Base of the query parameters of a list."""
+    """Base of the query parameters of a list. ``paging`` are those of its pages, which are read elsewhere."""
+
+    paging: ClassVar[Collection[str]] = PAGING
 
     @classmethod
     def parse(cls, parameters: QueryDict) -> Self:
-        """Return the validated parameters; raise ValidationError for unknown ones.
-
-        `cursor` and `limit` are always allowed.
-        """
-        if "limit" in parameters:
+        """Return the validated parameters; raise ValidationError for unknown ones, except those of ``paging``."""
+        if "limit" in cls.paging and "limit" in parameters:
             read_limit(str(parameters["limit"]))
-        return cls.of({name: given for name, given in parameters.lists() if name not in PAGING})
+        return cls.of({name: given for name, given in parameters.lists() if name not in cls.paging})
 
     def to_internal_value(self, data: Any) -> Any:
         values: dict[str, Any] = {}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from uuid import UUID
 
-from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import MAX_QUERY_CHARACTERS, QuerySerializer, QueryTextField
-from scheduling.execution.logs.api import JobLogLineSerializer, QueryNumberField
+from scheduling.execution.logs.api import MAX_LINES, JobLogLineSerializer, LogLineSerializer, QueryNumberField
 from scheduling.log_search.platform_lines import search_platform_lines
 from scheduling.log_search.query import LogLineNotFoundError, LogQuery, parse_query
 from scheduling.log_search.search import (
@@ -31,8 +30,6 @@ from tenants.api.viewsets import StaffViewSet, TenantViewSet
 from tenants.context import all_tenants
 from tenants.encryption.fields import is_sealing
 from tenants.limits.declared import SEARCH
-
-MAX_LINES = 200
 
 
 class LogQuerySerializer(QuerySerializer):
@@ -57,10 +54,7 @@ class PlatformListQuerySerializer(LogQuerySerializer):
 
     before = serializers.UUIDField(default=None, help_text="Id of a line, or `next`: return older lines.")
     limit = QueryNumberField(min_value=1, max_value=MAX_LINES, default=50, help_text="Maximum number of lines.")
-
-    @classmethod
-    def parse(cls, parameters: QueryDict) -> Self:
-        return cls.of(dict(parameters.lists()))
+    paging = ()
 
 
 class LogListQuerySerializer(PlatformListQuerySerializer):
@@ -73,10 +67,7 @@ class LogContextQuerySerializer(QuerySerializer):
     """How much to return around a line."""
 
     limit = QueryNumberField(min_value=1, max_value=MAX_LINES, default=20, help_text="Lines before, and lines after.")
-
-    @classmethod
-    def parse(cls, parameters: QueryDict) -> Self:
-        return cls.of(dict(parameters.lists()))
+    paging = ()
 
 
 class FoundLineSerializer(JobLogLineSerializer):
@@ -103,13 +94,6 @@ class FoundLinesSerializer(serializers.Serializer[FoundLines]):
     is_cut = serializers.BooleanField(help_text="Whether the search took too long; it continues with `next`.")
 
 
-class LogFacetSerializer(serializers.Serializer[Any]):
-    """One value of a facet."""
-
-    value = serializers.CharField()
-    lines = serializers.IntegerField()
-
-
 class LogSummarySerializer(serializers.Serializer[LogSummary]):
     """Numbers of matching lines."""
 
@@ -118,7 +102,8 @@ class LogSummarySerializer(serializers.Serializer[LogSummary]):
     parts = serializers.ListField(child=serializers.IntegerField(), help_text="Lines by equal part of the range.")
     is_estimated = serializers.BooleanField(help_text="Whether `parts` are projected from a part of the lines.")
     facets = serializers.DictField(
-        child=LogFacetSerializer(many=True), help_text="The most frequent values of the newest `counted` lines."
+        child=serializers.DictField(child=serializers.IntegerField()),
+        help_text="Lines by value: the most frequent values of the newest `counted` lines.",
     )
     counted = serializers.IntegerField()
 
@@ -129,22 +114,12 @@ class LogContextSerializer(serializers.Serializer[Any]):
     results = JobLogLineSerializer(many=True)
 
 
-class PlatformLineSerializer(serializers.Serializer[PlatformLog]):
-    """One line of the platform's own processes."""
-
-    id = serializers.UUIDField()
-    at = serializers.DateTimeField()
-    level = serializers.CharField(source="get_level_display")
-    message = serializers.CharField()
-    fields = serializers.JSONField()
-
-
 # One object, though its action is called `list`.
 @extend_schema_serializer(many=False)
 class PlatformLinesSerializer(FoundLinesSerializer):
     """A page of matching lines of the platform's processes, newest first."""
 
-    results = PlatformLineSerializer(many=True, source="lines")
+    results = LogLineSerializer(many=True, source="lines")
 
 
 class PlatformLogViewSet(StaffViewSet):

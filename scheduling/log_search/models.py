@@ -1,4 +1,4 @@
-"""The index of log lines: a filter of the words of each few hundred lines of a tenant, and how far the index goes."""
+"""The index of log lines: a filter of the words of each few hundred lines of a tenant."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tenants.tenancy.bases import TenantManager, TenantModel
 class LogSegment(TenantModel):
     """The lines of a tenant with ids above ``after_id`` up to ``last_id``, and a Bloom filter of their words.
 
-    The newest segment of a tenant grows until it is full. Its filter is stored in the row itself and has one size, so
-    that a search reads neighbouring pages.
+    The newest segment of a tenant grows until it is full; the newest one of all is how far the index goes. A filter is
+    stored in the row itself and has one size, so that a search reads neighbouring pages.
     """
 
     after_id = models.UUIDField(help_text="The last line of the segment before.")
@@ -69,16 +69,3 @@ class PlatformLog(models.Model):
     def job_id(self) -> str:
         """Return the id of the job that it is about, empty for none."""
         return str(self.fields.get("job_id", ""))
-
-
-class LogCursor(models.Model):
-    """The last line that is indexed; a table of at most one row."""
-
-    id = models.SmallIntegerField(primary_key=True, default=1)
-    last_id = models.UUIDField()
-
-    class Meta:
-        db_table = "scheduling_log_cursor"
-
-    def __str__(self) -> str:
-        return str(self.last_id)

@@ -144,7 +144,7 @@ def _numbers(found: LogSummary, chosen: dict[str, Any]) -> dict[str, Any]:
     step = (found.until - found.since) / len(found.parts)
     points = [(found.since + (number + 0.5) * step, float(count)) for number, count in enumerate(found.parts)]
     facets = [
-        (name, [(value, count, _narrowed(chosen, f"{name}:{write_value(value)}")) for value, count in counts])
+        (name, [(value, count, _narrowed(chosen, f"{name}:{write_value(value)}")) for value, count in counts.items()])
         for name, counts in found.facets.items()
         if counts and f"{name}:" not in chosen["query_text"]
     ]

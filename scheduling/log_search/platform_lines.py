@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from django.utils.translation import gettext_noop
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LEVELS, LogLine
 from scheduling.log_search.query import LogQuery
-from scheduling.log_search.search import PAGE_LINES, SECONDS, FoundLines
+from scheduling.log_search.search import PAGE_LINES, SECONDS, FoundLines, first_page
 from scheduling.log_search.segments import line_text
 from scheduling.models import PlatformLog
 from tenants.context import all_tenants
@@ -110,24 +110,23 @@ def search_platform_lines(
     query: LogQuery, *, before: UUID | None = None, limit: int = 50, seconds: float = SECONDS
 ) -> FoundLines:
     """Return the newest matching lines of the platform before one of them; raise `PlatformFieldError`."""
-    give_up_at = time.monotonic() + seconds
-    last = min(before or _LAST, uuid7_floor(query.until) if query.until else _LAST)
+    found: list[PlatformLog] = []
+    return first_page(_marks(query, before, found), found, limit, seconds)
+
+
+def _marks(query: LogQuery, before: UUID | None, found: list[PlatformLog]) -> Iterator[UUID]:
+    """Add the matching lines page by page; before each page yield the highest id in it."""
+    last: UUID | None = min(before or _LAST, uuid7_floor(query.until) if query.until else _LAST)
     bounds: dict[str, Any] = {"after": uuid7_floor(query.since) if query.since else UUID(int=0), "level": query.level}
     bounds |= {"parts": [word for word in query.words if word.isascii()], "members": json.dumps(_members_of(query))}
-    found: list[PlatformLog] = []
-    while True:
+    while last is not None:
+        yield UUID(int=last.int - 1)
         page = {**bounds, "before": last, "lines": PAGE_LINES}
         start = fetch_one(_SQL["page_start"], page, is_planned=True)
         page["after"] = UUID(int=start.id.int - 1) if start else bounds["after"]
         lines = PlatformLog.objects.raw(_SQL["platform_lines"], page)
         found += [line for line in lines if query.matches_text(line_text(line))]
-        if len(found) > limit:
-            return FoundLines(found[:limit], found[limit - 1].id, is_cut=False)
-        if start is None:
-            return FoundLines(found, None, is_cut=False)
-        last = start.id
-        if time.monotonic() > give_up_at:
-            return FoundLines(found, last, is_cut=True)
+        last = start.id if start else None
 
 
 def _members_of(query: LogQuery) -> dict[str, list[str]]:

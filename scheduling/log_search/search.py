@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
@@ -20,9 +20,18 @@ from scheduling.correlation.queries import jobs_of_request
 from scheduling.execution.logs.queries import open_lines
 from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.log_search.query import LogQuery, LogSearchInvalidError
-from scheduling.log_search.segments import FACETS, earlier, facet_word, line_text, lines_between, search_key
+from scheduling.log_search.segments import (
+    FACETS,
+    FIRST,
+    earlier,
+    facet_word,
+    last_indexed,
+    line_text,
+    lines_between,
+    search_key,
+)
 from scheduling.log_search.words import positions
-from scheduling.models import Job, JobLog, LogCursor
+from scheduling.models import Job, JobLog
 from tenants.context import current_tenant_id
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all, fetch_one
@@ -36,7 +45,7 @@ MAX_JOBS = 200
 # Matching lines whose facets are counted, and parts of the time range in the histogram.
 FACET_LINES, PARTS = 500, 48
 DEFAULT_RANGE = timedelta(days=1)
-_FIRST, _LAST = UUID(int=0), UUID(int=(1 << 128) - 1)
+_LAST = UUID(int=(1 << 128) - 1)
 _SQL = load_sql(__file__)
 
 
@@ -53,13 +62,6 @@ class FoundLines:
     is_cut: bool
 
 
-class FacetCount(NamedTuple):
-    """A value of a facet, and the number of lines with it."""
-
-    value: str
-    lines: int
-
-
 @dataclass(frozen=True, slots=True)
 class LogSummary:
     """Numbers of matching lines by part of a time range, and of the newest ones by facet.
@@ -70,7 +72,7 @@ class LogSummary:
     since: datetime
     until: datetime
     parts: list[int]
-    facets: Mapping[str, list[FacetCount]]
+    facets: Mapping[str, Mapping[str, int]]
     counted: int
     is_estimated: bool
 
@@ -87,14 +89,20 @@ def search_lines(
 
     Raise `LogSearchInvalidError` if no tenant is named although the words are hashed with a key of each tenant.
     """
-    walk = _Walk(query, before, after, seconds)
+    walk = _Walk(query, before, after)
+    return first_page(walk.marks(), walk.found, limit, seconds)
+
+
+def first_page(marks: Iterable[UUID], found: list[Any], limit: int, seconds: float) -> FoundLines:
+    """Return the newest lines ``found`` between marks: the highest id that a line found later can have."""
+    give_up_at = time.monotonic() + seconds
     mark: UUID | None = None
-    for mark in walk.marks():
-        ready = [line for line in walk.found if line.id > mark]
-        if len(ready) > limit or walk.is_over:
+    for mark in marks:
+        ready = [line for line in found if line.id > mark]
+        if len(ready) > limit or time.monotonic() > give_up_at:
             break
     else:
-        mark, ready = None, walk.found
+        mark, ready = None, found
     lines = sorted(ready, key=lambda line: line.id, reverse=True)
     if len(lines) > limit:
         return FoundLines(lines[:limit], lines[limit - 1].id, is_cut=False)
@@ -105,10 +113,10 @@ def summarize_lines(query: LogQuery) -> LogSummary:
     """Return numbers of the matching lines, of the last day if the search has no time range."""
     until = query.until or timezone.now()
     since = query.since or until - DEFAULT_RANGE
-    walk = _Walk(query.between(since, until), None, None, SECONDS)
+    walk, give_up_at = _Walk(query.between(since, until), None, None), time.monotonic() + SECONDS
     for _mark in walk.marks():
         # At least some segments are read, to estimate the others.
-        if walk.found_in_segments >= FACET_LINES or walk.is_over:
+        if walk.found_in_segments >= FACET_LINES or time.monotonic() > give_up_at:
             break
     names = (*FACETS, "level", *(["tenant"] if current_tenant_id() is None else []))
     facets = {name: Counter(filter(None, (_fact(line, name) for line in walk.found))) for name in names}
@@ -120,7 +128,7 @@ def summarize_lines(query: LogQuery) -> LogSummary:
         since,
         until,
         parts,
-        {name: [FacetCount(*each) for each in counts.most_common(10)] for name, counts in facets.items()},
+        {name: dict(counts.most_common(10)) for name, counts in facets.items()},
         len(walk.found),
         is_estimated,
     )
@@ -158,18 +166,17 @@ def _fact(line: JobLog, name: str) -> str:
 class _Walk:
     """The parts of a search from the newest lines on, and the matching lines ``found`` in those that were read."""
 
-    def __init__(self, query: LogQuery, before: UUID | None, after: UUID | None, seconds: float) -> None:
+    def __init__(self, query: LogQuery, before: UUID | None, after: UUID | None) -> None:
         self.found: list[JobLog] = []
         self.found_in_segments = self.lines_of_segments = 0
         self._query = query
-        self._give_up_at = time.monotonic() + seconds
         tenants = _tenants_of(query)
         self._has_words, places = _word_condition(query, tenants)
         last = min(before or _LAST, uuid7_floor(query.until) if query.until else _LAST)
         jobs = _jobs_of(query)
-        begun = earlier(min(jobs), CLOCK_SLACK) if jobs else _FIRST
+        begun = earlier(min(jobs), CLOCK_SLACK) if jobs else FIRST
         self._bounds: dict[str, Any] = {
-            "after": max(after or _FIRST, begun, uuid7_floor(query.since) if query.since else _FIRST),
+            "after": max(after or FIRST, begun, uuid7_floor(query.since) if query.since else FIRST),
             "last": UUID(int=max(last.int - 1, 0)),
             "tenants": tenants,
             **places,
@@ -178,18 +185,12 @@ class _Walk:
         parts = [word for word in query.words if word.isascii()]
         self._conditions = {**names, "jobs": jobs, "level": query.level, "parts": parts}
 
-    @property
-    def is_over(self) -> bool:
-        """Return whether the time of the search is over."""
-        return time.monotonic() > self._give_up_at
-
     def marks(self) -> Iterator[UUID]:
         """Before each part is read, yield the highest id that it or a later one can have."""
         if self._conditions["jobs"] is not None:
             yield from self._read_pages(self._bounds["after"])
             return
-        cursor = LogCursor.objects.first()
-        yield from self._read_pages(max(cursor.last_id if cursor else _FIRST, self._bounds["after"]))
+        yield from self._read_pages(max(last_indexed(), self._bounds["after"]))
         yield from self._read_segments()
 
     def lines_by_time(self, since: datetime, until: datetime) -> list[int]:

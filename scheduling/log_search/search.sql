@@ -1,5 +1,6 @@
 -- name: matching_lines
 -- Lines of the ranges of ids added here, newest first. A line must contain all ``parts``, unless it is encrypted.
+SELECT l.*,
 -- include: line_facts
 WHERE (false /* ranges */) AND l.level >= %(level)s
     AND (%(tenants)s::uuid[] IS NULL OR l.tenant_id = ANY (%(tenants)s::uuid[]))

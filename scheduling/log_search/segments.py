@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -18,32 +19,32 @@ from scheduling.execution.logs.queries import open_lines
 from scheduling.execution.logs.service import LINE_OVERHEAD_BYTES
 from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.limits.declared import LOG_BYTES
-from scheduling.log_search.words import WordFilter, normalize, positions, words_of
-from scheduling.models import JobLog, LogCursor, LogSegment, LogVolume, PlatformLog
+from scheduling.log_search.words import FILTER_BYTES, WordFilter, normalize, positions, words_of
+from scheduling.models import JobLog, LogSegment, LogVolume, PlatformLog
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7, uuid7_floor
 from tenants.database.locks import LockClass
-from tenants.database.prepared import execute
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import digest_secret
 from tenants.encryption.fields import is_sealing
-from tenants.limits.usage import allowed_for
+from tenants.limits.usage import allowed_for_each
 
 # A line is indexed when a worker has written its buffer and the transaction has ended, also a slow one.
 SETTLED_AFTER = timedelta(seconds=35)
-INDEX_SECONDS = 5.0
-# Lines of one turn; a longer backlog is indexed in turns, with a pause of REST times a turn's duration: a tenth of a
-# processor.
-TURN_LINES, REST = 1_000, 9
-# A segment that got lines later may have more of them, up to MOST_LINES.
-SEGMENT_LINES, MOST_LINES = 500, 20_000
-# Lines that come later are added to their segments by the daily check of so many days.
+INDEX_SECONDS = 10.0
+# Lines of one turn; a longer backlog is indexed in turns, with a pause of REST times a turn's duration: a twentieth of
+# a processor.
+TURN_LINES, REST = 1_000, 19
+SEGMENT_LINES = 500
+YIELD_LINES = 20
+# Lines that come later are found after the daily check of so many days, and of so many segments at once.
 CHECKED_DAYS, CHECKED_SEGMENTS = 2, 100
 VOLUME_DAYS = 40
 # Lines of a longer execution lack its worker and version once that is a day old.
 LONGEST_EXECUTION = timedelta(days=1)
 FACETS = ("kind", "queue", "worker", "version", "template")
-_FIRST = UUID(int=0)
+FIRST = UUID(int=0)
 _SQL = load_sql(__file__)
 
 
@@ -69,41 +70,31 @@ class LogIndexer:
 def index_lines(*, most: int = TURN_LINES, settled_after: timedelta = SETTLED_AFTER) -> int:
     """Add the words of the next lines to the index; return the number of lines.
 
-    The cursor moves in the same transaction, so that each line is in one segment, also after a crash.
+    They are those after the last line of any segment, so that each line is in one segment, also after a crash.
     """
     with all_tenants(BY_INDEX):
         if not try_to_lead(LockClass.LOG_SEGMENTS):
             return 0
-        now = timezone.now()
-        cursor = LogCursor.objects.select_for_update(no_key=True).first() or LogCursor(last_id=_FIRST)
-        bounds = lines_between(cursor.last_id, uuid7_floor(now - settled_after))
-        lines = open_lines(JobLog.objects.raw(_SQL["next_lines"], {**bounds, "most": most}))
+        bounds = lines_between(last_indexed(), uuid7_floor(timezone.now() - settled_after))
+        lines = _read({**bounds, "most": most})
         if lines:
             _extend(lines)
-            cursor.last_id = lines[-1].id
-            cursor.save()
     return len(lines)
 
 
-def reindex_segments(limit: int = CHECKED_SEGMENTS) -> int:
-    """Index segments again to which lines were committed late; return their number."""
+def last_indexed() -> UUID:
+    """Return the last line in the index of the current scope; later ones are read one by one."""
+    return LogSegment.objects.order_by("-last_id").values_list("last_id", flat=True).first() or FIRST
+
+
+def add_late_lines(limit: int = CHECKED_SEGMENTS) -> int:
+    """Let searches by any word read segments to which lines were committed late; return the number of segments."""
     since = uuid7_floor(timezone.now() - timedelta(days=CHECKED_DAYS))
     with all_tenants(BY_INDEX):
         if not try_to_lead(LockClass.LOG_SEGMENTS):
             return 0
-        values = {"since": since, "most": limit}
-        wrong = list(LogSegment.objects.raw(_SQL["wrong_segments"], values))
-        for segment in wrong:
-            bounds = lines_between(segment.after_id, segment.last_id)
-            values = {"tenant": segment.tenant_id, "most": MOST_LINES, **bounds}
-            lines = JobLog.objects.raw(_SQL["lines_of_segment"], values)
-            builder = _Builder(segment)
-            segment.lines = 0
-            # It may then have more lines or words than others; they are still found.
-            for line in open_lines(lines):
-                builder.add(line)
-            builder.store()
-    return len(wrong)
+        values = {"since": since, "most": limit, "every_word": b"\xff" * FILTER_BYTES}
+        return execute(_SQL["add_late_lines"], values, is_planned=True)
 
 
 def remove_empty_segments(*, limit: int) -> int:
@@ -146,38 +137,47 @@ def facet_word(name: str, value: str) -> str:
     return f"{name}={normalize(value)}"
 
 
+def _read(values: dict[str, Any]) -> list[Any]:
+    """Return the next lines, each with its whole text as its message."""
+    rows = fetch_all(_SQL["next_lines"], values, is_planned=True)
+    rows = [row._replace(fields=json.loads(row.fields)) for row in rows]
+    sealed = open_lines(JobLog.objects.filter(pk__in=[row.id for row in rows if row.is_sealed]))
+    opened = {line.id: line for line in sealed}
+    return [row._replace(message=line_text(opened.get(row.id, row))) for row in rows]
+
+
 class _Builder:
     """A segment that gets lines."""
 
     def __init__(self, segment: LogSegment) -> None:
         self.segment = segment
-        self.words = WordFilter(bytes(segment.filter))
+        self._filter = WordFilter(bytes(segment.filter))
+        self._words: set[str] = set()
         self._key = search_key(segment.tenant_id, is_keyed=segment.is_keyed)
 
     @property
     def is_full(self) -> bool:
-        return self.segment.lines >= SEGMENT_LINES or self.words.is_full
+        return self.segment.lines >= SEGMENT_LINES or self._filter.is_full
 
-    def add(self, line: JobLog) -> None:
-        facts = [facet_word(name, value) for name, value in _facts(line).items()]
-        for word in (*words_of(normalize(line_text(line))), *facts):
-            self.words.add(_places(word, self._key))
+    def add(self, line: Any) -> None:
+        facts = _fact_words(line.level, line.kind, line.queue, line.worker, line.version, line.template)
+        words = words_of(normalize(line.message)) | facts
+        for word in words - self._words:
+            self._filter.add(_places(word, self._key))
+        self._words |= words
         self.segment.lines += 1
-        self.segment.last_id = max(line.id, self.segment.last_id)
+        self.segment.last_id = line.id
 
-    def store(self) -> None:
-        self.segment.filter = bytes(self.words.bits)
+    def finished(self) -> LogSegment:
+        self.segment.filter = bytes(self._filter.bits)
         self.segment.until = time_of(self.segment.last_id)
-        self.segment.save()
+        return self.segment
 
 
-def _size(line: JobLog) -> int:
-    return len(line_text(line).encode()) + LINE_OVERHEAD_BYTES
-
-
-def _facts(line: JobLog) -> Mapping[str, str]:
-    values: dict[str, Any] = {name: line.__dict__.get(name) for name in FACETS}
-    return {name: value for name, value in values.items() if value} | {"level": line.get_level_display()}
+@lru_cache(maxsize=10_000)
+def _fact_words(level: int, *values: str | None) -> frozenset[str]:
+    named = [*zip(FACETS, values, strict=True), ("level", JobLog.Level(level).label)]
+    return frozenset(facet_word(name, value) for name, value in named if value)
 
 
 @lru_cache(maxsize=50_000)
@@ -185,27 +185,36 @@ def _places(word: str, key: bytes) -> tuple[int, ...]:
     return tuple(positions(word, key))
 
 
-def _extend(lines: Iterable[JobLog]) -> None:
-    by_tenant = defaultdict[UUID, list[JobLog]](list)
+def _extend(lines: Iterable[Any]) -> None:
+    by_tenant, sizes = defaultdict[UUID, list[Any]](list), Counter[UUID]()
     for line in lines:
         by_tenant[line.tenant_id].append(line)
-    sizes = {tenant_id: sum(map(_size, own)) for tenant_id, own in by_tenant.items()}
-    limits = [allowed_for(tenant_id, LOG_BYTES) for tenant_id in sizes]
-    execute(_SQL["add_volume"], {"tenants": list(sizes), "bytes": list(sizes.values()), "allowed": limits})
+        sizes[line.tenant_id] += len(line.message.encode()) + LINE_OVERHEAD_BYTES
     newest = LogSegment.objects.raw(_SQL["newest_segments"], {"tenants": list(by_tenant)})
     open_ones = {segment.tenant_id: segment for segment in newest}
+    changed: list[_Builder] = []
     for tenant_id, own in by_tenant.items():
         last = open_ones.get(tenant_id)
         builder = _Builder(last) if last and last.is_keyed == is_sealing() else None
-        for line in own:
+        for number, line in enumerate(own):
             if builder is None or builder.is_full:
-                if builder is not None:
-                    builder.store()
-                    last = builder.segment
-                builder = _Builder(_new_segment(tenant_id, last.last_id if last else _FIRST))
+                last = builder.segment if builder else last
+                builder = _Builder(_new_segment(tenant_id, last.last_id if last else FIRST))
+            if not changed or changed[-1] is not builder:
+                changed.append(builder)
             builder.add(line)
-        if builder is not None:
-            builder.store()
+            if number % YIELD_LINES == 0:
+                # A thread that dispatches and waits for the interpreter gets it now rather than after 5 ms.
+                time.sleep(0)
+    LogSegment.objects.bulk_create(
+        [builder.finished() for builder in changed],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["last_id", "until", "lines", "filter"],
+    )
+    limits = allowed_for_each(sizes, LOG_BYTES)
+    allowed = [limits.get(tenant_id) for tenant_id in sizes]
+    execute(_SQL["add_volume"], {"tenants": list(sizes), "bytes": list(sizes.values()), "allowed": allowed})
 
 
 def _new_segment(tenant_id: UUID, after: UUID) -> LogSegment:

@@ -1,12 +1,8 @@
 -- name: next_lines
 -- The next lines to be indexed. Younger ones may still be committed, or wait in the buffer of a worker.
+SELECT l.id, l.tenant_id, l.level, l.message, l.fields, l.sealed IS NOT NULL AS is_sealed,
 -- include: line_facts
 WHERE l.id > %(after)s AND l.id < %(last)s ORDER BY l.id LIMIT %(most)s;
-
--- name: lines_of_segment
--- Read the lines of a range of ids of one tenant.
--- include: line_facts
-WHERE l.tenant_id = %(tenant)s AND l.id > %(after)s AND l.id <= %(last)s ORDER BY l.id LIMIT %(most)s;
 
 -- name: add_volume
 -- Count bytes of lines towards their tenants' volume of the day, with the limits of the moment.
@@ -32,10 +28,14 @@ DELETE FROM scheduling_log_segment WHERE id IN (
     ORDER BY s.last_id LIMIT %(most)s
 );
 
--- name: wrong_segments
+-- name: add_late_lines
 -- Segments to which lines were committed after they were indexed, such as those of a worker that was cut off.
-SELECT s.* FROM scheduling_log_segment s
-WHERE s.last_id > %(since)s AND s.lines <> (
-    SELECT count(*) FROM scheduling_joblog l WHERE l.tenant_id = s.tenant_id AND l.id > s.after_id AND l.id <= s.last_id
-)
-ORDER BY s.last_id LIMIT %(most)s;
+UPDATE scheduling_log_segment s SET lines = late.found, filter = %(every_word)s
+FROM (
+    SELECT w.id, l.found FROM scheduling_log_segment w CROSS JOIN LATERAL (
+        SELECT count(*) AS found FROM scheduling_joblog
+        WHERE tenant_id = w.tenant_id AND id > w.after_id AND id <= w.last_id
+    ) l
+    WHERE w.last_id > %(since)s AND w.lines < l.found
+    ORDER BY w.last_id LIMIT %(most)s
+) late WHERE s.id = late.id;

@@ -1,7 +1,7 @@
 -- fragment: line_facts
--- A line with the facts of its job and its execution; a job may be gone before its log. The bounds of the executions
--- exclude the partitions of other days.
-SELECT l.*, j.kind, q.name AS queue, w.hostname AS worker, w.version, t.slug, j.trace_id AS trace,
+-- The facts of the job and the execution of a line, and its table; a job may be gone before its log. The bounds of the
+-- executions exclude the partitions of other days.
+j.kind, q.name AS queue, w.hostname AS worker, w.version, t.slug, j.trace_id AS trace,
     split_part(j.meta ->> 'template', '@', 1) AS template
 FROM scheduling_joblog l
     JOIN tenants_tenant t ON t.id = l.tenant_id

@@ -21,6 +21,7 @@ HASHES = 7
 MAX_SET_BITS = 4_300
 # Chinese, Japanese and Korean characters.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_ASCII_WORD = re.compile(r"\w+", re.ASCII)
 _WORD = re.compile(rf"([{_UNSPACED}]+)|[^\W{_UNSPACED}]+")
 
 
@@ -31,6 +32,8 @@ def normalize(text: str) -> str:
 
 def words_of(text: str) -> set[str]:
     """Return the words of a normalized text, the first characters of longer ones."""
+    if text.isascii():
+        return {word[:MAX_WORD_CHARACTERS] for word in _ASCII_WORD.findall(text)}
     words: set[str] = set()
     for found in _WORD.finditer(text):
         word = found[0]
@@ -69,7 +72,3 @@ class WordFilter:
             if not self.bits[place >> 3] & bit:
                 self.bits[place >> 3] |= bit
                 self._set += 1
-
-    def has(self, places: Iterable[int]) -> bool:
-        """Return whether a word may have been added."""
-        return all(self.bits[place >> 3] >> (place & 7) & 1 for place in places)

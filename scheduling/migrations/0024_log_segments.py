@@ -37,14 +37,6 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.CreateModel(
-            name="LogCursor",
-            fields=[
-                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ("last_id", models.UUIDField()),
-            ],
-            options={"db_table": "scheduling_log_cursor"},
-        ),
-        migrations.CreateModel(
             name="LogSegment",
             fields=[
                 (
@@ -111,6 +103,5 @@ class Migration(migrations.Migration):
         ),
         EnableRowSecurity("LogVolume", app_may=["SELECT"]),
         EnableRowSecurity("LogSegment", app_may=["SELECT"]),
-        EnableRowSecurity("LogCursor", column=None, app_may=["SELECT"]),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
     ]

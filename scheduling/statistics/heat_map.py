@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import add
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +43,20 @@ class HeatMeasure(models.TextChoices):
     RUN_P95 = "run_p95", gettext_lazy("Run time, 95th percentile")
     SLOT_SECONDS = "slot_seconds", gettext_lazy("Slot time")
 
+    @property
+    def is_percentile(self) -> bool:
+        return self in (HeatMeasure.WAIT_P95, HeatMeasure.RUN_P95)
+
+
+# The columns of each measure: only they are read.
+_COLUMNS = {
+    HeatMeasure.ENDED: ("completed", "failed"),
+    HeatMeasure.FAILURES: ("failed",),
+    HeatMeasure.WAIT_P95: ("wait",),
+    HeatMeasure.RUN_P95: ("run",),
+    HeatMeasure.SLOT_SECONDS: ("busy_us",),
+}
+
 
 class HeatSpan(models.TextChoices):
     """The time that a map covers."""
@@ -71,30 +86,6 @@ class HeatChoice:
         """Return a value of the measure in words."""
         is_count = self.measure in (HeatMeasure.ENDED, HeatMeasure.FAILURES)
         return f"{value or 0:,.0f}" if is_count else duration_words(value)
-
-
-@dataclass(slots=True)
-class HeatSum:
-    """The measures of one cell; histograms are added bucket by bucket."""
-
-    ended: int = 0
-    failures: int = 0
-    busy_us: int = 0
-    wait: Sequence[int] = ()
-    run: Sequence[int] = ()
-
-    def add(self, row: SeriesHour) -> None:
-        self.ended += row.completed + row.failed
-        self.failures += row.failed
-        self.busy_us += row.busy_us
-        self.wait = [a + b for a, b in zip(self.wait, row.wait, strict=True)] if self.wait else row.wait
-        self.run = [a + b for a, b in zip(self.run, row.run, strict=True)] if self.run else row.run
-
-    def value(self, measure: HeatMeasure) -> float | None:
-        """Return the value of a measure; None if there is none."""
-        if measure in (HeatMeasure.WAIT_P95, HeatMeasure.RUN_P95):
-            return percentile(self.wait if measure == HeatMeasure.WAIT_P95 else self.run, 0.95)
-        return {"ended": self.ended, "failures": self.failures, "slot_seconds": self.busy_us / 1e6}[measure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +146,29 @@ def read_heat(choice: HeatChoice, now: datetime | None = None) -> HeatMap:
     hours = choice.span.hours_per_column
     this = (now or read_clock()).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     first = this - timedelta(hours=this.hour % hours + hours * (choice.span.columns - 1))
-    sums: dict[str, dict[int, HeatSum]] = defaultdict(lambda: defaultdict(HeatSum))
-    tenant_id = choice.tenant.pk if choice.tenant else None
-    for row in read_hours(choice.rows, since=first, tenant_id=tenant_id):
-        sums[row.name][int((row.hour - first) / timedelta(hours=hours))].add(row)
+    sums: dict[str, dict[int, Sequence[int]]] = defaultdict(dict)
+    rows = read_hours(choice.rows, since=first, tenant_id=choice.tenant.pk if choice.tenant else None)
+    for name, hour, *found in rows.values_list("name", "hour", *_COLUMNS[choice.measure]):
+        counts = found[0] if choice.measure.is_percentile else [sum(found)]
+        column = int((hour - first) / timedelta(hours=hours))
+        known = sums[name].get(column)
+        sums[name][column] = [*map(add, known, counts)] if known else counts
     values = {
-        name: [cells[n].value(choice.measure) if n in cells else None for n in range(choice.span.columns)]
-        for name, cells in sums.items()
+        name: [_value(choice.measure, cells.get(n)) for n in range(choice.span.columns)] for name, cells in sums.items()
     }
     ranked = sorted(values, key=lambda name: (-sum(value or 0 for value in values[name]), name))
     shown = {name: values[name] for name in ranked[:ROW_LIMIT]}
     columns = [first + timedelta(hours=hours * n) for n in range(choice.span.columns)]
     return draw_heat(choice, columns, shown, hidden=len(ranked) - len(shown))
+
+
+def _value(measure: HeatMeasure, counts: Sequence[int] | None) -> float | None:
+    """Return the value of a cell by the sum of its rows: a histogram, or one number."""
+    if counts is None:
+        return None
+    if measure.is_percentile:
+        return percentile(counts, 0.95)
+    return counts[0] / 1e6 if measure == HeatMeasure.SLOT_SECONDS else counts[0]
 
 
 def draw_heat(

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_noop
 from scheduling.alerts.messages import send_notice
 from scheduling.anomalies.baselines import tend_baselines
 from scheduling.jobs.fair_share_nodes import delete_idle_key_nodes
-from scheduling.log_search.segments import CHECKED_SEGMENTS, reindex_segments, remove_empty_segments
+from scheduling.log_search.segments import CHECKED_SEGMENTS, add_late_lines, remove_empty_segments
 from scheduling.statistics.rollups import FOLD_ROWS, fold_tallies
 from scheduling.upkeep.check_tasks import check_tasks
 from scheduling.upkeep.partitions import estimate_default_rows, maintain_partitions, missing_days
@@ -56,9 +56,9 @@ def _remove_idle_keys(budget: UpkeepBudget) -> UpkeepStep:
 
 
 def _reindex_logs(budget: UpkeepBudget) -> UpkeepStep:
-    reindexed, removed = reindex_segments(), remove_empty_segments(limit=budget.batch_rows)
-    counts = {"log_segments_reindexed": reindexed, "log_segments_removed": removed}
-    return UpkeepStep(counts, has_more=reindexed >= CHECKED_SEGMENTS or removed >= budget.batch_rows)
+    late, removed = add_late_lines(), remove_empty_segments(limit=budget.batch_rows)
+    counts = {"log_segments_with_late_lines": late, "log_segments_removed": removed}
+    return UpkeepStep(counts, has_more=late >= CHECKED_SEGMENTS or removed >= budget.batch_rows)
 
 
 def _warn_of_ending_keys(budget: UpkeepBudget) -> UpkeepStep:

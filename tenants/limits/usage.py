@@ -69,6 +69,11 @@ def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
     return None if row is None else row.value
 
 
+def allowed_for_each(tenant_ids: Iterable[UUID], limit: Limit) -> dict[UUID, int | None]:
+    """Return the value of one limit for tenants of the current scope; None if there is no limit."""
+    return {row.tenant_id: row.value for row in fetch_all(_EFFECTIVE, described([limit], tenant_ids))}
+
+
 def described(wanted: Iterable[Limit], tenant_ids: Iterable[UUID]) -> dict[str, Any]:
     """Return the parameters that the SQL fragment ``allowed_limits`` needs for these limits and tenants."""
     chosen = list(wanted)

@@ -12,7 +12,7 @@ RETURNING amount;
 -- Read limits of a tenant.
 WITH
 -- include: allowed_limits
-SELECT key, value, source, expires_at FROM allowed;
+SELECT tenant_id, key, value, source, expires_at FROM allowed;
 
 -- fragment: returning_warnings
 -- The end of a statement that writes warnings.

@@ -61,7 +61,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/schedules/commands.py": ({"schedule_scope"}, "an id on the command line does not name its tenant"),
     "scheduling/log_search/segments.py": (
-        {"index_lines", "reindex_segments", "remove_empty_segments"},
+        {"index_lines", "add_late_lines", "remove_empty_segments"},
         "a dispatcher indexes the log lines of all tenants",
     ),
     "scheduling/log_search/measures.py": (

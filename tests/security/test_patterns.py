@@ -121,6 +121,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "scheduling/jobs/filters/terms.py:_BARE_VALUE": ("fullmatch", ()),
     "scheduling/jobs/filters/terms.py:_BARE_WORD": ("fullmatch", ()),
     "scheduling/alerts/contacts.py:_KEY": ("fullmatch", (("", "eu:"),)),
+    "scheduling/log_search/words.py:_ASCII_WORD": ("findall", (("", "a"), ("", "a "))),
     "scheduling/log_search/words.py:_WORD": ("finditer", (("", "a"), ("", "重"), ("", "a重"))),
     "scheduling/errors/fingerprints.py:_CHANGING": ("fingerprints", (("", "a@"), ("", "a/"), ("", "1::"), ("", "f1-"))),
     "scheduling/errors/fingerprints.py:_NAME": ("match", (("", "a_."),)),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpResponseBase, HttpResponseNotModified, QueryDict, StreamingHttpResponse
+from django.http import HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
 from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -74,20 +74,23 @@ class JobLogQuerySerializer(JobLogTextQuerySerializer):
         help_text="Seconds to wait for a line if there is none yet and the job has not ended.",
     )
 
-    @classmethod
-    def parse(cls, parameters: QueryDict) -> Self:
-        # `limit` belongs to this list; there is no cursor.
-        return cls.of(dict(parameters.lists()))
+    # `limit` belongs to this list; there is no cursor.
+    paging = ()
 
 
-class JobLogLineSerializer(serializers.Serializer[JobLog]):
-    """One line that a job logged."""
+class LogLineSerializer(serializers.Serializer[Any]):
+    """One line of a job or of the platform."""
 
     id = serializers.UUIDField()
-    at = serializers.DateTimeField(help_text="By the worker's clock.")
+    at = serializers.DateTimeField(help_text="By the clock of its process.")
     level = serializers.CharField(source="get_level_display", help_text="`debug`, `info`, `warning` or `error`.")
     message = serializers.CharField()
     fields = serializers.DictField()
+
+
+class JobLogLineSerializer(LogLineSerializer):
+    """One line that a job logged."""
+
     execution = serializers.UUIDField(source="execution_id")
     attempt = serializers.IntegerField()
 
