@@ -209,6 +209,6 @@ def test_api_returns_anomalies_and_what_is_usual(learned: Tenant, now: datetime)
     assert client.get("/api/v1/anomalies/", {"state": "ended"}).json()["results"] == []
     found = client.get("/api/v1/baselines/", {"series": "kind:noop"}).json()
     assert {row["measure"]: len(row["ranges"]) for row in found["measures"]} == dict.fromkeys(
-        ("failures", "rate", "run", "wait"), 1
+        ("failures", "rate", "result", "run", "wait"), 1
     )
     assert client.get("/api/v1/baselines/", {"series": "worker:1"}).status_code == 422
