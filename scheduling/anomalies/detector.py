@@ -23,11 +23,11 @@ WINDOWS, BINS = (2, 5), (1, 2, 5)
 WEEKLY_HOURS, LEAST_HOURS = 14 * 24, 24
 # Spreads beyond the usual range from which a value deviates, if the series has never been there. Otherwise MARGIN times
 # what it exceeded on its third-worst day: fewer days of incidents do not count as usual.
-LEAST_EXCESS, MARGIN, WORST_DAYS = 5.2, 2.0, 3
+LEAST_EXCESS, MARGIN, WORST_DAYS = 3.5, 2.2, 3
 # The same with a short history.
 SHORT_EXCESS = 8.0
 # A deviation is confirmed by two looks; one suffices if the score is this.
-CONFIRMED, CERTAIN = 2, 1.5
+CONFIRMED, CERTAIN = 2, 1.2
 # CUSUM over the hours of two days: spreads of one hour that are usual, and their sum from which a change is lasting.
 SHIFT_HOURS, SLACK, SHIFT, MOST_SHIFT = 48, 3.0, 9.0, 18.0
 

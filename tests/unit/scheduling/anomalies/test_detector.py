@@ -128,7 +128,7 @@ def test_shortest_window_with_enough_runs_is_judged() -> None:
 
 
 def test_deviation_is_confirmed_by_two_looks_or_by_its_size() -> None:
-    assert [Verdict(1.0, score).confirm(0) for score in (None, 0.9, 1.0, -1.4, 1.5, -9.0)] == [0, 0, 1, 1, 2, 2]
+    assert [Verdict(1.0, score).confirm(0) for score in (None, 0.9, 1.0, -1.1, 1.2, -9.0)] == [0, 0, 1, 1, 2, 2]
     assert Verdict(1.0, 1.0).confirm(1) == CONFIRMED
 
 
