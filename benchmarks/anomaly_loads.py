@@ -48,12 +48,17 @@ class Series:
                 rate[during] *= change.factor
             elif change.measure == Measure.FAILURES:
                 failing[during] = change.factor
-            else:
+            elif change.measure != Measure.RESULT:
                 (wait if change.measure == Measure.WAIT else run)[during] += log(change.factor)
         self.ended = self._rng.poisson(rate / 2)
         self.failed = self._rng.binomial(self.ended, failing)
         self.wait = self._histograms(wait, 0.8)
         self.run = self._histograms(run, run_spread)
+        size = log(self._rng.uniform(50, 20_000)) + self._wander(steps, 0.1, 60)
+        if change is not None and change.measure == Measure.RESULT:
+            size[during] += log(change.factor)
+        # The sum of sizes that vary by their mean is a gamma variable.
+        self.result_bytes = self._rng.gamma(self.ended - self.failed, np.exp(size)).astype(np.int64)
 
     def minutes(self, first: int, last: int) -> list[Counts]:
         """Return the counts of whole minutes from a step on to before another."""
@@ -61,11 +66,13 @@ class Series:
         def pairs(values: Any) -> Any:
             return values[first:last].reshape((last - first) // 2, 2, *values.shape[1:]).sum(axis=1).tolist()
 
-        return [Counts(*row) for row in zip(*map(pairs, (self.ended, self.failed, self.wait, self.run)), strict=True)]
+        counts = (self.ended, self.failed, self.wait, self.run, self.result_bytes)
+        return [Counts(*row) for row in zip(*map(pairs, counts), strict=True)]
 
     def half(self, step: int) -> Counts:
         """Return the counts of one step."""
-        return Counts(int(self.ended[step]), int(self.failed[step]), self.wait[step].tolist(), self.run[step].tolist())
+        ended, failed, size = (int(values[step]) for values in (self.ended, self.failed, self.result_bytes))
+        return Counts(ended, failed, self.wait[step].tolist(), self.run[step].tolist(), size)
 
     def _rates(self, steps: int) -> Any:
         at = np.arange(steps)

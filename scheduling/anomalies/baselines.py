@@ -156,7 +156,7 @@ def learned_of(row: SeriesBaseline) -> Learned:
 
 def counts_of(row: Any) -> Counts:
     """Return the counts of a row of a minute."""
-    return Counts(row.ended, row.failed, row.wait, row.run)
+    return Counts(row.ended, row.failed, row.wait, row.run, row.result_bytes)
 
 
 def hour_number(at: datetime) -> int:

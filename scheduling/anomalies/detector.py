@@ -23,11 +23,11 @@ WINDOWS, BINS = (2, 5), (1, 2, 5)
 WEEKLY_HOURS, LEAST_HOURS = 14 * 24, 24
 # Spreads beyond the usual range from which a value deviates, if the series has never been there. Otherwise MARGIN times
 # what it exceeded on its third-worst day: fewer days of incidents do not count as usual.
-LEAST_EXCESS, MARGIN, WORST_DAYS = 5.2, 2.0, 3
+LEAST_EXCESS, MARGIN, WORST_DAYS = 3.5, 2.2, 3
 # The same with a short history.
 SHORT_EXCESS = 8.0
 # A deviation is confirmed by two looks; one suffices if the score is this.
-CONFIRMED, CERTAIN = 2, 1.5
+CONFIRMED, CERTAIN = 2, 1.2
 # CUSUM over the hours of two days: spreads of one hour that are usual, and their sum from which a change is lasting.
 SHIFT_HOURS, SLACK, SHIFT, MOST_SHIFT = 48, 3.0, 9.0, 18.0
 
@@ -39,6 +39,7 @@ class Measure(StrEnum):
     WAIT = "wait"
     RUN = "run"
     FAILURES = "failures"
+    RESULT = "result"
 
 
 class Scale(NamedTuple):
@@ -56,27 +57,33 @@ SCALES = {
     Measure.WAIT: Scale(log1p, expm1, 0.1, 1.0),
     Measure.RUN: Scale(lambda run: log(run + 0.05), lambda x: exp(x) - 0.05, 0.1, 1.0, is_low_bad=True),
     Measure.FAILURES: Scale(lambda part: asin(sqrt(part)), lambda x: sin(x) ** 2, 0.02, 0.5),
+    Measure.RESULT: Scale(lambda size: log(size + 32), lambda x: exp(x) - 32, 0.1, 1.0, is_low_bad=True),
 }
 
 
 class Counts(NamedTuple):
-    """Executions that ended in some minutes, and the histograms of their waits and run times."""
+    """Executions that ended in some minutes, histograms of their waits and run times, and the size of all results."""
 
     ended: int = 0
     failed: int = 0
     wait: Sequence[int] = ()
     run: Sequence[int] = ()
+    result_bytes: int = 0
 
     def samples(self, measure: Measure) -> int:
         """Return how many executions the measure is made of."""
+        if measure == Measure.RESULT:
+            return self.ended - self.failed
         return sum(self.wait) if measure == Measure.WAIT else self.ended
 
     def value(self, measure: Measure, minutes: float) -> float | None:
-        """Return runs a minute, the 95th percentile in seconds, or the failure rate; None without samples."""
+        """Return runs a minute, a percentile in seconds, the failure rate, or mean bytes; None without samples."""
         if measure == Measure.RATE:
             return self.ended / minutes
         if measure == Measure.FAILURES:
             return self.failed / self.ended if self.ended else None
+        if measure == Measure.RESULT:
+            return self.result_bytes / (self.ended - self.failed) if self.ended > self.failed else None
         return percentile(*((self.wait, 0.95) if measure == Measure.WAIT else (self.run, 0.8)))
 
 
@@ -90,6 +97,7 @@ def add_counts(parts: Collection[Counts]) -> Counts:
         sum(part.failed for part in parts),
         [sum(bucket) for bucket in zip(*wait, strict=True)],
         [sum(bucket) for bucket in zip(*run, strict=True)],
+        sum(part.result_bytes for part in parts),
     )
 
 

@@ -15,6 +15,7 @@ MEASURES = {
     Measure.WAIT.value: _("wait, 95th percentile"),
     Measure.RUN.value: _("run time, 80th percentile"),
     Measure.FAILURES.value: _("failure rate"),
+    Measure.RESULT.value: _("result size, mean"),
 }
 SCOPES = {
     SeriesHour.Scope.KIND.value: _("job kind"),

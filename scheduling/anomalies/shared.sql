@@ -5,6 +5,7 @@
 SELECT CASE WHEN grouping(kind) = 0 THEN 'kind' WHEN grouping(q.name) = 0 THEN 'queue' ELSE 'tenant' END AS scope,
     CASE WHEN grouping(m.tenant_id) = 0 THEN m.tenant_id END AS tenant_id, coalesce(kind, q.name, m.tenant_id::text) AS name,
     minute, sum(completed + failed)::bigint AS ended, sum(failed)::bigint AS failed,
+    sum(result_bytes)::bigint AS result_bytes,
 -- include: sum_wait
 AS wait,
 -- include: sum_run

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from scheduling.anomalies.baselines import hour_number, learned_of
@@ -56,4 +57,6 @@ def value_words(measure: Measure, value: float) -> str:
     """Return a value with its unit."""
     if measure == Measure.RATE:
         return _("%(rate)s a minute") % {"rate": f"{value:,.0f}"}
+    if measure == Measure.RESULT:
+        return filesizeformat(value)
     return percent_words(value) if measure == Measure.FAILURES else duration_words(value)

@@ -323,11 +323,11 @@ charge AS (
     FROM ended_with_jobs
 ), tally AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
-        worker_id, ended_at)
+        worker_id, result_bytes, ended_at)
     SELECT tenant_id, queue_id, kind, outcome,
         dead_letter_reason <> '' OR (state = 'discarded' AND dead_letter_reason = ''),
         -- include: wait_us
-        , started_at, measured_us, worker_id,
+        , started_at, measured_us, worker_id, pg_column_size(result),
         -- include: ended_at
     FROM ended_with_jobs
 ), ready AS (

@@ -11,9 +11,10 @@ from django.db.models import Count, Max, Min, Q, Sum
 from django.utils.translation import gettext as _
 
 from scheduling.alerts.incidents import LEAST
+from scheduling.anomalies.words import describe, name_series
 from scheduling.investigation.case import Case
 from scheduling.investigation.lift import Suspect
-from scheduling.models import Alert, PlatformIncident, Queue, ScheduleFire, Worker, WorkerPool
+from scheduling.models import Alert, Anomaly, PlatformIncident, Queue, ScheduleFire, Worker, WorkerPool
 from tenants.database.ids import uuid7_floor
 from tenants.models import AuditLogEntry
 
@@ -39,6 +40,8 @@ MEASURES = {
     "broker_away": 1.0, "check": 0.95, "pool_without_worker": 0.95, "queue_without_consumer": 0.9, "breaker_open": 0.9,
     "integrity": 0.6, "limit_used": 0.7, "incident": 0.6, "upkeep": 0.3,
 }  # fmt: skip
+# Anomalies of these, and low values, are symptoms.
+SYMPTOMS = ("failures", "wait")
 WIDE_MEASURES = ("broker_away", "check", "incident")
 
 
@@ -132,6 +135,24 @@ def read_alerts(case: Case) -> Iterator[Suspect]:
             f"alert {alert.rule_id} {alert.object_key}", str(alert), MEASURES.get(measure, 0.2), alert.pending_at,
             names, 0.9 if measure in WIDE_MEASURES else 0.1, (alert.facts.get("message", ""),), f"alert:{alert.pk}",
         )  # fmt: skip
+
+
+def read_anomalies(case: Case) -> Iterator[Suspect]:
+    began = Anomaly.objects.filter(seen_at__gte=case.since, began_at__range=(case.since, case.until))
+    rows = list(began.select_related("tenant").order_by("-id")[:MOST])
+    slugs = name_series(rows)
+    for row in rows:
+        parts = {row.scope: slugs.get(row.name, row.name)}
+        if row.tenant and case.is_of_platform:
+            parts["tenant"] = row.tenant.slug
+        # As the values of executions, whose evidence it adds to.
+        title = ", ".join(f"{scope} {name}" for scope, name in sorted(parts.items()))
+        terms = " ".join(f"{scope}:{name}" for scope, name in parts.items())
+        evidence = f"{row.began_at:%H:%M:%S} {row.get_measure_display()}: {describe(row)}"
+        prior = 0.2 if row.measure in SYMPTOMS or row.score < 0 else 0.4
+        yield Suspect(
+            f"values {title}", title, prior, row.began_at, {*parts.values()}, evidence=(evidence,), ref=f"jobs:{terms}"
+        )
 
 
 def read_fires(case: Case) -> Iterator[Suspect]:

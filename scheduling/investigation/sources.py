@@ -197,6 +197,7 @@ SOURCES = (
     Source(gettext_noop("workers"), changes.read_workers, is_of_platform=True),
     Source(gettext_noop("incidents"), changes.read_incidents, is_of_platform=True),
     Source(gettext_noop("alerts"), changes.read_alerts),
+    Source(gettext_noop("anomalies"), changes.read_anomalies),
     Source(gettext_noop("pauses"), _read_stops, is_of_platform=True),
     Source(gettext_noop("tenants"), _read_tenants),
     Source(gettext_noop("circuit breakers"), _read_circuits),

@@ -97,6 +97,7 @@ class Tally(models.Model):
     measured_us = models.BigIntegerField()
     ended_at = models.DateTimeField()
     worker_id = models.UUIDField(null=True)
+    result_bytes = models.IntegerField(null=True)
 
     objects = TenantManager()
 
@@ -166,6 +167,7 @@ class KindMinute(MinuteRow):
     pk = models.CompositePrimaryKey("tenant_id", "minute", "kind", "queue_id")
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     kind = models.CharField(max_length=64)
+    result_bytes = models.BigIntegerField(db_default=0, help_text="Sum of the sizes of stored results.")
 
     objects = TenantManager()
 
@@ -186,7 +188,7 @@ class SeriesTally(models.Model):
 
     class Meta:
         db_table = "scheduling_series_tally"
-        managed = False  # the migration creates the table without a primary key, with the columns of KindMinute
+        managed = False  # the migration creates the table without a primary key, with the columns of MinuteRow
 
 
 class SeriesHour(EndedRow):

@@ -40,6 +40,7 @@ WITH deleted_tallies AS (
     RETURNING *
 ), ended AS (
     SELECT tenant_id, queue_id, kind, worker_id, measured_us, wait_us, started_at, is_dead::int AS dead_letters,
+        coalesce(result_bytes, 0) AS result_bytes,
         date_trunc('minute', ended_at) AS minute, extract(epoch FROM date_trunc('minute', ended_at))::bigint / 60 AS n,
         (extract(epoch FROM started_at) * 1000000)::bigint AS from_us,
         (extract(epoch FROM started_at) * 1000000)::bigint + measured_us AS to_us,
@@ -50,12 +51,13 @@ WITH deleted_tallies AS (
     FROM deleted_tallies
 ), part AS (
     SELECT tenant_id, queue_id, kind, worker_id, minute, completed, failed, dead_letters, wait_bucket, run_bucket,
+        result_bytes,
         CASE WHEN measured_us > 0
             THEN greatest(0, least(to_us, (n + 1) * 60000000) - greatest(from_us, n * 60000000)) ELSE 0 END AS busy_us
     FROM ended
     UNION ALL
     -- Few executions use more minutes than that of their end.
-    SELECT tenant_id, queue_id, kind, worker_id, to_timestamp(used * 60), 0, 0, 0, NULL, NULL,
+    SELECT tenant_id, queue_id, kind, worker_id, to_timestamp(used * 60), 0, 0, 0, NULL, NULL, 0,
         least(to_us, (used + 1) * 60000000) - greatest(from_us, used * 60000000)
     FROM ended CROSS JOIN LATERAL generate_series(from_us / 60000000, (to_us - 1) / 60000000) AS used
     WHERE measured_us > 0 AND (from_us < n * 60000000 OR to_us > (n + 1) * 60000000) AND used <> n
@@ -77,16 +79,16 @@ WITH deleted_tallies AS (
 ), line AS (
     SELECT tenant_id, minute, kind, queue_id,
     -- include: measures
-    FROM part GROUP BY 1, 2, 3, 4
+    , sum(result_bytes) AS result_bytes FROM part GROUP BY 1, 2, 3, 4
 ), news AS (
     INSERT INTO scheduling_series_tally
         (tenant_id, minute, kind, queue_id, completed, failed, dead_letters, busy_us, wait, run)
-    SELECT * FROM line
+    SELECT tenant_id, minute, kind, queue_id, completed, failed, dead_letters, busy_us, wait, run FROM line
 ), kind AS (
     INSERT INTO scheduling_kind_minute AS r
-        (tenant_id, minute, kind, queue_id, completed, failed, dead_letters, busy_us, wait, run)
+        (tenant_id, minute, kind, queue_id, completed, failed, dead_letters, busy_us, wait, run, result_bytes)
     SELECT * FROM line
-    ON CONFLICT (tenant_id, minute, kind, queue_id) DO UPDATE SET
+    ON CONFLICT (tenant_id, minute, kind, queue_id) DO UPDATE SET result_bytes = r.result_bytes + excluded.result_bytes,
     -- include: add_minute
 ), worker AS (
     INSERT INTO scheduling_series_hour AS r (scope, name, hour, completed, failed, dead_letters, busy_us, wait, run)

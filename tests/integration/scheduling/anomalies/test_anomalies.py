@@ -106,12 +106,27 @@ def test_deviation_is_stored_measured_and_ends(learned: Tenant, now: datetime) -
     assert (found.measure, found.ended_at) == ("failures", None)
     assert found.value > 0.5 > found.high
     run_minutes(learned, minute - timedelta(minutes=1), minute)
+    # Past minutes are not read again by the same dispatcher.
+    watch = AnomalyWatch()
     assert look(watch, now) == 3
     with all_tenants():
         Anomaly.objects.update(seen_at=now - duty.CALM)
     assert look(watch, now) == 0
     with all_tenants():
         assert not list(measures()["anomaly"].read(now))
+
+
+def test_deviation_continues_in_one_row_that_keeps_the_worst_value(learned: Tenant, now: datetime) -> None:
+    minute, watch = now.replace(second=0, microsecond=0), AnomalyWatch()
+    at = minute + timedelta(seconds=30)
+    assert look(watch, at - timedelta(seconds=30)) == 0
+    for number, failed in enumerate((70, 95, 60)):
+        run_minutes(learned, minute + timedelta(minutes=number), minute + timedelta(minutes=number), failed=failed)
+        look(watch, at + timedelta(minutes=number))
+    with all_tenants():
+        (found,) = Anomaly.objects.filter(scope="kind", tenant=None, measure="failures")
+    assert found.value == pytest.approx((70 + 95) / 200)
+    assert (found.began_at, found.seen_at) == (at, at + timedelta(minutes=2))
 
 
 def test_nothing_is_judged_while_counts_are_late(learned: Tenant, now: datetime) -> None:
@@ -194,6 +209,6 @@ def test_api_returns_anomalies_and_what_is_usual(learned: Tenant, now: datetime)
     assert client.get("/api/v1/anomalies/", {"state": "ended"}).json()["results"] == []
     found = client.get("/api/v1/baselines/", {"series": "kind:noop"}).json()
     assert {row["measure"]: len(row["ranges"]) for row in found["measures"]} == dict.fromkeys(
-        ("failures", "rate", "run", "wait"), 1
+        ("failures", "rate", "result", "run", "wait"), 1
     )
     assert client.get("/api/v1/baselines/", {"series": "worker:1"}).status_code == 422

@@ -19,6 +19,7 @@ from scheduling.models import (
     Alert,
     AlertCause,
     AlertRule,
+    Anomaly,
     Investigation,
     Queue,
     Worker,
@@ -171,6 +172,28 @@ def test_outcome_is_shown_by_the_next_investigation(acme: Tenant, pool: WorkerPo
         assert AuditLogEntry.objects.filter(action="investigation.answered", target_id=str(row.pk)).exists()
     again = ask(acme, kind="noop", queue="pipeline", began_at=timezone.now())
     assert "restarted" in again.evidence["earlier"][0]["outcome"]
+
+
+def test_anomalies_before_the_onset_are_evidence(acme: Tenant, globex: Tenant, bad_version: Worker) -> None:
+    facts = {"measure": "rate", "value": 900.0, "low": 20.0, "high": 50.0, "seen_at": timezone.now()}
+    with all_tenants():
+        for series in (
+            {"scope": "queue", "name": "pipeline", "score": 9.0, "began_at": since(5)},
+            {"scope": "queue", "name": "dataset", "score": 9.0, "began_at": since(5)},
+            {"scope": "kind", "name": "noop", "tenant": acme, "score": 2.0, "began_at": since(4)},
+            {"scope": "tenant", "name": str(globex.pk), "tenant": globex, "score": -2.0, "began_at": since(4)},
+            {"scope": "queue", "name": "integrations", "score": 9.0, "began_at": since(200)},
+        ):
+            Anomaly.objects.create(**{**facts, **series})
+    found = ask(alert=make_alert(measure="oldest_wait", key="queue:pipeline").pk)
+    told = {one["title"]: one for one in found.suspects if any("900 a minute" in text for text in one["evidence"])}
+    assert next(iter(told)) == "queue pipeline"
+    assert set(told) == {"queue pipeline", "queue dataset", f"kind noop, tenant {acme.slug}", f"tenant {globex.slug}"}
+    assert told["queue pipeline"]["ref"] == "jobs:queue:pipeline"
+    assert told["queue pipeline"]["score"] > 5 * told["queue dataset"]["score"]
+    own = ask(acme, kind="noop", began_at=since(1))
+    assert [one["title"] for one in own.suspects if one["title"] == "kind noop"]
+    assert not any("dataset" in title or globex.slug in title for title in titles(own))
 
 
 def test_investigations_are_pruned_and_erased(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,18 @@ def test_settled_executions_are_counted_with_wait_and_dead_letter(acme: Tenant, 
     assert sum(row.completed for row in queues) == 1
 
 
+def test_sizes_of_results_are_counted_in_the_minutes_of_kinds(acme: Tenant, tick: Tick, start: Start) -> None:
+    jobs = submit(acme, 2)
+    tick()
+    first, second = (begin(start, job) for job in jobs)
+    settle([Settlement.completed(first.execution_id, first.fence, {"text": "x" * 500})])
+    fold_tallies()
+    settle([Settlement.completed(second.execution_id, second.fence, None)])
+    fold_tallies()
+    with all_tenants():
+        assert 500 < sum(row.result_bytes for row in KindMinute.objects.all()) < 600
+
+
 def test_wait_is_counted_only_at_the_first_start(acme: Tenant, tick: Tick, start: Start) -> None:
     (job,) = submit(acme)
     tick()

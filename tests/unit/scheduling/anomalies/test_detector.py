@@ -128,7 +128,7 @@ def test_shortest_window_with_enough_runs_is_judged() -> None:
 
 
 def test_deviation_is_confirmed_by_two_looks_or_by_its_size() -> None:
-    assert [Verdict(1.0, score).confirm(0) for score in (None, 0.9, 1.0, -1.4, 1.5, -9.0)] == [0, 0, 1, 1, 2, 2]
+    assert [Verdict(1.0, score).confirm(0) for score in (None, 0.9, 1.0, -1.1, 1.2, -9.0)] == [0, 0, 1, 1, 2, 2]
     assert Verdict(1.0, 1.0).confirm(1) == CONFIRMED
 
 
@@ -139,6 +139,19 @@ def test_low_waits_and_failures_are_good() -> None:
         learned = learn(measure, usual, NOW)
         assert learned is not None
         assert verdict_of(learned, NOW, counts(200, bucket=0), measure).score == 0.0
+
+
+def test_mean_size_of_results_of_completed_runs_deviates_both_ways() -> None:
+    def sized(each: int) -> Counts:
+        return counts(60, failed=20)._replace(result_bytes=40 * each)
+
+    summary = observe([sized(500)] * 60)[Measure.RESULT]
+    assert (summary.samples, round(SCALES[Measure.RESULT].back(summary.median))) == (40, 500)
+    learned = learn(Measure.RESULT, dict.fromkeys(range(NOW - WEEKS, NOW), summary), NOW)
+    assert learned is not None
+    scores = [verdict_of(learned, NOW, sized(each), Measure.RESULT).score or 0.0 for each in (50, 450, 5_000)]
+    assert (scores[0] < -1, scores[1] > -1, scores[2] > 1) == (True, True, True)
+    assert Counts(30, 30).value(Measure.RESULT, 1.0) is None
 
 
 def test_hour_is_summarized_in_bins_of_enough_runs() -> None:
