@@ -142,6 +142,8 @@ class WrongMasterKey(SpanRow):
         before = int(field.view.number(_POSTPONED))
         environment |= self.WRONG
         self._replace(field)
+        # Until now no worker ran with the wrong key.
+        field.fault_at = time.time()
         try:
             yield
             field.await_effect(
