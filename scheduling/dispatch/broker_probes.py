@@ -67,7 +67,7 @@ def read_eviction_policy() -> str:
     Raise BrokerUnavailableError.
     """
     try:
-        memory: dict[str, Any] = client().info("memory")
+        memory: dict[str, Any] = watching_client().info("memory")
     except BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error
     return str(memory.get("maxmemory_policy", "unknown"))
