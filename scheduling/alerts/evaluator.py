@@ -38,6 +38,8 @@ STALE_AFTER = timedelta(seconds=10)
 # After a step of a clock nothing changes for this time.
 CLOCK_STEP_SECONDS = 30.0
 FROZEN = timedelta(seconds=60)
+# That no dispatcher has evaluated for this long is an incident, unless it could not because of the database.
+UNWATCHED = timedelta(seconds=15)
 # A measure that has failed so often in a row is itself an alert.
 FAILURES = 3
 
@@ -50,6 +52,7 @@ class Evaluator:
         self._read_at: defaultdict[str, float] = defaultdict(lambda: -inf)
         self._failures: Counter[str] = Counter()
         self._seen: tuple[datetime, float] | None = None
+        self._began_at = -inf
 
     def interval_seconds(self) -> float:
         """Return the seconds between two turns."""
@@ -58,12 +61,16 @@ class Evaluator:
 
     def take_turn(self) -> int:
         """Evaluate what is due; return the number of alerts that have changed, 0 if another dispatcher evaluates."""
-        flush_incidents()
+        began_before, self._began_at = self._began_at, time.monotonic()
         with all_tenants():
             now, clock = read_clock(), AlertClock.objects.get()
         has_stepped = self._has_stepped(now)
         interval = timedelta(seconds=self.interval_seconds())
         gap = None if clock.evaluated_at is None else now - clock.evaluated_at
+        was_stopped = self._began_at - began_before > UNWATCHED.total_seconds()
+        if gap is not None and gap > UNWATCHED and was_stopped and not has_stepped:
+            count_incident("unwatched", f"{gap.total_seconds():.0f} s")
+        flush_incidents()
         if gap is not None and timedelta() <= gap < 0.8 * interval:
             return 0
         was_away = has_stepped or gap is None or gap > max(STALE_AFTER, 2 * interval)
@@ -97,11 +104,15 @@ class Evaluator:
         return True
 
     def _read(self, now: datetime, *, skips_heartbeats: bool) -> list[Reading]:
-        """Return a reading of each measure that is due, those read longest ago first."""
+        """Return a reading of each measure that is due: of the broker, which others wait for, then the oldest first."""
         began, read_at = time.monotonic(), self._read_at
+
+        def place(measure: Measure) -> tuple[bool, float, bool]:
+            return (measure.name != "broker_away", read_at[measure.name], measure.is_unscoped)
+
         due = deque(
             measure
-            for measure in sorted(measures().values(), key=lambda each: (read_at[each.name], each.is_unscoped))
+            for measure in sorted(measures().values(), key=place)
             if read_at[measure.name] + measure.seconds <= began + self.interval_seconds() / 2
             and not (measure.needs_heartbeats and skips_heartbeats)
         )

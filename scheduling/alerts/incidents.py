@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 # Pairs of name and detail that a process keeps; more are dropped.
 MOST_PAIRS = 100
 # Number of occurrences within five minutes below which these are the platform's ordinary work.
-LEAST = {"republished": 10, "refused": 10, "duty_failed": 3, "undone": 10}
+LEAST = {"republished": 3, "refused": 3, "duty_failed": 3, "undone": 10}
 _ADD = load_sql(__file__)["add_incidents"]
 _lock = threading.Lock()
 _counts: Counter[tuple[str, str]] = Counter()

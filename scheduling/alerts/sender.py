@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 SENDER_SECONDS = 2.0
 # The time that a message's job has to claim it; none while jobs cannot start.
-GRACE_SECONDS = 8
+GRACE_SECONDS = 4
 # Messages of one turn, sent concurrently: a turn ends within the claims' time.
 TURN_MESSAGES = 4
 HEARTBEAT_LIMITS = Limits(connect_seconds=5.0, read_seconds=5.0, total_seconds=10.0, body_bytes=1_024, redirects=2)

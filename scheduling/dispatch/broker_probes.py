@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import Any
 from uuid import uuid4
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from scheduling.dispatch.broker import BROKER_ERRORS, breaker, client
 from scheduling.exceptions import BrokerUnavailableError
@@ -14,8 +17,11 @@ from tenants.database.platform_settings import platform_settings
 
 # It disappears when the broker restarts empty; its absence means that every message is lost.
 EPOCH_KEY = "jobsplatform:broker:epoch"
-# A broker that needs longer for an answer is as good as absent.
-ANSWER_SECONDS = 2.0
+# An outage of this length is reported for a while after its end, which may come between two looks.
+OUTAGE_SECONDS, REPORTED_SECONDS = 3.5, 15.0
+# A broker that needs longer for each of two answers is as good as absent.
+ANSWER_SECONDS = OUTAGE_SECONDS / 2
+_outage = (-REPORTED_SECONDS, "")
 
 
 def probe() -> None:
@@ -28,19 +34,31 @@ def probe() -> None:
 
 
 def find_silence() -> str:
-    """Return why the broker does not answer within ANSWER_SECONDS, or an empty text."""
+    """Return why the broker does not answer, or did not in a recent outage, or an empty text."""
+    began = time.monotonic()
     try:
         watching_client().ping()
     except BROKER_ERRORS as error:
-        return str(error) or type(error).__name__
-    return ""
+        fault = str(error) or type(error).__name__
+        note_outage(began, fault)
+        return fault
+    seen_at, fault = _outage
+    return fault if time.monotonic() - seen_at < REPORTED_SECONDS else ""
+
+
+def note_outage(since: float, fault: str) -> None:
+    """Record that this process has not reached the broker from a moment of the monotonic clock until now."""
+    global _outage  # noqa: PLW0603 - the memory of this process
+    if (now := time.monotonic()) - since >= OUTAGE_SECONDS:
+        _outage = now, fault
 
 
 @cache
 def watching_client() -> redis.Redis:
-    """Return a client that waits ANSWER_SECONDS."""
+    """Return a client that waits ANSWER_SECONDS for an answer, and asks twice."""
     url, seconds = platform_settings.REDIS_URL, ANSWER_SECONDS
-    return redis.Redis.from_url(url, socket_connect_timeout=seconds, socket_timeout=seconds)
+    retry = Retry(NoBackoff(), 1)
+    return redis.Redis.from_url(url, socket_connect_timeout=seconds, socket_timeout=seconds, retry=retry)
 
 
 def read_eviction_policy() -> str:
@@ -49,7 +67,7 @@ def read_eviction_policy() -> str:
     Raise BrokerUnavailableError.
     """
     try:
-        memory: dict[str, Any] = client().info("memory")
+        memory: dict[str, Any] = watching_client().info("memory")
     except BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error
     return str(memory.get("maxmemory_policy", "unknown"))

@@ -88,7 +88,7 @@ class DispatchLoop:
     ) -> None:
         self._stopped = stopped
         self._turn = turn
-        self._is_broker_away = False
+        self._is_broker_away, self._away_at = False, 0.0
         # A wake that was taken from the channel, which no other process will receive.
         self._is_woken = False
         self._failed_pools: set[int] = set()
@@ -209,10 +209,12 @@ class DispatchLoop:
         try:
             remove_wrong_types(self._queue_names)
             is_new = broker_probes.is_epoch_new()
-        except BrokerUnavailableError:
+        except BrokerUnavailableError as error:
             if not self._is_broker_away:
+                self._away_at = time.monotonic()
                 logger.warning("dispatcher.broker_away", exc_info=True)
             self._is_broker_away = True
+            broker_probes.note_outage(self._away_at, str(error))
             return
         was_away = self._is_broker_away or bool(self._failed_pools)
         self._is_broker_away = False

@@ -22,6 +22,7 @@ from tests.chaos.view import Running, View
 # Wait for a recovery this much longer than its bound, so that a late one is reported with its time.
 PATIENCE = 4.0
 LEAST_PATIENCE_SECONDS = 60.0
+INCONCLUSIVE = "the row is inconclusive"
 
 
 def bound_factor() -> float:
@@ -69,6 +70,15 @@ class Field:
             time.sleep(min(0.1, max(0.0, until - time.monotonic())))
         if not least:
             self.note_fault()
+
+    def await_effect(self, has_struck: Callable[[], object], missing: str, again: Callable[[], object]) -> None:
+        """Repeat ``again`` until the fault has struck; if it has not after the longest wait, report ``missing``."""
+        until = time.monotonic() + self.patience_seconds
+        while not has_struck():
+            if time.monotonic() >= until:
+                self.violations.append(f"{missing}: {INCONCLUSIVE}")
+                return
+            again()
 
     def note_fault(self) -> None:
         """Record that the fault begins now, unless it has begun."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
 from django.apps import AppConfig
+
+from tests.chaos.variables import LISTS_VARIABLE
+
+LONG_LIST_US = 500_000
 
 
 class ChaosConfig(AppConfig):
@@ -25,3 +32,7 @@ class ChaosConfig(AppConfig):
         from tests.chaos.plugin.crash_points import arm
 
         arm()
+        if os.environ.get(LISTS_VARIABLE):
+            from scheduling.dispatch import read
+
+            read.MERGING = replace(read.MERGING, list_us=LONG_LIST_US)

@@ -122,6 +122,7 @@ class TenantLocked(Row):
     def inject(self, field: Field) -> list[float]:
         field.client.submit_bulk(field.tenants[0], "sleep", {"seconds": 0.25}, self.BACKLOG)
         before = self._wait_of_others(field, self.BEFORE_SECONDS)
+        field.note_fault()
         with psycopg.connect(field.stack.addresses.admin_url) as holder:
             for statement in self.statements:
                 holder.execute(statement, [field.tenants[0]])

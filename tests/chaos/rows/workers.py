@@ -14,7 +14,7 @@ from tests.chaos.row import Field, Row
 from tests.chaos.stack import Shape, pause, resume
 from tests.chaos.view import Running
 
-LONG_JOB = {"steps": 12, "seconds": 0.25}
+LONG_JOB = {"steps": 20, "seconds": 0.25}
 _LAST_STARTS = """
 SELECT extract(epoch FROM at)::float8 FROM scheduling_jobevent
 WHERE name = 'execution.started' AND at > to_timestamp(%s) ORDER BY at

@@ -12,5 +12,6 @@ def forget_clients() -> None:
     clients = (broker.client, broker.impatient_client, broker_probes.watching_client)
     for kept in (*clients, rate_buckets._script, shared_cache._shared):
         kept.cache_clear()
+    broker_probes._outage = 0.0, ""
     rate_buckets._outage.__init__()  # type: ignore[misc]
     broker.notifier.reset()

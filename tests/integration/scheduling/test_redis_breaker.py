@@ -120,6 +120,19 @@ def test_silence_of_a_server_is_found_and_ends(own: OwnBroker, monkeypatch: pyte
     assert broker_probes.find_silence() == ""
 
 
+def test_outage_that_is_over_is_still_reported_for_a_while(own: OwnBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_probes, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(broker_probes, "OUTAGE_SECONDS", 0.4)
+    os.kill(own.pid, signal.SIGSTOP)
+    try:
+        broker_probes.find_silence()
+    finally:
+        os.kill(own.pid, signal.SIGCONT)
+    assert "Timeout" in broker_probes.find_silence()
+    monkeypatch.setattr(broker_probes, "REPORTED_SECONDS", 0.0)
+    assert broker_probes.find_silence() == ""
+
+
 def test_answer_to_a_probe_closes_the_breaker(own: OwnBroker, clock: Clock) -> None:
     broker.breaker().note_failure()
     assert rate_buckets.is_away()

@@ -13,7 +13,7 @@ from scheduling.alerts import evaluator as evaluators
 from scheduling.alerts.evaluator import Evaluator
 from scheduling.alerts.measures import Measure
 from scheduling.alerts.rules import Per, Sample
-from scheduling.models import Alert, AlertClock, AlertNotice, AlertRule, MeasureMinute
+from scheduling.models import Alert, AlertClock, AlertNotice, AlertRule, MeasureMinute, PlatformIncident
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
@@ -252,6 +252,18 @@ def test_measure_of_heartbeats_is_not_read_after_an_outage(turns: Turns, monkeyp
     make_due()
     evaluator.take_turn()
     assert planted.reads == 1
+
+
+def test_time_in_which_no_dispatcher_evaluated_is_an_incident(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    Planted(monkeypatch)
+    evaluator = Evaluator()
+    # At the first start nothing was missed. Later turns are a minute late: of one that ran meanwhile, and of a new one.
+    for dispatcher in (evaluator, evaluator, Evaluator()):
+        dispatcher.take_turn()
+        with all_tenants():
+            AlertClock.objects.update(evaluated_at=read_clock() - timedelta(minutes=1))
+    with all_tenants():
+        assert list(PlatformIncident.objects.values_list("name", "detail", "count")) == [("unwatched", "60 s", 1)]
 
 
 def test_step_of_the_clock_freezes_all_alerts(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:

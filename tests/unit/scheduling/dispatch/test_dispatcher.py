@@ -50,6 +50,8 @@ class World:
         self.dispatched: Callable[[float], int] = lambda _: 0
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
+        # Length of the broker's outage so far, at each probe that failed.
+        self.outages: list[float] = []
         # Messages of executions that no worker has started.
         self.unstarted = 0
         self.wakes_at: float | None = None
@@ -133,6 +135,9 @@ class World:
         assert pool_ids == self.pools
         self.done.append((self.elapsed, "note"))
 
+    def note_outage(self, since: float, _fault: str) -> None:
+        self.outages.append(round(self.now - since, 3))
+
     def probe_epoch(self) -> bool:
         if self.is_broker_away(self.elapsed):
             raise BrokerUnavailableError
@@ -198,7 +203,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
         monkeypatch.setattr(module, "record_broker_outage", world.record_broker_outage)
         monkeypatch.setattr(module, "broker", world.broker())
-        monkeypatch.setattr(module, "broker_probes", SimpleNamespace(is_epoch_new=world.probe_epoch))
+        probes = SimpleNamespace(is_epoch_new=world.probe_epoch, note_outage=world.note_outage)
+        monkeypatch.setattr(module, "broker_probes", probes)
         monkeypatch.setattr(module, "remove_wrong_types", world.remove_wrong_types)
         for part in (module, duties):
             monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))
@@ -283,6 +289,7 @@ def test_broker_outage_stops_claims_until_hints_are_republished(
     assert world.times("republish") == [6.0]
     # Repeated each second, so that the state does not expire.
     assert world.times("note") == [2.0, 3.0, 4.0, 5.0]
+    assert world.outages == [0.0, 1.0, 2.0, 3.0]
     assert min(at for at in world.times("tick") if at >= 6.0) == 6.0
 
 
