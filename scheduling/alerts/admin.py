@@ -37,6 +37,12 @@ from tenants.context import require_scope
 from tenants.models import Tenant
 
 _RESPOND = Permission.ALERTS_RESPOND
+_SUMMARY = ("rule", "severity_mark", "state_mark", "about", "shown_value", "since", "kept", "message", "job")
+_DROPPED = {
+    "disabled": gettext_lazy("the contact is disabled"),
+    "resolved": gettext_lazy("resolved"),
+    "suppressed": gettext_lazy("silenced or explained by another alert"),
+}
 
 
 class StateFilter(SimpleListFilter):
@@ -93,7 +99,7 @@ class AlertAdmin(KeysetAdmin):
     empty_title = gettext_lazy("No alert is open")
     empty_text = gettext_lazy("Dispatchers evaluate the alert rules every few seconds.")
     fieldsets = (
-        (None, {"fields": ("severity_mark", "state_mark", "about", "shown_value", "since", "kept", "message", "job")}),
+        (None, {"fields": _SUMMARY}),
         (gettext_lazy("Values"), {"fields": ("chart", "peak_value", "affected")}),
         (gettext_lazy("People"), {"fields": ("acknowledged_by", "acknowledged_at", "note", "outcome", "outcome_note")}),
         (gettext_lazy("Notices"), {"fields": ("notices",)}),
@@ -241,10 +247,13 @@ class AlertAdmin(KeysetAdmin):
         return _list("<li>{} UTC: {} {}</li>", rows)
 
 
-def _fate_of(notice: Any) -> str:
+def _fate_of(notice: Any) -> SafeString | str:
     if notice.dropped:
-        return gettext("not sent: %(why)s") % {"why": notice.dropped}
-    return gettext("waits") if notice.message is None else str(notice.message.get_state_display())
+        return gettext("not sent: %(why)s") % {"why": _DROPPED.get(notice.dropped, notice.dropped)}
+    if notice.message is None:
+        return gettext("waits")
+    url = reverse("admin:scheduling_alertmessage_change", args=[notice.message_id])
+    return console_link(url, notice.message.get_state_display())
 
 
 def _list(line: str, rows: Iterable[tuple[Any, ...]]) -> SafeString | str:

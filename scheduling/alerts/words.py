@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from scheduling.alerts.models import COMPARISONS
@@ -13,9 +14,16 @@ from scheduling.console.links import kind_link, queue_link
 from scheduling.console.wording import duration_words, percent_words
 from scheduling.models import Alert
 from tenants.console.links import console_link, tenant_link
+from tenants.context import require_scope
 
 # Measures whose values are parts of 1.
 _SHARES = ("failure_rate", "share", "eta_error")
+# Pages of the platform, without one for each object.
+_PAGES = {
+    Per.CHECK: "diagnosis",
+    Per.POOL: "scheduling_workerpool_changelist",
+    Per.TASK: "scheduling_upkeeprun_changelist",
+}
 
 
 def value_words(alert: Alert, value: float) -> str:
@@ -45,6 +53,10 @@ def object_link(alert: Alert) -> SafeString | str:
         return tenant_link(name.partition(":")[0], alert.label)
     if kind == Per.CAUSE:
         return console_link(reverse("admin:error_occurrences", args=[name]), alert.label or name)
-    if kind == Per.CHECK:
-        return console_link(reverse("admin:diagnosis"), alert.label)
+    if kind == Per.QUERY:
+        return console_link(f"{reverse('admin:logs')}?{urlencode({'q': alert.facts.get('message', '')})}", alert.label)
+    if kind == Per.OBJECTIVE:
+        return console_link(reverse("admin:scheduling_objective_change", args=[name]), alert.label)
+    if require_scope().is_all_tenants and kind in _PAGES:
+        return console_link(reverse(f"admin:{_PAGES[kind]}"), alert.label)
     return alert.label
