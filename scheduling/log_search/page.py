@@ -149,11 +149,15 @@ def _numbers(found: LogSummary, chosen: dict[str, Any]) -> dict[str, Any]:
         if counts and f"{name}:" not in chosen["query_text"]
     ]
     return {
-        "chart": draw_values(points, lambda count: ngettext("%d line", "%d lines", round(count)) % round(count)),
+        "chart": draw_values(points, _lines_words, is_count=True),
         "is_estimated": found.is_estimated,
         "facets": facets,
         "counted": found.counted,
     }
+
+
+def _lines_words(count: float) -> str:
+    return ngettext("%d line", "%d lines", round(count)) % round(count)
 
 
 def _narrowed(chosen: dict[str, Any], term: str) -> str:
