@@ -26,6 +26,7 @@ from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
+from tenants.console.tenant_choice import tenant_field
 from tenants.context import tenant_context
 from tenants.models import Role
 
@@ -47,13 +48,20 @@ class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
     post_actions: ClassVar[tuple[str, ...]] = ("delete",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        edited = (*config.FIELDS[self.model], *self.asked)
+        # A tenant's rows are about this tenant only.
+        hidden = {"only_tenant"} if self.access(request).tenant else set()
+        edited = tuple(name for name in (*config.FIELDS[self.model], *self.asked) if name not in hidden)
         if obj is None:
             return edited if self.access(request).tenant else ("tenant", *edited)
         if not self.has_change_permission(request):
             columns = {field.name for field in self.opts.fields}
             edited = tuple(name for name in edited if name in columns)
         return (*edited, *self.readonly_fields)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "only_tenant":
+            return tenant_field(db_field)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         values, names = form.cleaned_data, list(config.FIELDS[self.model])
@@ -64,7 +72,7 @@ class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
             row = self.model()
         tenant = None if change else self.access(request).tenant or values.get("tenant")
         with tenant_context(tenant) if tenant else nullcontext():
-            changes = {name: values[name] for name in names}
+            changes = {name: values[name] for name in names if name in values}
             obj.pk = config.save(row, changes, is_confirmed=bool(values.get("confirm"))).pk
 
     @post_action(

@@ -24,7 +24,9 @@ from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import parse_uuid
 from tenants.console.links import console_link
+from tenants.console.moments import moment
 from tenants.console.site import console_site
+from tenants.console.tenant_choice import tenant_field
 from tenants.models import Tenant
 
 # The page of what a suspect refers to.
@@ -65,10 +67,18 @@ class InvestigationAdmin(TenantScopedAdmin):
     )  # fmt: skip
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fieldsets(request, obj) if obj is not None else ((None, {"fields": _ASKED}),)
+        if obj is not None:
+            return super().get_fieldsets(request, obj)
+        asked = [name for name in _ASKED if name != "only_tenant" or self.access(request).tenant is None]
+        return ((None, {"fields": asked}),)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.readonly_fields if obj is not None else ()
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "only_tenant":
+            return tenant_field(db_field)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
@@ -98,7 +108,7 @@ class InvestigationAdmin(TenantScopedAdmin):
     @admin.display(description=gettext_lazy("Most likely first"))
     def ranked(self, row: Investigation) -> SafeString | str:
         items = (
-            (_linked(one["ref"], one["title"]), f"{one['score']:.2f}", one["at"] or "", _list(one["evidence"]))
+            (_linked(one["ref"], one["title"]), _score(one["score"]), _at(one["at"]), _list(one["evidence"]))
             for one in row.suspects
         )
         found = format_html_join("", "<li><b>{}</b> ({}) {}{}</li>", items)
@@ -109,7 +119,8 @@ class InvestigationAdmin(TenantScopedAdmin):
         if not (first := row.evidence.get("first")):
             return "–"
         timeline = console_link(f"{reverse('admin:correlation')}?job={first['job']}", _("Timeline"))
-        return format_html("{} {} {} {}", first["at"], job_link(parse_uuid(first["job"])), timeline, first["message"])
+        job = job_link(parse_uuid(first["job"]))
+        return format_html("{} {} {} {}", _at(first["at"]), job, timeline, first["message"])
 
     @admin.display(description=gettext_lazy("Slots and queues"))
     def state(self, row: Investigation) -> SafeString | str:
@@ -117,7 +128,7 @@ class InvestigationAdmin(TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("Earlier alerts and investigations"))
     def earlier(self, row: Investigation) -> SafeString | str:
-        items = ((one["at"], one["outcome"], _list(one["acts"])) for one in row.evidence.get("earlier") or ())
+        items = ((_at(one["at"]), one["outcome"], _list(one["acts"])) for one in row.evidence.get("earlier") or ())
         return format_html_join("", "<p>{}: {}</p>{}", items) or "–"
 
     @admin.display(description=gettext_lazy("Outcome"))
@@ -129,12 +140,20 @@ class InvestigationAdmin(TenantScopedAdmin):
         return ", ".join(filter(None, (cause, helped)))
 
 
+def _score(score: float) -> str:
+    return _("score %(score)s") % {"score": f"{score:.2f}"}
+
+
+def _at(text: str | None) -> SafeString | str:
+    return moment(datetime.fromisoformat(text), "absolute") if text else ""
+
+
 def _moment(text: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
+    return found if found.tzinfo else None
 
 
 def _linked(ref: str, title: str) -> SafeString | str:
