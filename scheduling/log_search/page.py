@@ -70,8 +70,8 @@ def logs_page(request: HttpRequest) -> HttpResponse:
     }
     around = parse_uuid(request.GET.get("around", ""))
     if around is not None:
-        lines = lines_around(around, count=AROUND_LINES)
-        return render(request, PAGE_TEMPLATE, context | {"around": around, "part": _draw(request, {"lines": lines})})
+        part = _draw(request, {"lines": lines_around(around, count=AROUND_LINES), "around": around})
+        return render(request, PAGE_TEMPLATE, context | {"around": around, "part": part})
     part = _lines(request, chosen)
     return render(request, PAGE_TEMPLATE, context | {"part": part, "etag": etag_of(part)})
 
@@ -133,7 +133,8 @@ def _lines(request: HttpRequest, chosen: dict[str, Any]) -> Any:
         add_requests(found.lines)
     older_url = f"{reverse('admin:logs')}?{urlencode(older)}" if found.before else ""
     shown = {"lines": found.lines, "is_cut": found.is_cut, "older_url": older_url}
-    return _draw(request, {**shown, "is_search": not chosen["is_platform"]})
+    search_text = urlencode({"q": chosen["query_text"], "range": chosen["chosen"]})
+    return _draw(request, {**shown, "is_search": not chosen["is_platform"], "search": search_text, **chosen})
 
 
 def _draw(request: HttpRequest, context: dict[str, Any]) -> Any:
