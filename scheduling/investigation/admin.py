@@ -13,8 +13,10 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy
 from django.utils.translation import gettext as _
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from scheduling.console.filters import TenantFilter
 from scheduling.console.links import job_link
@@ -54,7 +56,7 @@ class InvestigationAdmin(TenantScopedAdmin):
         "Alerts, causes of failures and the table of the heat map have a link to investigate them."
     )
     fieldsets = (
-        (None, {"fields": ("label", "began_at", "ended_at", "asked_by", "asked_at", "unread")}),
+        (None, {"fields": ("about", "began_at", "ended_at", "asked_by", "asked_at", "unread")}),
         (gettext_lazy("Suspects"), {"fields": ("ranked",)}),
         (gettext_lazy("First failure"), {"fields": ("first",)}),
         (gettext_lazy("Resources at that time"), {"fields": ("state",)}),
@@ -62,7 +64,7 @@ class InvestigationAdmin(TenantScopedAdmin):
         (gettext_lazy("Outcome"), {"fields": ("cause", "has_helped", "note", "answered_by")}),
     )
     readonly_fields = (
-        "label", "began_at", "ended_at", "asked_by", "asked_at", "unread", "ranked", "first", "state", "earlier",
+        "about", "began_at", "ended_at", "asked_by", "asked_at", "unread", "ranked", "first", "state", "earlier",
         "answered_by",
     )  # fmt: skip
 
@@ -77,8 +79,22 @@ class InvestigationAdmin(TenantScopedAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "only_tenant":
-            return tenant_field(db_field)
+            return tenant_field(label=capfirst(str(db_field.verbose_name)), required=False)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, **kwargs)
+        if (field := form.base_fields.get("cause")) is not None:
+            titles = [(number, f"{number}. {one['title']}") for number, one in enumerate(obj.suspects, start=1)]
+            form.base_fields["cause"] = forms.TypedChoiceField(
+                label=field.label,
+                required=False,
+                choices=[("", _("another cause")), *titles],
+                coerce=int,
+                empty_value=None,
+                widget=UnfoldAdminSelectWidget(),
+            )
+        return form
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
@@ -96,6 +112,15 @@ class InvestigationAdmin(TenantScopedAdmin):
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:scheduling_investigation_change", args=[obj.pk]))
 
+    @admin.display(description=gettext_lazy("about"))
+    def about(self, row: Investigation) -> SafeString | str:
+        """Return the subject, as a link to its alert or to its failures."""
+        if row.alert:
+            return console_link(reverse("admin:scheduling_alert_change", args=[row.alert]), row.label)
+        if row.fingerprint:
+            return console_link(reverse("admin:error_occurrences", args=[row.fingerprint]), row.label)
+        return row.label
+
     @admin.display(description=gettext_lazy("First suspect"))
     def first_suspect(self, row: Investigation) -> str:
         return str(row.suspects[0]["title"]) if row.suspects else _("none")
@@ -112,7 +137,9 @@ class InvestigationAdmin(TenantScopedAdmin):
             for one in row.suspects
         )
         found = format_html_join("", "<li><b>{}</b> ({}) {}{}</li>", items)
-        return format_html("<ol>{}</ol>", found) if found else _("Nothing changed before, and no value explains it.")
+        if not found:
+            return _("Nothing changed before, and no value explains it.")
+        return format_html('<ol class="console-list">{}</ol>', found)
 
     @admin.display(description=gettext_lazy("Job"))
     def first(self, row: Investigation) -> SafeString | str:
@@ -165,4 +192,4 @@ def _linked(ref: str, title: str) -> SafeString | str:
 
 def _list(texts: Iterable[str]) -> SafeString | str:
     items = format_html_join("", "<li>{}</li>", ((text,) for text in texts))
-    return format_html("<ul>{}</ul>", items) if items else ""
+    return format_html('<ul class="console-list">{}</ul>', items) if items else ""
