@@ -18,6 +18,9 @@ from unfold.widgets import (
 )
 
 from scheduling.alerts import config
+from scheduling.alerts.form_fields import NamedChoicesMixin
+from scheduling.alerts.measures import measure_title
+from scheduling.alerts.words import silenced_words
 from scheduling.console.help_texts import HelpfulMixin
 from scheduling.console.links import job_link
 from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup
@@ -26,7 +29,6 @@ from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
-from tenants.console.tenant_choice import tenant_field
 from tenants.context import tenant_context
 from tenants.models import Role
 
@@ -34,7 +36,7 @@ _MANAGE, _RESPOND = Permission.ALERTS_MANAGE, Permission.ALERTS_RESPOND
 _SEALED = frozenset({"sealed_target", "sealed_secret"})
 
 
-class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
+class ConfigAdmin(NamedChoicesMixin, HelpfulMixin, TenantScopedAdmin):
     """Base of these pages: forms of `config.FIELDS`, whose values `config.save` checks, stores and audits.
 
     Without a chosen tenant, platform staff create rows of the platform.
@@ -57,11 +59,6 @@ class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
             columns = {field.name for field in self.opts.fields}
             edited = tuple(name for name in edited if name in columns)
         return (*edited, *self.readonly_fields)
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "only_tenant":
-            return tenant_field(db_field)
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         values, names = form.cleaned_data, list(config.FIELDS[self.model])
@@ -177,11 +174,15 @@ class ContactAdmin(ConfigAdmin):
 class AlertRouteAdmin(ConfigAdmin):
     """Admin page of routes, by position."""
 
-    list_display = ("position", "measure", "min_severity", "group")
+    list_display = ("position", "measured", "min_severity", "group")
     list_select_related = ("group",)
     ordering = ("position", "pk")
     empty_title = gettext_lazy("No routes yet")
     empty_text = gettext_lazy("Alerts without an owner go to the default group, unless a route sends them to another.")
+
+    @admin.display(description=gettext_lazy("Measure"), ordering="measure")
+    def measured(self, route: AlertRoute) -> str:
+        return measure_title(route.measure) if route.measure else gettext("all")
 
 
 @admin.register(AlertOwner, site=console_site)
@@ -199,13 +200,17 @@ class AlertSilenceAdmin(ConfigAdmin):
     """Admin page of silences and maintenance windows."""
 
     add_permission = change_permission = _RESPOND
-    list_display = ("reason", "rule", "object_key", "starts_at", "ends_at", "is_maintenance", "created_by")
+    list_display = ("reason", "rule", "about", "starts_at", "ends_at", "is_maintenance", "created_by")
     list_select_related = ("rule",)
     ordering = ("-ends_at", "-pk")
     readonly_fields = ("created_by", "ended_by")
     post_actions = ("end",)
     empty_title = gettext_lazy("No silences")
     empty_text = gettext_lazy("Alerts that match a silence are shown, but send no notifications until it ends.")
+
+    @admin.display(description=gettext_lazy("Object"))
+    def about(self, silence: AlertSilence) -> str:
+        return silenced_words(silence)
 
     @post_action(
         label=gettext_lazy("End"),

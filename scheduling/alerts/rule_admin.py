@@ -12,12 +12,14 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
+from unfold.widgets import UnfoldBooleanWidget
 
 from scheduling.alerts.config_admin import ConfigAdmin
-from scheduling.alerts.measures import measures
+from scheduling.alerts.measures import measure_title, measures
 from scheduling.alerts.rule_config import CONDITION, preview_rule
+from scheduling.alerts.words import SHARES
 from scheduling.console.tags import badge
+from scheduling.console.wording import percent_words
 from scheduling.models import AlertRule
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
@@ -28,18 +30,11 @@ PREVIEW = "scheduling/dashboards/parts/alert_backtest.html"
 
 
 class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form of a rule: its condition from lists, and a confirmation if the backtest warns."""
+    """Form of a rule, with a confirmation if the backtest warns."""
 
-    measure = forms.ChoiceField(label=gettext_lazy("Measure"), widget=UnfoldAdminSelectWidget())
     confirm = forms.BooleanField(
         label=gettext_lazy("Save it despite the warning of its backtest"), required=False, widget=UnfoldBooleanWidget()
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "measure" in self.fields:
-            choices = [(name, f"{measure.title} {measure.unit}".strip()) for name, measure in measures().items()]
-            self.fields["measure"].choices = choices  # type: ignore[attr-defined]
 
 
 @admin.register(AlertRule, site=console_site)
@@ -71,7 +66,7 @@ class AlertRuleAdmin(ConfigAdmin):
             try:
                 context["backtest"] = preview_rule(form.cleaned_data)
             except DomainError as error:
-                context["fault"] = error.detail
+                context["fault"] = " ".join(fault["detail"] for fault in error.errors) or error.detail
         return HttpResponse(render_to_string(PREVIEW, context, request))
 
     @admin.display(description=gettext_lazy("Severity"))
@@ -80,11 +75,12 @@ class AlertRuleAdmin(ConfigAdmin):
 
     @admin.display(description=gettext_lazy("Measure"), ordering="measure")
     def measure_title(self, rule: AlertRule) -> str:
-        return str(measures()[rule.measure].title) if rule.measure in measures() else rule.measure
+        return measure_title(rule.measure)
 
     @admin.display(description=gettext_lazy("Condition"))
     def condition(self, rule: AlertRule) -> str:
-        values = {"comparison": rule.get_comparison_display(), "threshold": f"{rule.threshold:g}"}
+        threshold = percent_words(rule.threshold) if rule.measure in SHARES else f"{rule.threshold:g}"
+        values = {"comparison": rule.get_comparison_display(), "threshold": threshold}
         unit = measures()[rule.measure].unit if rule.measure in measures() else ""
         values["unit"] = f" {unit}" if unit else ""
         if not rule.for_seconds:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Field
 from django.forms import TypedChoiceField
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -14,17 +13,11 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from tenants.models import Tenant
 
 
-def tenant_field(db_field: Field[Any, Any]) -> TypedChoiceField:
-    """Return the form field of a tenant's id."""
-    return TypedChoiceField(
-        label=db_field.verbose_name.capitalize(),
-        help_text=gettext_lazy("Empty for every tenant."),
-        required=False,
-        choices=_choices,
-        coerce=UUID,
-        empty_value=None,
-        widget=UnfoldAdminSelectWidget(),
-    )
+def tenant_field(**options: Any) -> TypedChoiceField:
+    """Return the form field of a tenant's id; an empty choice is every tenant."""
+    texts = {"help_text": gettext_lazy("Empty for every tenant.")}
+    widget = UnfoldAdminSelectWidget()
+    return TypedChoiceField(choices=_choices, coerce=UUID, empty_value=None, widget=widget, **{**options, **texts})
 
 
 def _choices() -> Iterator[tuple[object, str]]:
