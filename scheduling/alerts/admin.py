@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -30,7 +31,7 @@ from scheduling.models import Alert, Investigation
 from scheduling.statistics.minute_charts import draw_values
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
-from tenants.console.links import console_link
+from tenants.console.links import console_link, tenant_link
 from tenants.console.post_actions import post_action, until_of
 from tenants.console.site import console_site
 from tenants.context import require_scope
@@ -94,6 +95,7 @@ class AlertAdmin(KeysetAdmin):
     """Admin pages of alerts, newest first; rules create them, and users acknowledge and silence them."""
 
     view_permission = Permission.JOBS_VIEW
+    is_named_by_id = False
     list_display = ("rule_name", "severity_mark", "state_mark", "about", "shown_value", "since", "kept")
     list_filter = (StateFilter, "severity", AboutFilter)
     empty_title = gettext_lazy("No alert is open")
@@ -150,6 +152,7 @@ class AlertAdmin(KeysetAdmin):
         permission=_RESPOND,
         asks_reason=True,
         asks_until=True,
+        until_hint=gettext_lazy("empty: for an hour"),
         is_offered=lambda alert: alert.state != RESOLVED and alert.silence_id is None,
     )
     def silence(self, request: HttpRequest, alert: Alert, reason: str) -> str:
@@ -179,7 +182,7 @@ class AlertAdmin(KeysetAdmin):
     @admin.display(description=gettext_lazy("Since"))
     def since(self, alert: Alert) -> str:
         began = alert.fired_at or alert.pending_at
-        until = alert.resolved_at or alert.evaluated_at
+        until = alert.resolved_at or timezone.now()
         values = {"at": f"{began:%Y-%m-%d %H:%M:%S}", "length": duration_words(until - began)}
         return gettext("%(at)s UTC, for %(length)s") % values
 
@@ -207,7 +210,7 @@ class AlertAdmin(KeysetAdmin):
 
     @admin.display(description=gettext_lazy("Last hour"))
     def chart(self, alert: Alert) -> SafeString | str:
-        chart = draw_values(read_values(alert), lambda value: value_words(alert, value))
+        chart = draw_values(read_values(alert), lambda value: value_words(alert, value), limit=alert.threshold)
         return render_to_string(
             "scheduling/dashboards/parts/minute_chart.html", {"chart": chart, "title": alert.rule_name}
         )
@@ -217,12 +220,12 @@ class AlertAdmin(KeysetAdmin):
         return value_words(alert, alert.peak)
 
     @admin.display(description=gettext_lazy("Tenants affected"))
-    def affected(self, alert: Alert) -> str:
+    def affected(self, alert: Alert) -> SafeString | str:
         more = alert.tenants_count - len(alert.tenants)
-        shown = ", ".join(alert.tenants)
-        return (
-            gettext("%(tenants)s and %(more)s more") % {"tenants": shown, "more": more} if more > 0 else shown
-        ) or "–"
+        shown = format_html_join(", ", "{}", ((tenant_link(slug),) for slug in alert.tenants))
+        if more > 0:
+            return format_html(gettext("{tenants} and {more} more"), tenants=shown, more=more)
+        return shown or "–"
 
     @admin.display(description=gettext_lazy("Notices"))
     def notices(self, alert: Alert) -> SafeString | str:
@@ -258,4 +261,4 @@ def _fate_of(notice: Any) -> SafeString | str:
 
 def _list(line: str, rows: Iterable[tuple[Any, ...]]) -> SafeString | str:
     items = format_html_join("", line, rows)
-    return format_html("<ul>{}</ul>", items) if items else gettext("none")
+    return format_html('<ul class="console-list">{}</ul>', items) if items else gettext("none")

@@ -235,11 +235,18 @@ def _with_band(summary: str, band: Band | None) -> str:
 
 
 def draw_values(
-    points: Sequence[tuple[datetime, float | None]], words: Callable[[float], str], *, is_count: bool = False
+    points: Sequence[tuple[datetime, float | None]],
+    words: Callable[[float], str],
+    *,
+    is_count: bool = False,
+    limit: float | None = None,
 ) -> MinuteChart:
-    """Return a chart of values over time: one line, interrupted where a value is None, or a bar for each count."""
+    """Return a chart of values over time: one line, interrupted where a value is None, or a bar for each count.
+
+    A line shows the ``limit`` that the values are compared with.
+    """
     known = [value for _at, value in points if value is not None]
-    top = round_up(max(known, default=0.0), (2, 4, 10, 20) if is_count else (1, 2, 5, 10))
+    top = round_up(max(*known, limit or 0.0, 0.0), (2, 4, 10, 20) if is_count else (1, 2, 5, 10))
     heights = [None if value is None else CHART_HEIGHT * (1 - value / top) for _at, value in points]
     bars = (draw_bar(index, 0.0, CHART_HEIGHT * (value or 0) / top) for index, (_at, value) in enumerate(points))
     is_long = points[-1][0] - points[0][0] > timedelta(days=1)
@@ -249,8 +256,11 @@ def draw_values(
         for index, (at, value) in enumerate(points)
     ]
     facts = {"most": words(max(known)), "last": words(known[-1])} if known else {}
+    paths = {"count": "".join(bars)} if is_count else {"p50": draw_line(heights, MINUTE_WIDTH, MINUTE_WIDTH / 2)}
+    if limit is not None:
+        paths["p99"] = f"M0 {CHART_HEIGHT * (1 - limit / top):.1f}H{MINUTE_WIDTH * len(points)}"
     return MinuteChart(
-        {"count": "".join(bars)} if is_count else {"p50": draw_line(heights, MINUTE_WIDTH, MINUTE_WIDTH / 2)},
+        paths,
         minutes,
         (words(top), words(top / 2), words(0.0)),
         [at for at, _value in (*points[:-1][:: max(1, len(points) // 4)], points[-1])],
