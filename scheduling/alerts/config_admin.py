@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import (
@@ -20,6 +21,7 @@ from unfold.widgets import (
 from scheduling.alerts import config
 from scheduling.alerts.form_fields import NamedChoicesMixin
 from scheduling.alerts.measures import measure_title
+from scheduling.alerts.queries import MOST_OPEN
 from scheduling.alerts.words import silenced_words
 from scheduling.console.help_texts import HelpfulMixin
 from scheduling.console.links import job_link
@@ -27,6 +29,7 @@ from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence
 from tenants.access.permissions import Permission, PlatformRole
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin
+from tenants.console.links import console_link
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.context import tenant_context
@@ -51,7 +54,7 @@ class ConfigAdmin(NamedChoicesMixin, HelpfulMixin, TenantScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # A tenant's rows are about this tenant only.
-        hidden = {"only_tenant"} if self.access(request).tenant else set()
+        hidden = {"only_tenant", "notifies_tenant"} if self.access(request).tenant else set()
         edited = tuple(name for name in (*config.FIELDS[self.model], *self.asked) if name not in hidden)
         if obj is None:
             return edited if self.access(request).tenant else ("tenant", *edited)
@@ -200,6 +203,7 @@ class AlertSilenceAdmin(ConfigAdmin):
     """Admin page of silences and maintenance windows."""
 
     add_permission = change_permission = _RESPOND
+    help_texts: ClassVar[Any] = {"object_key": gettext_lazy("Such as queue:pipeline.")}
     list_display = ("reason", "rule", "about", "starts_at", "ends_at", "is_maintenance", "created_by")
     list_select_related = ("rule",)
     ordering = ("-ends_at", "-pk")
@@ -232,10 +236,19 @@ class AlertMessageAdmin(KeysetAdmin):
     list_display = ("contact", "what", "state", "attempt", "status", "error", "created_at", "sent_at")
     list_filter = ("state", "what")
     list_select_related = ("contact",)
-    fields = ("contact", "what", "state", "due_at", "attempt", "status", "error", "created_at", "sent_at", "job")
-    readonly_fields = ("job",)
+    fields = (
+        "contact", "what", "alerts", "state", "due_at", "attempt", "status", "error", "created_at", "sent_at", "job",
+    )  # fmt: skip
+    readonly_fields = ("alerts", "job")
     empty_title = gettext_lazy("No messages yet")
     empty_text = gettext_lazy("Each message about alerts is listed here with its result, for ninety days.")
+
+    @admin.display(description=gettext_lazy("Alerts"))
+    def alerts(self, message: AlertMessage) -> SafeString | str:
+        found = {notice.alert_id: notice.alert for notice in message.notices.select_related("alert")[:MOST_OPEN]}
+        urls = ((reverse("admin:scheduling_alert_change", args=[pk]), alert) for pk, alert in found.items())
+        links = ((console_link(url, str(alert)),) for url, alert in urls)
+        return format_html_join(", ", "{}", links) or "–"
 
     @admin.display(description=gettext_lazy("Job"))
     def job(self, message: AlertMessage) -> SafeString | str:

@@ -121,7 +121,9 @@ def _of_spike(asked: Investigation, now: datetime) -> Case:
     parts = {"error": asked.fingerprint, "kind": asked.kind, "queue": asked.queue, "tenant": asked.only_tenant}
     subject = " ".join(f"{name}:{value}" for name, value in parts.items() if value)
     until = min(asked.ended_at or began + RATE_WINDOW, now) + AFTER
-    case = Case(began, until, now, subject, subject, asked.kind, asked.queue, asked.fingerprint)
+    cause = AlertCause.objects.filter(fingerprint=asked.fingerprint).first() if asked.fingerprint else None
+    label = cause.message if cause and cause.message else subject
+    case = Case(began, until, now, subject, label, asked.kind, asked.queue, asked.fingerprint)
     case.tenant_id, case.measure = (
         require_scope().tenant_id or asked.only_tenant,
         "failure_rate" * bool(asked.fingerprint),

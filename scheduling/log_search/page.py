@@ -31,11 +31,11 @@ from tenants.encryption.fields import is_sealing
 from tenants.exceptions import DomainError
 
 EXAMPLE = "timeout level:error kind:noop"
-WORDS = (
-    ("timeout", gettext_lazy("a whole word")),
+WORDS = (("timeout", gettext_lazy("a whole word")), ("-timeout", gettext_lazy("rules out")))
+# Of lines that are not encrypted.
+PARTS_OF_TEXTS = (
     ('"connection reset"', gettext_lazy("a phrase")),
     ("timeo*", gettext_lazy("the beginning of a word")),
-    ("-timeout", gettext_lazy("rules out")),
 )
 PAGE_TEMPLATE = "scheduling/dashboards/logs.html"
 LINES_TEMPLATE = "scheduling/dashboards/parts/log_lines.html"
@@ -61,7 +61,7 @@ def logs_page(request: HttpRequest) -> HttpResponse:
         "ranges": [(name, label) for name, (label, _length) in RANGES.items()],
         "fields": FIELDS.values(),
         "example": EXAMPLE,
-        "words": WORDS,
+        "words": WORDS if is_sealing() else (*WORDS, *PARTS_OF_TEXTS),
         "filter_text": chosen["query_text"],
         "chips": chosen["query_text"],
         "summary_url": f"{reverse('admin:logs_summary')}?{request.GET.urlencode()}",

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from uuid import UUID
 
 from django.forms import TypedChoiceField
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from tenants.models import Tenant
 
 
-def tenant_field(**options: Any) -> TypedChoiceField:
+def tenant_field() -> TypedChoiceField:
     """Return the form field of a tenant's id; an empty choice is every tenant."""
-    texts = {"help_text": gettext_lazy("Empty for every tenant.")}
-    widget = UnfoldAdminSelectWidget()
-    return TypedChoiceField(choices=_choices, coerce=UUID, empty_value=None, widget=widget, **{**options, **texts})
+    return TypedChoiceField(
+        label=capfirst(gettext_lazy("only tenant")),
+        help_text=gettext_lazy("Empty for every tenant."),
+        required=False,
+        choices=_choices,
+        coerce=UUID,
+        empty_value=None,
+        widget=UnfoldAdminSelectWidget(),
+    )
 
 
 def _choices() -> Iterator[tuple[object, str]]:
