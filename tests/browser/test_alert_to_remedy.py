@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from scheduling.models import Alert, AlertCause, AlertRule, AlertSilence, SavedView
 from tenants.access.memberships import add_member
@@ -58,15 +58,21 @@ class Walk:
         return self.page
 
 
+def _row_of(page: Page, label: str) -> Locator:
+    """Return the row of a page's field."""
+    name = page.locator("label", has_text=re.compile(rf"^\s*{label}:?\s*$"))
+    return page.locator(".field-line").filter(has=name)
+
+
 def test_operator_gets_from_an_alert_to_its_remedy(console: Console, incident: Incident) -> None:
     walk = Walk(console)
     _open_alert(walk, incident)
     page = walk.page
     expect(page.locator("main")).to_contain_text("5 (alert at least 3)")
-    affected = page.locator(".field-affected")
+    affected = _row_of(page, "Tenants affected")
     expect(affected).to_contain_text("acme-")
     expect(affected).to_contain_text("globex-")
-    expect(page.locator(".field-notices")).to_contain_text("fired →")
+    expect(_row_of(page, "Notices")).to_contain_text("fired →")
     console.act("Acknowledge", "I look at the archive")
     expect(page.get_by_text("The alert is acknowledged.")).to_be_visible()
     expect(page.locator("main")).to_contain_text(f"{console.user.username}: I look at the archive")
@@ -94,13 +100,13 @@ def _find_cause(walk: Walk, incident: Incident) -> None:
     page.locator(".console-actions").get_by_role("button", name="Investigate").click()
     page.wait_for_url("**/investigation/*/change/")
     walk.check()
-    suspects = page.locator(".field-ranked")
+    suspects = _row_of(page, "Most likely first")
     expect(suspects.get_by_role("listitem").first).to_be_visible()
     # A change of the tenant just before, with its reason and a link to its entry.
     changed = suspects.get_by_role("listitem").filter(has_text="tenant.resumed").first
     expect(changed).to_contain_text("档案库迁移")
     expect(changed.locator("a[href*='/auditlogentry/']").first).to_be_visible()
-    page.locator(".field-first a[href*='/job/']").click()
+    _row_of(page, "Job").locator("a[href*='/job/']").click()
     page.wait_for_url(f"**/job/{incident.first.pk}/change/")
     expect(page.get_by_text(incident.message).first).to_be_visible()
     walk.follow("Timeline of the trace")
@@ -168,7 +174,7 @@ def _silence(walk: Walk, incident: Incident) -> None:
 
     eventually(is_silenced, what="the alert is silenced")
     page.reload()
-    expect(page.locator(".field-kept")).to_contain_text("silenced: the archive is opened by hand")
+    expect(_row_of(page, "Notifies")).to_contain_text("silenced: the archive is opened by hand")
     console.open("/admin/scheduling/alertsilence/")
     row = page.locator("#result_list tr").filter(has_text="the archive is opened by hand").first
     expect(row).to_contain_text(f"{until:%H:%M}")
@@ -192,10 +198,10 @@ def _record_outcome(walk: Walk, incident: Incident) -> None:
     console.open(f"/admin/scheduling/alert/{incident.alert.pk}/change/")
     console.act("The remedy helped", "opened the archive")
     expect(page.get_by_text("The outcome is stored.")).to_be_visible()
-    expect(page.locator(".field-outcome_note")).to_contain_text("opened the archive")
+    expect(_row_of(page, "Note on the outcome")).to_contain_text("opened the archive")
     _wait_for_end(incident.alert)
     page.reload()
-    expect(page.locator(".field-state_mark")).to_contain_text("resolved")
+    expect(_row_of(page, "State")).to_contain_text("resolved")
     walk.check()
 
 
