@@ -152,7 +152,7 @@ class AlertAdmin(KeysetAdmin):
         permission=_RESPOND,
         asks_reason=True,
         asks_until=True,
-        until_hint=gettext_lazy("empty: for an hour"),
+        until_hint="",
         is_offered=lambda alert: alert.state != RESOLVED and alert.silence_id is None,
     )
     def silence(self, request: HttpRequest, alert: Alert, reason: str) -> str:

@@ -132,7 +132,7 @@ class InvestigationAdmin(TenantScopedAdmin):
     @admin.display(description=gettext_lazy("Most likely first"))
     def ranked(self, row: Investigation) -> SafeString | str:
         items = (
-            (_linked(one["ref"], one["title"]), _score(one["score"]), _at(one["at"]), _list(one["evidence"]))
+            (_linked(one["ref"], one["title"]), f"{one['score']:.2f}", _at(one["at"]), _list(one["evidence"]))
             for one in row.suspects
         )
         found = format_html_join("", "<li><b>{}</b> ({}) {}{}</li>", items)
@@ -164,10 +164,6 @@ class InvestigationAdmin(TenantScopedAdmin):
         cause = row.suspects[row.cause - 1]["title"] if row.cause else _("another cause")
         helped = {True: _("the remedy helped"), False: _("the remedy did not help"), None: ""}[row.has_helped]
         return ", ".join(filter(None, (cause, helped)))
-
-
-def _score(score: float) -> str:
-    return _("score %(score)s") % {"score": f"{score:.2f}"}
 
 
 def _at(text: str | None) -> SafeString | str:
