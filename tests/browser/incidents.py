@@ -63,7 +63,7 @@ def failing_jobs(acme: Tenant, globex: Tenant) -> Iterator[Incident]:
         trace = _Trace()
         tracing.install(trace)  # type: ignore[arg-type]
         first, *_others = _fail(acme, message, 3) + _fail(globex, message, 2)
-        alert, own = (_wait_for_alert(message, tenant) for tenant in (None, globex))
+        alert, own = (_wait_for_alert(message, tenant, count) for tenant, count in ((None, 5), (globex, 2)))
         with all_tenants():
             # A cause is new for five minutes; this one until a test makes it older.
             causes = AlertCause.objects.filter(message__contains=message)
@@ -87,10 +87,12 @@ def _fail(tenant: Tenant, message: str, count: int) -> list[Job]:
     return jobs
 
 
-def _wait_for_alert(message: str, tenant: Tenant | None) -> Alert:
+def _wait_for_alert(message: str, tenant: Tenant | None, count: int) -> Alert:
     def firing() -> Alert | None:
         with all_tenants():
-            return Alert.objects.filter(tenant=tenant, state="firing", facts__message__contains=message).first()
+            return Alert.objects.filter(
+                tenant=tenant, state="firing", facts__message__contains=message, value=count
+            ).first()
 
     alert = eventually(firing, within=60.0, what="the alert fires")
     assert alert is not None
