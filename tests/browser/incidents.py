@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db.models import F
+
 from scheduling import tracing
 from scheduling.alerts.config import save
 from scheduling.execution.logs.lines import make_line
@@ -65,14 +67,14 @@ def failing_jobs(acme: Tenant, globex: Tenant) -> Iterator[Incident]:
         first, *_others = _fail(acme, message, 3) + _fail(globex, message, 2)
         alert, own = (_wait_for_alert(message, tenant, count) for tenant, count in ((None, 5), (globex, 2)))
         with all_tenants():
-            # A cause is new for five minutes; this one until a test makes it older.
-            causes = AlertCause.objects.filter(message__contains=message)
-            causes.update(first_at=alert.pending_at + timedelta(hours=1))
+            # A cause is new for five minutes; this one until it is made older.
+            AlertCause.objects.filter(message=message).update(first_at=alert.pending_at + timedelta(hours=1))
             eventually(lambda: AlertNotice.objects.filter(alert=alert).exists(), what="the contacts are notified")
         yield Incident(message, trace.id, first, alert, own)
     finally:
         tracing.install(None)
         with all_tenants():
+            AlertCause.objects.filter(message=message).update(first_at=F("last_at") - timedelta(hours=1))
             AlertRule.objects.filter(origin="failure_rate").update(is_enabled=True)
 
 
