@@ -13,7 +13,7 @@ def with_refusal(form: type[ModelForm[Any]], refusal: DomainError) -> type[Model
     """Return the form class with a service's refusal as an error of each field that it names, else of the form."""
 
     def clean(self: Any) -> dict[str, Any] | None:
-        cleaned: dict[str, Any] | None = super(refused, self).clean()  # type: ignore[misc]
+        cleaned: dict[str, Any] | None = form.clean(self)
         faults = {fault.get("field"): fault["detail"] for fault in refusal.errors}
         if not faults or faults.keys() - self.fields.keys():
             self.add_error(None, refusal.detail)
@@ -21,5 +21,4 @@ def with_refusal(form: type[ModelForm[Any]], refusal: DomainError) -> type[Model
             self.add_error(name, faults[name])
         return cleaned
 
-    refused = type(form.__name__, (form,), {"clean": clean})
-    return refused
+    return type(form.__name__, (form,), {"clean": clean})
