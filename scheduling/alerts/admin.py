@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -30,13 +31,19 @@ from scheduling.models import Alert, Investigation
 from scheduling.statistics.minute_charts import draw_values
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
-from tenants.console.links import console_link
+from tenants.console.links import console_link, tenant_link
 from tenants.console.post_actions import post_action, until_of
 from tenants.console.site import console_site
 from tenants.context import require_scope
 from tenants.models import Tenant
 
 _RESPOND = Permission.ALERTS_RESPOND
+_SUMMARY = ("rule", "severity_mark", "state_mark", "about", "shown_value", "since", "kept", "message", "job")
+_DROPPED = {
+    "disabled": gettext_lazy("the contact is disabled"),
+    "resolved": gettext_lazy("resolved"),
+    "suppressed": gettext_lazy("silenced or explained by another alert"),
+}
 
 
 class StateFilter(SimpleListFilter):
@@ -88,12 +95,13 @@ class AlertAdmin(KeysetAdmin):
     """Admin pages of alerts, newest first; rules create them, and users acknowledge and silence them."""
 
     view_permission = Permission.JOBS_VIEW
+    is_named_by_id = False
     list_display = ("rule_name", "severity_mark", "state_mark", "about", "shown_value", "since", "kept")
     list_filter = (StateFilter, "severity", AboutFilter)
     empty_title = gettext_lazy("No alert is open")
     empty_text = gettext_lazy("Dispatchers evaluate the alert rules every few seconds.")
     fieldsets = (
-        (None, {"fields": ("severity_mark", "state_mark", "about", "shown_value", "since", "kept", "message", "job")}),
+        (None, {"fields": _SUMMARY}),
         (gettext_lazy("Values"), {"fields": ("chart", "peak_value", "affected")}),
         (gettext_lazy("People"), {"fields": ("acknowledged_by", "acknowledged_at", "note", "outcome", "outcome_note")}),
         (gettext_lazy("Notices"), {"fields": ("notices",)}),
@@ -144,6 +152,7 @@ class AlertAdmin(KeysetAdmin):
         permission=_RESPOND,
         asks_reason=True,
         asks_until=True,
+        until_hint="",
         is_offered=lambda alert: alert.state != RESOLVED and alert.silence_id is None,
     )
     def silence(self, request: HttpRequest, alert: Alert, reason: str) -> str:
@@ -173,7 +182,7 @@ class AlertAdmin(KeysetAdmin):
     @admin.display(description=gettext_lazy("Since"))
     def since(self, alert: Alert) -> str:
         began = alert.fired_at or alert.pending_at
-        until = alert.resolved_at or alert.evaluated_at
+        until = alert.resolved_at or timezone.now()
         values = {"at": f"{began:%Y-%m-%d %H:%M:%S}", "length": duration_words(until - began)}
         return gettext("%(at)s UTC, for %(length)s") % values
 
@@ -201,7 +210,7 @@ class AlertAdmin(KeysetAdmin):
 
     @admin.display(description=gettext_lazy("Last hour"))
     def chart(self, alert: Alert) -> SafeString | str:
-        chart = draw_values(read_values(alert), lambda value: value_words(alert, value))
+        chart = draw_values(read_values(alert), lambda value: value_words(alert, value), limit=alert.threshold)
         return render_to_string(
             "scheduling/dashboards/parts/minute_chart.html", {"chart": chart, "title": alert.rule_name}
         )
@@ -211,12 +220,12 @@ class AlertAdmin(KeysetAdmin):
         return value_words(alert, alert.peak)
 
     @admin.display(description=gettext_lazy("Tenants affected"))
-    def affected(self, alert: Alert) -> str:
+    def affected(self, alert: Alert) -> SafeString | str:
         more = alert.tenants_count - len(alert.tenants)
-        shown = ", ".join(alert.tenants)
-        return (
-            gettext("%(tenants)s and %(more)s more") % {"tenants": shown, "more": more} if more > 0 else shown
-        ) or "–"
+        shown = format_html_join(", ", "{}", ((tenant_link(slug),) for slug in alert.tenants))
+        if more > 0:
+            return format_html(gettext("{tenants} and {more} more"), tenants=shown, more=more)
+        return shown or "–"
 
     @admin.display(description=gettext_lazy("Notices"))
     def notices(self, alert: Alert) -> SafeString | str:
@@ -241,12 +250,15 @@ class AlertAdmin(KeysetAdmin):
         return _list("<li>{} UTC: {} {}</li>", rows)
 
 
-def _fate_of(notice: Any) -> str:
+def _fate_of(notice: Any) -> SafeString | str:
     if notice.dropped:
-        return gettext("not sent: %(why)s") % {"why": notice.dropped}
-    return gettext("waits") if notice.message is None else str(notice.message.get_state_display())
+        return gettext("not sent: %(why)s") % {"why": _DROPPED.get(notice.dropped, notice.dropped)}
+    if notice.message is None:
+        return gettext("waits")
+    url = reverse("admin:scheduling_alertmessage_change", args=[notice.message_id])
+    return console_link(url, notice.message.get_state_display())
 
 
 def _list(line: str, rows: Iterable[tuple[Any, ...]]) -> SafeString | str:
     items = format_html_join("", line, rows)
-    return format_html("<ul>{}</ul>", items) if items else gettext("none")
+    return format_html('<ul class="console-list">{}</ul>', items) if items else gettext("none")

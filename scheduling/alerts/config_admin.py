@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
 from scheduling.alerts import config
+from scheduling.alerts.form_fields import NamedChoicesMixin
+from scheduling.alerts.measures import measure_title
+from scheduling.alerts.queries import MOST_OPEN
+from scheduling.alerts.words import silenced_words
 from scheduling.configuration.admin import ConfiguredAdmin
 from scheduling.console.links import job_link
 from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup
 from tenants.access.permissions import Permission, PlatformRole
 from tenants.console.keyset import KeysetAdmin
+from tenants.console.links import console_link
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.models import Role
@@ -109,14 +115,18 @@ class ContactAdmin(ConfiguredAdmin):
 
 
 @admin.register(AlertRoute, site=console_site)
-class AlertRouteAdmin(ConfiguredAdmin):
+class AlertRouteAdmin(NamedChoicesMixin, ConfiguredAdmin):
     """Admin page of routes, by position."""
 
     configured = config.ROUTES
-    list_display = ("position", "measure", "min_severity", "group")
+    list_display = ("position", "measured", "min_severity", "group")
     ordering = ("position", "pk")
     empty_title = gettext_lazy("No routes yet")
     empty_text = gettext_lazy("Alerts without an owner go to the default group, unless a route sends them to another.")
+
+    @admin.display(description=gettext_lazy("Measure"), ordering="measure")
+    def measured(self, route: AlertRoute) -> str:
+        return measure_title(route.measure) if route.measure else gettext("all")
 
 
 @admin.register(AlertOwner, site=console_site)
@@ -130,17 +140,22 @@ class AlertOwnerAdmin(ConfiguredAdmin):
 
 
 @admin.register(AlertSilence, site=console_site)
-class AlertSilenceAdmin(ConfiguredAdmin):
+class AlertSilenceAdmin(NamedChoicesMixin, ConfiguredAdmin):
     """Admin page of silences and maintenance windows."""
 
     configured = config.SILENCES
     add_permission = change_permission = _RESPOND
-    list_display = ("reason", "rule", "object_key", "starts_at", "ends_at", "is_maintenance", "created_by")
+    help_texts: ClassVar[Any] = {"object_key": gettext_lazy("Such as queue:pipeline.")}
+    list_display = ("reason", "rule", "about", "starts_at", "ends_at", "is_maintenance", "created_by")
     ordering = ("-ends_at", "-pk")
     readonly_fields = ("created_by", "ended_by")
     post_actions = ("end",)
     empty_title = gettext_lazy("No silences")
     empty_text = gettext_lazy("Alerts that match a silence are shown, but send no notifications until it ends.")
+
+    @admin.display(description=gettext_lazy("Object"))
+    def about(self, silence: AlertSilence) -> str:
+        return silenced_words(silence)
 
     @post_action(
         label=gettext_lazy("End"),
@@ -162,10 +177,19 @@ class AlertMessageAdmin(KeysetAdmin):
     list_display = ("contact", "what", "state", "attempt", "status", "error", "created_at", "sent_at")
     list_filter = ("state", "what")
     list_select_related = ("contact",)
-    fields = ("contact", "what", "state", "due_at", "attempt", "status", "error", "created_at", "sent_at", "job")
-    readonly_fields = ("job",)
+    fields = (
+        "contact", "what", "alerts", "state", "due_at", "attempt", "status", "error", "created_at", "sent_at", "job",
+    )  # fmt: skip
+    readonly_fields = ("alerts", "job")
     empty_title = gettext_lazy("No messages yet")
     empty_text = gettext_lazy("Each message about alerts is listed here with its result, for ninety days.")
+
+    @admin.display(description=gettext_lazy("Alerts"))
+    def alerts(self, message: AlertMessage) -> SafeString | str:
+        found = {notice.alert_id: notice.alert for notice in message.notices.select_related("alert")[:MOST_OPEN]}
+        urls = ((reverse("admin:scheduling_alert_change", args=[pk]), alert) for pk, alert in found.items())
+        links = ((console_link(url, str(alert)),) for url, alert in urls)
+        return format_html_join(", ", "{}", links) or "–"
 
     @admin.display(description=gettext_lazy("Job"))
     def job(self, message: AlertMessage) -> SafeString | str:

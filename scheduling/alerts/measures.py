@@ -60,6 +60,11 @@ def measures() -> Mapping[str, Measure]:
     return found
 
 
+def measure_title(name: str) -> str:
+    """Return the title of the measure with this name, or the name if there is no such measure."""
+    return str(measures()[name].title) if name in measures() else name
+
+
 def measure_of(name: str) -> Measure:
     """Return the measure with this name; raise `MeasureUnknownError` if there is none."""
     if name not in measures():

@@ -12,12 +12,15 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
+from unfold.widgets import UnfoldBooleanWidget
 
-from scheduling.alerts.measures import measures
+from scheduling.alerts.form_fields import NamedChoicesMixin
+from scheduling.alerts.measures import measure_title, measures
 from scheduling.alerts.rule_config import CONDITION, RULES, preview_rule
+from scheduling.alerts.words import SHARES
 from scheduling.configuration.admin import ConfiguredAdmin
 from scheduling.console.tags import badge
+from scheduling.console.wording import percent_words
 from scheduling.models import AlertRule
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
@@ -27,23 +30,16 @@ from tenants.limits.declared import SEARCH, costs
 PREVIEW = "scheduling/dashboards/parts/alert_backtest.html"
 
 
-def _choose_measure() -> list[tuple[str, str]]:
-    return [(name, f"{measure.title} {measure.unit}".strip()) for name, measure in measures().items()]
-
-
 class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form of a rule: its condition from lists, and a confirmation if the backtest warns."""
+    """Form of a rule, with a confirmation if the backtest warns."""
 
-    measure = forms.ChoiceField(
-        label=gettext_lazy("Measure"), choices=_choose_measure, widget=UnfoldAdminSelectWidget()
-    )
     confirm = forms.BooleanField(
         label=gettext_lazy("Save it despite the warning of its backtest"), required=False, widget=UnfoldBooleanWidget()
     )
 
 
 @admin.register(AlertRule, site=console_site)
-class AlertRuleAdmin(ConfiguredAdmin):
+class AlertRuleAdmin(NamedChoicesMixin, ConfiguredAdmin):
     """Admin page of alert rules; those shipped with the platform are changed and disabled like others."""
 
     configured, form = RULES, AlertRuleForm
@@ -70,7 +66,7 @@ class AlertRuleAdmin(ConfiguredAdmin):
             try:
                 context["backtest"] = preview_rule(form.cleaned_data)
             except DomainError as error:
-                context["fault"] = error.detail
+                context["fault"] = " ".join(fault["detail"] for fault in error.errors) or error.detail
         return HttpResponse(render_to_string(PREVIEW, context, request))
 
     @admin.display(description=gettext_lazy("Severity"))
@@ -79,14 +75,15 @@ class AlertRuleAdmin(ConfiguredAdmin):
 
     @admin.display(description=gettext_lazy("Measure"), ordering="measure")
     def measure_title(self, rule: AlertRule) -> str:
-        return str(measures()[rule.measure].title) if rule.measure in measures() else rule.measure
+        return measure_title(rule.measure)
 
     @admin.display(description=gettext_lazy("Condition"))
     def condition(self, rule: AlertRule) -> str:
+        threshold = percent_words(rule.threshold) if rule.measure in SHARES else f"{rule.threshold:g}"
         unit = measures()[rule.measure].unit if rule.measure in measures() else ""
         values = {
             "comparison": rule.get_comparison_display(),
-            "threshold": f"{rule.threshold:g}",
+            "threshold": threshold,
             "unit": f" {unit}" if unit else "",
             "seconds": rule.for_seconds,
         }

@@ -27,6 +27,7 @@ class ConfiguredAdmin(HelpfulMixin, TenantScopedAdmin):
     view_permission = Permission.JOBS_VIEW
     add_permission = change_permission = Permission.ALERTS_MANAGE
     configured: ClassVar[Configured[Any]]
+    hidden_from_tenants: ClassVar[frozenset[str]] = frozenset()
     ordering: ClassVar[tuple[str, ...]] = ("pk",)
     post_actions: ClassVar[tuple[str, ...]] = ("delete",)
 
@@ -34,11 +35,13 @@ class ConfiguredAdmin(HelpfulMixin, TenantScopedAdmin):
         return super().get_queryset(request).select_related("tenant", *self.configured.references)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        edited = self.configured.fields
+        tenant = self.access(request).tenant
+        fields = (
+            self.configured.fields if obj is None or self.has_change_permission(request) else self.configured.columns
+        )
+        edited = tuple(name for name in fields if tenant is None or name not in self.hidden_from_tenants)
         if obj is None:
-            return edited if self.access(request).tenant else ("tenant", *edited)
-        if not self.has_change_permission(request):
-            edited = self.configured.columns
+            return edited if tenant else ("tenant", *edited)
         return (*edited, *self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -50,7 +53,7 @@ class ConfiguredAdmin(HelpfulMixin, TenantScopedAdmin):
             row = self.model()
         tenant = None if change else self.access(request).tenant or values.get("tenant")
         with tenant_context(tenant) if tenant else nullcontext():
-            obj.pk = self.configured.save(row, {name: values[name] for name in names}).pk
+            obj.pk = self.configured.save(row, {name: values[name] for name in names if name in values}).pk
 
     @post_action(
         label=gettext_lazy("Delete"),

@@ -112,9 +112,8 @@ def _objects(alert: Alert) -> Mapping[str, str]:
 
 
 def _of_spike(asked: Investigation, now: datetime) -> Case:
-    began = asked.began_at
+    began, causes = asked.began_at, AlertCause.objects.filter(fingerprint=asked.fingerprint).order_by("first_at")
     if asked.fingerprint and began is None:
-        causes = AlertCause.objects.filter(fingerprint=asked.fingerprint)
         began = causes.aggregate(at=Min("first_at"))["at"]
     if began is None or not (asked.fingerprint or asked.kind or asked.queue or asked.only_tenant):
         raise FieldInvalidError(
@@ -123,7 +122,8 @@ def _of_spike(asked: Investigation, now: datetime) -> Case:
     parts = {"error": asked.fingerprint, "kind": asked.kind, "queue": asked.queue, "tenant": asked.only_tenant}
     subject = " ".join(f"{name}:{value}" for name, value in parts.items() if value)
     until = min(asked.ended_at or began + RATE_WINDOW, now) + AFTER
-    case = Case(began, until, now, subject, subject, asked.kind, asked.queue, asked.fingerprint)
+    message = causes.values_list("message", flat=True).first() if asked.fingerprint else ""
+    case = Case(began, until, now, subject, message or subject, asked.kind, asked.queue, asked.fingerprint)
     case.tenant_id, case.measure = (
         require_scope().tenant_id or asked.only_tenant,
         "failure_rate" * bool(asked.fingerprint),

@@ -75,7 +75,8 @@ def describe_entry(entry: AuditLogEntry) -> str:
 
 def _name(entry: AuditLogEntry) -> str:
     named = {**(entry.before or {}), **(entry.after or {})}
-    return str(named.get("name") or named.get("slug") or named.get("key") or entry.target_id)
+    own = entry.tenant.slug if entry.tenant is not None and str(entry.tenant.pk) == entry.target_id else entry.target_id
+    return str(named.get("name") or named.get("slug") or named.get("key") or own)
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -31,11 +31,11 @@ from tenants.encryption.fields import is_sealing
 from tenants.exceptions import DomainError
 
 EXAMPLE = "timeout level:error kind:noop"
-WORDS = (
-    ("timeout", gettext_lazy("a whole word")),
+WORDS = (("timeout", gettext_lazy("a whole word")), ("-timeout", gettext_lazy("rules out")))
+# Of lines that are not encrypted.
+PARTS_OF_TEXTS = (
     ('"connection reset"', gettext_lazy("a phrase")),
     ("timeo*", gettext_lazy("the beginning of a word")),
-    ("-timeout", gettext_lazy("rules out")),
 )
 PAGE_TEMPLATE = "scheduling/dashboards/logs.html"
 LINES_TEMPLATE = "scheduling/dashboards/parts/log_lines.html"
@@ -61,7 +61,7 @@ def logs_page(request: HttpRequest) -> HttpResponse:
         "ranges": [(name, label) for name, (label, _length) in RANGES.items()],
         "fields": FIELDS.values(),
         "example": EXAMPLE,
-        "words": WORDS,
+        "words": WORDS if is_sealing() else (*WORDS, *PARTS_OF_TEXTS),
         "filter_text": chosen["query_text"],
         "chips": chosen["query_text"],
         "summary_url": f"{reverse('admin:logs_summary')}?{request.GET.urlencode()}",
@@ -70,8 +70,8 @@ def logs_page(request: HttpRequest) -> HttpResponse:
     }
     around = parse_uuid(request.GET.get("around", ""))
     if around is not None:
-        lines = lines_around(around, count=AROUND_LINES)
-        return render(request, PAGE_TEMPLATE, context | {"around": around, "part": _draw(request, {"lines": lines})})
+        part = _draw(request, {"lines": lines_around(around, count=AROUND_LINES), "around": around})
+        return render(request, PAGE_TEMPLATE, context | {"around": around, "part": part})
     part = _lines(request, chosen)
     return render(request, PAGE_TEMPLATE, context | {"part": part, "etag": etag_of(part)})
 
@@ -133,7 +133,8 @@ def _lines(request: HttpRequest, chosen: dict[str, Any]) -> Any:
         add_requests(found.lines)
     older_url = f"{reverse('admin:logs')}?{urlencode(older)}" if found.before else ""
     shown = {"lines": found.lines, "is_cut": found.is_cut, "older_url": older_url}
-    return _draw(request, {**shown, "is_search": not chosen["is_platform"]})
+    search_text = urlencode({"q": chosen["query_text"], "range": chosen["chosen"]})
+    return _draw(request, {**shown, "is_search": not chosen["is_platform"], "search": search_text, **chosen})
 
 
 def _draw(request: HttpRequest, context: dict[str, Any]) -> Any:
@@ -149,11 +150,15 @@ def _numbers(found: LogSummary, chosen: dict[str, Any]) -> dict[str, Any]:
         if counts and f"{name}:" not in chosen["query_text"]
     ]
     return {
-        "chart": draw_values(points, lambda count: ngettext("%d line", "%d lines", round(count)) % round(count)),
+        "chart": draw_values(points, _lines_words, is_count=True),
         "is_estimated": found.is_estimated,
         "facets": facets,
         "counted": found.counted,
     }
+
+
+def _lines_words(count: float) -> str:
+    return ngettext("%d line", "%d lines", round(count)) % round(count)
 
 
 def _narrowed(chosen: dict[str, Any], term: str) -> str:

@@ -120,7 +120,7 @@ def summarize_lines(query: LogQuery) -> LogSummary:
             break
     names = (*FACETS, "level", *(["tenant"] if current_tenant_id() is None else []))
     facets = {name: Counter(filter(None, (_fact(line, name) for line in walk.found))) for name in names}
-    is_estimated = bool(query.terms or query.level or query.values.keys() - {"tenant"})
+    is_estimated = bool(query.terms or query.level > JobLog.Level.DEBUG or query.values.keys() - {"tenant"})
     share = walk.found_in_segments / max(walk.lines_of_segments, 1) if is_estimated else 1.0
     parts = [round(count * share) for count in walk.lines_by_time(since, until)]
     parts[-1] += len(walk.found) - walk.found_in_segments

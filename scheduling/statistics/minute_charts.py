@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from math import floor, log10
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -13,14 +12,13 @@ from django.utils.translation import ngettext
 
 from scheduling.console.wording import duration_words, percent_words
 from scheduling.overview.queries import Overview
+from scheduling.statistics.chart_paths import CHART_HEIGHT, MINUTE_WIDTH, draw_bar, draw_line, round_up
 from scheduling.statistics.gauge_queries import Gauge
 from scheduling.statistics.throughput import EndedCounts
 
 # Units of the sparkline; the page scales them.
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 118.0, 18.0, 1.5
 STRIP_STEP = 6
-# Units of the charts, as in parts/minute_chart.html: a bar is as wide as its minute, less a gap.
-MINUTE_WIDTH, CHART_HEIGHT, BAR_GAP = 10, 160, 2
 # Parts of the time axis between two labels.
 TIME_STEPS = 4
 # Part of failed runs, and wait of the oldest job, from which a minute is marked.
@@ -73,6 +71,7 @@ class MinuteChart:
     scale: tuple[str, str, str]
     times: Sequence[datetime]
     summary: str
+    time_form: str = "minute"
 
     @property
     def width(self) -> int:
@@ -105,19 +104,7 @@ def spark(values: Sequence[float | None], *, words: Any = str) -> Spark:
         None if value is None else SPARK_MARGIN + (SPARK_HEIGHT - 2 * SPARK_MARGIN) * (1 - value / top)
         for value in values
     ]
-    return Spark(_line(heights, step), _("Last hour: lowest %(least)s, highest %(most)s, latest %(last)s.") % facts)
-
-
-def _line(heights: Sequence[float | None], step: float, start: float = 0.0) -> str:
-    """Return the SVG path of a line that is interrupted where a height is None."""
-    runs: list[list[str]] = [[]]
-    for index, height in enumerate(heights):
-        if height is None:
-            runs.append([])
-        else:
-            runs[-1].append(f"{start + index * step:.0f} {height:.1f}")
-    # A single point is a line to itself, which is drawn as a dot.
-    return " ".join(f"M{run[0]} L{' L'.join(run[1:] or run)}" for run in runs if run)
+    return Spark(draw_line(heights, step), _("Last hour: lowest %(least)s, highest %(most)s, latest %(last)s.") % facts)
 
 
 def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:
@@ -178,12 +165,12 @@ def draw_ended(rows: Sequence[MinuteTableRow], band: Band | None = None) -> Minu
     ``band`` is the usual range, which is drawn behind them.
     """
     completed, failed = sum(row.ended.completed for row in rows), sum(row.ended.failed for row in rows)
-    top = _round_up(max((row.ended.completed + row.ended.failed for row in rows), default=0), (2, 4, 10, 20))
+    top = round_up(max((row.ended.completed + row.ended.failed for row in rows), default=0), (2, 4, 10, 20))
     unit = CHART_HEIGHT / top
     bars: dict[str, list[str]] = {"completed": [], "failed": []}
     for index, row in enumerate(rows):
-        bars["completed"].append(_bar(index, 0.0, unit * row.ended.completed))
-        bars["failed"].append(_bar(index, unit * row.ended.completed, unit * row.ended.failed))
+        bars["completed"].append(draw_bar(index, 0.0, unit * row.ended.completed))
+        bars["failed"].append(draw_bar(index, unit * row.ended.completed, unit * row.ended.failed))
     counts = {"completed": f"{completed:,}", "failed": f"{failed:,}", "minutes": len(rows)}
     return _draw(
         rows,
@@ -209,11 +196,11 @@ def draw_waits(rows: Sequence[MinuteTableRow], band: Band | None = None) -> Minu
         "p99": [row.ended.wait_p99 for row in rows],
     }
     known = [value for values in lines.values() for value in values if value is not None]
-    top = _round_up(max(known, default=0.0), (1, 2, 5, 10))
+    top = round_up(max(known, default=0.0), (1, 2, 5, 10))
 
     def path(values: Sequence[float | None]) -> str:
         heights = [None if value is None else CHART_HEIGHT * (1 - value / top) for value in values]
-        return _line(heights, MINUTE_WIDTH, MINUTE_WIDTH / 2)
+        return draw_line(heights, MINUTE_WIDTH, MINUTE_WIDTH / 2)
 
     worst = [value for value in lines["p95"] if value is not None]
     return _draw(
@@ -247,22 +234,38 @@ def _with_band(summary: str, band: Band | None) -> str:
     return f"{summary} {band.words}" if band else summary
 
 
-def draw_values(points: Sequence[tuple[datetime, float | None]], words: Callable[[float], str]) -> MinuteChart:
-    """Return a chart of one line through values over time, interrupted where a value is None."""
+def draw_values(
+    points: Sequence[tuple[datetime, float | None]],
+    words: Callable[[float], str],
+    *,
+    is_count: bool = False,
+    limit: float | None = None,
+) -> MinuteChart:
+    """Return a chart of values over time: one line, interrupted where a value is None, or a bar for each count.
+
+    A line shows the ``limit`` that the values are compared with.
+    """
     known = [value for _at, value in points if value is not None]
-    top = _round_up(max(known, default=0.0), (1, 2, 5, 10))
+    top = round_up(max(*known, limit or 0.0, 0.0), (2, 4, 10, 20) if is_count else (1, 2, 5, 10))
     heights = [None if value is None else CHART_HEIGHT * (1 - value / top) for _at, value in points]
+    bars = (draw_bar(index, 0.0, CHART_HEIGHT * (value or 0) / top) for index, (_at, value) in enumerate(points))
+    is_long = points[-1][0] - points[0][0] > timedelta(days=1)
+    pattern = "%m-%d %H:%M" if is_long else "%H:%M"
     minutes = [
-        ChartMinute(index * MINUTE_WIDTH, f"{at:%H:%M}: {'–' if value is None else words(value)}")
+        ChartMinute(index * MINUTE_WIDTH, f"{at.strftime(pattern)}: {'–' if value is None else words(value)}")
         for index, (at, value) in enumerate(points)
     ]
     facts = {"most": words(max(known)), "last": words(known[-1])} if known else {}
+    paths = {"count": "".join(bars)} if is_count else {"p50": draw_line(heights, MINUTE_WIDTH, MINUTE_WIDTH / 2)}
+    if limit is not None:
+        paths["p99"] = f"M0 {CHART_HEIGHT * (1 - limit / top):.1f}H{MINUTE_WIDTH * len(points)}"
     return MinuteChart(
-        {"p50": _line(heights, MINUTE_WIDTH, MINUTE_WIDTH / 2)},
+        paths,
         minutes,
         (words(top), words(top / 2), words(0.0)),
         [at for at, _value in (*points[:-1][:: max(1, len(points) // 4)], points[-1])],
         _("Highest %(most)s, latest %(last)s.") % facts if known else _("No data in this range."),
+        "day" if is_long else "minute",
     )
 
 
@@ -285,16 +288,3 @@ def _draw(
     step = max(1, round(len(rows) / TIME_STEPS))
     times = [row.at for row in (*rows[:-1][: len(rows) - step + 1 : step], *rows[-1:])]
     return MinuteChart(paths, minutes, (label(top), label(top / 2), label(0.0)), times, summary)
-
-
-def _bar(index: int, below: float, height: float) -> str:
-    if not height:
-        return ""
-    x, width = index * MINUTE_WIDTH + BAR_GAP // 2, MINUTE_WIDTH - BAR_GAP
-    return f"M{x} {CHART_HEIGHT - below:.1f}v-{height:.1f}h{width}v{height:.1f}z"
-
-
-def _round_up(most: float, steps: Sequence[int]) -> float:
-    """Return the least number that is at least ``most`` and is one of ``steps`` times a power of ten."""
-    power = 10.0 ** floor(log10(most)) if most > 0 else 1.0
-    return next(step * power for step in steps if step * power >= most)

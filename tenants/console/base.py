@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import cache, cached_property, wraps
 from typing import Any, ClassVar, NoReturn
 
-from django.contrib import messages
 from django.contrib.admin import AdminSite, ShowFacets, display
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -20,7 +19,7 @@ from django.core.paginator import Paginator
 from django.db import DataError, ProgrammingError, transaction
 from django.db.models import BinaryField, ForeignKey, JSONField, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
@@ -34,6 +33,7 @@ from tenants.console.exports import ExportMixin
 from tenants.console.json_fields import StrictJSONField
 from tenants.console.page_names import PageNamesMixin
 from tenants.console.post_actions import PostActionsMixin
+from tenants.console.refused_input import with_refusal
 from tenants.exceptions import DomainError
 from tenants.requests.bodies import MAX_UPLOAD_BYTES
 from tenants.tenancy.editions import hold_for_edit
@@ -160,7 +160,8 @@ class ConsoleAdmin(ExportMixin, PageNamesMixin, PostActionsMixin):
             readonly = self.get_readonly_fields(request, obj)
             kwargs["form"] = with_conflict_check(own, self.related_values(obj), without=readonly)
         form: type[ModelForm[Any]] = super().get_form(request, obj, **kwargs)
-        return form
+        refusal = getattr(request, "refusal", None)
+        return form if refusal is None else with_refusal(form, refusal)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fieldsets; those of an existing row include the hidden field that detects concurrent changes."""
@@ -173,7 +174,7 @@ class ConsoleAdmin(ExportMixin, PageNamesMixin, PostActionsMixin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Show or save the form of a row. If a service refuses the change, show its message and store nothing."""
+        """Show or save the form of a row. If a service refuses the change, show it again with its input and reasons."""
         # Before any look-up of rows: a caller without a tenant has no scope to query in.
         if object_id is not None and not self.has_view_or_change_permission(request):
             raise PermissionDenied
@@ -182,8 +183,8 @@ class ConsoleAdmin(ExportMixin, PageNamesMixin, PostActionsMixin):
         try:
             response: HttpResponse = super().changeform_view(request, object_id, *args, **kwargs)
         except DomainError as refusal:
-            messages.error(request, refusal.detail)
-            return HttpResponseRedirect(request.get_full_path())
+            request.refusal = refusal  # type: ignore[attr-defined] # read by get_form
+            response = super().changeform_view(request, object_id, *args, **kwargs)
         return response
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -21,6 +21,7 @@ PATTERNS = {
     "absolute": "%Y-%m-%d %H:%M:%S UTC",
     "clock": "%H:%M:%S.%f",
     "minute": "%H:%M",
+    "day": "%m-%d %H:%M",
 }
 
 
@@ -29,7 +30,7 @@ def moment(at: datetime | None, form: str = "relative") -> SafeString | str:
     """Return a time as HTML for the page's script; "–" for None.
 
     ``form``: `relative` to now, `absolute` (ends and due times), `clock` to the millisecond (logs and histories), or
-    `minute` (axes of charts).
+    `minute` and `day` (axes of charts within a day, and of longer ones).
     """
     if not at:
         return "–"

@@ -29,6 +29,7 @@ from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from tenants.access.caller import access_of
@@ -38,6 +39,7 @@ from tenants.exceptions import DomainError, FieldInvalidError
 # Runs the action through a service. Returns the message to show, or a response of its own.
 Act = Callable[[Any, HttpRequest, Any, str], "str | HttpResponse"]
 REASON_LIMIT = 500
+UNTIL_ENDED = gettext_lazy("empty: until ended manually")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class PostAction:
     asks_reason: bool
     takes_reason: bool
     asks_until: bool
+    until_hint: str | Promise
     asks_slug: bool
     is_danger: bool
     is_offered: Callable[[Any], bool]
@@ -71,13 +74,15 @@ def post_action(
     asks_reason: bool = False,
     takes_reason: bool = False,
     asks_until: bool = False,
+    until_hint: str | Promise = UNTIL_ENDED,
     asks_slug: bool = False,
     is_danger: bool = False,
     is_offered: Callable[[Any], bool] = lambda row: True,
 ) -> Callable[[Act], Act]:
     """Return a decorator that makes an admin's method an action, offered as a button on the row's page.
 
-    ``consequence`` says in the dialog what the action does; ``takes_reason`` asks for a reason that may stay empty.
+    ``consequence`` says in the dialog what the action does, ``until_hint`` what an empty end time means;
+    ``takes_reason`` asks for a reason that may stay empty.
     Raise `ValueError` if the action opens a dialog and has no consequence.
     """
 
@@ -90,6 +95,7 @@ def post_action(
             asks_reason,
             takes_reason or asks_reason,
             asks_until,
+            until_hint,
             asks_slug,
             is_danger,
             is_offered,

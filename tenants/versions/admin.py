@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django import forms
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
@@ -17,7 +16,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from tenants.access.permissions import Permission
 from tenants.audit.diffs import diff_documents
 from tenants.console.post_actions import post_action
-from tenants.exceptions import DomainError, FieldInvalidError
+from tenants.exceptions import FieldInvalidError
 from tenants.versions.queries import versions_of
 from tenants.versions.service import Versioned
 
@@ -54,8 +53,7 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
 
     # The message to an editor whose form is older than another edit.
     stale_advice: ClassVar[Any] = STALE_ADVICE
-    # Of one request: the service's refusal of the input, and whether it is only a preview.
-    refusal: ClassVar[DomainError | None] = None
+    # Of one request: whether its input is only a preview.
     is_preview: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -68,13 +66,8 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         return super().is_valid() and not self.is_preview
 
     def clean(self) -> dict[str, Any] | None:
-        """Validate the form.
-
-        Add the service's refusal as an error, and another error if the shown version is outdated.
-        """
+        """Validate the form; add an error if the shown version is outdated."""
         cleaned: dict[str, Any] | None = super().clean()
-        if self.refusal is not None:
-            self.add_error(None, self.refusal.detail)
         if self.is_stale:
             self.add_error(None, self.stale_advice.format(version=self.instance.version))
             # Submitted again, the form applies to the version that is reported now.
@@ -107,20 +100,9 @@ class VersionsMixin(ModelAdmin):
     change_form_outer_after_template = "tenants/admin/versions.html"
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> type[Any]:
-        """Return the form class, with this request's refusal by the service and preview flag as class attributes."""
+        """Return the form class, with this request's preview flag as a class attribute."""
         form: type[Any] = super().get_form(request, obj, **kwargs)
-        refusal = getattr(request, "version_refusal", None)
-        return type(form.__name__, (form,), {"refusal": refusal, "is_preview": is_preview(request)})
-
-    def _changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Render a refused change again with the input and the reason; a redirect would lose it."""
-        try:
-            with transaction.atomic():
-                response: HttpResponse = super()._changeform_view(request, *args, **kwargs)
-        except DomainError as refusal:
-            request.version_refusal = refusal  # type: ignore[attr-defined]
-            response = super()._changeform_view(request, *args, **kwargs)
-        return response
+        return type(form.__name__, (form,), {"is_preview": is_preview(request)})
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Render the form with the newest versions in its context."""

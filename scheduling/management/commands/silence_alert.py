@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from scheduling.alerts.acts import silence
+from scheduling.alerts.words import silenced_words
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.management.base import PlatformCommand
@@ -25,5 +26,6 @@ class Command(PlatformCommand):
         with all_tenants():
             until = read_clock() + timedelta(minutes=options["minutes"])
             row = silence(alert_id=options["alert"], until=until, reason=options["reason"])
-        text = f"{row.object_key} is silent until {row.ends_at:%F %T} UTC."
+            name = silenced_words(row)
+        text = f"{name} is silent until {row.ends_at:%F %T} UTC."
         self.show(options, {"id": row.pk, "object": row.object_key, "ends_at": row.ends_at}, text)

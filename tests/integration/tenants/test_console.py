@@ -180,7 +180,7 @@ def test_refused_change_is_explained_on_the_page(staff, monkeypatch):
     form = {"slug": "Bad-Slug-", "name": "Initech", "plan": team.pk, "owner": "bill@initech.example"}
     answer = console_of(staff).post(reverse("admin:tenants_tenant_add"), form, follow=True)
     assert answer.status_code == 200
-    assert "slug: Use 1 to 50 lower-case letters" in answer.content.decode()
+    assert "Use 1 to 50 lower-case letters" in str(answer.context["adminform"].form.errors["slug"])
 
 
 def test_key_is_shown_once_and_works(acme, acme_user):

@@ -225,6 +225,7 @@ const LANGUAGE = document.documentElement.lang || "en";
 const relative = new Intl.RelativeTimeFormat(LANGUAGE, { style: "short" });
 const absolute = new Intl.DateTimeFormat(LANGUAGE, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short" });
 const minute = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const day = new Intl.DateTimeFormat(LANGUAGE, { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const clock = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 
 function sinceNow(at) {
@@ -233,7 +234,7 @@ function sinceNow(at) {
 	return relative.format(Math.trunc(seconds / length), unit);
 }
 
-const FORMS = { relative: sinceNow, absolute: (at) => absolute.format(at), clock: (at) => clock.format(at), minute: (at) => minute.format(at) };
+const FORMS = { relative: sinceNow, absolute: (at) => absolute.format(at), clock: (at) => clock.format(at), minute: (at) => minute.format(at), day: (at) => day.format(at) };
 
 function showTimes(root) {
 	for (const element of root.querySelectorAll("time[data-moment]")) {

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling.statistics.chart_paths import CHART_HEIGHT
 from scheduling.statistics.heat_map import CLASSES, HeatChoice, HeatMeasure, draw_heat, quantile_bounds
 from scheduling.statistics.histogram import BUCKETS
 from scheduling.statistics.minute_charts import (
-    CHART_HEIGHT,
     SPARK_HEIGHT,
     SPARK_WIDTH,
     MinuteTableRow,
     draw_ended,
+    draw_values,
     draw_waits,
     spark,
 )
@@ -127,3 +128,13 @@ def test_times_of_a_map_are_in_words_and_missing_ones_are_dashes() -> None:
     heat = draw_heat(choice, [NOON, NOON + timedelta(hours=1)], {"noop": [None, 90.0]})
     assert [cell.words for cell in heat.rows[0].cells] == ["–", "1 min 30 s"]
     assert [(each.heat, each.words) for each in heat.classes] == [(CLASSES, "1 min 30 s")]
+
+
+@pytest.mark.parametrize(("hours", "form", "title"), [(1, "minute", "13:00: 3"), (24, "day", "11-21 12:00: 3")])
+def test_counts_are_bars_whose_scale_and_times_are_whole(hours: int, form: str, title: str) -> None:
+    points = [(NOON + timedelta(hours=hours * at), float(count)) for at, count in enumerate((1, 3, 0))]
+    chart = draw_values(points, "{:g}".format, is_count=True)
+    assert chart.scale == ("4", "2", "0")
+    assert chart.paths["count"].count("M") == 2
+    assert chart.time_form == form
+    assert chart.minutes[1].title == title
