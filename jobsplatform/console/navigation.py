@@ -68,6 +68,7 @@ GROUPS = (
 PAGES = (
     Page(OVERVIEW, "admin:index", gettext_noop("Overview"), place="overview"),
     Page(OVERVIEW, "admin:heat_map", gettext_noop("Heat map"), Permission.JOBS_VIEW),
+    Page(OVERVIEW, "scheduling.LoadState"),
     Page(JOBS, "scheduling.Job", place="jobs"),
     Page(JOBS, "scheduling.JobTemplate"),
     Page(JOBS, "scheduling.BulkOperation"),

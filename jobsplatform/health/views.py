@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, cast
 
 import structlog
-from asgiref.sync import async_to_sync
-from django.db import transaction
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connections, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -16,7 +16,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from jobsplatform.health.metrics import REGISTRY
 from jobsplatform.health.probes import Auditor, Broker, Dispatcher, Migrations, Publishing, Starts, Writes
+from scheduling.load.queries import current_load
+from scheduling.load.rules import Level
 from scheduling.observability.metrics import scrape_registry
+from tenants.database.conf import APP_ALIAS
 from tenants.database.platform_settings import platform_settings
 
 logger = structlog.stdlib.get_logger("jobsplatform.health")
@@ -34,7 +37,7 @@ class ReadyView(HealthCheckView):
     """View that returns 200 if jobs can be accepted, else 503, with the result of each check.
 
     If jobs cannot be dispatched or started, or audit entries cannot be processed, it returns 200 with the status
-    "degraded": accepted jobs wait, and nothing is lost.
+    "degraded", and also while the platform or a pool is overloaded: accepted jobs wait, and nothing is lost.
     """
 
     checks = (Database, Migrations, Writes, Broker, Dispatcher, Publishing, Starts, Auditor)
@@ -51,8 +54,20 @@ class ReadyView(HealthCheckView):
         }
         failed = {name for name, state in states.items() if state != "ok"}
         is_ready = not failed & self.needed
-        status = "degraded" if failed else "ready"
-        return JsonResponse({"status": status, "checks": states}) if is_ready else _unavailable(states)
+        if not is_ready:
+            return _unavailable(states)
+        load = await sync_to_async(_read_load)()
+        is_degraded = failed or max(load.values(), default=Level.NORMAL) >= Level.OVERLOADED
+        words = {scope: level.slug for scope, level in load.items()}
+        return JsonResponse({"status": "degraded" if is_degraded else "ready", "checks": states, "load": words})
+
+
+def _read_load() -> dict[str, Level]:
+    """Return the load states above normal, by scope; the thread's connection is closed as in the checks."""
+    try:
+        return dict(current_load().levels)
+    finally:
+        connections[APP_ALIAS].close()
 
 
 _run_checks = async_to_sync(cast("Callable[[HttpRequest], Awaitable[HttpResponse]]", ReadyView.as_view()))

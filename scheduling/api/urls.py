@@ -25,6 +25,7 @@ from scheduling.jobs.job_templates.api import JobTemplateViewSet
 from scheduling.jobs.kinds.api import JobKindViewSet
 from scheduling.jobs.notes.api import JobNoteViewSet
 from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
+from scheduling.load.api import LoadViewSet
 from scheduling.log_search.api import LogViewSet, PlatformLogViewSet
 from scheduling.plans.api import CFSPlanViewSet
 from scheduling.schedules.api import ScheduleViewSet
@@ -59,6 +60,7 @@ router.register("upkeep-runs", TenantRunViewSet, basename="upkeep-run")
 router.register("job-templates", JobTemplateViewSet, basename="job-template")
 router.register("investigations", InvestigationViewSet, basename="investigation")
 router.register("job-kinds", JobKindViewSet, basename="job-kind")
+router.register("load", LoadViewSet, basename="load")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")
 router.register("cfs-plans", CFSPlanViewSet, basename="cfs-plan")
