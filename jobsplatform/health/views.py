@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 
 import structlog
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connections, transaction
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -17,9 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from jobsplatform.health.metrics import REGISTRY
 from jobsplatform.health.probes import Auditor, Broker, Dispatcher, Migrations, Publishing, Starts, Writes
 from scheduling.load.queries import current_load
-from scheduling.load.rules import Level
 from scheduling.observability.metrics import scrape_registry
-from tenants.database.conf import APP_ALIAS
 from tenants.database.platform_settings import platform_settings
 
 logger = structlog.stdlib.get_logger("jobsplatform.health")
@@ -37,7 +35,7 @@ class ReadyView(HealthCheckView):
     """View that returns 200 if jobs can be accepted, else 503, with the result of each check.
 
     If jobs cannot be dispatched or started, or audit entries cannot be processed, it returns 200 with the status
-    "degraded", and also while the platform or a pool is overloaded: accepted jobs wait, and nothing is lost.
+    "degraded": accepted jobs wait, and nothing is lost. ``load`` names the load states above normal.
     """
 
     checks = (Database, Migrations, Writes, Broker, Dispatcher, Publishing, Starts, Auditor)
@@ -56,18 +54,13 @@ class ReadyView(HealthCheckView):
         is_ready = not failed & self.needed
         if not is_ready:
             return _unavailable(states)
-        load = await sync_to_async(_read_load)()
-        is_degraded = failed or max(load.values(), default=Level.NORMAL) >= Level.OVERLOADED
-        words = {scope: level.slug for scope, level in load.items()}
-        return JsonResponse({"status": "degraded" if is_degraded else "ready", "checks": states, "load": words})
+        status, load = "degraded" if failed else "ready", await sync_to_async(_read_load)()
+        return JsonResponse({"status": status, "checks": states, "load": load})
 
 
-def _read_load() -> dict[str, Level]:
-    """Return the load states above normal, by scope; the thread's connection is closed as in the checks."""
-    try:
-        return dict(current_load().levels)
-    finally:
-        connections[APP_ALIAS].close()
+def _read_load() -> dict[str, str]:
+    """Return the load states above normal, by scope."""
+    return {scope: level.slug for scope, level in current_load().levels.items()}
 
 
 _run_checks = async_to_sync(cast("Callable[[HttpRequest], Awaitable[HttpResponse]]", ReadyView.as_view()))

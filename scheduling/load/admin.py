@@ -22,7 +22,7 @@ from tenants.console.post_actions import Act, post_action, until_of
 from tenants.console.site import console_site
 from tenants.database.clock import read_clock
 
-_CONSEQUENCE = gettext_lazy("Until then it applies, whatever is measured.")
+_CONSEQUENCE = gettext_lazy("Until then it applies, whatever is measured; without an end for an hour.")
 
 
 def _force_action(level: Level, label: Any) -> Act:

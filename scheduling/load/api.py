@@ -79,7 +79,7 @@ class ForceLoadSerializer(StrictSerializer):
     """Request to force a state: which one, until when (at most a day ahead), and the reason."""
 
     state = serializers.ChoiceField(choices=LEVELS)
-    until = MomentField()
+    until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: in an hour.")
     reason = NameField(max_length=REASON_LIMIT)
 
 

@@ -8,7 +8,6 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.load.rules import LABELS, SIGNALS, Level
-from tenants.tenancy.bases import TenantManager
 
 PLATFORM = "platform"
 POOL = "pool:"
@@ -32,8 +31,6 @@ class LoadState(models.Model):
     forced_until = models.DateTimeField(_("forced until"), null=True)
     forced_reason = models.CharField(_("reason"), max_length=200, blank=True)
     forced_by = models.CharField(_("forced by"), max_length=200, blank=True)
-
-    objects = TenantManager()
 
     class Meta:
         db_table = "scheduling_load_state"

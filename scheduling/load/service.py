@@ -17,19 +17,20 @@ from tenants.exceptions import FieldInvalidError
 from tenants.tenancy.pausing import actor_words, check_until, require_reason
 
 REASON_LIMIT = 200
-LONGEST = timedelta(days=1)
+USUAL, LONGEST = timedelta(hours=1), timedelta(days=1)
 
 
 @transaction.atomic
-def force_level(*, scope: str, level: Level, until: datetime | None, reason: str) -> LoadState:
-    """Let a state apply until ``until``, at most a day ahead, whatever is measured; a repeated call replaces it.
+def force_level(*, scope: str, level: Level, until: datetime | None = None, reason: str) -> LoadState:
+    """Let a state apply until ``until``, in an hour by default, whatever is measured; a repeated call replaces it.
 
-    Raise LoadScopeNotFoundError, ReasonRequiredError, or FieldInvalidError for an end that is missing or too far.
+    Raise LoadScopeNotFoundError, ReasonRequiredError, or FieldInvalidError for an end more than a day ahead.
     """
     with all_tenants():
         now = check_until(until)
-        if until is None or until > now + LONGEST:
-            raise FieldInvalidError.at("until", gettext("It is needed, and may be at most a day ahead."))
+        until = until or now + USUAL
+        if until > now + LONGEST:
+            raise FieldInvalidError.at("until", gettext("It may be at most a day ahead."))
         forced = {
             "forced_level": level,
             "forced_until": until,

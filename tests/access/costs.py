@@ -59,6 +59,9 @@ GET    logs/                                                       5
 GET    logs/platform/                                              5
 GET    logs/summary/                                               5
 GET    logs/{line_id}/around/                                      1
+GET    load/                                                       2
+POST   load/{scope}/force/                                         2
+POST   load/{scope}/release/                                       2
 GET    diagnosis/                                                  20
 GET    platform-keys/                                              2
 POST   platform-keys/                                              2

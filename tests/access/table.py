@@ -293,6 +293,9 @@ GET    tiers/                                platform.view
 POST   tiers/                                plans.manage      {"slug": "new", "name": "New", "rank": 99}
 GET    tiers/team/                           platform.view
 PATCH  tiers/team/                           plans.manage      {"name": "Teams"}
+GET    load/                                 platform.view
+POST   load/platform/force/                  queues.operate    {"state": "busy", "reason": "x"}
+POST   load/platform/release/                queues.operate    {"reason": "x"}
 GET    diagnosis/                            platform.view
 GET    routing-rules/                        platform.view
 POST   routing-rules/                        fairness.manage   {"position": 5, "queue": "dataset", "reason": "x"}
@@ -449,6 +452,7 @@ scheduling.jobevent                jobs.view       -                -
 scheduling.kindcost                platform.view   -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
 scheduling.liveexecution           jobs.view       -                -
+scheduling.loadstate               platform.view   -                -                force_normal:queues.operate force_busy:queues.operate force_overloaded:queues.operate force_brown_out:queues.operate release:queues.operate
 scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage

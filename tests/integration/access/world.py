@@ -35,6 +35,7 @@ from scheduling.models import (
     ContactGroup,
     Investigation,
     JobError,
+    LoadState,
     Objective,
     Queue,
 )
@@ -225,6 +226,7 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
             "silence": save(AlertSilence(), {"only_kind": "noop", "ends_at": ends_at, "reason": "x"}),
         }
     with all_tenants():
+        LoadState.objects.create(scope="platform", since=timezone.now(), measured_at=timezone.now())
         rows["alert_rule"] = AlertRule.objects.create(
             tenant=tenant, name="waits", measure="oldest_wait", per="tenant", comparison="gt", threshold=60
         )
