@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from scheduling.alerts import config
+from scheduling.alerts.config import SILENCES
 from scheduling.alerts.exceptions import AlertNotFoundError, AlertResolvedError, AlertStillBeyondError
 from scheduling.alerts.rules import RESOLVED
 from scheduling.models import Alert, AlertSilence
@@ -66,7 +66,7 @@ def silence(*, alert_id: UUID, until: datetime | None, reason: str) -> AlertSile
         alert = find_alert(alert_id)
         values = {"rule": alert.rule, "object_key": alert.object_key, "ends_at": ends_at, "reason": reason}
         with tenant_context(alert.tenant_id) if alert.tenant_id else nullcontext():
-            return config.save(AlertSilence(starts_at=now), values, reason=reason)
+            return SILENCES.save(AlertSilence(starts_at=now), values, reason=reason)
 
 
 def find_alert(alert_id: UUID) -> Alert:

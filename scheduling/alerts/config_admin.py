@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -18,72 +17,23 @@ from unfold.widgets import (
 )
 
 from scheduling.alerts import config
-from scheduling.console.help_texts import HelpfulMixin
+from scheduling.configuration.admin import ConfiguredAdmin
 from scheduling.console.links import job_link
 from scheduling.models import AlertMessage, AlertOwner, AlertRoute, AlertSilence, Contact, ContactGroup
 from tenants.access.permissions import Permission, PlatformRole
-from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
-from tenants.context import tenant_context
 from tenants.models import Role
 
-_MANAGE, _RESPOND = Permission.ALERTS_MANAGE, Permission.ALERTS_RESPOND
-_SEALED = frozenset({"sealed_target", "sealed_secret"})
-
-
-class ConfigAdmin(HelpfulMixin, TenantScopedAdmin):
-    """Base of these pages: forms of `config.FIELDS`, whose values `config.save` checks, stores and audits.
-
-    Without a chosen tenant, platform staff create rows of the platform.
-    """
-
-    view_permission = Permission.JOBS_VIEW
-    add_permission = change_permission = _MANAGE
-    # Fields of the form beside those.
-    asked: ClassVar[tuple[str, ...]] = ()
-    ordering: ClassVar[tuple[str, ...]] = ("pk",)
-    post_actions: ClassVar[tuple[str, ...]] = ("delete",)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        edited = (*config.FIELDS[self.model], *self.asked)
-        if obj is None:
-            return edited if self.access(request).tenant else ("tenant", *edited)
-        if not self.has_change_permission(request):
-            columns = {field.name for field in self.opts.fields}
-            edited = tuple(name for name in edited if name in columns)
-        return (*edited, *self.readonly_fields)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        values, names = form.cleaned_data, list(config.FIELDS[self.model])
-        if change:
-            # The form has changed its own instance: the row is read again for the difference.
-            row, names = config.find(self.model, obj.pk), [name for name in names if name in form.changed_data]
-        else:
-            row = self.model()
-        tenant = None if change else self.access(request).tenant or values.get("tenant")
-        with tenant_context(tenant) if tenant else nullcontext():
-            changes = {name: values[name] for name in names}
-            obj.pk = config.save(row, changes, is_confirmed=bool(values.get("confirm"))).pk
-
-    @post_action(
-        label=gettext_lazy("Delete"),
-        consequence=gettext_lazy("It is deleted with the rows that depend on it."),
-        permission=_MANAGE,
-        takes_reason=True,
-        is_danger=True,
-    )
-    def delete(self, request: HttpRequest, row: Any, reason: str) -> HttpResponse:
-        config.delete(row, reason=reason)
-        self.message_user(request, gettext("%(row)s is deleted.") % {"row": row})
-        return HttpResponseRedirect(reverse(f"admin:scheduling_{self.opts.model_name}_changelist"))
+_RESPOND = Permission.ALERTS_RESPOND
 
 
 @admin.register(ContactGroup, site=console_site)
-class ContactGroupAdmin(ConfigAdmin):
+class ContactGroupAdmin(ConfiguredAdmin):
     """Admin page of contact groups."""
 
+    configured = config.GROUPS
     list_display = ("name", "description", "is_default", "contacts")
     empty_title = gettext_lazy("No contact groups yet")
     empty_text = gettext_lazy(
@@ -127,11 +77,12 @@ class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Contact, site=console_site)
-class ContactAdmin(ConfigAdmin):
+class ContactAdmin(ConfiguredAdmin):
     """Admin page of contacts, with a button that sends a test."""
 
+    configured = config.CONTACTS
     form = ContactForm
-    hidden_fields = _SEALED
+    hidden_fields = frozenset({"sealed_target", "sealed_secret"})
     list_display = ("label", "channel", "group", "min_severity", "is_enabled", "failures")
     list_filter = ("channel", "is_enabled")
     list_select_related = ("group",)
@@ -157,7 +108,7 @@ class ContactAdmin(ConfigAdmin):
 
     @post_action(
         label=gettext_lazy("Enable"),
-        permission=_MANAGE,
+        permission=Permission.ALERTS_MANAGE,
         is_offered=lambda contact: not contact.is_enabled,
     )
     def enable(self, request: HttpRequest, contact: Contact, reason: str) -> str:
@@ -166,9 +117,10 @@ class ContactAdmin(ConfigAdmin):
 
 
 @admin.register(AlertRoute, site=console_site)
-class AlertRouteAdmin(ConfigAdmin):
+class AlertRouteAdmin(ConfiguredAdmin):
     """Admin page of routes, by position."""
 
+    configured = config.ROUTES
     list_display = ("position", "measure", "min_severity", "group")
     list_select_related = ("group",)
     ordering = ("position", "pk")
@@ -177,9 +129,10 @@ class AlertRouteAdmin(ConfigAdmin):
 
 
 @admin.register(AlertOwner, site=console_site)
-class AlertOwnerAdmin(ConfigAdmin):
+class AlertOwnerAdmin(ConfiguredAdmin):
     """Admin page of the owners of queues, kinds and templates."""
 
+    configured = config.OWNERS
     list_display = ("name", "target", "group")
     list_select_related = ("group",)
     empty_title = gettext_lazy("No owners yet")
@@ -187,9 +140,10 @@ class AlertOwnerAdmin(ConfigAdmin):
 
 
 @admin.register(AlertSilence, site=console_site)
-class AlertSilenceAdmin(ConfigAdmin):
+class AlertSilenceAdmin(ConfiguredAdmin):
     """Admin page of silences and maintenance windows."""
 
+    configured = config.SILENCES
     add_permission = change_permission = _RESPOND
     list_display = ("reason", "rule", "object_key", "starts_at", "ends_at", "is_maintenance", "created_by")
     list_select_related = ("rule",)

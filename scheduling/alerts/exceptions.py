@@ -29,17 +29,5 @@ class AlertRuleDoubtfulError(DomainError):
     title = gettext_noop("The rule would never fire, or would fire too often; confirm it to save it anyway")
 
 
-class ConfigTakenError(DomainError):
-    code, category, title = "alert_config_taken", "conflict", gettext_noop("Another row has this name or position")
-
-
-class ConfigLimitError(DomainError):
-    code, category, title = "alert_config_limit", "limited", gettext_noop("The limit of rows is reached")
-
-
-class ConfigNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", gettext_noop("There is no such row")
-
-
 class TooManyTestsError(DomainError):
     code, category, title = "too_many_tests", "limited", gettext_noop("The contact was tested too often")

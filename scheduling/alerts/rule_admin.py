@@ -14,9 +14,9 @@ from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from scheduling.alerts.config_admin import ConfigAdmin
 from scheduling.alerts.measures import measures
-from scheduling.alerts.rule_config import CONDITION, preview_rule
+from scheduling.alerts.rule_config import CONDITION, RULES, preview_rule
+from scheduling.configuration.admin import ConfiguredAdmin
 from scheduling.console.tags import badge
 from scheduling.models import AlertRule
 from tenants.access.permissions import Permission
@@ -43,14 +43,13 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(AlertRule, site=console_site)
-class AlertRuleAdmin(ConfigAdmin):
+class AlertRuleAdmin(ConfiguredAdmin):
     """Admin page of alert rules; those shipped with the platform are changed and disabled like others."""
 
-    form = AlertRuleForm
+    configured, form = RULES, AlertRuleForm
     list_display = ("name", "severity_mark", "measure_title", "per", "condition", "is_enabled")
     list_filter = ("severity", "is_enabled")
     ordering = ("name", "pk")
-    asked = ("confirm",)
     change_form_before_template = "scheduling/dashboards/parts/alert_preview.html"
     empty_title = gettext_lazy("No rules of your own yet")
     empty_text = gettext_lazy("The platform watches itself. Add a rule for what matters to you.")

@@ -11,12 +11,13 @@ from scheduling.alerts.backtest import Backtest, backtest
 from scheduling.alerts.exceptions import AlertRuleDoubtfulError
 from scheduling.alerts.measures import measure_of, measures
 from scheduling.alerts.rules import find_faults
+from scheduling.configuration.service import Configured
 from scheduling.log_search.measures import find_query_faults
 from scheduling.models import AlertRule
 from tenants.context import current_tenant_id
 from tenants.database.clock import read_clock
 from tenants.exceptions import FieldInvalidError
-from tenants.tenancy.changes import assign
+from tenants.tenancy.changes import Difference, assign
 from tenants.translation import translate
 
 # A change of the other fields needs no backtest.
@@ -53,16 +54,6 @@ def check_rule(rule: AlertRule) -> None:
         raise FieldInvalidError.at(*faults[0], *faults[1:])
 
 
-def replay_rule(rule: AlertRule, *, is_confirmed: bool) -> None:
-    """Set the result of the rule's backtest, unsaved; raise `AlertRuleDoubtfulError` if it warns and is unconfirmed."""
-    found = backtest(rule)
-    if found.warning and not is_confirmed:
-        raise AlertRuleDoubtfulError(f"{found.warning} {found.sentence}")
-    since = found.since and found.since.isoformat()
-    rule.backtest = {"verdict": found.verdict, "count": found.count, "since": since}
-    rule.changed_at = read_clock()
-
-
 def preview_rule(values: Mapping[str, Any]) -> Backtest:
     """Return the backtest of a rule with these values, without storing it; raise `FieldInvalidError` as `check_rule`.
 
@@ -72,3 +63,32 @@ def preview_rule(values: Mapping[str, Any]) -> Backtest:
     assign(rule, {name: value for name, value in values.items() if name in CONDITION})
     check_rule(rule)
     return backtest(rule)
+
+
+def _assign_rule(rule: AlertRule, values: dict[str, Any]) -> Difference:
+    """Set the values of a rule and, if its condition changes, the result of its backtest.
+
+    Raise `AlertRuleDoubtfulError` if the backtest warns and the values do not confirm the rule.
+    """
+    is_confirmed = values.pop("confirm", False)
+    difference = assign(rule, values)
+    if rule._state.adding or difference.after.keys() & set(CONDITION):
+        check_rule(rule)
+        found = backtest(rule)
+        if found.warning and not is_confirmed:
+            raise AlertRuleDoubtfulError(f"{found.warning} {found.sentence}")
+        since = found.since and found.since.isoformat()
+        rule.backtest = {"verdict": found.verdict, "count": found.count, "since": since}
+        rule.changed_at = read_clock()
+    return difference
+
+
+RULES = Configured(
+    AlertRule,
+    (
+        "name", *CONDITION, "severity", "escalate_minutes", "escalate_to", "notifies_tenant", "inhibits", "runbook",
+        "is_enabled", "confirm",
+    ),
+    check_rule,
+    _assign_rule,
+)  # fmt: skip

@@ -6,7 +6,7 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from scheduling.alerts.api import AlertViewSet
-from scheduling.alerts.config_api import CONFIG_VIEWS, AlertMessageViewSet
+from scheduling.alerts.config_api import CONFIGURED_VIEWS, AlertMessageViewSet
 from scheduling.anomalies.api import AnomalyViewSet, BaselineViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
@@ -27,6 +27,7 @@ from scheduling.jobs.notes.api import JobNoteViewSet
 from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
 from scheduling.load.api import LoadViewSet
 from scheduling.log_search.api import LogViewSet, PlatformLogViewSet
+from scheduling.objectives.api import ObjectiveViewSet
 from scheduling.plans.api import CFSPlanViewSet
 from scheduling.schedules.api import ScheduleViewSet
 from scheduling.shares.api import FairnessViewSet
@@ -43,8 +44,8 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("alerts", AlertViewSet, basename="alert")
 router.register("anomalies", AnomalyViewSet, basename="anomaly")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
-for prefix, view in CONFIG_VIEWS.items():
-    router.register(prefix, view, basename=prefix.removesuffix("s"))
+for view in (*CONFIGURED_VIEWS, ObjectiveViewSet):
+    router.register(view.path, view, basename=view.path.removesuffix("s"))
 router.register("batches", BatchViewSet, basename="batch")
 router.register("bulk-operations", BulkOperationViewSet, basename="bulk-operation")
 router.register("executions", ExecutionViewSet, basename="execution")

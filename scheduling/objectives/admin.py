@@ -8,12 +8,13 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext, gettext_lazy
 
-from scheduling.alerts.config_admin import ConfigAdmin
+from scheduling.configuration.admin import ConfiguredAdmin
 from scheduling.console.filters import TenantFilter
 from scheduling.console.wording import percent_words
 from scheduling.models import Objective
 from scheduling.objectives.queries import Standing, read_standings
 from scheduling.objectives.rules import Excuse
+from scheduling.objectives.service import OBJECTIVES
 from tenants.console.site import console_site
 
 EXCUSES = {
@@ -26,9 +27,10 @@ EXCUSES = {
 
 
 @admin.register(Objective, site=console_site)
-class ObjectiveAdmin(ConfigAdmin):
+class ObjectiveAdmin(ConfiguredAdmin):
     """Admin page of objectives."""
 
+    configured = OBJECTIVES
     list_display = ("name", "covers", "promise", "in_time", "budget", "burn", "left_out")
     list_filter = (TenantFilter,)
     list_select_related = ("tier",)

@@ -1,7 +1,8 @@
-"""Check of a new or changed objective, before it is stored."""
+"""Configuration of objectives, and the check of a new or changed one."""
 
 from __future__ import annotations
 
+from scheduling.configuration.service import Configured
 from scheduling.models import Objective, ObjectiveHour, ObjectiveMinute
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
@@ -22,3 +23,8 @@ def check_objective(objective: Objective) -> None:
     with all_tenants():
         ObjectiveMinute.objects.filter(objective=objective.pk).delete()
         ObjectiveHour.objects.filter(objective=objective.pk).delete()
+
+
+OBJECTIVES = Configured(
+    Objective, ("name", "tier", "kind", "target_share", "target_seconds", "window_days"), check_objective, most=50
+)

@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from scheduling.alerts.config import save
+from scheduling.alerts import config
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LogWrite, append_job_logs
@@ -39,6 +39,7 @@ from scheduling.models import (
     Objective,
     Queue,
 )
+from scheduling.objectives.service import OBJECTIVES
 from scheduling.schedules.definitions import create_schedule
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.access import api_keys
@@ -160,7 +161,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         secret = create_secret(tenant=tenant, name="api", value="the secret of the world", hosts=["api.example.com"])
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with tenant_context(tenant):
-        objective = save(Objective(), {"name": "soon"})
+        objective = OBJECTIVES.save(Objective(), {"name": "soon"})
         investigation = investigate(Investigation(kind="noop", began_at=timezone.now()))
         view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
     with all_tenants():
@@ -214,16 +215,16 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
 def _make_alerting(tenant: Tenant) -> dict[str, Any]:
     """Create a contact group with a contact, a route, an owner, a silence and a message, and a rule with an alert."""
     with tenant_context(tenant):
-        group = save(ContactGroup(), {"name": "ops"})
+        group = config.GROUPS.save(ContactGroup(), {"name": "ops"})
         values = {"channel": "webhook", "target": "https://example.com/alerts", "group": group}
-        contact = save(Contact(), values)
+        contact = config.CONTACTS.save(Contact(), values)
         ends_at = timezone.now() + timedelta(days=1)
         rows = {
             "group": group,
             "contact": contact,
-            "route": save(AlertRoute(), {"position": 1, "group": group}),
-            "alert_owner": save(AlertOwner(), {"target": "queue", "name": "dataset", "group": group}),
-            "silence": save(AlertSilence(), {"only_kind": "noop", "ends_at": ends_at, "reason": "x"}),
+            "route": config.ROUTES.save(AlertRoute(), {"position": 1, "group": group}),
+            "alert_owner": config.OWNERS.save(AlertOwner(), {"target": "queue", "name": "dataset", "group": group}),
+            "silence": config.SILENCES.save(AlertSilence(), {"only_kind": "noop", "ends_at": ends_at, "reason": "x"}),
         }
     with all_tenants():
         LoadState.objects.create(scope="platform", since=timezone.now(), measured_at=timezone.now())

@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule
 
-from scheduling.alerts import config
+from scheduling.alerts.config import GROUPS
 from scheduling.jobs.job_templates.service import TemplateContent, create_template, update_template
 from scheduling.models import CFSPlan, ContactGroup, Queue, RoutingRule, Schedule, WorkerPool
 from scheduling.plans.service import update_cfs_plan
@@ -236,8 +236,8 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         "Version is now 2",
     ),
     "scheduling.contactgroup": (
-        lambda given: config.save(ContactGroup(), {"name": "On call"}),
-        lambda row: config.save(row, {"name": "Overtaken"}),
+        lambda given: GROUPS.save(ContactGroup(), {"name": "On call"}),
+        lambda row: GROUPS.save(row, {"name": "Overtaken"}),
         {"name": "Typed"},
         "Name is now Overtaken",
     ),

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from scheduling.alerts.backtest import BacktestVerdict, backtest
-from scheduling.alerts.config import save
 from scheduling.alerts.exceptions import AlertRuleDoubtfulError
-from scheduling.alerts.rule_config import preview_rule
+from scheduling.alerts.rule_config import RULES, preview_rule
 from scheduling.models import AlertRule, MeasureMinute
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
@@ -98,7 +97,7 @@ def test_backtest_of_tenant_reads_its_own_history_only(acme: Tenant, globex: Ten
 
 def test_rule_of_no_use_is_refused_with_its_fields() -> None:
     with all_tenants(), pytest.raises(FieldInvalidError) as refused:
-        save(AlertRule(), {**VALUES, "measure": "failure_rate", "threshold": 2, "zone": "Nowhere"})
+        RULES.save(AlertRule(), {**VALUES, "measure": "failure_rate", "threshold": 2, "zone": "Nowhere"})
     assert {fault["field"] for fault in refused.value.errors} == {"threshold", "zone"}
     with all_tenants():
         assert not AlertRule.objects.filter(name="mine").exists()
@@ -108,9 +107,9 @@ def test_rule_that_would_never_fire_is_saved_only_if_confirmed() -> None:
     plant((10, 50))
     with all_tenants():
         with pytest.raises(AlertRuleDoubtfulError, match="would never have fired"):
-            save(AlertRule(), VALUES)
+            RULES.save(AlertRule(), VALUES)
         assert not AlertRule.objects.filter(name="mine").exists()
-        rule = save(AlertRule(), VALUES, is_confirmed=True)
+        rule = RULES.save(AlertRule(), {**VALUES, "confirm": True})
         assert rule.backtest is not None
         assert rule.backtest["verdict"] == "never"
         entry = AuditLogEntry.objects.get(action="alert_rule.created")
@@ -119,14 +118,14 @@ def test_rule_that_would_never_fire_is_saved_only_if_confirmed() -> None:
 
 def test_rule_that_healthy_values_would_fire_is_refused() -> None:
     with all_tenants(), pytest.raises(FieldInvalidError, match="always fire"):
-        save(AlertRule(), {**VALUES, "threshold": 0})
+        RULES.save(AlertRule(), {**VALUES, "threshold": 0})
 
 
 def test_tenant_has_rules_over_its_own_objects_only(acme: Tenant) -> None:
     with tenant_context(acme):
         with pytest.raises(FieldInvalidError, match="per"):
-            save(AlertRule(), VALUES)
-        assert save(AlertRule(), {**VALUES, "per": "tenant"}).tenant_id == acme.pk
+            RULES.save(AlertRule(), VALUES)
+        assert RULES.save(AlertRule(), {**VALUES, "per": "tenant"}).tenant_id == acme.pk
         assert [rule.name for rule in AlertRule.objects.all()] == ["mine"]
 
 
@@ -134,13 +133,13 @@ def test_rule_that_would_always_fire_is_saved_only_if_confirmed() -> None:
     plant(*((minute, 101.0) for minute in range(2 * 1_440)), days=2)
     with all_tenants():
         with pytest.raises(AlertRuleDoubtfulError, match="almost all the time"):
-            save(AlertRule(), VALUES)
+            RULES.save(AlertRule(), VALUES)
         found = preview_rule(VALUES)
         assert (found.verdict, bool(found.warning)) == (BacktestVerdict.ALWAYS, True)
-        rule = save(AlertRule(), VALUES, is_confirmed=True)
+        rule = RULES.save(AlertRule(), {**VALUES, "confirm": True})
         with pytest.raises(AlertRuleDoubtfulError):
-            save(rule, {"threshold": 99})
-        assert save(rule, {"severity": "info"}).severity == "info"
+            RULES.save(rule, {"threshold": 99})
+        assert RULES.save(rule, {"severity": "info"}).severity == "info"
 
 
 def test_shipped_rules_are_enabled_and_of_use() -> None:
@@ -148,4 +147,4 @@ def test_shipped_rules_are_enabled_and_of_use() -> None:
         rules = list(AlertRule.objects.all())
         assert sum(rule.is_enabled for rule in rules) >= 12
         for rule in rules:
-            save(rule, {"for_seconds": rule.for_seconds, "severity": rule.severity})
+            RULES.save(rule, {"for_seconds": rule.for_seconds, "severity": rule.severity})

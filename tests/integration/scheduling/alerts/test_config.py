@@ -100,7 +100,7 @@ def test_another_default_group_takes_the_place_of_the_former(api: APIClient, acm
     with all_tenants():
         assert ContactGroup.objects.get(tenant=acme, is_default=True).name == "two"
         assert ContactGroup.objects.get(tenant=None, is_default=True).name == "Platform admins"
-    assert_problem(api.post(API + "contact-groups/", {"name": "one"}), 409, "alert_config_taken")
+    assert_problem(api.post(API + "contact-groups/", {"name": "one"}), 409, "configuration_taken")
 
 
 def test_test_is_queued_for_the_contact_three_times_a_minute(api: APIClient) -> None:

@@ -13,8 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from scheduling.alerts.backtest import BacktestVerdict
-from scheduling.alerts.config import save
-from scheduling.alerts.rule_config import preview_rule
+from scheduling.alerts.rule_config import RULES, preview_rule
 from scheduling.alerts.rules import matches
 from scheduling.log_search.measures import QueryReader
 from scheduling.models import AlertRule
@@ -31,7 +30,7 @@ VALUES = {"measure": "log_matches", "per": "query", "comparison": "ge", "thresho
 
 def rule_of(tenant: Tenant, text: str, **changes: Any) -> AlertRule:
     with tenant_context(tenant):
-        return save(AlertRule(), {**VALUES, "name": text, "log_query": text, **changes}, is_confirmed=True)
+        return RULES.save(AlertRule(), {**VALUES, "name": text, "log_query": text, "confirm": True, **changes})
 
 
 def values_of(rule: AlertRule) -> list[float]:
@@ -50,7 +49,7 @@ def test_rule_counts_the_lines_of_its_tenant(acme: Tenant, globex: Tenant, log: 
     log(job, "refused a third time")
     assert (values_of(own), values_of(same), values_of(other)) == ([3.0], [1.0], [1.0])
     with all_tenants():
-        platform = save(AlertRule(), {**VALUES, "name": "all", "log_query": "refused"}, is_confirmed=True)
+        platform = RULES.save(AlertRule(), {**VALUES, "name": "all", "log_query": "refused", "confirm": True})
     assert values_of(platform) == [4.0]
     assert values_of(rule_of(acme, "absent")) == []
 
@@ -75,7 +74,7 @@ def test_sealed_lines_are_counted_by_whole_words_only(acme: Tenant, log: Log) ->
         with pytest.raises(FieldInvalidError, match="encrypted"):
             rule_of(acme, text)
     with all_tenants(), pytest.raises(FieldInvalidError, match="Name one"):
-        save(AlertRule(), {**VALUES, "name": "all", "log_query": "refused"}, is_confirmed=True)
+        RULES.save(AlertRule(), {**VALUES, "name": "all", "log_query": "refused", "confirm": True})
 
 
 def test_backtest_replays_the_log(acme: Tenant, globex: Tenant, log: Log) -> None:

@@ -10,9 +10,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from scheduling.alerts import config
-from scheduling.alerts.exceptions import ConfigTakenError
 from scheduling.alerts.measures import measures
+from scheduling.configuration.service import ConfiguredRowTakenError
 from scheduling.consistency.rollups import RollupCheck, RollupDifference
 from scheduling.models import (
     AlertSilence,
@@ -26,6 +25,7 @@ from scheduling.models import (
     TenantGauge,
 )
 from scheduling.objectives.queries import Standing, read_standings
+from scheduling.objectives.service import OBJECTIVES
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.statistics.series import fold_series
@@ -73,7 +73,7 @@ def end(tenant: Tenant, *, wait: float, started: datetime, kind: str = "noop", t
 
 def create(tenant: Tenant | None = None, **values: Any) -> Objective:
     with all_tenants() if tenant is None else tenant_context(tenant):
-        return config.save(Objective(), {"name": "soon", **values})
+        return OBJECTIVES.save(Objective(), {"name": "soon", **values})
 
 
 def hold(tenant: Tenant, minute: datetime, states: int) -> None:
@@ -228,20 +228,20 @@ def test_changed_promise_begins_counts_again_and_is_audited(acme: Tenant) -> Non
     end(acme, wait=100, started=this_hour() - timedelta(hours=3))
     assert standing(objective).counts.late == 1
     with tenant_context(acme):
-        config.save(objective, {"target_share": 0.9})
+        OBJECTIVES.save(objective, {"target_share": 0.9})
     assert standing(objective).counts.late == 1
     with tenant_context(acme):
-        config.save(objective, {"target_seconds": 300})
+        OBJECTIVES.save(objective, {"target_seconds": 300})
     assert standing(objective).counts.counted == 0
     with tenant_context(acme):
-        config.delete(objective)
+        OBJECTIVES.delete(objective)
         actions = set(AuditLogEntry.objects.filter(action__startswith="objective.").values_list("action", flat=True))
     assert actions == {"objective.created", "objective.changed", "objective.deleted"}
 
 
 def test_objective_that_covers_nothing_or_has_a_taken_name_is_refused(acme: Tenant) -> None:
     create(acme)
-    with pytest.raises(ConfigTakenError):
+    with pytest.raises(ConfiguredRowTakenError):
         create(acme)
     with pytest.raises(FieldInvalidError, match="Choose a tier"):
         create()

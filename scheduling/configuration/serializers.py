@@ -1,4 +1,4 @@
-"""Serializers of the alerts' configuration, made of `FIELDS` and the models: what is shown, and what may be set."""
+"""Serializers of rows that users configure, made of their declaration: what is shown, and what may be set."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 from django.db import models
 from rest_framework import serializers
 
-from scheduling.alerts.config import FIELDS
-from scheduling.alerts.targets import secret_of
-from scheduling.models import AlertMessage, Contact
+from scheduling.configuration.service import Configured
 from tenants.api.input import MomentField, NameField, NumberField, StrictSerializer, WholeNumberField
 
 MAX_ITEMS = 20
@@ -58,52 +56,16 @@ class RowSerializer(ColumnsSerializer):
 
 
 def row_serializer(
-    model: type[models.Model], *others: str, base: type[RowSerializer] = RowSerializer, name: str = ""
+    rows: Configured[Any], *others: str, base: type[RowSerializer] = RowSerializer, name: str = ""
 ) -> Any:
-    """Return the serializer of a model's rows; ``others`` are fields that are only shown."""
-    columns = {field.name for field in model._meta.fields}
-    fields = ("id", "tenant", *(name for name in FIELDS[model] if name in columns), *others)
-    meta = type("Meta", (), {"model": model, "fields": fields})
-    return type(f"{name or model.__name__}Serializer", (base,), {"Meta": meta, "__doc__": model.__doc__})
+    """Return the serializer of configured rows; ``others`` are fields that are only shown."""
+    fields = ("id", "tenant", *rows.columns, *others)
+    attributes = {"Meta": type("Meta", (), {"model": rows.model, "fields": fields}), "__doc__": rows.model.__doc__}
+    return type(f"{name or rows.model.__name__}Serializer", (base,), attributes)
 
 
 def request_serializer(name: str, model: type[models.Model], fields: tuple[str, ...], **declared: Any) -> Any:
     """Return the serializer of requests that set these fields of a model; ``declared`` are others, or override them."""
-    optional = {"ends_at": {"required": False, "help_text": "At most 30 days after its start; default: an hour."}}
-    meta = {
-        "model": model,
-        "fields": [*dict.fromkeys((*fields, *declared))],
-        "validators": (),
-        "extra_kwargs": optional,
-    }
+    meta = {"model": model, "fields": [*dict.fromkeys((*fields, *declared))], "validators": ()}
     attributes = {"Meta": type("Meta", (), meta), "__doc__": "Fields to set.", **declared}
     return type(f"{name}Serializer", (StrictSerializer, ColumnsSerializer), attributes)
-
-
-class SecretSerializer(RowSerializer):
-    """Base of the serializer of a new contact, with the secret that signs its messages if it is a signed webhook."""
-
-    secret = serializers.SerializerMethodField()
-
-    def get_secret(self, contact: Contact) -> str:
-        return secret_of(contact)
-
-
-ContactSerializer = row_serializer(Contact, "failures", "disabled_reason")
-NewContactSerializer = row_serializer(
-    Contact, "failures", "disabled_reason", "secret", base=SecretSerializer, name="NewContact"
-)
-
-
-class MessageSerializer(RowSerializer):
-    """A message to a contact, and the result of its delivery."""
-
-    contact = serializers.UUIDField(source="contact_id", allow_null=True)
-    answer_status = serializers.IntegerField(source="status", allow_null=True, help_text="Null: there was no response.")
-
-    class Meta:
-        model = AlertMessage
-        fields = (
-            "id", "tenant", "contact", "what", "state", "due_at", "attempt", "answer_status", "error", "sent_at",
-            "created_at",
-        )  # fmt: skip

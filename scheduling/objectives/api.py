@@ -1,4 +1,4 @@
-"""Serializer of objectives."""
+"""`objectives/`: the objectives, with their standing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from scheduling.alerts.config_serializers import RowSerializer, row_serializer
+from scheduling.configuration.api import ConfiguredViewSet
+from scheduling.configuration.serializers import RowSerializer, row_serializer
 from scheduling.models import Objective
 from scheduling.objectives.queries import read_standings
+from scheduling.objectives.service import OBJECTIVES
 
 
 class StandingSerializer(RowSerializer):
@@ -30,4 +32,8 @@ class StandingSerializer(RowSerializer):
         }
 
 
-ObjectiveSerializer = row_serializer(Objective, "created_at", "standing", base=StandingSerializer)
+class ObjectiveViewSet(ConfiguredViewSet):
+    """Objectives, with their counts, error budgets and burn rates."""
+
+    path, configured = "objectives", OBJECTIVES
+    shown = row_serializer(OBJECTIVES, "created_at", "standing", base=StandingSerializer)
