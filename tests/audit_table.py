@@ -53,6 +53,9 @@ POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
 POST   circuits/noop/force/              circuit.forced_open     scheduling.circuit
 POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.sharedcircuit
+POST   shedding-rules/                   shedding_rule.created   scheduling.sheddingrule
+PATCH  shedding-rules/{shedding_rule}/   shedding_rule.changed   scheduling.sheddingrule
+DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.sheddingrule
 POST   load/platform/force/             load.forced             scheduling.loadstate
 POST   load/platform/release/           load.released           scheduling.loadstate
 POST   shared-circuits/noop/reset/       circuit.reset           scheduling.sharedcircuit
@@ -241,6 +244,9 @@ scheduling.circuit                  add           circuit.forced_open      sched
 scheduling.circuit                  reset         circuit.reset            scheduling.circuit
 scheduling.circuit                  force_open    circuit.forced_open      scheduling.circuit
 scheduling.circuit                  force_closed  circuit.forced_closed    scheduling.circuit
+scheduling.sheddingrule             add           shedding_rule.created    scheduling.sheddingrule
+scheduling.sheddingrule             change        shedding_rule.changed    scheduling.sheddingrule
+scheduling.sheddingrule             delete        shedding_rule.deleted    scheduling.sheddingrule
 scheduling.loadstate                force_normal  load.forced              scheduling.loadstate
 scheduling.loadstate                force_busy    load.forced              scheduling.loadstate
 scheduling.loadstate                force_overloaded load.forced           scheduling.loadstate

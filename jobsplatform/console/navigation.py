@@ -102,6 +102,7 @@ PAGES = (
     Page(PLANS, "scheduling.CFSPlan", place="plans"),
     Page(PLANS, "tenants.Plan"),
     Page(PLANS, "tenants.Tier"),
+    Page(PLANS, "scheduling.SheddingRule"),
     Page(FAIRNESS, "admin:fairness", gettext_noop("Fairness"), Permission.JOBS_VIEW, place="fairness"),
     Page(FAIRNESS, "scheduling.Objective"),
     Page(FAIRNESS, "scheduling.FairShareNode"),

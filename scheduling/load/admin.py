@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
+from scheduling.configuration.admin import ConfiguredAdmin
 from scheduling.console.tags import badge
-from scheduling.load.models import LoadState
+from scheduling.load.configured import SHEDDING_RULES
+from scheduling.load.models import LoadState, SheddingRule
 from scheduling.load.rules import SIGNALS, Level
 from scheduling.load.service import force_level, release_level
 from scheduling.load.words import reason_words, value_words
@@ -41,13 +43,38 @@ def _force_action(level: Level, label: Any) -> Act:
     return asked(force)
 
 
+@admin.register(SheddingRule, site=console_site)
+class SheddingRuleAdmin(ConfiguredAdmin):
+    """What the platform does without under load."""
+
+    configured = SHEDDING_RULES
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.FAIRNESS_MANAGE
+    list_display = ("position", "name", "from_level", "action", "tier", "kind", "feature", "is_enabled")
+    list_display_links = ("name",)
+    ordering = ("position",)
+    sortable_by = ()
+    empty_title = gettext_lazy("No shedding rules")
+    empty_text = gettext_lazy("Without rules everything is accepted at every load, and waits.")
+
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=gettext_lazy("From then on the platform does not shed by it."),
+        permission=Permission.FAIRNESS_MANAGE,
+        takes_reason=True,
+        is_danger=True,
+    )
+    def delete(self, request: HttpRequest, row: SheddingRule, reason: str) -> HttpResponse:
+        return self.delete_row(request, row, reason)
+
+
 @admin.register(LoadState, site=console_site)
 class LoadStateAdmin(PlatformStaffAdmin):
     """Load states of the platform and of its pools."""
 
     view_permission = Permission.PLATFORM_VIEW
-    list_display = ("name", "state", "since", "why")
-    fields = ("name", "state", "level", "since", "why", "values", "measured_at")
+    list_display = ("name", "state", "since", "why", "accepted")
+    fields = ("name", "state", "level", "since", "why", "accepted", "values", "measured_at")
     readonly_fields = fields
     ordering = ("scope",)
     sortable_by = ()
@@ -82,6 +109,11 @@ class LoadStateAdmin(PlatformStaffAdmin):
     @admin.display(description=gettext_lazy("Reasons"))
     def why(self, row: LoadState) -> SafeString | str:
         return format_html_join(", ", "{}", ((words,) for words in reason_words(row))) or "–"
+
+    @admin.display(description=gettext_lazy("New jobs accepted"))
+    def accepted(self, row: LoadState) -> str:
+        parts = (f"{tier}: {percent} %" for tier, percent in row.admitted.items())
+        return ", ".join(parts) or gettext("all")
 
     @admin.display(description=gettext_lazy("Measured values"))
     def values(self, row: LoadState) -> SafeString:

@@ -12,6 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import NoQuerySerializer
+from scheduling.configuration.api import ConfiguredViewSet
+from scheduling.load.configured import SHEDDING_RULES
 from scheduling.load.models import LoadState
 from scheduling.load.queries import list_states
 from scheduling.load.rules import SIGNALS, Level
@@ -47,6 +49,9 @@ class LoadStateSerializer(serializers.Serializer[LoadState]):
     since = serializers.DateTimeField(help_text="Since when it is measured.")
     measured_at = serializers.DateTimeField()
     signals = serializers.SerializerMethodField()
+    admitted = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Percent of the new jobs that are accepted, by tier; absent: all."
+    )
     forced_until = serializers.DateTimeField(allow_null=True, help_text="Null unless a state was forced.")
     forced_reason = serializers.CharField()
     forced_by = serializers.CharField()
@@ -123,3 +128,14 @@ class LoadViewSet(StaffViewSet):
 
 def _answer(row: LoadState) -> Response:
     return Response(LoadStateSerializer(row, context={"now": read_clock()}).data)
+
+
+class SheddingRuleViewSet(ConfiguredViewSet):
+    """What the platform does without from a load state on; the first rule that matches a new job decides."""
+
+    path, configured = "shedding-rules", SHEDDING_RULES
+    changes = Permission.FAIRNESS_MANAGE
+    others: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.PLATFORM_VIEW,
+        "retrieve": Permission.PLATFORM_VIEW,
+    }

@@ -8,12 +8,15 @@ from datetime import datetime
 
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.load.models import PLATFORM, LoadState
+from scheduling.load.queries import read_policies
 from scheduling.load.rules import Course, Level, step
 from scheduling.load.service import release_level
+from scheduling.load.shedding import next_admitted
 from scheduling.load.signals import read_database, read_surroundings
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.locks import LockClass
+from tenants.models import Tier
 
 MEASURE_SECONDS = 1.0
 # A measurement of another dispatcher within this part of the interval is not repeated.
@@ -22,7 +25,16 @@ FRESH_PART = 0.8
 REST = 20
 # A longer pause between two measurements counts as this time, so that a set clock changes no state.
 LONGEST_SECONDS = 5.0
-_MEASURED = ("level", "since", "signals", "rising_to", "rising_seconds", "falling_seconds", "measured_at")
+_MEASURED = (
+    "level",
+    "since",
+    "signals",
+    "rising_to",
+    "rising_seconds",
+    "falling_seconds",
+    "measured_at",
+    "admitted",
+)
 BECAUSE = "its end time was reached"
 
 
@@ -59,6 +71,7 @@ def _store(found: Mapping[str, Mapping[str, float]], now: datetime) -> None:
     for row in rows.values():
         if row.scope in found and row.forced_until is not None and row.forced_until <= now:
             release_level(scope=row.scope, reason=BECAUSE)
+    policies, tiers = read_policies(), list(Tier.objects.order_by("rank").values_list("slug", flat=True))
     states = []
     for scope, signals in found.items():
         row = rows.get(scope) or LoadState(scope=scope, since=now, measured_at=now)
@@ -70,6 +83,8 @@ def _store(found: Mapping[str, Mapping[str, float]], now: datetime) -> None:
             row.since = now
         row.level, row.rising_to = course.level, course.rising_to
         row.rising_seconds, row.falling_seconds = course.rising_seconds, course.falling_seconds
+        forced = row.applying(now) if row.forced_level is not None else None
+        row.admitted = next_admitted(row.admitted, signals, forced, policies, tiers, elapsed)
         row.signals, row.measured_at = {name: round(value, 3) for name, value in signals.items()}, now
         states.append(row)
     LoadState.objects.bulk_create(states, update_conflicts=True, unique_fields=["scope"], update_fields=_MEASURED)

@@ -38,6 +38,7 @@ from scheduling.models import (
     LoadState,
     Objective,
     Queue,
+    SheddingRule,
 )
 from scheduling.objectives.service import OBJECTIVES
 from scheduling.schedules.definitions import create_schedule
@@ -227,6 +228,7 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
             "silence": config.SILENCES.save(AlertSilence(), {"only_kind": "noop", "ends_at": ends_at, "reason": "x"}),
         }
     with all_tenants():
+        rows["shedding_rule"] = SheddingRule.objects.first()
         LoadState.objects.create(scope="platform", since=timezone.now(), measured_at=timezone.now())
         rows["alert_rule"] = AlertRule.objects.create(
             tenant=tenant, name="waits", measure="oldest_wait", per="tenant", comparison="gt", threshold=60

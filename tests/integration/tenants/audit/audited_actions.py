@@ -556,6 +556,16 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "tenants.tenantsecret change": lambda world: {"value": "another long value"},
     "scheduling.investigation add": lambda world: {"kind": "noop", "began_at_0": "2026-01-01", "began_at_1": "00:00"},
     "scheduling.investigation change": lambda world: {"has_helped": "true"},
+    "scheduling.sheddingrule add": lambda world: {
+        "name": "new",
+        "position": 99,
+        "from_level": 2,
+        "action": "off",
+        "feature": "streams",
+        "delay_seconds": 0,
+        "is_enabled": "on",
+    },
+    "scheduling.sheddingrule change": lambda world: {"name": "changed"},
     "scheduling.objective add": lambda world: {
         "tenant": acme().pk,
         "name": "new",
