@@ -133,7 +133,7 @@ def advance_clocks(pool_id: int, outcome: TickRecord) -> None:
         columns = _columns(("queues", "vruntimes", "virtual_times", "are_backlogged", "seen"), queues)
         tick_us = min(round(1_000_000 * (time.monotonic() - outcome.began)), MOST_TICK_US)
         pool = {"pool_id": pool_id, "virtual_time": outcome.result.virtual_time, "tick_us": tick_us}
-        cursor.execute(_UPDATE_CLOCKS, pool | columns)
+        cursor.execute(_UPDATE_CLOCKS, {**pool, **columns})
 
 
 def _write_entities(pool_id: int, outcome: TickRecord, undone: _Undone) -> None:
