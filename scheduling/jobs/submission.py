@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from django.contrib.postgres.functions import TransactionNow
 from django.db import transaction
 
 from scheduling import signals, tracing
@@ -54,12 +53,6 @@ class BulkSubmission:
     accepted: Sequence[tuple[int, Submission]]
     rejected: Sequence[tuple[int, DomainError]]
     rate: RateStatus | None = None
-
-
-def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
-    """Create a closed batch for ``total`` jobs of one kind, which the caller's transaction submits."""
-    with tenant_context(tenant):
-        return Batch.objects.create(tenant=tenant, label=label, kind=kind, total=total, closed_at=TransactionNow())
 
 
 def submit_job(

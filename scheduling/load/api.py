@@ -34,7 +34,7 @@ class SignalSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     value = serializers.FloatField()
     unit = serializers.CharField()
-    state = serializers.ChoiceField(choices=LEVELS, help_text="The state that the value stands for.")
+    state = serializers.CharField(help_text="The state that the value stands for.")
     thresholds = serializers.ListField(
         child=serializers.FloatField(), help_text="Descending ones mean that low values are bad."
     )
@@ -134,8 +134,4 @@ class SheddingRuleViewSet(ConfiguredViewSet):
     """What the platform does without from a load state on; the first rule that matches a new job decides."""
 
     path, configured = "shedding-rules", SHEDDING_RULES
-    changes = Permission.FAIRNESS_MANAGE
-    others: ClassVar[Mapping[str, Permission]] = {
-        "list": Permission.PLATFORM_VIEW,
-        "retrieve": Permission.PLATFORM_VIEW,
-    }
+    views, changes = Permission.PLATFORM_VIEW, Permission.FAIRNESS_MANAGE

@@ -221,6 +221,9 @@ POST   investigations/                       audit.view        {"kind": "noop", 
 GET    investigations/{investigation}/       audit.view
 POST   investigations/{investigation}/outcome/ alerts.respond  {"cause": null, "has_helped": true}
 GET    alert-rules/                          jobs.view
+POST   shedding-rules/                       fairness.manage   {"name": "new", "position": 99, "action": "off", "feature": "streams"}
+PATCH  shedding-rules/{shedding_rule}/       fairness.manage   {"is_enabled": false}
+DELETE shedding-rules/{shedding_rule}/       fairness.manage
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 GET    alert-rules/{alert_rule}/             jobs.view

@@ -383,6 +383,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "FORCE applies to the owner, which inserts the rules",
     ),
     "scheduling/migrations/0025_baselines.py": ({"delete_rule"}, "FORCE applies to the owner, which deletes a rule"),
+    "scheduling/migrations/0029_shedding.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
     "scheduling/migrations/0028_load_states.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},

@@ -229,7 +229,9 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
         }
     with all_tenants():
         rows["shedding_rule"] = SheddingRule.objects.first()
-        LoadState.objects.create(scope="platform", since=timezone.now(), measured_at=timezone.now())
+        LoadState.objects.get_or_create(
+            scope="platform", defaults={"since": timezone.now(), "measured_at": timezone.now()}
+        )
         rows["alert_rule"] = AlertRule.objects.create(
             tenant=tenant, name="waits", measure="oldest_wait", per="tenant", comparison="gt", threshold=60
         )
