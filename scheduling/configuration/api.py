@@ -32,8 +32,9 @@ ON_ROW: dict[str, Any] = {"detail": True, "methods": ["post"], "filter_backends"
 class ConfiguredViewSet(ListModelMixin, EditedRows, TenantViewSet):
     """Rows that users configure.
 
-    A subclass names its path and its rows, and what differs: the permissions of views and changes, the serializers of rows and of
-    created ones, fields of requests that are no columns or have other rules, and the permissions of further actions.
+    A subclass names its path and its rows, and what differs: the permissions of views and changes, the serializers of
+    rows and of created ones, fields of requests that are no columns or have other rules, and the permissions of
+    further actions.
     """
 
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
