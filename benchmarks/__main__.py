@@ -26,6 +26,7 @@ MODULES = {
     "anomalies": "benchmarks.anomalies",
     "causes": "benchmarks.causes.benchmark",
     "alerts": "benchmarks.alerts",
+    "load": "benchmarks.load",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
 }

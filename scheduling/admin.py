@@ -13,6 +13,7 @@ from scheduling.jobs.batches import admin as batches
 from scheduling.jobs.dead_letters import admin as dead_letters
 from scheduling.jobs.job_templates import admin as job_templates
 from scheduling.jobs.routing import admin as routing
+from scheduling.load import admin as load
 from scheduling.objectives import admin as objectives
 from scheduling.plans import admin as cfs_plans
 from scheduling.plans import admin as plans
@@ -44,6 +45,7 @@ __all__ = [
     "job_templates",
     "jobs",
     "kind_pauses",
+    "load",
     "objectives",
     "plans",
     "queues",

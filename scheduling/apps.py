@@ -34,12 +34,15 @@ class SchedulingConfig(AppConfig):
         from scheduling.celery.publishing import sign_messages
         from scheduling.dispatch.wakes import connect_tenant_signals
         from scheduling.execution.lending import refuse_connection
+        from scheduling.load.shedding import refuse_if_off
         from scheduling.log_search.job_filter import find_jobs_by_log
         from scheduling.observability import connect_observers
         from scheduling.stops.tenant_work import connect_suspension_signals
         from scheduling.upkeep.schedules import seed_after_migrate
+        from tenants.requests.features import guard_features
 
         find_jobs_by_log()
+        guard_features(refuse_if_off)
         connect_tenant_signals()
         connect_suspension_signals()
         sign_messages()

@@ -26,6 +26,7 @@ from scheduling.jobs.notes.models import JobNote
 from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
+from scheduling.load.models import LoadState, SheddingRule
 from scheduling.log_search.models import LogSegment, LogVolume, PlatformLog
 from scheduling.objectives.models import ExcusedMinute, Objective, ObjectiveHour, ObjectiveMinute, StateMinute
 from scheduling.plans.models import (
@@ -116,6 +117,7 @@ __all__ = [
     "KindMinute",
     "KindPause",
     "LiveExecution",
+    "LoadState",
     "LogSegment",
     "LogVolume",
     "MeasureMinute",
@@ -147,6 +149,7 @@ __all__ = [
     "Settled",
     "SettledRefused",
     "ShareMinute",
+    "SheddingRule",
     "StateMinute",
     "Tally",
     "TenantCapacity",

@@ -199,3 +199,30 @@ FROM (SELECT bit_or(s.states) AS states FROM scheduling_state_minute s
 ARRAY[sum(run[1]), sum(run[2]), sum(run[3]), sum(run[4]), sum(run[5]), sum(run[6]), sum(run[7]), sum(run[8]),
     sum(run[9]), sum(run[10]), sum(run[11]), sum(run[12]), sum(run[13]), sum(run[14]), sum(run[15]), sum(run[16]),
     sum(run[17]), sum(run[18]), sum(run[19])]::int[]
+
+-- fragment: live
+live AS (
+    SELECT queue_id, tenant_id, count(*) FILTER (WHERE started_at IS NULL) AS dispatched,
+        count(started_at) AS executing, coalesce(round(sum(1000.0 / size)), 0) AS slots_milli,
+        coalesce(round(sum(1e6 / size * extract(epoch FROM
+            least(greatest(now() - started_at, interval '0'), make_interval(secs => %(window)s))))), 0) AS busy_us
+    FROM (
+        SELECT queue_id, tenant_id, started_at,
+        -- include: slot_sharers
+        AS size
+        FROM scheduling_execution_live
+    ) AS jobs GROUP BY 1, 2
+)
+
+-- fragment: oldest
+-- The rank of a job orders it inside its tenant only, so the head of each line is read.
+lines AS (
+    SELECT id, queue_id, tenant_id FROM scheduling_schedulingentity
+    WHERE waiting > 0 ORDER BY head_rank LIMIT %(heads)s
+), oldest AS (
+    SELECT head.queue_id, head.tenant_id, min(j.run_at) AS oldest_at FROM (
+        SELECT lines.queue_id, lines.tenant_id, r.job_id FROM lines CROSS JOIN LATERAL (
+            SELECT job_id FROM scheduling_job_ready WHERE entity_id = lines.id ORDER BY rank, job_id LIMIT 1
+        ) AS r
+    ) AS head JOIN scheduling_job j ON j.id = head.job_id GROUP BY 1, 2
+)

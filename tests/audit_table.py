@@ -53,6 +53,11 @@ POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
 POST   circuits/noop/force/              circuit.forced_open     scheduling.circuit
 POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.sharedcircuit
+POST   shedding-rules/                   shedding_rule.created   scheduling.sheddingrule
+PATCH  shedding-rules/{shedding_rule}/   shedding_rule.changed   scheduling.sheddingrule
+DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.sheddingrule
+POST   load/platform/force/             load.forced             scheduling.loadstate
+POST   load/platform/release/           load.released           scheduling.loadstate
 POST   shared-circuits/noop/reset/       circuit.reset           scheduling.sharedcircuit
 POST   queues/                           queue.created           scheduling.queue
 PATCH  queues/dataset/                   queue.changed           scheduling.queue
@@ -239,6 +244,14 @@ scheduling.circuit                  add           circuit.forced_open      sched
 scheduling.circuit                  reset         circuit.reset            scheduling.circuit
 scheduling.circuit                  force_open    circuit.forced_open      scheduling.circuit
 scheduling.circuit                  force_closed  circuit.forced_closed    scheduling.circuit
+scheduling.sheddingrule             add           shedding_rule.created    scheduling.sheddingrule
+scheduling.sheddingrule             change        shedding_rule.changed    scheduling.sheddingrule
+scheduling.sheddingrule             delete        shedding_rule.deleted    scheduling.sheddingrule
+scheduling.loadstate                force_normal  load.forced              scheduling.loadstate
+scheduling.loadstate                force_busy    load.forced              scheduling.loadstate
+scheduling.loadstate                force_overloaded load.forced           scheduling.loadstate
+scheduling.loadstate                force_brown_out load.forced            scheduling.loadstate
+scheduling.loadstate                release       load.released            scheduling.loadstate
 scheduling.deadletter               requeue       job.retried              scheduling.job
 scheduling.deadletter               edit          job.payload_revealed     scheduling.job
 scheduling.job                      retry         job.retried              scheduling.job
@@ -385,6 +398,7 @@ grant_platform_role  platform_role.granted  auth.user
 import_periodic_tasks schedule.imported     scheduling.schedule
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
+load_state           load.forced            scheduling.loadstate
 move_backlog         bulk_operation.started scheduling.bulkoperation
 versions             plan.rolled_back       tenants.plan
 prune_finished       jobs.pruning+jobs.pruned scheduling.job

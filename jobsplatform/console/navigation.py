@@ -68,6 +68,7 @@ GROUPS = (
 PAGES = (
     Page(OVERVIEW, "admin:index", gettext_noop("Overview"), place="overview"),
     Page(OVERVIEW, "admin:heat_map", gettext_noop("Heat map"), Permission.JOBS_VIEW),
+    Page(OVERVIEW, "scheduling.LoadState"),
     Page(JOBS, "scheduling.Job", place="jobs"),
     Page(JOBS, "scheduling.JobTemplate"),
     Page(JOBS, "scheduling.BulkOperation"),
@@ -101,6 +102,7 @@ PAGES = (
     Page(PLANS, "scheduling.CFSPlan", place="plans"),
     Page(PLANS, "tenants.Plan"),
     Page(PLANS, "tenants.Tier"),
+    Page(PLANS, "scheduling.SheddingRule"),
     Page(FAIRNESS, "admin:fairness", gettext_noop("Fairness"), Permission.JOBS_VIEW, place="fairness"),
     Page(FAIRNESS, "scheduling.Objective"),
     Page(FAIRNESS, "scheduling.FairShareNode"),

@@ -4,7 +4,7 @@ Autoscalers of workers use queue length, wait and predicted work. No value is ke
 processes, and they restart. If the database does not respond, the scrape reports only this.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from django.db import DatabaseError, connection
@@ -18,7 +18,8 @@ from scheduling.diagnosis.starts import stall_watch
 from scheduling.dispatch import broker_probes
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fleet.announced_kinds import unknown_kinds_of
-from scheduling.models import Worker, WorkerPool
+from scheduling.load.queries import list_states
+from scheduling.models import LoadState, Worker, WorkerPool
 from scheduling.observability.measures import (
     DEAD_LETTER_AGE,
     Measures,
@@ -75,6 +76,7 @@ class PlatformCollector(Collector):
                 now = timezone.now()
                 unknown = unknown_kinds_of(WorkerPool.objects.all(), now, waiting_for=timedelta())
                 stalled = stall_watch.read()
+                loads = list_states()
             write_fault = write_watch.read()
         except DatabaseError:
             connection.close()
@@ -100,6 +102,7 @@ class PlatformCollector(Collector):
         circuits: list[Sample] = [([*names], float(count)) for names, count in measures.open_circuits.items()]
         yield _gauge("open_circuits", about, circuits, ["kind", "dependency"])
         yield from _alert_families(measures)
+        yield from _load_families(loads)
         hours = DEAD_LETTER_AGE.total_seconds() / 3_600
         about = f"Dead letters of the last {hours:.0f} hours, counted up to a limit."
         yield _gauge("recent_dead_letters", about, [([], float(dead_letters.value))])
@@ -107,6 +110,16 @@ class PlatformCollector(Collector):
     def describe(self) -> list[Metric]:
         """Return an empty list: the registration of the collector must not read the database."""
         return []
+
+
+def _load_families(states: Sequence[LoadState]) -> Iterator[Metric]:
+    about = "Load state: 0 normal, 1 busy, 2 overloaded, 3 brown-out."
+    levels: list[Sample] = [([row.scope], float(row.applying(timezone.now()))) for row in states]
+    yield _gauge("load_state", about, levels, ["scope"])
+    values: list[Sample] = [([row.scope, name], value) for row in states for name, value in row.signals.items()]
+    yield _gauge(
+        "load_signal", "Measured value behind a load state, in the unit of its threshold.", values, ["scope", "signal"]
+    )
 
 
 def _queue_families(measures: Measures) -> Iterator[Metric]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, cast
 
 import structlog
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -16,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from jobsplatform.health.metrics import REGISTRY
 from jobsplatform.health.probes import Auditor, Broker, Dispatcher, Migrations, Publishing, Starts, Writes
+from scheduling.load.queries import current_load
 from scheduling.observability.metrics import scrape_registry
 from tenants.database.platform_settings import platform_settings
 
@@ -34,7 +35,7 @@ class ReadyView(HealthCheckView):
     """View that returns 200 if jobs can be accepted, else 503, with the result of each check.
 
     If jobs cannot be dispatched or started, or audit entries cannot be processed, it returns 200 with the status
-    "degraded": accepted jobs wait, and nothing is lost.
+    "degraded": accepted jobs wait, and nothing is lost. ``load`` names the load states above normal.
     """
 
     checks = (Database, Migrations, Writes, Broker, Dispatcher, Publishing, Starts, Auditor)
@@ -51,8 +52,15 @@ class ReadyView(HealthCheckView):
         }
         failed = {name for name, state in states.items() if state != "ok"}
         is_ready = not failed & self.needed
-        status = "degraded" if failed else "ready"
-        return JsonResponse({"status": status, "checks": states}) if is_ready else _unavailable(states)
+        if not is_ready:
+            return _unavailable(states)
+        status, load = "degraded" if failed else "ready", await sync_to_async(_read_load)()
+        return JsonResponse({"status": status, "checks": states, "load": load})
+
+
+def _read_load() -> dict[str, str]:
+    """Return the load states above normal, by scope."""
+    return {scope: level.slug for scope, level in current_load().levels.items()}
 
 
 _run_checks = async_to_sync(cast("Callable[[HttpRequest], Awaitable[HttpResponse]]", ReadyView.as_view()))

@@ -69,6 +69,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "jobsplatform.middleware.ConsoleMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Before the caller is looked up, which costs a query.
+    "jobsplatform.admission.AdmissionMiddleware",
     # Around the next one, so that a long poll holds no transaction.
     "tenants.middleware.LongPollMiddleware",
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.

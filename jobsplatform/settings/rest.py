@@ -41,6 +41,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "AlertOutcomeEnum": "scheduling.alerts.models.Alert.Outcome",
         "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.jobs.history.EXECUTION_STATES",
+        "LoadLevelEnum": "scheduling.load.api.LEVELS",
         "CircuitStateEnum": "scheduling.breakers.models.STATE_CHOICES",
         "ApprovalStateEnum": "workloads.workflows.models.ApprovalState",
         "WorkflowRunStateEnum": "workloads.workflows.records.records.SHOWN_STATES",

@@ -22,6 +22,7 @@ SOURCES = (
     "scheduling.objectives.measures:MEASURES",
     "scheduling.log_search.measures:MEASURES",
     "scheduling.anomalies.measures:MEASURES",
+    "scheduling.load.measures:MEASURES",
 )
 
 

@@ -25,6 +25,7 @@ from scheduling.jobs.job_templates.api import JobTemplateViewSet
 from scheduling.jobs.kinds.api import JobKindViewSet
 from scheduling.jobs.notes.api import JobNoteViewSet
 from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
+from scheduling.load.api import LoadViewSet, SheddingRuleViewSet
 from scheduling.log_search.api import LogViewSet, PlatformLogViewSet
 from scheduling.objectives.api import ObjectiveViewSet
 from scheduling.plans.api import CFSPlanViewSet
@@ -43,7 +44,7 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("alerts", AlertViewSet, basename="alert")
 router.register("anomalies", AnomalyViewSet, basename="anomaly")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
-for view in (*CONFIGURED_VIEWS, ObjectiveViewSet):
+for view in (*CONFIGURED_VIEWS, ObjectiveViewSet, SheddingRuleViewSet):
     router.register(view.path, view, basename=view.path.removesuffix("s"))
 router.register("batches", BatchViewSet, basename="batch")
 router.register("bulk-operations", BulkOperationViewSet, basename="bulk-operation")
@@ -60,6 +61,7 @@ router.register("upkeep-runs", TenantRunViewSet, basename="upkeep-run")
 router.register("job-templates", JobTemplateViewSet, basename="job-template")
 router.register("investigations", InvestigationViewSet, basename="investigation")
 router.register("job-kinds", JobKindViewSet, basename="job-kind")
+router.register("load", LoadViewSet, basename="load")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")
 router.register("cfs-plans", CFSPlanViewSet, basename="cfs-plan")

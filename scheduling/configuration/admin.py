@@ -63,6 +63,10 @@ class ConfiguredAdmin(HelpfulMixin, TenantScopedAdmin):
         is_danger=True,
     )
     def delete(self, request: HttpRequest, row: Any, reason: str) -> HttpResponse:
+        return self.delete_row(request, row, reason)
+
+    def delete_row(self, request: HttpRequest, row: Any, reason: str) -> HttpResponse:
+        """Delete the row, say so, and return to the list."""
         self.configured.delete(row, reason=reason)
         self.message_user(request, gettext("%(row)s is deleted.") % {"row": row})
         return HttpResponseRedirect(reverse(f"admin:scheduling_{self.opts.model_name}_changelist"))

@@ -32,13 +32,15 @@ ON_ROW: dict[str, Any] = {"detail": True, "methods": ["post"], "filter_backends"
 class ConfiguredViewSet(ListModelMixin, EditedRows, TenantViewSet):
     """Rows that users configure.
 
-    A subclass names its path and its rows, and what differs: the permission of changes, the serializers of rows and of
-    created ones, fields of requests that are no columns or have other rules, and the permissions of further actions.
+    A subclass names its path and its rows, and what differs: the permissions of views and changes, the serializers of
+    rows and of created ones, fields of requests that are no columns or have other rules, and the permissions of
+    further actions.
     """
 
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
     path: ClassVar[str]
     configured: ClassVar[Configured[Any]]
+    views: ClassVar[Permission] = Permission.JOBS_VIEW
     changes: ClassVar[Permission] = Permission.ALERTS_MANAGE
     shown: ClassVar[Any] = None
     created: ClassVar[Any] = None
@@ -55,7 +57,7 @@ class ConfiguredViewSet(ListModelMixin, EditedRows, TenantViewSet):
         cls.request_serializer = request_serializer(
             f"{cls.model.__name__}Request", cls.model, rows.fields, **cls.declared, **why
         )
-        reading = dict.fromkeys(("list", "retrieve"), Permission.JOBS_VIEW)
+        reading = dict.fromkeys(("list", "retrieve"), cls.views)
         cls.permissions = {**reading, **dict.fromkeys(_CHANGES, cls.changes), **cls.others}
         # Further actions of platform staff concern rows of any tenant, too.
         cls.over_all_tenants = frozenset({*_CHANGES, *cls.others})

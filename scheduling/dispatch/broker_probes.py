@@ -73,6 +73,19 @@ def read_eviction_policy() -> str:
     return str(memory.get("maxmemory_policy", "unknown"))
 
 
+def read_memory_part() -> float | None:
+    """Return the part of the broker's memory that is in use; None if it has no limit.
+
+    Raise BrokerUnavailableError after ANSWER_SECONDS.
+    """
+    try:
+        memory: dict[str, Any] = watching_client().info("memory")
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
+    most = int(memory.get("maxmemory", 0))
+    return int(memory["used_memory"]) / most if most else None
+
+
 def is_epoch_new() -> bool:
     """Return whether the broker has lost all its keys since the last call of any process, and mark it as seen.
 

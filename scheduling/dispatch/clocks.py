@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ _TENANT_COLUMNS = (
     "are_keyed",
 )
 
+# Eight of it fit into the column while it is smoothed.
+MOST_TICK_US = 60_000_000
+
 
 type _Row = tuple[object, ...]
 
@@ -48,13 +52,15 @@ type _Row = tuple[object, ...]
 class TickRecord:
     """What one tick read, picked and claimed.
 
-    ``is_whole`` is False for a tick restricted to some entities and one kind.
+    ``is_whole`` is False for a tick restricted to some entities and one kind. ``began`` is its start by the monotonic
+    clock.
     """
 
     reading: PoolReading
     picked: Picked
     claims: Sequence[Claim]
     is_whole: bool
+    began: float
 
     @property
     def result(self) -> PickResult:
@@ -125,7 +131,9 @@ def advance_clocks(pool_id: int, outcome: TickRecord) -> None:
             for id_, tags in outcome.result.queues.items()
         ]
         columns = _columns(("queues", "vruntimes", "virtual_times", "are_backlogged", "seen"), queues)
-        cursor.execute(_UPDATE_CLOCKS, {"pool_id": pool_id, "virtual_time": outcome.result.virtual_time, **columns})
+        tick_us = min(round(1_000_000 * (time.monotonic() - outcome.began)), MOST_TICK_US)
+        pool = {"pool_id": pool_id, "virtual_time": outcome.result.virtual_time, "tick_us": tick_us}
+        cursor.execute(_UPDATE_CLOCKS, {**pool, **columns})
 
 
 def _write_entities(pool_id: int, outcome: TickRecord, undone: _Undone) -> None:

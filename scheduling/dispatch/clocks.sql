@@ -48,7 +48,9 @@ SELECT tenant_id, id, queue_id, 0 FROM held WHERE pool_id <> %(pool_id)s;
 -- name: update_clocks
 -- Write the clocks of a pool and of its queues.
 WITH pool AS (
-    UPDATE scheduling_pool_clock SET virtual_time = %(virtual_time)s WHERE pool_id = %(pool_id)s
+    UPDATE scheduling_pool_clock SET virtual_time = %(virtual_time)s, picked_at = now(),
+        tick_us = (7 * coalesce(tick_us, %(tick_us)s) + %(tick_us)s) / 8
+    WHERE pool_id = %(pool_id)s
 )
 UPDATE scheduling_queue_clock c SET
     vruntime = u.vruntime, virtual_time = u.virtual_time, was_backlogged = u.is_backlogged,

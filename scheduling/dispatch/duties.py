@@ -24,6 +24,7 @@ from scheduling.jobs.batches.cancelling import tend_cancellations
 from scheduling.jobs.batches.firing import fire_batches
 from scheduling.jobs.batches.folding import fold_batches
 from scheduling.limits.admission import expire_limits
+from scheduling.load.duty import LoadWatch
 from scheduling.models import ProcessHeartbeat
 from scheduling.plans.due_versions import apply_due_versions
 from scheduling.schedules.firing import fire_due_schedules
@@ -61,6 +62,7 @@ _series = SeriesFolder()
 _relayer = EventRelayer()
 alert_evaluator = Evaluator()
 _anomalies = AnomalyWatch()
+_load = LoadWatch()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
@@ -100,6 +102,7 @@ DUTIES: tuple[Duty, ...] = (
 )
 # Run by a thread of their own: a slow measure delays no other duty.
 ALERT_DUTIES: tuple[Duty, ...] = (
+    Duty("load", _load.interval_seconds, _load.take_turn),
     Duty("alerts", alert_evaluator.interval_seconds, alert_evaluator.take_turn),
     Duty("anomalies", _anomalies.interval_seconds, _anomalies.take_turn),
 )

@@ -136,7 +136,7 @@ def _run_tick(
         woken = fold_wakes(pool_id, free) if news.is_any or has_come_back else 0
         # Held jobs may not be due, and belong to another pool: without a wake no tenant has become runnable.
         may_pick = woken > 0 or news.is_anybody_runnable
-        done = _dispatch(pool_id, only, ending, free) if may_pick else _Dispatched()
+        done = _dispatch(pool_id, only, ending, free, began) if may_pick else _Dispatched()
     unpublished = _publish(pool_id, done.claims)
     dispatched = len(done.claims) - unpublished
     if done.claims:
@@ -178,7 +178,9 @@ def _follow_circuits(free: list[UUID] | None) -> int:
         return 0
 
 
-def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID], free: list[UUID] | None) -> _Dispatched:
+def _dispatch(
+    pool_id: int, only: Restriction | None, ending: Collection[UUID], free: list[UUID] | None, began: float
+) -> _Dispatched:
     """Pick and claim jobs."""
     reading, rates, picked = _pick(pool_id, only, ending, free, is_wide=False)
     if (picked.passed_over and not is_every_slot_taken(reading, picked.picks)) or _could_carry_more(
@@ -194,7 +196,7 @@ def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID], 
     if len(claims) < len(picks):
         picked = picked.without({claim.pick.job.job_id for claim in claims})
     spend_rates(rates, claims)
-    advance_clocks(pool_id, TickRecord(reading, picked, claims, is_whole=only is None))
+    advance_clocks(pool_id, TickRecord(reading, picked, claims, only is None, began))
     # A tenant or a key whose capacity another pool's tick is just taking is picked again at once.
     is_cut_short = picked.is_cut_short or len(claims) < len(picked.picks)
     is_cut_short = is_cut_short or (only is None and _may_hide_others(reading, picked, claims))

@@ -18,6 +18,8 @@ from scheduling.jobs.filters import FIELDS, FilterSyntaxError, JobFilter
 from scheduling.jobs.filters.terms import Value
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.queries import CappedCount
+from tenants.exceptions import DomainError
+from tenants.requests.features import require_feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ def frame_context(text: str, asked: JobFilter | FilterSyntaxError) -> dict[str, 
 
 def facet_context(job_filter: JobFilter, now: datetime) -> dict[str, object]:
     """Return the template context of the facets with their counts."""
+    try:
+        require_feature("exact_counts")
+    except DomainError as refusal:
+        return {"facets": _facets(job_filter, {}), "refusal": refusal.detail}
     counted = read_facets(job_filter, now=now)
     is_cut = any(facet.is_cut for facet in counted.values())
     return {"facets": _facets(job_filter, counted), "is_counted": True, "looked_at": FACET_ROWS if is_cut else None}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from django.contrib.postgres.functions import TransactionNow
 from django.db import transaction
 
 from scheduling import signals, tracing
@@ -25,6 +24,8 @@ from scheduling.jobs.requests import JobRequest, check_request, rank_of, retry_p
 from scheduling.jobs.routing.service import Routes, refuse_too_large
 from scheduling.jobs.storing import store_jobs
 from scheduling.limits.admission import RateStatus, SubmissionAllowance, TokenGrant, refuse_draining_tenant
+from scheduling.load.queries import LoadView, current_load
+from scheduling.load.shedding import shed
 from scheduling.models import Batch, Job, Queue
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
@@ -52,12 +53,6 @@ class BulkSubmission:
     accepted: Sequence[tuple[int, Submission]]
     rejected: Sequence[tuple[int, DomainError]]
     rate: RateStatus | None = None
-
-
-def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
-    """Create a closed batch for ``total`` jobs of one kind, which the caller's transaction submits."""
-    with tenant_context(tenant):
-        return Batch.objects.create(tenant=tenant, label=label, kind=kind, total=total, closed_at=TransactionNow())
 
 
 def submit_job(
@@ -107,7 +102,7 @@ def submit_jobs(
     ):
         if tenant.status == TenantStatus.SUSPENDED:
             raise TenantSuspendedError
-        intake = _Intake.open(tenant, batch, len(requests))
+        intake = _Intake.open(tenant, batch, len(requests), may_be_shed=is_rate_limited)
         intake.recognise_repeats(requests)
         for index, request in enumerate(requests):
             intake.admit(index, request, parents[index] if parents else None)
@@ -140,11 +135,14 @@ class _Intake:
     accepted: list[tuple[int, Submission]] = field(default_factory=list)
     rejected: list[tuple[int, DomainError]] = field(default_factory=list)
     default_priority: int | None = None
+    # None for jobs of the platform, which are never shed.
+    load: LoadView | None = None
 
     @classmethod
-    def open(cls, tenant: Tenant, batch: Batch | None, wanted: int) -> _Intake:
+    def open(cls, tenant: Tenant, batch: Batch | None, wanted: int, *, may_be_shed: bool) -> _Intake:
         allowance = SubmissionAllowance.read(tenant.pk, wanted=wanted)
-        return cls(tenant, batch, allowance.standing.now, allowance, Routes.load(tenant.plan.tier_id))
+        routes, load = Routes.load(tenant.plan.tier_id), current_load() if may_be_shed else None
+        return cls(tenant, batch, allowance.standing.now, allowance, routes, load=load)
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
         """Find the jobs of repeated idempotency keys and of unique keys that are taken."""
@@ -188,6 +186,7 @@ class _Intake:
         if max_retries is None:
             max_retries = retry_policy_on(self.tenant.plan, processor).max_retries
         job = self._new_job(request, queue, max_retries)
+        shed(job, self.load, tier=self.routes.tier_id, now=self.now)
         if parent is not None:
             job.parent = parent
             job.traceparent = job.traceparent or parent.traceparent

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 
 from scheduling.jobs.filters.terms import write_value
 from scheduling.jobs.saved_views.admin import saved_views_context
+from scheduling.load.exceptions import FeatureOffError
 from scheduling.log_search.platform_lines import search_platform_lines
 from scheduling.log_search.query import FIELDS, LogQuery, parse_query
 from scheduling.log_search.search import LogSummary, add_requests, lines_around, search_lines, summarize_lines
@@ -29,6 +30,7 @@ from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.site import console_site
 from tenants.encryption.fields import is_sealing
 from tenants.exceptions import DomainError
+from tenants.requests.features import require_feature
 
 EXAMPLE = "timeout level:error kind:noop"
 WORDS = (("timeout", gettext_lazy("a whole word")), ("-timeout", gettext_lazy("rules out")))
@@ -88,7 +90,10 @@ def logs_summary(request: HttpRequest) -> HttpResponse:
     chosen = _chosen(request)
     context: dict[str, Any] = {"chosen": chosen["chosen"]}
     try:
+        require_feature("previews")
         found = summarize_lines(_query(chosen))
+    except FeatureOffError as refusal:
+        return render(request, SUMMARY_TEMPLATE, context | {"refusal": refusal.detail})
     except DomainError:  # the lines show it
         return render(request, SUMMARY_TEMPLATE, context)
     return render(request, SUMMARY_TEMPLATE, context | _numbers(found, chosen))

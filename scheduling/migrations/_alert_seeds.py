@@ -105,6 +105,20 @@ RULES = {
 
 # Those of 0025.
 ANOMALY_RULES = {"anomaly": ("Unusual values", "anomaly", "series", "ge", 1, WARNING, {"is_enabled": False})}
+# Those of 0029.
+LOAD_RULES = {
+    "platform_overloaded": (
+        "Platform overloaded",
+        "load",
+        "check",
+        "ge",
+        2,
+        WARNING,
+        {"for_seconds": 30, "clear_seconds": 30},
+    ),
+    "platform_brown_out": ("Platform in brown-out", "load", "check", "ge", 3, CRITICAL, {"for_seconds": TWO_LOOKS}),
+    "pool_overloaded": ("Pool overloaded", "load", "pool", "ge", 2, WARNING, {"for_seconds": 30, "clear_seconds": 30}),
+}
 
 
 def create_rules(apps, schema_editor):

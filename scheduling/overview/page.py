@@ -27,6 +27,7 @@ from scheduling.bulk.page import bulk_row
 from scheduling.console.wording import circuit_words
 from scheduling.diagnosis.starts import stall_watch
 from scheduling.fleet.queries import find_foreign_process
+from scheduling.load.queries import list_loaded
 from scheduling.overview.queries import Overview, read_overview, read_shares
 from scheduling.overview.tiles import build_tiles, window_words
 from scheduling.statistics.minute_charts import Band, draw_ended, draw_strip, draw_waits, minute_rows
@@ -149,6 +150,7 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         # For platform staff only.
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
         "foreign_process": find_foreign_process() if overview.is_all_tenants else "",
+        "loads": list_loaded() if overview.is_all_tenants else [],
         "stalled_pools": stall_watch.read(),
         "write_fault": localize_write_fault(write_watch.read()),
     }

@@ -114,33 +114,6 @@ FROM scheduling_workerpool p
 ON CONFLICT (minute, pool_id) DO UPDATE SET slots = excluded.slots, slots_milli = excluded.slots_milli,
     sampled_at = excluded.sampled_at;
 
--- fragment: live
-live AS (
-    SELECT queue_id, tenant_id, count(*) FILTER (WHERE started_at IS NULL) AS dispatched,
-        count(started_at) AS executing, coalesce(round(sum(1000.0 / size)), 0) AS slots_milli,
-        coalesce(round(sum(1e6 / size * extract(epoch FROM
-            least(greatest(now() - started_at, interval '0'), make_interval(secs => %(window)s))))), 0) AS busy_us
-    FROM (
-        SELECT queue_id, tenant_id, started_at,
-        -- include: slot_sharers
-        AS size
-        FROM scheduling_execution_live
-    ) AS jobs GROUP BY 1, 2
-)
-
--- fragment: oldest
--- The rank of a job orders it inside its tenant only, so the head of each line is read.
-lines AS (
-    SELECT id, queue_id, tenant_id FROM scheduling_schedulingentity
-    WHERE waiting > 0 ORDER BY head_rank LIMIT %(heads)s
-), oldest AS (
-    SELECT head.queue_id, head.tenant_id, min(j.run_at) AS oldest_at FROM (
-        SELECT lines.queue_id, lines.tenant_id, r.job_id FROM lines CROSS JOIN LATERAL (
-            SELECT job_id FROM scheduling_job_ready WHERE entity_id = lines.id ORDER BY rank, job_id LIMIT 1
-        ) AS r
-    ) AS head JOIN scheduling_job j ON j.id = head.job_id GROUP BY 1, 2
-)
-
 -- fragment: backing
 -- LATERAL with LIMIT: reads each state by its key, regardless of the planner's estimate of the table of jobs.
 backing AS (

@@ -20,6 +20,7 @@ from tenants.access.caller import access_of
 from tenants.database.platform_settings import platform_settings
 from tenants.limits.declared import LimitReached
 from tenants.limits.usage import allowed_for
+from tenants.requests.features import require_feature
 from tenants.requests.long_polls import close_connection
 
 LAST_EVENT_ID = "Last-Event-ID"
@@ -84,6 +85,7 @@ places = StreamSlots()
 
 def require_streams(request: HttpRequest) -> None:
     """Raise NoStreamsHereError in a process without ASGI, which would need a thread for each client."""
+    require_feature("streams")
     if not isinstance(request, ASGIRequest):
         raise NoStreamsHereError(
             "The web server serves no streams. Send the request to the streams server: run_platform starts it on the "

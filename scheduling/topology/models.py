@@ -77,6 +77,8 @@ class PoolClock(models.Model):
     pool = models.OneToOneField(WorkerPool, models.CASCADE, primary_key=True, related_name="clock")
     virtual_time = models.BigIntegerField(default=0)
     ticked_at = models.DateTimeField(null=True)
+    picked_at = models.DateTimeField(null=True, help_text="When a tick last picked jobs.")
+    tick_us = models.IntegerField(null=True, help_text="Smoothed time of the ticks that picked jobs.")
     broker_away_at = models.DateTimeField(null=True, help_text="Last report of a dispatcher; a tick clears it.")
     publish_failed_at = models.DateTimeField(
         null=True, help_text="When the broker last refused a message of this pool; no tick clears it."

@@ -11,6 +11,7 @@ from scheduling.exceptions import WhatIfNameUnknownError
 from scheduling.fairness.lab.load import Change, PoolScenario, UnknownNameError
 from scheduling.fairness.lab.what_if import ScenarioResult, WhatIf, what_if
 from scheduling.what_if.recent_load import WINDOW, read_recent_load
+from tenants.requests.features import require_feature
 
 # Cache of the last replayed load without a change: valid until its jobs are read again or the terms change.
 _last: list[ScenarioResult] = []
@@ -25,6 +26,7 @@ def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta
     >>> answer = answer_what_if(Change(plan_weights={"sandbox": 3}, slots=16)) >>> answer.plans, answer.losers,
     answer.notes # lists of Line, Line and Note
     """
+    require_feature("what_if")
     try:
         with _uncollected():
             recent = read_recent_load(pool, window=window, may_be_kept=True)

@@ -26,9 +26,10 @@ from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.access.reauthorization import require_still_authorized
 from tenants.context import Scope, require_scope, scope_context
-from tenants.exceptions import FieldInvalidError
+from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.exports.service import FORMAT, export_response, read_format
 from tenants.limits.declared import HEAVY, costs
+from tenants.requests.features import require_feature
 from tenants.url_prefixes import API_V1_PREFIX
 
 PAGE_ROWS = 500
@@ -68,6 +69,10 @@ class ExportMixin(ModelAdmin):
         """Download the rows of the filtered list, of all its pages, as a file."""
         if not self.may_export(request):
             raise PermissionDenied
+        try:
+            require_feature("exports")
+        except DomainError as refusal:
+            return HttpResponse(refusal.detail, status=503)
         try:
             file_format = read_format(request.POST.get(FORMAT, ""))
         except FieldInvalidError as refusal:

@@ -15,6 +15,7 @@ from django.http import StreamingHttpResponse
 
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.exceptions import FieldInvalidError
+from tenants.requests.features import require_feature
 
 Row = Mapping[str, Any]
 # The parameter that names the format, in the URL of a list of the API and in the console's form.
@@ -64,6 +65,7 @@ def export_response(
     `target` is the label of the rows' model. ``pages`` is read after the request's transaction has ended, so it sets
     the tenant scope of each page itself.
     """
+    require_feature("exports")
     noun = "audit" if target == "tenants.auditlogentry" else "list"
     given = {name: value for name, value in filters.items() if value}
     record_audit(action=f"{noun}.exported", target=AuditTarget(target), after={"format": file_format, "filters": given})

@@ -59,6 +59,14 @@ GET    logs/                                                       5
 GET    logs/platform/                                              5
 GET    logs/summary/                                               5
 GET    logs/{line_id}/around/                                      1
+GET    shedding-rules/                                             2
+POST   shedding-rules/                                             2
+GET    shedding-rules/{pk}/                                        1
+PATCH  shedding-rules/{pk}/                                        2
+DELETE shedding-rules/{pk}/                                        2
+GET    load/                                                       2
+POST   load/{scope}/force/                                         2
+POST   load/{scope}/release/                                       2
 GET    diagnosis/                                                  20
 GET    platform-keys/                                              2
 POST   platform-keys/                                              2

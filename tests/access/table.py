@@ -221,6 +221,9 @@ POST   investigations/                       audit.view        {"kind": "noop", 
 GET    investigations/{investigation}/       audit.view
 POST   investigations/{investigation}/outcome/ alerts.respond  {"cause": null, "has_helped": true}
 GET    alert-rules/                          jobs.view
+POST   shedding-rules/                       fairness.manage   {"name": "new", "position": 99, "action": "off", "feature": "streams"}
+PATCH  shedding-rules/{shedding_rule}/       fairness.manage   {"is_enabled": false}
+DELETE shedding-rules/{shedding_rule}/       fairness.manage
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 GET    alert-rules/{alert_rule}/             jobs.view
@@ -293,6 +296,14 @@ GET    tiers/                                platform.view
 POST   tiers/                                plans.manage      {"slug": "new", "name": "New", "rank": 99}
 GET    tiers/team/                           platform.view
 PATCH  tiers/team/                           plans.manage      {"name": "Teams"}
+GET    shedding-rules/                       platform.view
+POST   shedding-rules/                       fairness.manage   {"name": "new", "position": 99, "action": "off", "feature": "streams"}
+GET    shedding-rules/{shedding_rule}/       platform.view
+PATCH  shedding-rules/{shedding_rule}/       fairness.manage   {"is_enabled": false}
+DELETE shedding-rules/{shedding_rule}/       fairness.manage
+GET    load/                                 platform.view
+POST   load/platform/force/                  queues.operate    {"state": "busy", "reason": "x"}
+POST   load/platform/release/                queues.operate    {"reason": "x"}
 GET    diagnosis/                            platform.view
 GET    routing-rules/                        platform.view
 POST   routing-rules/                        fairness.manage   {"position": 5, "queue": "dataset", "reason": "x"}
@@ -449,6 +460,8 @@ scheduling.jobevent                jobs.view       -                -
 scheduling.kindcost                platform.view   -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
 scheduling.liveexecution           jobs.view       -                -
+scheduling.loadstate               platform.view   -                -                force_normal:queues.operate force_busy:queues.operate force_overloaded:queues.operate force_brown_out:queues.operate release:queues.operate
+scheduling.sheddingrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
 scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage

@@ -221,6 +221,14 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "queues and pools belong to the platform, and tenants are sampled together",
     ),
     "scheduling/anomalies/baselines.py": ({"tend_baselines"}, "upkeep learns what is usual for all tenants"),
+    "scheduling/load/duty.py": ({"LoadWatch.take_turn"}, "a dispatcher measures the platform and its pools"),
+    "scheduling/load/queries.py": ({"list_loaded", "_read_document"}, "load states belong to the platform"),
+    "scheduling/load/service.py": ({"force_level", "release_level"}, "load states belong to the platform"),
+    "scheduling/load/api.py": ({"LoadViewSet.list"}, "load states belong to the platform"),
+    "scheduling/management/commands/load_state.py": (
+        {"Command.handle", "Command._check", "Command._report"},
+        "load states belong to the platform",
+    ),
     "scheduling/anomalies/duty.py": ({"AnomalyWatch.take_turn"}, "a dispatcher judges the series of all tenants"),
     "scheduling/management/commands/list_anomalies.py": (
         {"Command.handle"},
@@ -375,6 +383,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "FORCE applies to the owner, which inserts the rules",
     ),
     "scheduling/migrations/0025_baselines.py": ({"delete_rule"}, "FORCE applies to the owner, which deletes a rule"),
+    "scheduling/migrations/0030_shedding.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
+    "scheduling/migrations/0029_load_states.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},
         "FORCE applies to the owner, which inserts the first queues",

@@ -48,6 +48,8 @@ PLAIN = {
     "scheduling.Circuit.tenants": "counts",
     "scheduling.Investigation.evidence": "names, counts, audit entries, and the beginning of an error's message",
     "scheduling.Investigation.suspects": "names, counts and entries of the audit log",
+    "scheduling.LoadState.admitted": "percentages by tier",
+    "scheduling.LoadState.signals": "measured values",
     "scheduling.Job.meta": "shown with the job and found by filters",
     "scheduling.ObjectiveHour.excused": "counts",
     "scheduling.SeriesSummary.numbers": "values of measures",

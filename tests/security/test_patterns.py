@@ -104,6 +104,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "scheduling/errors/api.py:ErrorViewSet": ("fullmatch", ()),
     "scheduling/jobs/kinds/api.py:JobKindViewSet": ("fullmatch", ()),
     "scheduling/topology/api.py:QueueViewSet": ("fullmatch", ()),
+    "scheduling/load/api.py:LoadViewSet": ("fullmatch", ()),
     "scheduling/stops/api.py:StoppableViewSet": ("fullmatch", ()),
     "scheduling/upkeep/api.py:UpkeepViewSet": ("fullmatch", ()),
     "scheduling/jobs/charts.py:_FRAME": ("match", ((' File "', "a"), ("", '  File "'))),

@@ -20,6 +20,7 @@ from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
+from tenants.requests.features import require_feature
 from tenants.settings.schema import settings_of
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, Timings, search_dataset
@@ -110,6 +111,7 @@ class DatasetAdmin(TenantScopedAdmin):
         if form.is_bound and form.is_valid():
             asked = form.cleaned_data
             try:
+                require_feature("previews")
                 hits = search_dataset(
                     dataset=dataset,
                     query=asked["query"],

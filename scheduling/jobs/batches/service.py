@@ -25,6 +25,12 @@ from tenants.database.reads import first_or_raise
 from tenants.models import Tenant
 
 
+def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
+    """Create a closed batch for ``total`` jobs of one kind, which the caller's transaction submits."""
+    with tenant_context(tenant):
+        return Batch.objects.create(tenant=tenant, label=label, kind=kind, total=total, closed_at=TransactionNow())
+
+
 def open_batch(
     *,
     tenant: Tenant,

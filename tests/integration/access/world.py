@@ -35,8 +35,10 @@ from scheduling.models import (
     ContactGroup,
     Investigation,
     JobError,
+    LoadState,
     Objective,
     Queue,
+    SheddingRule,
 )
 from scheduling.objectives.service import OBJECTIVES
 from scheduling.schedules.definitions import create_schedule
@@ -226,6 +228,10 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
             "silence": config.SILENCES.save(AlertSilence(), {"only_kind": "noop", "ends_at": ends_at, "reason": "x"}),
         }
     with all_tenants():
+        rows["shedding_rule"] = SheddingRule.objects.first()
+        LoadState.objects.get_or_create(
+            scope="platform", defaults={"since": timezone.now(), "measured_at": timezone.now()}
+        )
         rows["alert_rule"] = AlertRule.objects.create(
             tenant=tenant, name="waits", measure="oldest_wait", per="tenant", comparison="gt", threshold=60
         )

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient, APIRequestFactory
 
-from scheduling.jobs.submission import create_batch
+from scheduling.jobs.batches.service import create_batch
 from scheduling.models import DeadLetter, Execution, Job
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rest_framework.test import APIClient
 
+from scheduling.jobs.batches.service import create_batch
 from scheduling.jobs.requests import JobRequest
-from scheduling.jobs.submission import create_batch, submit_jobs
+from scheduling.jobs.submission import submit_jobs
 from scheduling.models import Job
 from tenants.models import Tenant
 from tests.integration.api.test_jobs import JOBS, ids

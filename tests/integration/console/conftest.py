@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from scheduling.breakers.rules import CircuitState
 from scheduling.dispatch import leadership
+from scheduling.jobs.batches.service import create_batch
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest
-from scheduling.jobs.submission import create_batch, submit_job
+from scheduling.jobs.submission import submit_job
 from scheduling.models import Charge, Circuit, DeadLetter, Execution, Job, JobEvent, Queue, Tally, Worker, WorkerPool
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.statistics.series import fold_series

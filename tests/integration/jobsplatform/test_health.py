@@ -68,6 +68,7 @@ def test_ready_when_all_checks_pass() -> None:
     assert response.json() == {
         "status": "ready",
         "checks": dict.fromkeys(CHECKS, "ok"),
+        "load": {},
     }
     assert response.status_code == 200
 

@@ -41,7 +41,12 @@ ALLOWED_TABLES = {
 # The platform role may only insert open requests; elsewhere its policy has no condition.
 NARROWED_DOORS = {"tenants_auditremoval": f"platform_door_insert TO {PLATFORM} USING ((done_at IS NULL)"}
 # Requests to the auditor, and incidents of the platform, are hidden from tenants.
-WITHOUT_ISOLATION = {"tenants_auditremoval", "scheduling_platform_incident", "scheduling_platform_log"}
+WITHOUT_ISOLATION = {
+    "tenants_auditremoval",
+    "scheduling_platform_incident",
+    "scheduling_platform_log",
+    "scheduling_load_state",
+}
 # Written by triggers, as the owner.
 OWNER_POLICIES = {
     "tenants_auditpending": f"queue_keeper TO {OWNER} USING true",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from scheduling.jobs.batches.service import create_batch
 from scheduling.jobs.requests import JobRequest
-from scheduling.jobs.submission import create_batch, submit_jobs
+from scheduling.jobs.submission import submit_jobs
 from tenants.database.reads import first_or_raise
 from tenants.models import Tenant
 from workloads.documents.exceptions import DatasetNotFoundError

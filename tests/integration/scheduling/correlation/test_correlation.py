@@ -18,8 +18,9 @@ from scheduling.correlation import queries
 from scheduling.correlation.queries import Correlation, CorrelationKey, RequestTimeMissingError, correlate, key_of
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LogWrite, append_job_logs
+from scheduling.jobs.batches.service import create_batch
 from scheduling.jobs.requests import JobRequest
-from scheduling.jobs.submission import create_batch, submit_job
+from scheduling.jobs.submission import submit_job
 from scheduling.models import Job, LiveExecution
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.ids import uuid7

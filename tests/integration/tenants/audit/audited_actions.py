@@ -20,6 +20,8 @@ from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.job_templates.service import TemplateContent
 from scheduling.jobs.job_templates.service import add_version as add_template_version
 from scheduling.jobs.suspension import suspend_job
+from scheduling.load.rules import Level
+from scheduling.load.service import force_level
 from scheduling.models import (
     Batch,
     CFSPlan,
@@ -165,6 +167,10 @@ def _open_batch(world: World) -> Any:
 
 def _forced_circuit(world: World) -> None:
     force_circuit(kind="noop", tenant_id=None, dependency="api", is_open=True, reason="x")
+
+
+def _forced_load(world: World) -> str:
+    return force_level(scope="platform", level=Level.BUSY, reason="x").pk
 
 
 def _paused_kind(world: World) -> Any:
@@ -372,6 +378,8 @@ PREPARE: dict[str, Prepare] = {
     "tenants.tenantlimit clear": _set_limit,
     "POST kinds/noop/resume/": _paused_kind,
     "POST shared-circuits/noop/reset/": _forced_circuit,
+    "POST load/platform/release/": _forced_load,
+    "scheduling.loadstate release": _forced_load,
     "POST pools/default/resume/": _paused_pool,
     "resume": _pause_queue,
     "auth.user change": _user,
@@ -548,6 +556,16 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "tenants.tenantsecret change": lambda world: {"value": "another long value"},
     "scheduling.investigation add": lambda world: {"kind": "noop", "began_at_0": "2026-01-01", "began_at_1": "00:00"},
     "scheduling.investigation change": lambda world: {"has_helped": "true"},
+    "scheduling.sheddingrule add": lambda world: {
+        "name": "new",
+        "position": 99,
+        "from_level": 2,
+        "action": "off",
+        "feature": "streams",
+        "delay_seconds": 0,
+        "is_enabled": "on",
+    },
+    "scheduling.sheddingrule change": lambda world: {"name": "changed"},
     "scheduling.objective add": lambda world: {
         "tenant": acme().pk,
         "name": "new",
@@ -849,6 +867,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "ack_alert": lambda world: [str(world.own["alert"])],
     "investigate": lambda world: [str(world.own["alert"])],
     "silence_alert": lambda world: [str(world.own["alert"]), "--reason", "x"],
+    "load_state": lambda world: ["--force", "busy", "--reason", "x"],
     "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
     "retry_jobs": lambda world: ["state:discarded", "--tenant", "acme", "--reason", "x", "--no-wait"],

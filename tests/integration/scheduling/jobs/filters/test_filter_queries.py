@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from scheduling.jobs.batches.service import create_batch
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.filters import FIELDS, parse
 from scheduling.jobs.filters.matching import JobFacts, matches_filter, parse_matchable
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest
-from scheduling.jobs.submission import create_batch, submit_job
+from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant

@@ -1,0 +1,1 @@
+"""Load states of the platform and of its pools, measured by the dispatchers."""

@@ -1,0 +1,30 @@
+-- name: read_pools
+-- Return for each pool the time of its ticks, unless its last one is old, and how long the longest-waiting job has
+-- waited that could start and whose tenant uses less than what it is entitled to.
+WITH
+-- include: live
+,
+-- include: oldest
+, entitled AS (
+    SELECT q.pool_id, min(o.oldest_at) AS oldest_at
+    FROM oldest o JOIN scheduling_queue q ON q.id = o.queue_id AND NOT q.is_paused
+    WHERE EXISTS (SELECT FROM scheduling_schedulingentity e
+            WHERE e.tenant_id = o.tenant_id AND e.queue_id = o.queue_id AND e.parent_id IS NULL AND e.is_runnable)
+        AND NOT EXISTS (
+            SELECT FROM scheduling_share_minute m JOIN live l ON l.tenant_id = m.tenant_id AND l.queue_id = m.queue_id
+            WHERE m.tenant_id = o.tenant_id AND m.queue_id = o.queue_id
+                AND m.minute >= date_trunc('minute', now()) - interval '1 minute' AND m.backlogged_us > 0
+                AND l.slots_milli * m.backlogged_us >= %(fair)s::float8 * 1000 * m.entitled_us)
+    GROUP BY 1
+)
+SELECT p.name, extract(epoch FROM now() - e.oldest_at)::float8 AS oldest_wait,
+    CASE WHEN c.picked_at > now() - make_interval(secs => %(recent)s) THEN c.tick_us / 1000.0::float8 END AS tick
+FROM scheduling_workerpool p LEFT JOIN scheduling_pool_clock c ON c.pool_id = p.id
+    LEFT JOIN entitled e ON e.pool_id = p.id AND NOT p.is_paused;
+
+-- name: read_connections
+-- Return the part of the allowed connections that are in use, in percent.
+SELECT (100.0 * sum(numbackends) / current_setting('max_connections')::int)::float8 FROM pg_stat_database;
+
+-- name: respond
+SELECT 1;
