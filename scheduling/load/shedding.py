@@ -10,7 +10,7 @@ from scheduling.fairness.admission import WHOLE, adjust
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import rank_of
 from scheduling.load.exceptions import FeatureOffError, OverloadedError
-from scheduling.load.models import Action
+from scheduling.load.models import Action, Feature
 from scheduling.load.queries import LoadView, Policy, current_load
 from scheduling.load.rules import CALM, Level, level_of
 from scheduling.models import Job
@@ -55,7 +55,7 @@ def refuse_if_off(name: str) -> None:
     if is_off(load, name):
         raise FeatureOffError(
             "%(feature)s is switched off while the platform is under load.",
-            {"feature": name},
+            {"feature": Feature(name).label},
             retry_after_seconds=RETRY_SECONDS[1],
         )
 

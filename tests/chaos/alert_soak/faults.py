@@ -144,7 +144,7 @@ FAULTS = (
     Fault("kill -9 of a child that runs a job", 20.0, ("incident:crashed", "incident:rescued"), child_killed),
     Fault("Valkey killed for 40 s", 40.0, BROKER, broker_killed),
     Fault("all workers stopped by SIGSTOP for 45 s", 45.0, ("pool:default",), workers_stopped),
-    Fault("400 jobs that fail", 60.0, ("cause:", "queue:tasks_"), jobs_failing),
+    Fault("400 jobs that fail", 60.0, ("cause:", "kind:chaos_", "queue:tasks_"), jobs_failing),
     Fault("the auditor stopped by SIGSTOP for 70 s", 70.0, ("check:auditor",), auditor_stopped),
     Fault("PostgreSQL down for 40 s", 40.0, (f"check:{platform.node()}",), database_stopped, needs_calm=True),
     Fault("Valkey stopped by SIGSTOP for 40 s", 40.0, BROKER, broker_stopped),
