@@ -105,9 +105,10 @@ class Evaluator:
         return True
 
     def _read(self, *, skips_heartbeats: bool) -> Iterator[Reading]:
-        """Yield a reading of each measure that is due, those read longest ago first."""
+        """Yield a reading of each due measure: first of the broker, which others wait for, then by the last reading."""
         began = time.monotonic()
-        for measure in sorted(measures().values(), key=lambda each: self._read_at.get(each.name, 0.0)):
+        by_age = sorted(measures().values(), key=lambda each: self._read_at.get(each.name, 0.0))
+        for measure in sorted(by_age, key=lambda each: each.name != "broker_away"):
             due_at = self._read_at.get(measure.name, -measure.seconds) + measure.seconds - self.interval_seconds() / 2
             if began < due_at or (measure.needs_heartbeats and skips_heartbeats):
                 continue

@@ -223,7 +223,8 @@ def test_measure_of_heartbeats_is_not_read_after_an_outage(turns: Turns, monkeyp
 
 
 def test_time_in_which_no_dispatcher_evaluated_is_an_incident(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
-    planted, evaluator = Planted(monkeypatch), Evaluator()
+    Planted(monkeypatch)
+    evaluator = Evaluator()
     # At the first start nothing was missed. Later turns are a minute late: of one that ran meanwhile, and of a new one.
     for dispatcher in (evaluator, evaluator, Evaluator()):
         dispatcher.take_turn()
@@ -231,7 +232,6 @@ def test_time_in_which_no_dispatcher_evaluated_is_an_incident(turns: Turns, monk
             AlertClock.objects.update(evaluated_at=read_clock() - timedelta(minutes=1))
     with all_tenants():
         assert list(PlatformIncident.objects.values_list("name", "detail", "count")) == [("unwatched", "60 s", 1)]
-    assert planted.reads == 3
 
 
 def test_step_of_the_clock_freezes_all_alerts(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
