@@ -262,6 +262,7 @@ class ForeignConsumer(SpanRow):
         )
         try:
             field.stack.until(lambda: " ready." in foreign.log, within=START_SECONDS, what="it reads")
+            field.fault_at = time.time()
             yield
             field.await_effect(
                 lambda: "message.returned" in foreign.log,
