@@ -11,7 +11,7 @@ from datetime import timedelta
 from django.db.models import F
 
 from scheduling import tracing
-from scheduling.alerts.config import save
+from scheduling.alerts.rule_config import RULES
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LogWrite, append_job_logs
 from scheduling.models import Alert, AlertCause, AlertNotice, AlertRule, Job
@@ -60,7 +60,7 @@ def failing_jobs(acme: Tenant, globex: Tenant) -> Iterator[Incident]:
         resume_tenant(tenant=acme, reason="档案库迁移")
     with tenant_context(globex):
         values = {"name": "自有规则", "measure": "new_cause", "per": "cause", "threshold": 1}
-        save(AlertRule(), values, is_confirmed=True)
+        RULES.save(AlertRule(), values | {"confirm": True})
     try:
         trace = _Trace()
         tracing.install(trace)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from scheduling.alerts import acts
-from scheduling.alerts.config import save
+from scheduling.alerts.config import GROUPS, ROUTES, SILENCES
 from scheduling.alerts.rules import Sample
 from scheduling.models import AlertMessage, AlertNotice, AlertRoute, AlertRule, AlertSilence, ContactGroup
 from tenants.context import all_tenants
@@ -56,9 +56,9 @@ def test_rule_of_a_tenant_is_offered_its_own_measures_only(acme_user: User, cons
 def test_lists_of_routes_and_silences_name_what_they_are_about(staff: User, acme: Tenant, console: Any) -> None:  # noqa: F811
     ends_at = timezone.now() + timedelta(hours=1)
     with all_tenants():
-        group = save(ContactGroup(), {"name": "on call"})
-        save(AlertRoute(), {"position": 1, "measure": "failure_rate", "group": group})
-        save(AlertSilence(), {"only_tenant": acme.pk, "ends_at": ends_at, "reason": "move"})
+        group = GROUPS.save(ContactGroup(), {"name": "on call"})
+        ROUTES.save(AlertRoute(), {"position": 1, "measure": "failure_rate", "group": group})
+        SILENCES.save(AlertSilence(), {"only_tenant": acme.pk, "ends_at": ends_at, "reason": "move"})
     client = console(staff)
     assert (
         "Failure rate of five minutes" in client.get(reverse("admin:scheduling_alertroute_changelist")).content.decode()
