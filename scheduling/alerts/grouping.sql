@@ -8,7 +8,7 @@ FROM (
     WHERE n.message_id IS NULL AND n.dropped = '' AND n.due_at <= now()
     GROUP BY 1 ORDER BY 4 LIMIT 50
 ) d
-JOIN scheduling_contact c ON c.id = d.contact_id AND c.is_enabled AND (c.quiet_until IS NULL OR c.quiet_until <= now())
+JOIN scheduling_contact c ON c.id = d.contact_id AND c.is_enabled
 LEFT JOIN LATERAL (
     SELECT count(*) AS sent, max(created_at) AS last_at, bool_or(what = 'digest' AND id >= %(hour)s) AS has_digest
     FROM scheduling_alert_message m
