@@ -77,6 +77,6 @@ class Migration(migrations.Migration):
             name="tick_us",
             field=models.IntegerField(help_text="Smoothed time of the ticks that picked jobs.", null=True),
         ),
-        EnableRowSecurity("LoadState", column=None, app_may=[]),
+        EnableRowSecurity("LoadState", column=None, app_may=["SELECT"]),
         migrations.RunPython(create_rules, delete_rules),
     ]
