@@ -39,7 +39,7 @@ LABELS: Mapping[Level, str | Promise] = {
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A measured value, and from which values on each state begins. Without a third threshold it causes no brown-out.
+    """A measured value, and from which values on each state begins. Fewer than three thresholds cause no worse states.
 
     Descending thresholds mean that low values are bad.
     """
@@ -62,7 +62,8 @@ SIGNALS: Mapping[str, Signal] = {
     "tick": Signal(_("Time of a tick"), "ms", (200, 500, 2_000)),
     "database": Signal(_("Response time of PostgreSQL"), "ms", (25, 100, 500)),
     "connections": Signal(_("Connections of PostgreSQL in use"), "%", (75, 88, 96)),
-    "broker": Signal(_("Response time of Redis"), "ms", (25, 250)),
+    # Without Redis nothing starts, but everything is accepted.
+    "broker": Signal(_("Response time of Redis"), "ms", (50,)),
     "broker_memory": Signal(_("Memory of Redis in use"), "%", (75, 88, 96)),
     "disk": Signal(_("Free disk of the dispatcher"), "GiB", (4, 1, 0.25)),
     "memory": Signal(_("Free memory of the dispatcher"), "GiB", (0.5, 0.25, 0.1)),

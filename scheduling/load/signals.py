@@ -19,6 +19,7 @@ from scheduling.load.models import PLATFORM, POOL
 from scheduling.shares.verdicts import BELOW
 from scheduling.statistics.gauges import HEAD_LIMIT
 from scheduling.statistics.throughput import WINDOW
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 
@@ -58,7 +59,13 @@ def read_surroundings() -> dict[str, float]:
 
 def read_database() -> Mapping[str, dict[str, float]]:
     """Return the values that PostgreSQL has or shows, by scope. The caller is in the scope of all tenants."""
-    values = {"window": WINDOW.total_seconds(), "heads": HEAD_LIMIT, "fair": BELOW, "recent": RECENT_SECONDS}
+    values = {
+        "window": WINDOW.total_seconds(),
+        "heads": HEAD_LIMIT,
+        "fair": BELOW,
+        "recent": RECENT_SECONDS,
+        "lease": platform_settings.LEASE_SECONDS,
+    }
     found: dict[str, dict[str, float]] = {
         PLATFORM: {
             "database": 1_000 * statistics.median(_round_trip() for _ in range(ROUND_TRIPS)),

@@ -1,6 +1,7 @@
 -- name: read_pools
--- Return for each pool the time of its ticks, unless its last one is old, and how long the longest-waiting job has
--- waited that could start and whose tenant uses less than what it is entitled to.
+-- Return for each pool the time of its ticks, unless its last one is old, and, while its slots are in use, how long the
+-- longest-waiting job has waited that could start and whose tenant uses less than what it is entitled to. Jobs that wait
+-- although slots are free, or for lack of a worker, are a fault and no load.
 WITH
 -- include: live
 ,
@@ -17,10 +18,17 @@ WITH
                 AND l.slots_milli * m.backlogged_us >= %(fair)s::float8 * 1000 * m.entitled_us)
     GROUP BY 1
 )
+, filled AS (
+    SELECT w.pool_id FROM scheduling_worker w
+    WHERE w.status = 'online' AND w.heartbeat_at > now() - make_interval(secs => %(lease)s)
+    GROUP BY 1 HAVING sum(w.slots) * 900 <= (
+        SELECT sum(l.slots_milli) FROM live l JOIN scheduling_queue q ON q.id = l.queue_id WHERE q.pool_id = w.pool_id)
+)
 SELECT p.name, extract(epoch FROM now() - e.oldest_at)::float8 AS oldest_wait,
     CASE WHEN c.picked_at > now() - make_interval(secs => %(recent)s) THEN c.tick_us / 1000.0::float8 END AS tick
 FROM scheduling_workerpool p LEFT JOIN scheduling_pool_clock c ON c.pool_id = p.id
-    LEFT JOIN entitled e ON e.pool_id = p.id AND NOT p.is_paused;
+    LEFT JOIN entitled e ON e.pool_id = p.id AND NOT p.is_paused
+        AND p.id IN (SELECT pool_id FROM filled);
 
 -- name: read_connections
 -- Return the part of the allowed connections that are in use, in percent.

@@ -74,7 +74,7 @@ def test_second_dispatcher_does_not_measure_again(acme: Tenant) -> None:
 
 
 def test_wait_counts_of_a_tenant_below_its_entitlement(acme: Tenant, worker: Registration, tick: Tick) -> None:
-    submit(acme, 6)
+    submit(acme, 6, kind="sleep", payload={"seconds": 1})
     tick()
     age_waiting(40)
     assert measured()["pool:default"]["oldest_wait"] >= 39
@@ -85,6 +85,18 @@ def test_wait_counts_of_a_tenant_below_its_entitlement(acme: Tenant, worker: Reg
         ShareMinute.objects.create(
             tenant=acme, queue=queue, minute=minute, entitled_us=4_000_000, backlogged_us=1_000_000, lag_us=0
         )
+    assert "oldest_wait" not in measured()["pool:default"]
+
+
+def test_wait_for_a_worker_is_no_load(acme: Tenant) -> None:
+    submit(acme, 3)
+    age_waiting(400)
+    assert "oldest_wait" not in measured()["pool:default"]
+
+
+def test_wait_beside_free_slots_is_no_load(acme: Tenant, worker: Registration) -> None:
+    submit(acme, 3)
+    age_waiting(400)
     assert "oldest_wait" not in measured()["pool:default"]
 
 
