@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from scheduling.dispatch.broker_probes import ANSWER_SECONDS
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fleet.workers import Registration
 from scheduling.load import duty, signals
@@ -127,7 +128,7 @@ def test_absent_broker_counts_as_its_longest_answer(monkeypatch: pytest.MonkeyPa
         raise BrokerUnavailableError("gone")
 
     monkeypatch.setattr(signals, "read_memory_part", refuse)
-    assert signals.read_surroundings()["broker"] == 2_000.0
+    assert signals.read_surroundings()["broker"] == 1_000 * ANSWER_SECONDS
 
 
 def test_state_rises_with_reasons_and_falls_later(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
