@@ -32,7 +32,7 @@ class ConfiguredAdmin(HelpfulMixin, TenantScopedAdmin):
     post_actions: ClassVar[tuple[str, ...]] = ("delete",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("tenant", *self.configured.references)
+        return super().get_queryset(request).select_related(*self.configured.joined)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         tenant = self.access(request).tenant
@@ -41,7 +41,7 @@ class ConfiguredAdmin(HelpfulMixin, TenantScopedAdmin):
         )
         edited = tuple(name for name in fields if tenant is None or name not in self.hidden_from_tenants)
         if obj is None:
-            return edited if tenant else ("tenant", *edited)
+            return ("tenant", *edited) if self.configured.has_tenants and not tenant else edited
         return (*edited, *self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -60,7 +60,7 @@ class ConfiguredViewSet(ListModelMixin, EditedRows, TenantViewSet):
         reading = dict.fromkeys(("list", "retrieve"), cls.views)
         cls.permissions = {**reading, **dict.fromkeys(_CHANGES, cls.changes), **cls.others}
         # Further actions of platform staff concern rows of any tenant, too.
-        cls.over_all_tenants = frozenset({*_CHANGES, *cls.others})
+        cls.over_all_tenants = frozenset({*_CHANGES, *cls.others}) if rows.has_tenants else frozenset()
         cls._describe()
 
     @classmethod
@@ -78,7 +78,7 @@ class ConfiguredViewSet(ListModelMixin, EditedRows, TenantViewSet):
         )(cls)
 
     def get_queryset(self) -> QuerySet[Any]:
-        return super().get_queryset().select_related("tenant", *self.configured.references)
+        return super().get_queryset().select_related(*self.configured.joined)
 
     def create(self, request: Request) -> Response:
         """Create a row."""

@@ -56,10 +56,11 @@ class RowSerializer(ColumnsSerializer):
 
 
 def row_serializer(
-    rows: Configured[Any], *others: str, base: type[RowSerializer] = RowSerializer, name: str = ""
+    rows: Configured[Any], *others: str, base: type[ColumnsSerializer] = RowSerializer, name: str = ""
 ) -> Any:
     """Return the serializer of configured rows; ``others`` are fields that are only shown."""
-    fields = ("id", "tenant", *rows.columns, *others)
+    base = base if rows.has_tenants else ColumnsSerializer
+    fields = ("id", *(("tenant",) if rows.has_tenants else ()), *rows.columns, *others)
     attributes = {"Meta": type("Meta", (), {"model": rows.model, "fields": fields}), "__doc__": rows.model.__doc__}
     return type(f"{name or rows.model.__name__}Serializer", (base,), attributes)
 

@@ -6,6 +6,7 @@ A topic declares its rows as a `Configured`, which its admin class and its API v
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext_noop
 
 from tenants.audit.service import record_audit
-from tenants.context import current_tenant_id
+from tenants.context import all_tenants, current_tenant_id
 from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.tenancy import changes as row_changes
@@ -36,12 +37,13 @@ class ConfiguredRowNotFoundError(DomainError):
 
 
 @dataclass(frozen=True, slots=True)
-class Configured[RowT: OptionalTenantModel]:
+class Configured[RowT: models.Model]:
     """Rows of one model that users configure.
 
     ``fields`` are those that users set, in the order of the forms. ``assign`` sets the values of a row, also those that
     are no columns, and returns what has changed. ``check`` completes a row that is about to be stored, or raises
-    `FieldInvalidError`. A tenant, or the platform, may have ``most`` rows.
+    `FieldInvalidError`. A tenant, or the platform, may have ``most`` rows. Rows without a column of the tenant belong to
+    the platform.
     """
 
     model: type[RowT]
@@ -57,6 +59,16 @@ class Configured[RowT: OptionalTenantModel]:
         return tuple(name for name in self.fields if name in columns)
 
     @property
+    def has_tenants(self) -> bool:
+        """Return whether tenants may have rows of their own."""
+        return issubclass(self.model, OptionalTenantModel)
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """Return the references that lists read with their rows."""
+        return (*(("tenant",) if self.has_tenants else ()), *self.references)
+
+    @property
     def references(self) -> frozenset[str]:
         """Return the fields that refer to other rows."""
         columns = (self.model._meta.get_field(name) for name in self.columns)
@@ -67,11 +79,10 @@ class Configured[RowT: OptionalTenantModel]:
 
         Raise `FieldInvalidError`, `ConfiguredRowTakenError` or `ConfiguredRowsLimitError`.
         """
-        with transaction.atomic():
+        with self._scope(), transaction.atomic():
             is_new = row._state.adding
             if is_new:
-                row.tenant_id = current_tenant_id()
-                self._check_room(row)
+                self._claim_place(row)
             difference = self.assign(row, dict(changes))
             if not is_new and not difference:
                 return row
@@ -87,11 +98,11 @@ class Configured[RowT: OptionalTenantModel]:
             record_audit(action=action, target=row, before=difference.before, after=difference.after, reason=reason)
         return row
 
-    @transaction.atomic
     def delete(self, row: RowT, *, reason: str = "") -> None:
         """Delete a row, with the rows that depend on it."""
-        record_audit(action=f"{_name_of(row)}.deleted", target=row, before={"name": str(row)}, reason=reason)
-        row.delete()
+        with self._scope(), transaction.atomic():
+            record_audit(action=f"{_name_of(row)}.deleted", target=row, before={"name": str(row)}, reason=reason)
+            row.delete()
 
     def find(self, key: UUID) -> RowT:
         """Return a row of the current scope; raise `ConfiguredRowNotFoundError` if there is none."""
@@ -99,16 +110,23 @@ class Configured[RowT: OptionalTenantModel]:
         found: RowT = first_or_raise(rows, ConfiguredRowNotFoundError)
         return found
 
-    def _check_room(self, row: RowT) -> None:
-        if self.model._default_manager.filter(tenant=row.tenant_id)[: self.most].count() >= self.most:
+    def _scope(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.has_tenants else all_tenants()
+
+    def _claim_place(self, row: RowT) -> None:
+        rows = self.model._default_manager.all()
+        if isinstance(row, OptionalTenantModel):
+            row.tenant_id = current_tenant_id()
+            rows = rows.filter(tenant=row.tenant_id)
+        if rows[: self.most].count() >= self.most:
             raise ConfiguredRowsLimitError("At most %(limit)s are allowed.", {"limit": self.most})
 
 
-def find_named(row: OptionalTenantModel, field: str, name: str) -> Any:
+def find_named(row: models.Model, field: str, name: str) -> Any:
     """Return the row of this name, or slug, that a field of a row may refer to; raise `FieldInvalidError` without."""
     related: Any = row._meta.get_field(field).related_model
     if issubclass(related, OptionalTenantModel):
-        tenant_id = current_tenant_id() if row._state.adding else row.tenant_id
+        tenant_id = current_tenant_id() if row._state.adding else getattr(row, "tenant_id", None)
         found = related.objects.filter(tenant=tenant_id, name=name).first()
     else:
         found = related._default_manager.filter(slug=name).first()
@@ -117,5 +135,5 @@ def find_named(row: OptionalTenantModel, field: str, name: str) -> Any:
     return found
 
 
-def _name_of(row: OptionalTenantModel) -> str:
+def _name_of(row: models.Model) -> str:
     return row._meta.db_table.removeprefix("scheduling_")

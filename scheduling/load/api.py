@@ -134,4 +134,5 @@ class SheddingRuleViewSet(ConfiguredViewSet):
     """What the platform does without from a load state on; the first rule that matches a new job decides."""
 
     path, configured = "shedding-rules", SHEDDING_RULES
+    permission_classes = StaffViewSet.permission_classes
     views, changes = Permission.PLATFORM_VIEW, Permission.FAIRNESS_MANAGE

@@ -14,7 +14,6 @@ def check_shedding_rule(rule: SheddingRule) -> None:
     """Raise FieldInvalidError for a rule that would do nothing, or not what it says."""
     is_off, is_delay = rule.action == Action.OFF, rule.action == Action.DELAY
     faults = (
-        (rule.tenant_id, "tenant", gettext("Shedding rules belong to the platform: leave the tenant.")),
         (is_off != bool(rule.feature), "feature", gettext("It is for the action “off” only, which needs it.")),
         (
             is_delay != bool(rule.delay_seconds),

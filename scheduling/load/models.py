@@ -9,7 +9,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.load.rules import LABELS, SIGNALS, Level
-from tenants.tenancy.bases import NamedModel, OptionalTenantModel
+from tenants.database.ids import uuid7
+from tenants.tenancy.bases import NamedModel
 
 PLATFORM = "platform"
 POOL = "pool:"
@@ -37,9 +38,10 @@ class Feature(models.TextChoices):
     STREAMS = "streams", _("event streams")
 
 
-class SheddingRule(NamedModel, OptionalTenantModel):
+class SheddingRule(NamedModel):
     """What the platform does without from a load state on; the first rule that matches a new job decides."""
 
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     name = models.CharField(_("name"), max_length=100)
     position = models.PositiveSmallIntegerField(_("position"), help_text=_("Rules are read in this order."))
     from_level = models.PositiveSmallIntegerField(

@@ -120,19 +120,6 @@ class Migration(migrations.Migration):
                 ),
                 ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
                 (
-                    "tenant",
-                    models.ForeignKey(
-                        blank=True,
-                        db_index=False,
-                        help_text="Empty: the platform.",
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenants.tenant",
-                        verbose_name="tenant",
-                    ),
-                ),
-                (
                     "tier",
                     models.ForeignKey(
                         blank=True,
@@ -153,6 +140,6 @@ class Migration(migrations.Migration):
                 "constraints": [models.UniqueConstraint(fields=("position",), name="shedding_position")],
             },
         ),
-        EnableRowSecurity("SheddingRule"),
+        EnableRowSecurity("SheddingRule", column=None, app_may=["SELECT"]),
         migrations.RunPython(create_rules, migrations.RunPython.noop),
     ]
