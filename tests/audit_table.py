@@ -435,6 +435,8 @@ OF_PLATFORM = frozenset(
         "django_celery_beat.solarschedule",
         "scheduling.cfsplan",
         "scheduling.kind",
+        "scheduling.loadstate",
+        "scheduling.sheddingrule",
         "scheduling.queue",
         "scheduling.routingrule",
         "scheduling.sharedcircuit",

@@ -106,7 +106,9 @@ def make_world() -> World:
     add_member(tenant=globex, user=User.objects.create_user("gustav"), role=Role.VIEWER)
     own, foreign = _make_rows(acme, users["viewer"]), _make_rows(globex, User.objects.get(username="gustav"))
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
-    foreign["platform_key"] = uuid7()
+    with all_tenants():
+        own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
+    foreign["platform_key"], foreign["shedding_rule"] = uuid7(), uuid7()
     return World(
         api=_api_clients(acme, users),
         console=_console_clients(users),
@@ -228,7 +230,6 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
             "silence": config.SILENCES.save(AlertSilence(), {"only_kind": "noop", "ends_at": ends_at, "reason": "x"}),
         }
     with all_tenants():
-        rows["shedding_rule"] = SheddingRule.objects.first()
         LoadState.objects.get_or_create(
             scope="platform", defaults={"since": timezone.now(), "measured_at": timezone.now()}
         )

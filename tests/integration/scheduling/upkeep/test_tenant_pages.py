@@ -63,7 +63,9 @@ def walk(name: str) -> list[UpkeepRun]:
 
 @pytest.mark.parametrize("name", WALKS)
 def test_clean_state_is_walked_to_the_end(work: None, name: str) -> None:
-    execute(OLD_HOURS)
+    # Usage is that of a month, which may have begun less than two hours ago.
+    if name != "verify_usage":
+        execute(OLD_HOURS)
     *partial, last = walk(name)
     assert {run.outcome for run in partial} == {"partial"}
     assert last.outcome == "ok"
