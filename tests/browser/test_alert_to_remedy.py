@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -136,7 +137,7 @@ def _search_logs(walk: Walk, incident: Incident) -> None:
     view = page.get_by_role("navigation", name="Saved views").get_by_role("link", name="archive")
     expect(view).to_be_visible()
     view.click()
-    expect(page.locator("#log-query")).to_have_value(f"trace:{incident.trace} {incident.message}")
+    expect(page.locator("#log-query")).to_have_value(f"trace:{UUID(incident.trace)} {incident.message}")
     with all_tenants():
         assert SavedView.objects.filter(owner=walk.console.user, name="archive", place="logs").count() == 1
 
@@ -144,7 +145,7 @@ def _search_logs(walk: Walk, incident: Incident) -> None:
 def _alert_on_lines(walk: Walk, incident: Incident) -> None:
     page, name = walk.page, f"sealed archive {incident.trace[:8]}"
     walk.follow("Alert on these lines")
-    expect(page.locator("[name=log_query]")).to_have_value(f"trace:{incident.trace} {incident.message}")
+    expect(page.locator("[name=log_query]")).to_have_value(f"trace:{UUID(incident.trace)} {incident.message}")
     preview = page.locator("#alert-preview")
     expect(preview).to_contain_text("Would have fired 1 time since")
     page.locator("[name=threshold]").fill("500")
