@@ -180,7 +180,7 @@ def _silence(walk: Walk, incident: Incident) -> None:
     expect(_row_of(page, "Notifies")).to_contain_text("silenced: the archive is opened by hand")
     console.open("/admin/scheduling/alertsilence/")
     row = page.locator("#result_list tr").filter(has_text="the archive is opened by hand").first
-    expect(row).to_contain_text(f"{until:%H:%M}")
+    expect(row).to_contain_text(re.compile(r"in \d+ "))
     walk.check()
 
 
