@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from selectolax.lexbor import LexborHTMLParser
 
 from scheduling.migrations._alert_seeds import ANOMALY_RULES, LOAD_RULES, RULES
+from scheduling.migrations._shedding_seeds import RULES as SHEDDING_RULES
 
 # Elements whose text is not prose: code to copy, user input, names of icons.
 UNREAD = "script, style, noscript, template, code, pre, textarea, kbd, [translate=no], .material-symbols-outlined"
@@ -33,9 +34,11 @@ greeting soon handbook nightly ops timeout keyerror pages spare upload broke par
 cloud community professional sandbox team api guest four
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
-NAMES_OF_RULES = {facts[0] for facts in {**RULES, **ANOMALY_RULES, **LOAD_RULES}.values()}
+NAMES_OF_RULES = {facts[0] for facts in {**RULES, **ANOMALY_RULES, **LOAD_RULES}.values()} | {
+    name for name, *_ in SHEDDING_RULES
+}
 STORED = re.compile(
-    "One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
+    "Retry-After|One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
     "|Runs asynchronous kinds, whose slots wait"
     r"|document into handbook|\d+ of \d+ entities|run begins|entity ended|层次 tenant"
     r"|Control K|^(?:name|prefix|scopes|ok)$"

@@ -72,6 +72,7 @@ urlpatterns = [
     path("heat-map/", HeatMapViewSet.as_view({"get": "retrieve"}), name="heat-map"),
     path("baselines/", BaselineViewSet.as_view({"get": "retrieve"}), name="baselines"),
     path("correlation/", CorrelationViewSet.as_view({"get": "list"}), name="correlation"),
+    path("load/", LoadViewSet.as_view({"get": "states"}), name="load-list"),
     path("diagnosis/", DiagnosisViewSet.as_view({"get": "diagnose"}), name="diagnosis"),
     path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),

@@ -75,7 +75,7 @@ WORDS = {
     gettext_noop("limit warnings"),
     gettext_noop("log lines"),
     gettext_noop("log segment"),
-    gettext_noop("log segments reindexed"),
+    gettext_noop("log segments with late lines"),
     gettext_noop("log segments removed"),
     gettext_noop("log volume"),
     gettext_noop("nodes"),

@@ -20,7 +20,7 @@ from scheduling.load.rules import SIGNALS, Level
 from scheduling.load.service import REASON_LIMIT, force_level, release_level
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField, NameField, StrictSerializer
-from tenants.api.viewsets import StaffViewSet
+from tenants.api.viewsets import StaffViewSet, Unpaged
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.tenancy.serializers import WhySerializer
@@ -88,23 +88,21 @@ class ForceLoadSerializer(StrictSerializer):
     reason = NameField(max_length=REASON_LIMIT)
 
 
-class LoadViewSet(StaffViewSet):
+class LoadViewSet(Unpaged, StaffViewSet):
     """Load states of the platform and of its pools."""
 
     model = LoadState
     serializer_class = LoadStateSerializer
-    pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
     lookup_field = "scope"
     lookup_value_regex = r"platform|pool:[-a-zA-Z0-9_.]{1,50}"
     permissions: ClassVar[Mapping[str, Permission]] = {
-        "list": Permission.PLATFORM_VIEW,
+        "states": Permission.PLATFORM_VIEW,
         "force": Permission.QUEUES_OPERATE,
         "release": Permission.QUEUES_OPERATE,
     }
 
     @extend_schema(operation_id="load_list", responses=LoadStateSerializer(many=True))
-    def list(self, request: Request) -> Response:
+    def states(self, request: Request) -> Response:
         """List the states, that of the platform first. They are measured once a second."""
         NoQuerySerializer.parse(request.query_params)
         with all_tenants():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from scheduling.fairness.admission import WHOLE
@@ -62,11 +63,9 @@ def list_states() -> Sequence[LoadState]:
     return sorted(LoadState.objects.all(), key=lambda row: (row.scope != PLATFORM, row.scope))
 
 
-def list_loaded() -> list[tuple[LoadState, Level, list[str]]]:
+def list_loaded(now: datetime) -> list[tuple[LoadState, Level, list[str]]]:
     """Return the states above normal, and those that are forced, each with its reasons in words."""
-    with all_tenants():
-        now = read_clock()
-        states = [(row, row.applying(now)) for row in list_states()]
+    states = [(row, row.applying(now)) for row in list_states()]
     return [(row, level, list(reason_words(row))) for row, level in states if level or row.forced_reason]
 
 

@@ -35,4 +35,5 @@ FROM scheduling_workerpool p LEFT JOIN scheduling_pool_clock c ON c.pool_id = p.
 SELECT (100.0 * sum(numbackends) / current_setting('max_connections')::int)::float8 FROM pg_stat_database;
 
 -- name: respond
+-- Return at once, to measure how long a round trip takes.
 SELECT 1;

@@ -150,7 +150,7 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         # For platform staff only.
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
         "foreign_process": find_foreign_process() if overview.is_all_tenants else "",
-        "loads": list_loaded() if overview.is_all_tenants else [],
+        "loads": list_loaded(overview.now) if overview.is_all_tenants else [],
         "stalled_pools": stall_watch.read(),
         "write_fault": localize_write_fault(write_watch.read()),
     }

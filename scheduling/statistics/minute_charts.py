@@ -250,9 +250,9 @@ def draw_values(
     heights = [None if value is None else CHART_HEIGHT * (1 - value / top) for _at, value in points]
     bars = (draw_bar(index, 0.0, CHART_HEIGHT * (value or 0) / top) for index, (_at, value) in enumerate(points))
     is_long = points[-1][0] - points[0][0] > timedelta(days=1)
-    pattern = "%m-%d %H:%M" if is_long else "%H:%M"
+    shown_as = "%m-%d %H:%M" if is_long else "%H:%M"
     minutes = [
-        ChartMinute(index * MINUTE_WIDTH, f"{at.strftime(pattern)}: {'–' if value is None else words(value)}")
+        ChartMinute(index * MINUTE_WIDTH, f"{at.strftime(shown_as)}: {'–' if value is None else words(value)}")
         for index, (at, value) in enumerate(points)
     ]
     facts = {"most": words(max(known)), "last": words(known[-1])} if known else {}

@@ -223,9 +223,9 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/anomalies/baselines.py": ({"tend_baselines"}, "upkeep learns what is usual for all tenants"),
     "scheduling/configuration/service.py": ({"Configured._scope"}, "rows of the platform belong to no tenant"),
     "scheduling/load/duty.py": ({"LoadWatch.take_turn"}, "a dispatcher measures the platform and its pools"),
-    "scheduling/load/queries.py": ({"list_loaded", "_read_document"}, "load states belong to the platform"),
+    "scheduling/load/queries.py": ({"_read_document"}, "load states belong to the platform"),
     "scheduling/load/service.py": ({"force_level", "release_level"}, "load states belong to the platform"),
-    "scheduling/load/api.py": ({"LoadViewSet.list"}, "load states belong to the platform"),
+    "scheduling/load/api.py": ({"LoadViewSet.states"}, "load states belong to the platform"),
     "scheduling/management/commands/load_state.py": (
         {"Command.handle", "Command._check", "Command._report"},
         "load states belong to the platform",
