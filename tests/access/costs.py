@@ -64,7 +64,7 @@ POST   shedding-rules/                                             2
 GET    shedding-rules/{pk}/                                        1
 PATCH  shedding-rules/{pk}/                                        2
 DELETE shedding-rules/{pk}/                                        2
-GET    load/                                                       2
+GET    load/                                                       1
 POST   load/{scope}/force/                                         2
 POST   load/{scope}/release/                                       2
 GET    diagnosis/                                                  20
