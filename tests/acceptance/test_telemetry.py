@@ -93,11 +93,12 @@ def test_trace_and_request_id_connect_request_with_statement(
     assert not [s.name for s in collector.spans if not s.parent_span_id and s.kind == 3]
 
     # One process exports the counts of all, and those of jobs whose lines and buckets have the trace.
-    waits = eventually(lambda: linked_waits(collector, trace_id), what="a bucket of waits has the trace")
+    eventually(lambda: linked_waits(collector, trace_id), what="a bucket of waits has the trace")
     # The first export may precede the end of the second job.
     eventually(
         lambda: any(
-            sum(point.count for point in each.histogram.data_points) >= 2 for each in collector.named(waits[0].name)
+            sum(point.count for point in each.histogram.data_points) >= 2
+            for each in collector.named("jobsplatform_job_wait_seconds").values()
         ),
         what="the waits of both jobs are exported together",
     )
