@@ -38,7 +38,9 @@ NAMES_OF_RULES = {facts[0] for facts in {**RULES, **ANOMALY_RULES, **LOAD_RULES}
     name for name, *_ in SHEDDING_RULES
 }
 STORED = re.compile(
-    "Retry-After|One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
+    # Stored errors.
+    r"failing as requested|page (?:#|\d+) is torn|No mail server is set \(EMAIL_HOST\)\."
+    "|Retry-After|One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
     "|Runs asynchronous kinds, whose slots wait"
     r"|document into handbook|\d+ of \d+ entities|run begins|entity ended|层次 tenant"
     r"|Control K|^(?:name|prefix|scopes|ok)$"

@@ -108,7 +108,8 @@ def _find_cause(walk: Walk, incident: Incident) -> None:
     expect(changed).to_contain_text("档案库迁移")
     expect(changed.locator("a[href*='/auditlogentry/']").first).to_be_visible()
     _row_of(page, "Job").locator("a[href*='/job/']").click()
-    page.wait_for_url(f"**/job/{incident.first.pk}/change/")
+    # Whichever of its jobs failed first.
+    page.wait_for_url(re.compile(r"/job/[0-9a-f-]{36}/change/"))
     expect(page.get_by_text(incident.message).first).to_be_visible()
     walk.follow("Timeline of the trace")
     page.wait_for_url(f"**/correlation/?trace={incident.trace}")
