@@ -74,9 +74,9 @@ def test_operator_gets_from_an_alert_to_its_remedy(console: Console, incident: I
     expect(affected).to_contain_text("acme-")
     expect(affected).to_contain_text("globex-")
     expect(_row_of(page, "Notices")).to_contain_text("fired →")
-    console.act("Acknowledge", "I look at the archive")
+    console.act("Acknowledge", "我去查看档案库")
     expect(page.get_by_text("The alert is acknowledged.")).to_be_visible()
-    expect(page.locator("main")).to_contain_text(f"{console.user.username}: I look at the archive")
+    expect(page.locator("main")).to_contain_text(f"{console.user.username}: 我去查看档案库")
     _find_cause(walk, incident)
     _search_logs(walk, incident)
     _alert_on_lines(walk, incident)
@@ -133,18 +133,18 @@ def _search_logs(walk: Walk, incident: Incident) -> None:
     expect(lines).to_have_count(2)
     page.go_back()
     page.get_by_text("Save this filter").click()
-    page.locator("#view-name").fill("archive")
+    page.locator("#view-name").fill("档案")
     page.get_by_role("button", name="Save", exact=True).click()
-    view = page.get_by_role("navigation", name="Saved views").get_by_role("link", name="archive")
+    view = page.get_by_role("navigation", name="Saved views").get_by_role("link", name="档案")
     expect(view).to_be_visible()
     view.click()
     expect(page.locator("#log-query")).to_have_value(f"trace:{UUID(incident.trace)} {incident.message}")
     with all_tenants():
-        assert SavedView.objects.filter(owner=walk.console.user, name="archive", place="logs").count() == 1
+        assert SavedView.objects.filter(owner=walk.console.user, name="档案", place="logs").count() == 1
 
 
 def _alert_on_lines(walk: Walk, incident: Incident) -> None:
-    page, name = walk.page, f"sealed archive {incident.trace[:8]}"
+    page, name = walk.page, f"封存档案 {incident.trace[:8]}"
     walk.follow("Alert on these lines")
     expect(page.locator("[name=log_query]")).to_have_value(f"trace:{UUID(incident.trace)} {incident.message}")
     preview = page.locator("#alert-preview")
@@ -169,7 +169,7 @@ def _silence(walk: Walk, incident: Incident) -> None:
     console.open(f"/admin/scheduling/alert/{incident.alert.pk}/change/")
     with all_tenants():
         until = Alert.objects.get(pk=incident.alert.pk).evaluated_at + timedelta(hours=2)
-    console.act("Silence", "the archive is opened by hand", until=f"{until:%Y-%m-%dT%H:%M}")
+    console.act("Silence", "手动开启档案库", until=f"{until:%Y-%m-%dT%H:%M}")
     expect(page.get_by_text(f"The alert is silent until {until:%Y-%m-%d %H:%M} UTC.")).to_be_visible()
 
     def is_silenced() -> bool:
@@ -178,9 +178,9 @@ def _silence(walk: Walk, incident: Incident) -> None:
 
     eventually(is_silenced, what="the alert is silenced")
     page.reload()
-    expect(_row_of(page, "Notifies")).to_contain_text("silenced: the archive is opened by hand")
+    expect(_row_of(page, "Notifies")).to_contain_text("silenced: 手动开启档案库")
     console.open("/admin/scheduling/alertsilence/")
-    row = page.locator("#result_list tr").filter(has_text="the archive is opened by hand").first
+    row = page.locator("#result_list tr").filter(has_text="手动开启档案库").first
     expect(row).to_contain_text(re.compile(r"in \d+ "))
     walk.check()
 
@@ -200,9 +200,9 @@ def _record_outcome(walk: Walk, incident: Incident) -> None:
 
     eventually(is_clear, what="the value is clear")
     console.open(f"/admin/scheduling/alert/{incident.alert.pk}/change/")
-    console.act("The remedy helped", "opened the archive")
+    console.act("The remedy helped", "已开启档案库")
     expect(page.get_by_text("The outcome is stored.")).to_be_visible()
-    expect(_row_of(page, "Note on the outcome")).to_contain_text("opened the archive")
+    expect(_row_of(page, "Note on the outcome")).to_contain_text("已开启档案库")
     _wait_for_end(incident.alert)
     page.reload()
     expect(_row_of(page, "State")).to_contain_text("resolved")
@@ -241,10 +241,10 @@ def test_member_sees_and_silences_own_alert_only(console: Console, incident: Inc
     console.open(f"/admin/logs/?q=trace:{incident.trace}")
     expect(page.locator("#log-lines li")).to_have_count(4)
     console.open(f"/admin/scheduling/alert/{incident.own_alert.pk}/change/")
-    console.act("Silence", "known")
+    console.act("Silence", "已知")
     expect(page.get_by_text("The alert is silent until")).to_be_visible()
     with all_tenants():
-        assert AlertSilence.objects.get(tenant=globex).reason == "known"
+        assert AlertSilence.objects.get(tenant=globex).reason == "已知"
     # The platform's alert about the same cause.
     answer = page.request.get(f"{console.url}/admin/scheduling/alert/{incident.alert.pk}/change/", max_redirects=0)
     assert answer.status in {302, 404}
