@@ -1,8 +1,9 @@
 """Adaptive admission: a process runs only as many submissions and searches at once as it can without delaying them.
 
 Each class has a limit of concurrent requests that follows the measured latency: it grows by one a round while requests
-take about as long as usual, and shrinks by a tenth while they take several times as long. Requests beyond it are
-refused at once, so that the other threads of the process remain free for health checks, the console and refusals.
+take about as long as usual, and shrinks by a tenth while they take several times as long. While a load state is above
+normal, requests beyond it are refused at once, so that the other threads of the process remain free for health checks,
+the console and refusals. Without load, a few slow requests are no reason to refuse others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from django.http import HttpRequest, HttpResponseBase
 
 from scheduling.load.exceptions import OverloadedError
+from scheduling.load.queries import current_load
 from tenants.api.problems import problem_response
 from tenants.url_prefixes import API_PREFIX
 
@@ -40,10 +42,10 @@ class AdaptiveLimit:
         self._lowest = [float("inf"), float("inf")]
         self._turned_at = clock()
 
-    def enter(self) -> bool:
-        """Admit a request; return False if as many run as the limit allows."""
+    def enter(self, *, anyway: bool = False) -> bool:
+        """Admit a request; return False if as many run as the limit allows, unless it is to run anyway."""
         with self._lock:
-            if self._running >= self.limit:
+            if self._running >= self.limit and not anyway:
                 return False
             self._running += 1
             return True
@@ -79,7 +81,9 @@ class AdmissionMiddleware:
         if limit is None:
             return self.get_response(request)
         if not limit.enter():
-            return problem_response(OverloadedError(retry_after_seconds=2))
+            if current_load().levels:
+                return problem_response(OverloadedError(retry_after_seconds=2))
+            limit.enter(anyway=True)
         began = time.monotonic()
         try:
             return self.get_response(request)

@@ -6,7 +6,10 @@ import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
 
+from jobsplatform import admission
 from jobsplatform.admission import LEAST, MOST, REMEMBERED_SECONDS, AdaptiveLimit, AdmissionMiddleware, class_of
+from scheduling.load.queries import LoadView
+from scheduling.load.rules import Level
 
 
 class Clock:
@@ -87,7 +90,16 @@ def test_submissions_and_searches_of_the_api_have_limits(method: str, path: str,
     assert class_of(getattr(RequestFactory(), method)(path)) == expected
 
 
-def test_request_beyond_the_limit_is_refused_with_a_time_to_return() -> None:
+@pytest.fixture
+def levels(monkeypatch: pytest.MonkeyPatch) -> dict[str, Level]:
+    """Return the load states above normal, which the middleware sees."""
+    levels: dict[str, Level] = {}
+    monkeypatch.setattr(admission, "current_load", lambda: LoadView(levels, {}, [], {}))
+    return levels
+
+
+def test_request_beyond_the_limit_is_refused_under_load_with_a_time_to_return(levels: dict[str, Level]) -> None:
+    levels["platform"] = Level.BUSY
     middleware = AdmissionMiddleware(lambda request: HttpResponse("ok"))
     limit = middleware._limits["submit"]
     limit.limit = LEAST
@@ -96,4 +108,13 @@ def test_request_beyond_the_limit_is_refused_with_a_time_to_return() -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
     assert middleware(RequestFactory().get("/api/v1/jobs/")).status_code == 200
     limit.leave(0.01)
+    assert middleware(RequestFactory().post("/api/v1/jobs/")).status_code == 200
+
+
+def test_request_beyond_the_limit_runs_without_load(levels: dict[str, Level]) -> None:
+    assert not levels
+    middleware = AdmissionMiddleware(lambda request: HttpResponse("ok"))
+    limit = middleware._limits["submit"]
+    limit.limit = LEAST
+    assert limit.enter()
     assert middleware(RequestFactory().post("/api/v1/jobs/")).status_code == 200
