@@ -25,6 +25,7 @@ MODULES = {
     "logs": "benchmarks.logs",
     "anomalies": "benchmarks.anomalies",
     "causes": "benchmarks.causes.benchmark",
+    "heat_map": "benchmarks.heat_map",
     "alerts": "benchmarks.alerts",
     "load": "benchmarks.load",
     "console": "benchmarks.console.benchmark",

@@ -1,6 +1,6 @@
 """Signals for receivers that log and count; no function of the platform depends on them.
 
-Each is sent after its transaction has committed, with plain values as arguments.
+Each is sent after its transaction has committed, unless it says otherwise, with plain values as arguments.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.dispatch import Signal
 
 jobs_submitted = Signal()  # tenant_id, kind, queue, tier, count
+jobs_shed = Signal()  # kind, tier, action: refuse or delay; sent before the end of the transaction
 jobs_dispatched = Signal()  # pool, count, seconds
 waiting_jobs_moved = Signal()  # event, state, count
 dispatch_undone = Signal()  # pool, count, error

@@ -14,6 +14,7 @@ from scheduling.load.models import Action, Feature
 from scheduling.load.queries import LoadView, Policy, current_load
 from scheduling.load.rules import CALM, Level, level_of
 from scheduling.models import Job
+from scheduling.signals import jobs_shed
 
 # A refused client is asked to return after a time between these, so that not all return at once.
 RETRY_SECONDS = (5, 15)
@@ -33,9 +34,12 @@ def shed(job: Job, load: LoadView | None, *, tier: str, now: datetime) -> None:
     policy = next(covering, None)
     if policy is None:
         return
-    if policy.action == Action.DELAY:
-        _delay(job, now + timedelta(seconds=policy.delay_seconds))
-    elif policy.action == Action.REFUSE and random.uniform(0, WHOLE) >= load.admitted(job.queue.pool_id, tier):  # noqa: S311 - no secret
+    is_refused = policy.action == Action.REFUSE and not _is_admitted(load, job, tier)
+    is_delayed = policy.action == Action.DELAY and _delay(job, now + timedelta(seconds=policy.delay_seconds))
+    if not is_refused and not is_delayed:
+        return
+    jobs_shed.send(sender=None, kind=job.kind, tier=tier, action=policy.action)
+    if is_refused:
         raise OverloadedError(
             "The platform is overloaded, and accepts no jobs of the tier %(tier)s for now.",
             {"tier": tier},
@@ -43,10 +47,17 @@ def shed(job: Job, load: LoadView | None, *, tier: str, now: datetime) -> None:
         )
 
 
-def _delay(job: Job, until: datetime) -> None:
-    if job.run_at < until:
-        job.meta = {**job.meta, DELAYED: round((until - job.run_at).total_seconds())}
-        job.run_at, job.state, job.rank = until, JobState.SCHEDULED, rank_of(until, job.priority)
+def _is_admitted(load: LoadView, job: Job, tier: str) -> bool:
+    return random.uniform(0, WHOLE) < load.admitted(job.queue.pool_id, tier)  # noqa: S311 - no secret
+
+
+def _delay(job: Job, until: datetime) -> bool:
+    """Return whether the job now runs later than it was to."""
+    if job.run_at >= until:
+        return False
+    job.meta = {**job.meta, DELAYED: round((until - job.run_at).total_seconds())}
+    job.run_at, job.state, job.rank = until, JobState.SCHEDULED, rank_of(until, job.priority)
+    return True
 
 
 def refuse_if_off(name: str) -> None:

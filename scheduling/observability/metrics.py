@@ -24,6 +24,9 @@ _TICKS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _ROUTE = ("kind", "queue", "tier")
 
 SUBMITTED = Counter("jobs_submitted", "Jobs accepted.", _ROUTE, namespace=PREFIX)
+SHED = Counter(
+    "jobs_shed", "New jobs refused or delayed by rule under load.", ["kind", "tier", "action"], namespace=PREFIX
+)
 DISPATCHED = Counter("jobs_dispatched", "Jobs published to the broker.", namespace=PREFIX)
 STARTED = Counter("executions_started", "Executions that a worker started.", _ROUTE, namespace=PREFIX)
 ENDED = Counter("executions_ended", "Executions that ended, by outcome.", (*_ROUTE, "outcome"), namespace=PREFIX)

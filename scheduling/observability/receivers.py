@@ -56,6 +56,7 @@ def connect_counters() -> None:
     """Connect the receivers that update the metrics to the signals."""
     receivers = (
         (signals.jobs_submitted, _on_submitted),
+        (signals.jobs_shed, _on_shed),
         (signals.jobs_dispatched, _on_dispatched),
         (signals.waiting_jobs_moved, _on_moved),
         (signals.dispatch_undone, _on_undone),
@@ -96,6 +97,10 @@ def _on_alert_message(sender: object, *, channel: str, is_sent: bool, **_: Any) 
 
 def _on_submitted(sender: object, *, kind: str, queue: str, tier: str, count: int, **_: Any) -> None:
     metrics.SUBMITTED.labels(kind, queue, tier).inc(count)
+
+
+def _on_shed(sender: object, *, kind: str, tier: str, action: str, **_: Any) -> None:
+    metrics.SHED.labels(kind, tier, action).inc()
 
 
 def _on_dispatched(sender: object, *, count: int, seconds: float, **_: Any) -> None:

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from prometheus_client import REGISTRY
 from rest_framework.test import APIClient
 
 from scheduling.jobs.requests import JobRequest
@@ -60,6 +61,11 @@ def only(**values: Any) -> SheddingRule:
     with all_tenants():
         SheddingRule.objects.all().delete()
         return SHEDDING_RULES.save(SheddingRule(), {"name": "only", "position": 1, "from_level": 2, **values})
+
+
+def count_shed(action: str) -> float:
+    labels = {"kind": "noop", "tier": "sandbox", "action": action}
+    return REGISTRY.get_sample_value("jobsplatform_jobs_shed_total", labels) or 0.0
 
 
 def ask(tenant: Tenant, kind: str = "noop", **options: Any) -> Any:
@@ -122,6 +128,17 @@ def test_delayed_job_is_accepted_for_later_and_says_so(sandboxed: Tenant) -> Non
     assert job.run_at > timezone.now() + timedelta(seconds=50)
     later = timezone.now() + timedelta(hours=1)
     assert ask(sandboxed, run_at=later).job.meta == {}
+
+
+@pytest.mark.usefixtures("overloaded")
+def test_shed_jobs_are_counted_by_action(sandboxed: Tenant) -> None:
+    before = count_shed("refuse"), count_shed("delay")
+    with pytest.raises(OverloadedError):
+        ask(sandboxed)
+    only(action="delay", delay_seconds=60)
+    ask(sandboxed)
+    ask(sandboxed, run_at=timezone.now() + timedelta(hours=1))
+    assert (count_shed("refuse"), count_shed("delay")) == (before[0] + 1, before[1] + 1)
 
 
 @pytest.mark.usefixtures("overloaded")
