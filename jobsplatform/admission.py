@@ -8,16 +8,20 @@ the console and refusals. Without load, a few slow requests are no reason to ref
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponseBase
 
 from scheduling.load.exceptions import OverloadedError
 from scheduling.load.queries import current_load
 from tenants.api.problems import problem_response
 from tenants.url_prefixes import API_PREFIX
+
+logger = logging.getLogger(__name__)
 
 # Beyond every number of threads of a process: a limit that has not shrunk refuses nothing.
 MOST = 64.0
@@ -81,7 +85,7 @@ class AdmissionMiddleware:
         if limit is None:
             return self.get_response(request)
         if not limit.enter():
-            if current_load().levels:
+            if _is_loaded():
                 return problem_response(OverloadedError(retry_after_seconds=2))
             limit.enter(anyway=True)
         began = time.monotonic()
@@ -89,6 +93,15 @@ class AdmissionMiddleware:
             return self.get_response(request)
         finally:
             limit.leave(time.monotonic() - began)
+
+
+def _is_loaded() -> bool:
+    """Return whether any load state is above normal, or cannot be read."""
+    try:
+        return bool(current_load().levels)
+    except (DatabaseError, InterfaceError):
+        logger.warning("admission.load_not_read", exc_info=True)
+        return True
 
 
 def class_of(request: HttpRequest) -> str:

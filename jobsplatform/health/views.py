@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 
 import structlog
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -54,8 +54,13 @@ class ReadyView(HealthCheckView):
         is_ready = not failed & self.needed
         if not is_ready:
             return _unavailable(states)
-        status, load = "degraded" if failed else "ready", await sync_to_async(_read_load)()
-        return JsonResponse({"status": status, "checks": states, "load": load})
+        try:
+            load = await sync_to_async(_read_load)()
+        except (DatabaseError, InterfaceError):
+            # It was lost after its check.
+            logger.warning("health.load_not_read", exc_info=True)
+            return _unavailable(states | {"database": "The database does not respond."})
+        return JsonResponse({"status": "degraded" if failed else "ready", "checks": states, "load": load})
 
 
 def _read_load() -> dict[str, str]:

@@ -4,9 +4,10 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
-from jobsplatform.health import probes
+from jobsplatform.health import probes, views
 from jobsplatform.health.views import ReadyView
 from scheduling.diagnosis import starts
 from scheduling.diagnosis.starts import stall_watch
@@ -49,6 +50,15 @@ def audit(ago: timedelta) -> None:
     ProcessPulse(ProcessHeartbeat.Role.AUDITOR).beat()
     with all_tenants():
         ProcessHeartbeat.objects.update(heartbeat_at=datetime.now(UTC) - ago)
+
+
+def test_database_lost_after_its_check_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose() -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(views, "current_load", lose)
+    response = Client().get("/health/ready")
+    assert (response.status_code, response.json()["checks"]["database"]) == (503, "The database does not respond.")
 
 
 def test_process_unable_to_run_its_checks_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:

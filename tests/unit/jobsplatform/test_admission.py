@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import RequestFactory
 
@@ -109,6 +110,16 @@ def test_request_beyond_the_limit_is_refused_under_load_with_a_time_to_return(le
     assert middleware(RequestFactory().get("/api/v1/jobs/")).status_code == 200
     limit.leave(0.01)
     assert middleware(RequestFactory().post("/api/v1/jobs/")).status_code == 200
+
+
+def test_request_beyond_the_limit_is_refused_while_the_load_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> LoadView:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(admission, "current_load", fail)
+    middleware = AdmissionMiddleware(lambda request: HttpResponse("ok"))
+    middleware._limits["submit"].limit = 0.0
+    assert middleware(RequestFactory().post("/api/v1/jobs/")).status_code == 503
 
 
 def test_request_beyond_the_limit_runs_without_load(levels: dict[str, Level]) -> None:
