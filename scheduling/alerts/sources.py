@@ -22,10 +22,10 @@ from scheduling.diagnosis.service import Health, diagnose
 from scheduling.dispatch.broker_probes import find_silence
 from scheduling.errors.queries import group_errors
 from scheduling.exceptions import UpkeepUnavailableError
-from scheduling.fleet.auditors import find_auditor_fault
+from scheduling.fleet.auditors import ABSENT_AFTER_SECONDS, find_auditor_fault
 from scheduling.fleet.queries import read_liveness
 from scheduling.fleet.queue_consumers import queues_without_consumer
-from scheduling.models import AlertCause, Circuit, Job, PlatformIncident, PoolClock, UpkeepRun
+from scheduling.models import AlertCause, Circuit, Job, PlatformIncident, PoolClock, ProcessHeartbeat, UpkeepRun
 from scheduling.shares.history import HistorySpan, read_share_history
 from scheduling.shares.verdicts import EntitlementState
 from scheduling.statistics.costs import read_kind_costs
@@ -195,8 +195,14 @@ def _read_integrity(now: datetime) -> Iterator[Sample]:
         # Not in the transaction that other measures share.
         transaction.on_commit(_request_verification)
         yield Sample("check:audit", 1.0, "audit", facts={"message": findings[0].detail[:500]})
-    if fault := find_auditor_fault():
+    if _has_run_for_long(now) and (fault := find_auditor_fault()):
         yield Sample("check:auditor", 1.0, "auditor", facts={"message": fault})
+
+
+def _has_run_for_long(now: datetime) -> bool:
+    """Return whether the platform was not just started: its auditor may need as long as an absence takes to count."""
+    began, seen = now - timedelta(seconds=ABSENT_AFTER_SECONDS), now - 4 * timedelta(seconds=ABSENT_AFTER_SECONDS)
+    return ProcessHeartbeat.objects.filter(started_at__lt=began, heartbeat_at__gt=seen).exists()
 
 
 def _request_verification() -> None:

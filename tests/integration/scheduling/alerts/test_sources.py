@@ -21,6 +21,7 @@ from scheduling.models import (
     KindCost,
     KindMinute,
     PoolClock,
+    ProcessHeartbeat,
     Queue,
     QueueGauge,
     QueueMinute,
@@ -193,6 +194,18 @@ def test_integrity_is_the_last_result_of_each_verification(acme: Tenant) -> None
     with all_tenants():
         UpkeepRun.objects.filter(name="verify_state").update(outcome="ok")
     assert set(found("integrity")) == before
+
+
+def test_auditor_is_missed_after_the_time_that_it_may_need_to_start() -> None:
+    with all_tenants():
+        ProcessHeartbeat.objects.all().delete()
+        now = read_clock()
+        values = {"role": "dispatcher", "hostname": "one", "pid": 1, "heartbeat_at": now, "clock_skew_seconds": 0.0}
+        ProcessHeartbeat.objects.create(started_at=now - timedelta(seconds=20), **values)
+    assert "check:auditor" not in found("integrity")
+    with all_tenants():
+        ProcessHeartbeat.objects.update(started_at=now - timedelta(seconds=40))
+    assert "check:auditor" in found("integrity")
 
 
 def test_old_cause_of_another_tenant_is_not_new(acme: Tenant, globex: Tenant) -> None:
