@@ -115,6 +115,7 @@ class PoisonInList(Row):
         # It has the only place of its tenant, so that the next ones gather behind it.
         field.submit(0, "chaos_steps", {"steps": 1, "seconds": 1.5})
         ids.extend(submit_small(field, 0, 3))
+        field.note_fault()
         (poison,) = submit_small(field, 0, 1, kills=True)
         ids.extend(submit_small(field, 0, 6))
         began_at = time.time()
