@@ -1,7 +1,7 @@
 -- name: read_pools
 -- Return for each pool the time of its ticks, unless its last one is old, and, while its slots are in use, how long the
--- longest-waiting job has waited that could start and whose tenant uses less than what it is entitled to. Jobs that wait
--- although slots are free, or for lack of a worker, are a fault and no load.
+-- longest-waiting job has waited that could start and whose tenant has neither now, nor in this or the last minute, the
+-- slots that it is entitled to. Jobs that wait although slots are free, or for lack of a worker, are a fault and no load.
 WITH
 -- include: live
 ,
@@ -12,10 +12,13 @@ WITH
     WHERE EXISTS (SELECT FROM scheduling_schedulingentity e
             WHERE e.tenant_id = o.tenant_id AND e.queue_id = o.queue_id AND e.parent_id IS NULL AND e.is_runnable)
         AND NOT EXISTS (
-            SELECT FROM scheduling_share_minute m JOIN live l ON l.tenant_id = m.tenant_id AND l.queue_id = m.queue_id
+            SELECT FROM scheduling_share_minute m
+                LEFT JOIN live l ON l.tenant_id = m.tenant_id AND l.queue_id = m.queue_id
+                LEFT JOIN scheduling_tenant_minute u
+                    ON u.tenant_id = m.tenant_id AND u.minute = m.minute AND u.queue_id = m.queue_id
             WHERE m.tenant_id = o.tenant_id AND m.queue_id = o.queue_id
                 AND m.minute >= date_trunc('minute', now()) - interval '1 minute' AND m.backlogged_us > 0
-                AND l.slots_milli * m.backlogged_us >= %(fair)s::float8 * 1000 * m.entitled_us)
+                AND greatest(l.slots_milli * m.backlogged_us / 1000, u.busy_us) >= %(fair)s::float8 * m.entitled_us)
     GROUP BY 1
 )
 , filled AS (

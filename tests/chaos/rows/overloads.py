@@ -15,7 +15,7 @@ from tenants.context import acting_as, all_tenants, command_actor
 from tests.chaos.history import ACCEPTED, UNAVAILABLE
 from tests.chaos.row import INCONCLUSIVE, Field, Row
 from tests.chaos.spans import ProxiedRow
-from tests.chaos.stack import PLAN, Shape
+from tests.chaos.stack import Shape
 
 _LEVEL = "SELECT coalesce(max(level), 0) FROM scheduling_load_state"
 _MEASURED = "SELECT coalesce(extract(epoch FROM max(measured_at)), 0)::float8 FROM scheduling_load_state"
@@ -33,7 +33,6 @@ def refusing(field: Field, from_level: Level) -> Iterator[None]:
             "position": 1,
             "from_level": from_level,
             "action": Action.REFUSE,
-            "tier": PLAN,
             "kind": SHED_KIND,
         }
         with all_tenants():

@@ -24,7 +24,8 @@ from scheduling.load.models import LoadState
 from scheduling.load.queries import current_load
 from scheduling.load.rules import Level
 from scheduling.load.service import force_level, release_level
-from scheduling.models import Job, PoolClock, ShareMinute
+from scheduling.models import Job, PoolClock, ShareMinute, TenantMinute
+from scheduling.statistics.histogram import BUCKETS
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant
@@ -78,7 +79,7 @@ def test_wait_counts_of_a_tenant_below_its_entitlement(acme: Tenant, worker: Reg
     submit(acme, 6, kind="sleep", payload={"seconds": 1})
     tick()
     age_waiting(40)
-    assert measured()["pool:default"]["oldest_wait"] >= 39
+    assert measured()["pool:default"]["oldest_wait"] >= 30
     # With all that it is entitled to, its backlog is its own.
     with all_tenants():
         minute = timezone.now().replace(second=0, microsecond=0)
@@ -87,6 +88,29 @@ def test_wait_counts_of_a_tenant_below_its_entitlement(acme: Tenant, worker: Reg
             tenant=acme, queue=queue, minute=minute, entitled_us=4_000_000, backlogged_us=1_000_000, lag_us=0
         )
     assert "oldest_wait" not in measured()["pool:default"]
+
+
+def test_wait_of_a_tenant_with_turns_does_not_count_between_them(
+    acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
+) -> None:
+    submit(acme, 6, kind="sleep", payload={"seconds": 1})
+    tick()
+    submit(globex, 1)
+    tick()
+    with all_tenants():
+        Job.objects.filter(tenant=globex).update(run_at=timezone.now() - timedelta(seconds=40))
+    assert measured()["pool:default"]["oldest_wait"] >= 30
+    with all_tenants():
+        minute = timezone.now().replace(second=0, microsecond=0)
+        values = {"tenant": globex, "queue": Job.objects.filter(tenant=globex)[0].queue, "minute": minute}
+        ShareMinute.objects.create(entitled_us=10_000_000, backlogged_us=20_000_000, lag_us=0, **values)
+        empty = [0] * BUCKETS
+        TenantMinute.objects.create(busy_us=4_000_000, wait=empty, run=empty, **values)
+    assert measured()["pool:default"]["oldest_wait"] >= 30
+    with all_tenants():
+        TenantMinute.objects.filter(tenant=globex).update(busy_us=9_000_000)
+    # That of the other tenant, which has just submitted.
+    assert measured()["pool:default"].get("oldest_wait", 0.0) < 30
 
 
 def test_wait_for_a_worker_is_no_load(acme: Tenant) -> None:
