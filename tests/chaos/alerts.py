@@ -41,6 +41,8 @@ NOT_EXPECTED = frozenset(
     | {"D11", "D21", "D24"}
     # The messages are published again within a second; if Valkey has lost any that were needed, it is reported.
     | {"R22"}
+    # The workers reach Valkey again within seconds; starts that are missing for longer are reported.
+    | {"W11"}
     # The worker goes on with the files that it has, or ends and others go on.
     | {"W22"}
     # The job that had begun had not run, and begins again within seconds; its response is requested again.
