@@ -52,8 +52,8 @@ LEAST_GOODPUT, MOST_WAIT_SECONDS, MOST_RECOVERY_SECONDS = 0.95, 2.0, 60.0
 READY_SECONDS, UNLIMITED = 60.0, 10**9
 # What the last part of a run completed, and how long the essential kind waited in it.
 _COMPLETED = """
-SELECT count(*) FROM scheduling_jobevent
-WHERE name = 'execution.completed' AND at BETWEEN to_timestamp(%s) AND to_timestamp(%s)
+SELECT count(*) FROM scheduling_jobevent e JOIN scheduling_job j ON j.id = e.job_id AND j.kind = 'sleep'
+WHERE e.name = 'execution.completed' AND e.at BETWEEN to_timestamp(%s) AND to_timestamp(%s)
 """
 _WAITS = """
 SELECT extract(epoch FROM min(s.at) - j.created_at)::float8
