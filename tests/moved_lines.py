@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 from uuid import UUID
 
 from scheduling.fairness.run_queue import ReadJobs, pick_fair
@@ -45,6 +45,19 @@ class MovesJobs(Model):
             assert turns_of(after) == turns_of(before)
             MovesJobs.differing += jobs_of(after) != jobs_of(before)
         return supply
+
+
+class MovesKinds(Model):
+    """Model in which rules move jobs by kind, by the offsets in microseconds; its lines are read before each tick."""
+
+    offsets: ClassVar[Mapping[str, int]] = {}
+
+    def supply(self, share: PoolShare) -> ReadJobs:
+        for _, entity in self.each_entity():
+            for line in entity.lines.values():
+                moved = order_line(sorted(line.jobs), lambda job: job.rank, lambda job: self.offsets.get(job.kind, 0))
+                line.jobs = [job._replace(rank=rank) for job, rank in moved]
+        return super().supply(share)
 
 
 class MovesEqualJobs(MovesJobs):

@@ -19,7 +19,8 @@ WITH effect AS MATERIALIZED (
     SELECT * FROM unnest(%(numbers)s::int[], %(kinds)s::text[], %(tiers)s::text[], %(tenant_ids)s::uuid[],
         %(seconds)s::int[]) AS x(number, kind, tier, tenant_id, seconds)
 ), moves AS MATERIALIZED (
-    SELECT a.entity_id, x.kind, greatest(-%(most_seconds)s, least(%(most_seconds)s, sum(x.seconds)))::bigint AS seconds,
+    SELECT a.entity_id, x.kind,
+        greatest(-%(most_seconds)s::int, least(%(most_seconds)s::int, sum(x.seconds)))::bigint AS seconds,
         array_agg(x.number ORDER BY x.number) AS numbers
     FROM unnest(%(entity_ids)s::bigint[]) AS a(entity_id)
         CROSS JOIN LATERAL (SELECT tenant_id FROM scheduling_schedulingentity WHERE id = a.entity_id LIMIT 1) e
@@ -37,14 +38,14 @@ FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
         SELECT m.*, m.ranks[m.nth] AS place_rank FROM (
             SELECT f.*, array_agg(f.rank) OVER (ORDER BY f.place
                     ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS ranks,
-                row_number() OVER (ORDER BY f.place > %(line_jobs)s, f.rank - coalesce(f.seconds, 0) * 1000000, f.place)
-                    AS nth
+                row_number() OVER (ORDER BY f.place > %(line_jobs)s::int, f.rank - coalesce(f.seconds, 0) * 1000000,
+                    f.place) AS nth
             FROM (
-                SELECT w.*, CASE WHEN w.place <= %(line_jobs)s THEN v.seconds END AS seconds, v.numbers
+                SELECT w.*, CASE WHEN w.place <= %(line_jobs)s::int THEN v.seconds END AS seconds, v.numbers
                 FROM (
                     SELECT r.*, row_number() OVER (ORDER BY r.rank, r.job_id) AS place FROM scheduling_job_ready r
                     WHERE r.entity_id = a.entity_id AND (%(kind)s::text IS NULL OR r.kind = %(kind)s)
-                    ORDER BY r.rank, r.job_id LIMIT greatest(a.asked, %(line_jobs)s)
+                    ORDER BY r.rank, r.job_id LIMIT greatest(a.asked, %(line_jobs)s::int)
                 ) w LEFT JOIN moves v ON v.entity_id = w.entity_id AND v.kind = w.kind
             ) f
         ) m ORDER BY m.nth LIMIT a.asked

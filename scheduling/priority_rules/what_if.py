@@ -66,7 +66,7 @@ def what_if_rule(rule: PriorityRule) -> RuleEffect:
         values = {
             "floor": uuid7_floor(read_clock() - WINDOW),
             "limit": MOST_JOBS,
-            "ageing": platform_settings.AGEING_SECONDS,
+            "ageing_us": int(platform_settings.AGEING_SECONDS * SECOND_US),
         }
         rows = fetch_rows(_STARTS, values)
     lines: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
