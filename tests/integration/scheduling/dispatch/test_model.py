@@ -87,7 +87,7 @@ def test_dispatcher_picks_as_the_model_does(walk: Walks, order: str, seed: int) 
 def moved(walk: Walks, monkeypatch: pytest.MonkeyPatch) -> Walks:
     """Return a function that makes a walk in which lines have jobs of several kinds, which rules move."""
     with all_tenants():
-        RoutingRule.objects.update(is_active=False)
+        RoutingRule.objects.filter(kind__in=OFFSETS).update(is_active=False)
     effects = [Effect(kind, kind, None, None, seconds) for kind, seconds in OFFSETS.items()]
     monkeypatch.setattr(tick_module, "acting_effects", lambda pool_id: effects)
     monkeypatch.setattr(MovesKinds, "offsets", {kind: seconds * 10**6 for kind, seconds in OFFSETS.items()})
