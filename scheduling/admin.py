@@ -17,6 +17,7 @@ from scheduling.load import admin as load
 from scheduling.objectives import admin as objectives
 from scheduling.plans import admin as cfs_plans
 from scheduling.plans import admin as plans
+from scheduling.priority_rules import admin as priority_rules
 from scheduling.schedules import admin as schedules
 from scheduling.schedules import beat_admin as beat
 from scheduling.schedules import fires_admin as fires
@@ -48,6 +49,7 @@ __all__ = [
     "load",
     "objectives",
     "plans",
+    "priority_rules",
     "queues",
     "routing",
     "schedules",

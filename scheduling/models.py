@@ -38,6 +38,7 @@ from scheduling.plans.models import (
     TenantCapacity,
     TenantKindCost,
 )
+from scheduling.priority_rules.models import PriorityRule
 from scheduling.schedules.models import Schedule, ScheduleFire
 from scheduling.statistics.models import (
     KindMinute,
@@ -129,6 +130,7 @@ __all__ = [
     "PlatformLog",
     "PoolClock",
     "PoolGauge",
+    "PriorityRule",
     "ProcessHeartbeat",
     "Queue",
     "QueueClock",

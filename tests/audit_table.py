@@ -56,6 +56,9 @@ POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.shar
 POST   shedding-rules/                   shedding_rule.created   scheduling.sheddingrule
 PATCH  shedding-rules/{shedding_rule}/   shedding_rule.changed   scheduling.sheddingrule
 DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.sheddingrule
+POST   priority-rules/                   priority_rule.created   scheduling.priorityrule
+PATCH  priority-rules/{priority_rule}/   priority_rule.changed   scheduling.priorityrule
+DELETE priority-rules/{priority_rule}/   priority_rule.deleted   scheduling.priorityrule
 POST   load/platform/force/             load.forced             scheduling.loadstate
 POST   load/platform/release/           load.released           scheduling.loadstate
 POST   shared-circuits/noop/reset/       circuit.reset           scheduling.sharedcircuit
@@ -247,6 +250,9 @@ scheduling.circuit                  force_closed  circuit.forced_closed    sched
 scheduling.sheddingrule             add           shedding_rule.created    scheduling.sheddingrule
 scheduling.sheddingrule             change        shedding_rule.changed    scheduling.sheddingrule
 scheduling.sheddingrule             delete        shedding_rule.deleted    scheduling.sheddingrule
+scheduling.priorityrule             add           priority_rule.created    scheduling.priorityrule
+scheduling.priorityrule             change        priority_rule.changed    scheduling.priorityrule
+scheduling.priorityrule             delete        priority_rule.deleted    scheduling.priorityrule
 scheduling.loadstate                force_normal  load.forced              scheduling.loadstate
 scheduling.loadstate                force_busy    load.forced              scheduling.loadstate
 scheduling.loadstate                force_overloaded load.forced           scheduling.loadstate
@@ -473,6 +479,7 @@ ELSEWHERE: dict[str, str | None] = {
 NO_ACTS: dict[str, str] = {
     "POST routing-rules/test/": "asks the rules and stores nothing",
     "POST alert-rules/preview/": "computes times and stores nothing",
+    "POST priority-rules/{priority_rule}/what-if/": "replays the last hour and stores nothing",
     "POST schedules/preview/": "computes times and stores nothing",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",

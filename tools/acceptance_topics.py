@@ -44,7 +44,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "job_logs": ("scheduling/execution/", "scheduling/worker/"),
     "leftovers": ("scheduling/worker/",),
     "limits": ("scheduling/limits/", "scheduling/worker/", "tenants/limits/"),
-    "load": ("scheduling/load/", "scheduling/fairness/"),
+    "load": ("scheduling/load/", "scheduling/fairness/", "scheduling/priority_rules/"),
     "merging": ("scheduling/dispatch/", "scheduling/execution/", "scheduling/worker/"),
     "new_queues": ("scheduling/topology/", "scheduling/worker/", "scheduling/dispatch/"),
     "pgbouncer": ("tenants/database/",),

@@ -103,6 +103,7 @@ PAGES = (
     Page(PLANS, "tenants.Plan"),
     Page(PLANS, "tenants.Tier"),
     Page(PLANS, "scheduling.SheddingRule"),
+    Page(PLANS, "scheduling.PriorityRule"),
     Page(FAIRNESS, "admin:fairness", gettext_noop("Fairness"), Permission.JOBS_VIEW, place="fairness"),
     Page(FAIRNESS, "scheduling.Objective"),
     Page(FAIRNESS, "scheduling.FairShareNode"),

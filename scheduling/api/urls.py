@@ -29,6 +29,7 @@ from scheduling.load.api import LoadViewSet, SheddingRuleViewSet
 from scheduling.log_search.api import LogViewSet, PlatformLogViewSet
 from scheduling.objectives.api import ObjectiveViewSet
 from scheduling.plans.api import CFSPlanViewSet
+from scheduling.priority_rules.api import PriorityRuleViewSet
 from scheduling.schedules.api import ScheduleViewSet
 from scheduling.shares.api import FairnessViewSet
 from scheduling.statistics.heat_api import HeatMapViewSet
@@ -44,7 +45,7 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("alerts", AlertViewSet, basename="alert")
 router.register("anomalies", AnomalyViewSet, basename="anomaly")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
-for view in (*CONFIGURED_VIEWS, ObjectiveViewSet, SheddingRuleViewSet):
+for view in (*CONFIGURED_VIEWS, ObjectiveViewSet, PriorityRuleViewSet, SheddingRuleViewSet):
     router.register(view.path, view, basename=view.path.removesuffix("s"))
 router.register("batches", BatchViewSet, basename="batch")
 router.register("bulk-operations", BulkOperationViewSet, basename="bulk-operation")

@@ -27,6 +27,7 @@ from scheduling.limits.admission import expire_limits
 from scheduling.load.duty import LoadWatch
 from scheduling.models import ProcessHeartbeat
 from scheduling.plans.due_versions import apply_due_versions
+from scheduling.priority_rules.acting import READ_SECONDS, PriorityWatch
 from scheduling.schedules.firing import fire_due_schedules
 from scheduling.shares.samples import ShareSampler
 from scheduling.statistics.gauges import GaugeSampler
@@ -63,6 +64,7 @@ _relayer = EventRelayer()
 alert_evaluator = Evaluator()
 _anomalies = AnomalyWatch()
 _load = LoadWatch()
+_priority = PriorityWatch()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
@@ -103,6 +105,7 @@ DUTIES: tuple[Duty, ...] = (
 # Run by a thread of their own: a slow measure delays no other duty.
 ALERT_DUTIES: tuple[Duty, ...] = (
     Duty("load", _load.interval_seconds, _load.take_turn),
+    Duty("priority", lambda: READ_SECONDS, _priority.take_turn),
     Duty("alerts", alert_evaluator.interval_seconds, alert_evaluator.take_turn),
     Duty("anomalies", _anomalies.interval_seconds, _anomalies.take_turn),
 )

@@ -64,6 +64,12 @@ POST   shedding-rules/                                             2
 GET    shedding-rules/{pk}/                                        1
 PATCH  shedding-rules/{pk}/                                        2
 DELETE shedding-rules/{pk}/                                        2
+GET    priority-rules/                                             2
+POST   priority-rules/                                             2
+GET    priority-rules/{pk}/                                        1
+PATCH  priority-rules/{pk}/                                        2
+DELETE priority-rules/{pk}/                                        2
+POST   priority-rules/{pk}/what-if/                                20
 GET    load/                                                       1
 POST   load/{scope}/force/                                         2
 POST   load/{scope}/release/                                       2

@@ -37,6 +37,7 @@ from scheduling.models import (
     JobError,
     LoadState,
     Objective,
+    PriorityRule,
     Queue,
     SheddingRule,
 )
@@ -108,7 +109,8 @@ def make_world() -> World:
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
     with all_tenants():
         own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
-    foreign["platform_key"], foreign["shedding_rule"] = uuid7(), uuid7()
+        own["priority_rule"] = PriorityRule.objects.create(name="first", position=1, kind="noop", offset_seconds=30).pk
+    foreign |= {name: uuid7() for name in ("platform_key", "shedding_rule", "priority_rule")}
     return World(
         api=_api_clients(acme, users),
         console=_console_clients(users),

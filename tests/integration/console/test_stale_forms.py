@@ -259,6 +259,7 @@ LIKE = {
             "scheduling.contact",
             "scheduling.investigation",
             "scheduling.objective",
+            "scheduling.priorityrule",
             "scheduling.sheddingrule",
         ),
         "scheduling.contactgroup",

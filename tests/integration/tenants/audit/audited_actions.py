@@ -566,6 +566,16 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "is_enabled": "on",
     },
     "scheduling.sheddingrule change": lambda world: {"name": "changed"},
+    "scheduling.priorityrule add": lambda world: {
+        "name": "new",
+        "position": 99,
+        "from_level": 1,
+        "kind": "noop",
+        "failure_percent": 0,
+        "offset_seconds": 30,
+        "is_enabled": "on",
+    },
+    "scheduling.priorityrule change": lambda world: {"name": "changed"},
     "scheduling.objective add": lambda world: {
         "tenant": acme().pk,
         "name": "new",
