@@ -56,6 +56,9 @@ POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.shar
 POST   shedding-rules/                   shedding_rule.created   scheduling.sheddingrule
 PATCH  shedding-rules/{shedding_rule}/   shedding_rule.changed   scheduling.sheddingrule
 DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.sheddingrule
+POST   backup-plans/                     backup_plan.created     scheduling.backupplan
+PATCH  backup-plans/{backup_plan}/       backup_plan.changed     scheduling.backupplan
+DELETE backup-plans/{backup_plan}/       backup_plan.deleted     scheduling.backupplan
 POST   load/platform/force/             load.forced             scheduling.loadstate
 POST   load/platform/release/           load.released           scheduling.loadstate
 POST   shared-circuits/noop/reset/       circuit.reset           scheduling.sharedcircuit
@@ -247,6 +250,9 @@ scheduling.circuit                  force_closed  circuit.forced_closed    sched
 scheduling.sheddingrule             add           shedding_rule.created    scheduling.sheddingrule
 scheduling.sheddingrule             change        shedding_rule.changed    scheduling.sheddingrule
 scheduling.sheddingrule             delete        shedding_rule.deleted    scheduling.sheddingrule
+scheduling.backupplan               add           backup_plan.created      scheduling.backupplan
+scheduling.backupplan               change        backup_plan.changed      scheduling.backupplan
+scheduling.backupplan               delete        backup_plan.deleted      scheduling.backupplan
 scheduling.loadstate                force_normal  load.forced              scheduling.loadstate
 scheduling.loadstate                force_busy    load.forced              scheduling.loadstate
 scheduling.loadstate                force_overloaded load.forced           scheduling.loadstate
@@ -384,6 +390,7 @@ investigate          investigation.created  scheduling.investigation
 silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
 backfill_schedule    schedule.backfilled    scheduling.schedule
+backup               backup.made            scheduling.backup
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
 cancel_jobs          bulk_operation.started scheduling.bulkoperation
 change_password      user.password_changed  auth.user
@@ -437,6 +444,8 @@ OF_PLATFORM = frozenset(
         "scheduling.kind",
         "scheduling.loadstate",
         "scheduling.sheddingrule",
+        "scheduling.backup",
+        "scheduling.backupplan",
         "scheduling.queue",
         "scheduling.routingrule",
         "scheduling.sharedcircuit",
@@ -482,6 +491,9 @@ NO_ACTS: dict[str, str] = {
     "check": "Django's, reads",
     "clearsessions": "Django's; removes what has expired, as upkeep does",
     "collectstatic": "Django's; copies files of the program",
+    "restore_tenant": "leaves tenant.restored, and needs a backup: tests/integration/scheduling/backups",
+    "restore": "leaves backup.restored in the database that it creates: tests/integration/scheduling/backups",
+    "drill": "leaves backup.verified, and needs a backup: tests/integration/scheduling/backups",
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Final
-from uuid import uuid4
 
 from scheduling.backups.manifest import Manifest
 from scheduling.backups.models import Backup
 from scheduling.backups.plans import record_backup
-from scheduling.backups.restore import check_restore, drop_database, platform_database, restore_backup
+from scheduling.backups.restore import platform_database, scratch_database
 from scheduling.backups.service import AUDIT_TARGET
-from scheduling.backups.snapshot import database_name
 from scheduling.backups.target import Target
 from scheduling.consistency.registry import state_checks
 from scheduling.consistency.verification import verify
@@ -29,31 +26,16 @@ _AWAITED: Final = frozenset({"lease_long_past", "batch_unended"})
 _MAX_FAULTS: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Drill:
-    """Result of a drill: the recorded backup, and the checks that ran."""
-
-    backup: Backup
-    checks: list[str]
-
-
-def scratch_name() -> str:
-    """Return the name of a new scratch database."""
-    return f"{database_name()[:40]}_drill_{uuid4().hex[:8]}"
-
-
-def run_drill(target: Target, *, name: str = "", template: str = "") -> Drill:
+def run_drill(target: Target, *, name: str = "") -> tuple[Backup, list[str]]:
     """Verify a backup, by default the newest: restore it, run the consistency checks, compare its audit chains.
 
-    Faults of the rows are recorded; raise the errors of a restore for a backup that cannot be restored.
+    Return its row and the checks that ran. Faults of the rows are recorded; raise the errors of a restore
+    for a backup that cannot be restored.
     """
-    began, scratch = time.monotonic(), scratch_name()
-    manifest = check_restore(target, name, into=scratch)
-    restore_backup(target, manifest, into=scratch, storage=None, template=template, is_recorded=False)
-    try:
+    began = time.monotonic()
+    manifest = target.read_manifest(name) if name else target.newest()
+    with scratch_database(target, manifest) as scratch:
         checks, faults = _check(manifest, scratch)
-    finally:
-        drop_database(scratch)
     seconds = time.monotonic() - began
     row = record_backup(target, manifest)
     with all_tenants():
@@ -63,7 +45,7 @@ def run_drill(target: Target, *, name: str = "", template: str = "") -> Drill:
         row.save(update_fields=["verified_at", "restore_seconds", "loss_seconds", "faults"])
         facts = {"rpo_seconds": round(row.loss_seconds, 1), "rto_seconds": round(seconds, 1), "faults": len(faults)}
         record_audit(action="backup.verified", target=AuditTarget(AUDIT_TARGET, manifest.name), after=facts)
-    return Drill(row, checks)
+    return row, checks
 
 
 def _check(manifest: Manifest, scratch: str) -> tuple[list[str], list[str]]:

@@ -55,5 +55,9 @@ class BackupKeyError(DomainError):
     code, category, title = "backup_key", "unavailable", gettext_noop("The key of the backup is not available")
 
 
+class TenantNotRestorableError(DomainError):
+    code, category, title = "tenant_not_restorable", "conflict", gettext_noop("The tenant cannot be restored now")
+
+
 class RestoreTargetExistsError(DomainError):
     code, category, title = "restore_target_exists", "conflict", gettext_noop("What would be restored exists already")

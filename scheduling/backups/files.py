@@ -44,25 +44,27 @@ class FileArchive:
 
 
 def restore_files(
-    source: BinaryIO, connection: psycopg.Connection[dict[str, Any]], storage: Storage | None
-) -> tuple[int, int]:
-    """Write the contents of an archive under the keys that the restored rows have; return files and bytes.
+    source: BinaryIO, connection: psycopg.Connection[dict[str, Any]], storage: Storage | None, *, only: str = ""
+) -> int:
+    """Write the contents of an archive under the keys that the restored rows have; return their number.
 
-    Without a storage the contents are only verified. A content that the storage has already is left. Raise
+    Without a storage the contents are only verified; ``only`` is the folder, and so the tenant, whose keys are written.
+    A content that the storage has already is left. Raise
     BackupDamagedError for a content that differs from its hash, RestoreTargetExistsError for another file of its name.
     """
     keys: Mapping[str, list[str]] = {row["sha256"]: row["keys"] for row in _read_contents(connection)}
-    files = size = 0
+    files = 0
     with tarfile.open(fileobj=source, mode="r|") as archive:
         for member in archive:
             opened = archive.extractfile(member)
             assert opened is not None  # the archive has files only
             with tempfile.SpooledTemporaryFile(_PIECE_BYTES) as content:
                 _copy_verified(opened, content, member.name)
-                for key in keys.get(member.name, ()) if storage is not None else ():
+                own = [key for key in keys.get(member.name, ()) if not only or key.startswith(f"{only}/")]
+                for key in own if storage is not None else ():
                     _store(storage, key, content, member.size)
-            files, size = files + 1, size + member.size
-    return files, size
+            files += bool(own)
+    return files
 
 
 def find_missing(connection: psycopg.Connection[dict[str, Any]], missing: Collection[str]) -> list[str]:

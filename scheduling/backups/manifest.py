@@ -77,7 +77,7 @@ class Manifest:
                 {"key": self.master_key_id},
             ) from error
         except SealBrokenError as error:
-            raise _damaged(gettext_noop("its key was altered")) from error
+            raise BackupDamagedError(gettext_noop("The backup is refused: its key was altered.")) from error
 
     def signed(self) -> bytes:
         """Return the stored form with its signature; raise SigningKeyMissingError in a process that cannot sign."""
@@ -93,16 +93,20 @@ class Manifest:
             facts = document["manifest"]
             verdict = is_signed(_message(facts), signature=document["signature"], key_id=document["key_id"])
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise _damaged(gettext_noop("its manifest cannot be read")) from error
+            raise BackupDamagedError(gettext_noop("The backup is refused: its manifest cannot be read.")) from error
         if verdict is None:
             raise BackupKeyError(
                 gettext_noop("AUDIT_PUBLIC_KEYS lacks the key %(key)s, which signed the backup."),
                 {"key": document["key_id"]},
             )
         if not verdict:
-            raise _damaged(gettext_noop("the signature of its manifest does not match"))
+            raise BackupDamagedError(
+                gettext_noop("The backup is refused: its signature does not match.")
+            )
         if facts.pop("version") != VERSION:
-            raise _damaged(gettext_noop("another release has made it"))
+            raise BackupDamagedError(
+                gettext_noop("The backup is refused: it is of another release.")
+            )
         parts = tuple(Part(**part) for part in facts.pop("parts"))
         known = {"id": UUID(facts.pop("id")), "taken_at": datetime.fromisoformat(facts.pop("taken_at"))}
         return cls(**known, parts=parts, **facts)
@@ -116,7 +120,3 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
 
 def _message(facts: Mapping[str, Any]) -> bytes:
     return _PREFIX + json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def _damaged(why: str) -> BackupDamagedError:
-    return BackupDamagedError(gettext_noop("The backup is refused: %(why)s."), {"why": why})

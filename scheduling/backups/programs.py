@@ -39,8 +39,8 @@ def require_program(name: str, *, at_least: int) -> tuple[str, int]:
             ),
             {"program": name, "version": at_least},
         )
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - a given program
-    found = _VERSION.search(told.stdout)
+    ran = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - a given program
+    found = _VERSION.search(ran.stdout)
     version = int(found[1]) if found else 0
     if version < at_least:
         raise BackupProgramError(

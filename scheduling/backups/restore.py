@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 from django.conf import settings
@@ -15,7 +14,6 @@ from django.core.files.storage import Storage
 from django.db import connections
 from django.utils.translation import gettext_noop
 from psycopg import sql
-from psycopg.rows import dict_row
 
 from scheduling.backups.exceptions import (
     BackupNotReadyError,
@@ -27,25 +25,14 @@ from scheduling.backups.manifest import FILES_PART, Manifest, Part
 from scheduling.backups.programs import load, require_program
 from scheduling.backups.rules import differing_tables
 from scheduling.backups.service import AUDIT_TARGET, read_part
-from scheduling.backups.snapshot import conninfo_of, count_rows, reader_conninfo, reader_login
+from scheduling.backups.snapshot import connect, conninfo_of, count_rows, database_name, reader_conninfo, reader_login
 from scheduling.backups.target import StreamFile, Target
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.database.conf import APP_ALIAS, OWNER_ALIAS, auditor_role
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What was restored, and how long it took."""
-
-    manifest: Manifest
-    database: str
-    rows: int
-    files: int
-    seconds: float
-
-
-def check_restore(target: Target, name: str, *, into: str) -> Manifest:
+def check_restore(target: Target, name: str, *, into: str = "") -> Manifest:
     """Return the manifest of a backup that can be restored, after reading all of it; without a name, of the newest.
 
     Raise BackupDamagedError, BackupKeyError, BackupNotFoundError, BackupNotReadyError, BackupProgramError, or
@@ -69,18 +56,19 @@ def restore_backup(
     *,
     into: str,
     storage: Storage | None,
-    template: str = "",
     is_recorded: bool = True,
-) -> Restored:
-    """Create the database ``into`` with the rows of a backup, and write the files to ``storage`` if one is given.
+) -> int:
+    """Create the database ``into`` with the rows of a backup, and write the files to ``storage``, or none.
+
+    Return the number of files.
 
     The rows of each table are counted afterwards: raise BackupRowsDifferError if they are not those of the manifest.
     If anything fails, the database is dropped. With ``is_recorded`` an audit entry in the restored database says so.
     """
-    began, secret = time.monotonic(), manifest.secret()
+    secret = manifest.secret()
     program, _ = require_program("pg_restore", at_least=manifest.dump_version)
     parts = {part.name: part for part in manifest.parts}
-    create_database(into, template=template)
+    create_database(into)
     try:
         load(program, conninfo_of(OWNER_ALIAS, into), read_part(target, manifest, manifest.parts[0], secret))
         with _owner(into) as connection:
@@ -93,7 +81,19 @@ def restore_backup(
     except BaseException:
         drop_database(into)
         raise
-    return Restored(manifest, into, manifest.rows, files, time.monotonic() - began)
+    return files
+
+
+@contextmanager
+def scratch_database(target: Target, manifest: Manifest) -> Iterator[str]:
+    """Restore a backup into a database that is dropped after the block; yield its name. No file is written."""
+    name = f"{database_name()[:40]}_scratch_{uuid4().hex[:8]}"
+    check_restore(target, manifest.name, into=name)
+    restore_backup(target, manifest, into=name, storage=None, is_recorded=False)
+    try:
+        yield name
+    finally:
+        drop_database(name)
 
 
 def _require_rows(manifest: Manifest, into: str) -> None:
@@ -108,9 +108,8 @@ def _restore_part(
     target: Target, manifest: Manifest, part: Part, secret: bytes, into: str, storage: Storage | None
 ) -> int:
     stream = io.BufferedReader(StreamFile(read_part(target, manifest, part, secret)))
-    connection: psycopg.Connection[dict[str, Any]]
-    with psycopg.connect(reader_conninfo(into), row_factory=dict_row) as connection:
-        return restore_files(stream, connection, storage)[0]
+    with connect(reader_conninfo(into)) as connection:
+        return restore_files(stream, connection, storage)
 
 
 def _record(target: Target, manifest: Manifest, into: str) -> None:
@@ -119,13 +118,11 @@ def _record(target: Target, manifest: Manifest, into: str) -> None:
         record_audit(action="backup.restored", target=AuditTarget(AUDIT_TARGET, manifest.name), after=facts)
 
 
-def create_database(name: str, *, template: str = "") -> None:
-    """Create an empty database of the owner, which only the platform's logins may enter.
-
-    ``template`` is the database with the extension that `bootstrap_database` has made.
-    """
+def create_database(name: str) -> None:
+    """Create an empty database of the owner, with the extension, which only the platform's logins may enter."""
     reader = reader_login()
-    source = template or f"{reader['dbname']}_template"
+    # `bootstrap_database` has made it for the database that the login's URL names.
+    source = f"{reader['dbname']}_template"
     logins = map(sql.Identifier, (settings.DATABASES[APP_ALIAS]["USER"], auditor_role(), reader["user"]))
     database = sql.Identifier(name)
     with _owner(reader["dbname"]) as server:
@@ -154,7 +151,7 @@ def platform_database(name: str) -> Iterator[None]:
         connections[APP_ALIAS] = kept
 
 
-def _owner(database: str) -> psycopg.Connection[tuple[object, ...]]:
+def _owner(database: str) -> psycopg.Connection[dict[str, Any]]:
     if OWNER_ALIAS not in settings.DATABASES:
         raise BackupNotReadyError(gettext_noop("Set DATABASE_OWNER_URL: its user creates the database to restore."))
-    return psycopg.connect(conninfo_of(OWNER_ALIAS, database), autocommit=True)
+    return connect(conninfo_of(OWNER_ALIAS, database), autocommit=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_noop
-from psycopg.rows import dict_row
 
 from scheduling.backups.exceptions import (
     BackupDamagedError,
@@ -23,7 +21,7 @@ from scheduling.backups.manifest import DATABASE_PART, FILES_PART, NO_TENANT, Ma
 from scheduling.backups.programs import count_dumped_rows, dump, require_program
 from scheduling.backups.rules import backup_name, differing_tables
 from scheduling.backups.sealing import ChunkDamagedError, decrypt, encrypt
-from scheduling.backups.snapshot import Snapshot, open_snapshot, reader_conninfo
+from scheduling.backups.snapshot import Snapshot, connect, open_snapshot, reader_conninfo
 from scheduling.backups.target import Target
 from tenants.audit.heads import last_heads
 from tenants.audit.service import AuditTarget, record_audit
@@ -32,6 +30,7 @@ from tenants.context import all_tenants
 from tenants.database.ids import uuid7
 from tenants.encryption.data_keys import master_keys
 from tenants.encryption.envelope import new_secret
+from tenants.exceptions import DomainError
 
 AUDIT_TARGET: Final = "scheduling.backup"
 
@@ -56,7 +55,7 @@ def require_tools() -> Tools:
         ) from error
     if not master_keys().current_id:
         raise BackupNotReadyError(gettext_noop("Set ENCRYPTION_MASTER_KEYS: its first key encrypts backups."))
-    with psycopg.connect(reader_conninfo()) as connection:
+    with connect(reader_conninfo()) as connection:
         server = connection.info.server_version // 10_000
     path, version = require_program("pg_dump", at_least=server)
     return Tools(path, require_program("pg_restore", at_least=version)[0], version, server)
@@ -73,16 +72,14 @@ def make_backup(target: Target, *, has_files: bool = True) -> Manifest:
     # Read before the snapshot, which then contains them.
     heads = list(last_heads())
     with open_snapshot() as snapshot:
-        backup_id = uuid7()
-        name = backup_name(snapshot.taken_at, backup_id)
-        making = _Making(target, name, new_secret(), snapshot, tools)
+        backup_id, secret, masters = uuid7(), new_secret(), master_keys()
+        name, archive = backup_name(snapshot.taken_at, backup_id), FileArchive(snapshot.connection)
+        sources = {DATABASE_PART: dump(tools.dump, reader_conninfo(), snapshot.id)}
+        if has_files:
+            sources[FILES_PART] = archive.pieces()
         try:
-            parts = [making.write_database()]
-            archive = FileArchive(snapshot.connection)
-            if has_files:
-                parts.append(making.write_part(FILES_PART, archive.pieces()))
-                _require_deleted(archive.missing)
-            masters = master_keys()
+            parts = [target.write(name, part, encrypt(source, secret, part)) for part, source in sources.items()]
+            _require_deleted(archive.missing)
             manifest = Manifest(
                 id=backup_id,
                 name=name,
@@ -90,17 +87,17 @@ def make_backup(target: Target, *, has_files: bool = True) -> Manifest:
                 server_version=tools.server_version,
                 dump_version=tools.dump_version,
                 master_key_id=masters.current_id,
-                wrapped_key=masters.wrap(making.secret, tenant_id=NO_TENANT, key_id=backup_id).hex(),
+                wrapped_key=masters.wrap(secret, tenant_id=NO_TENANT, key_id=backup_id).hex(),
                 tables=snapshot.tables,
                 heads=heads,
                 files=archive.count,
                 missing_files=archive.missing,
                 parts=parts,
             )
-            making.check_rows(manifest)
+            _require_rows(target, manifest, tools.restore, snapshot)
             target.write_manifest(manifest)
         except BaseException:
-            with suppress(Exception):
+            with suppress(DomainError):
                 target.delete(name)
             raise
     facts = {"target": target.address, "bytes": manifest.size, "rows": manifest.rows, "files": manifest.files}
@@ -109,37 +106,17 @@ def make_backup(target: Target, *, has_files: bool = True) -> Manifest:
     return manifest
 
 
-@dataclass(frozen=True, slots=True)
-class _Making:
-    """A backup that is being made."""
-
-    target: Target
-    name: str
-    secret: bytes
-    snapshot: Snapshot
-    tools: Tools
-
-    def write_database(self) -> Part:
-        """Store the dump of the database."""
-        return self.write_part(DATABASE_PART, dump(self.tools.dump, reader_conninfo(), self.snapshot.id))
-
-    def write_part(self, part: str, pieces: Iterator[bytes]) -> Part:
-        """Encrypt and store a part."""
-        return self.target.write(self.name, part, encrypt(pieces, self.secret, part))
-
-    def check_rows(self, manifest: Manifest) -> None:
-        """Read the dump back and count its rows; raise BackupRowsDifferError if they are not those of the snapshot."""
-        counted = count_dumped_rows(
-            self.tools.restore, read_part(self.target, manifest, manifest.parts[0], self.secret), self.snapshot.roots
+def _require_rows(target: Target, manifest: Manifest, program: str, snapshot: Snapshot) -> None:
+    """Read the dump back and count its rows; raise BackupRowsDifferError if they are not those of the snapshot."""
+    pieces = read_part(target, manifest, manifest.parts[0], manifest.secret())
+    if differing := differing_tables(manifest.tables, count_dumped_rows(program, pieces, snapshot.roots)):
+        raise BackupRowsDifferError(
+            gettext_noop(
+                "The dump has other rows than the platform sees (platform / dump): %(tables)s. Give the user of "
+                "DATABASE_BACKUP_URL the attribute BYPASSRLS: manage.py bootstrap_database."
+            ),
+            {"tables": ", ".join(differing)},
         )
-        if differing := differing_tables(manifest.tables, counted):
-            raise BackupRowsDifferError(
-                gettext_noop(
-                    "The dump has other rows than the platform sees (platform / dump): %(tables)s. Give the user of "
-                    "DATABASE_BACKUP_URL the attribute BYPASSRLS: manage.py bootstrap_database."
-                ),
-                {"tables": ", ".join(differing)},
-            )
 
 
 def read_part(target: Target, manifest: Manifest, part: Part, secret: bytes) -> Iterator[bytes]:
@@ -170,10 +147,9 @@ def _require_deleted(missing: list[str]) -> None:
     """Raise BackupFileMissingError if a row still names a file that was missing."""
     if not missing:
         return
-    connection: psycopg.Connection[dict[str, Any]]
-    with psycopg.connect(reader_conninfo(), row_factory=dict_row) as connection:
+    with connect(reader_conninfo()) as connection:
         if left := find_missing(connection, missing):
             raise BackupFileMissingError(
-                gettext_noop("%(number)s stored files are missing, such as %(key)s. See “manage.py verify files”."),
+                gettext_noop("%(number)s stored files are missing, such as %(key)s. See “manage.py verify storage”."),
                 {"number": len(left), "key": left[0]},
             )

@@ -57,7 +57,12 @@ def reader_login() -> dict[str, Any]:
 
 def reader_conninfo(database: str = "") -> str:
     """Return the connection string of the login that reads backups, to the platform's database or another."""
-    return make_conninfo(**connection_options(reader_login() | {"dbname": database or database_name()}))
+    return make_conninfo("", **{**reader_login(), "dbname": database or database_name()})
+
+
+def connect(conninfo: str, *, autocommit: bool = False) -> psycopg.Connection[dict[str, Any]]:
+    """Return a connection whose rows are dicts."""
+    return psycopg.connect(conninfo, row_factory=dict_row, autocommit=autocommit, **connection_options())
 
 
 def conninfo_of(alias: str, database: str) -> str:
@@ -73,7 +78,7 @@ def open_snapshot() -> Iterator[Snapshot]:
 
     Raise BackupBusyError while another process has one open, BackupNotReadyError without a login.
     """
-    with psycopg.connect(reader_conninfo(), row_factory=dict_row) as connection:
+    with connect(reader_conninfo()) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         is_free, snapshot_id, taken_at = _begin(connection)
@@ -96,7 +101,7 @@ def _begin(connection: psycopg.Connection[dict[str, Any]]) -> tuple[bool, str, d
 
 def count_rows(conninfo: str, snapshot_id: str = "") -> dict[str, int]:
     """Return the rows of each table as the platform role sees them, in a snapshot if one is given."""
-    with psycopg.connect(conninfo, row_factory=dict_row) as connection:
+    with connect(conninfo) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         if snapshot_id:
             connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot_id)))

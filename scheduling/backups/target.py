@@ -73,7 +73,9 @@ class Target:
             with self.storage.open(path) as file:
                 manifest = Manifest.read(file.read(MAX_BYTES))
         if manifest.name != name:
-            raise self._damaged(name, gettext_noop("it is the one of another backup"))
+            raise BackupDamagedError(
+                gettext_noop("The backup %(name)s is refused: its manifest is that of another."), {"name": name}
+            )
         return manifest
 
     def newest(self) -> Manifest:
@@ -103,7 +105,10 @@ class Target:
         path = f"{manifest.name}/{part.name}"
         with self._errors():
             if not self.storage.exists(path):
-                raise self._damaged(manifest.name, gettext_noop("the part %(part)s is missing"), part.name)
+                raise BackupDamagedError(
+                    gettext_noop("The backup %(name)s is refused: %(part)s is missing."),
+                    {"name": manifest.name, "part": part.name},
+                )
             with self.storage.open(path) as file:
                 yield file
 
@@ -115,7 +120,10 @@ class Target:
                 while piece := file.read(_PART_BYTES):
                     digest.update(piece)
             if digest.hexdigest() != part.sha256:
-                raise self._damaged(manifest.name, gettext_noop("the bytes of %(part)s were changed"), part.name)
+                raise BackupDamagedError(
+                    gettext_noop("The backup %(name)s is refused: %(part)s was changed."),
+                    {"name": manifest.name, "part": part.name},
+                )
 
     def delete(self, name: str) -> None:
         """Delete a backup, its manifest first, so that what is left is none."""
@@ -135,10 +143,6 @@ class Target:
                 gettext_noop("%(target)s cannot be used: %(error)s"),
                 {"target": self.address, "error": f"{type(error).__name__}: {error}"},
             ) from error
-
-    def _damaged(self, name: str, why: str, part: str = "") -> BackupDamagedError:
-        text = "The backup %(name)s is refused: " + why + "."
-        return BackupDamagedError(text, {"name": name, "part": part})
 
 
 def _open(address: str) -> Storage:

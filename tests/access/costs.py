@@ -64,6 +64,12 @@ POST   shedding-rules/                                             2
 GET    shedding-rules/{pk}/                                        1
 PATCH  shedding-rules/{pk}/                                        2
 DELETE shedding-rules/{pk}/                                        2
+GET    backup-plans/                                               2
+POST   backup-plans/                                               2
+GET    backup-plans/{pk}/                                          1
+PATCH  backup-plans/{pk}/                                          2
+DELETE backup-plans/{pk}/                                          2
+GET    backups/                                                    2
 GET    load/                                                       1
 POST   load/{scope}/force/                                         2
 POST   load/{scope}/release/                                       2

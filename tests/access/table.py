@@ -224,6 +224,9 @@ GET    alert-rules/                          jobs.view
 POST   shedding-rules/                       fairness.manage   {"name": "new", "position": 99, "action": "off", "feature": "streams"}
 PATCH  shedding-rules/{shedding_rule}/       fairness.manage   {"is_enabled": false}
 DELETE shedding-rules/{shedding_rule}/       fairness.manage
+POST   backup-plans/                         backups.manage    {"name": "new", "target": "/backups/new"}
+PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
+DELETE backup-plans/{backup_plan}/           backups.manage
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 GET    alert-rules/{alert_rule}/             jobs.view
@@ -301,6 +304,12 @@ POST   shedding-rules/                       fairness.manage   {"name": "new", "
 GET    shedding-rules/{shedding_rule}/       platform.view
 PATCH  shedding-rules/{shedding_rule}/       fairness.manage   {"is_enabled": false}
 DELETE shedding-rules/{shedding_rule}/       fairness.manage
+GET    backup-plans/                         platform.view
+POST   backup-plans/                         backups.manage    {"name": "new", "target": "/backups/new"}
+GET    backup-plans/{backup_plan}/           platform.view
+PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
+DELETE backup-plans/{backup_plan}/           backups.manage
+GET    backups/                              platform.view
 GET    load/                                 platform.view
 POST   load/platform/force/                  queues.operate    {"state": "busy", "reason": "x"}
 POST   load/platform/release/                queues.operate    {"reason": "x"}
@@ -462,6 +471,8 @@ scheduling.kindpause               platform.view   queues.operate   -           
 scheduling.liveexecution           jobs.view       -                -
 scheduling.loadstate               platform.view   -                -                force_normal:queues.operate force_busy:queues.operate force_overloaded:queues.operate force_brown_out:queues.operate release:queues.operate
 scheduling.sheddingrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
+scheduling.backupplan              platform.view   backups.manage   backups.manage   delete:backups.manage
+scheduling.backup                  platform.view   -                -
 scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from scheduling.backups.drill import run_drill, scratch_name
+from scheduling.backups.drill import run_drill
 from scheduling.backups.restore import check_restore
 from scheduling.backups.target import Target
 from tenants.management.base import PlatformCommand
@@ -25,30 +25,26 @@ class Command(PlatformCommand):
             "--from", required=True, metavar="TARGET", dest="source", help="folder, or s3://BUCKET/PREFIX"
         )
         parser.add_argument("--name", default="", help="the backup (default: the newest)")
-        template = "database with the extension vector to create it from (default: the one of `bootstrap_database`)"
-        parser.add_argument("--template", default="", help=template)
         parser.add_argument("--dry-run", action="store_true", help="verify the backup, and create nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
         target = Target(options["source"])
         if options["dry_run"]:
-            scratch = scratch_name()
-            manifest = check_restore(target, options["name"], into=scratch)
-            text = f"{manifest.name} is intact; it would be restored into {scratch}, checked and dropped."
-            self.show(options, {"name": manifest.name, "database": scratch}, text)
+            manifest = check_restore(target, options["name"])
+            text = f"{manifest.name} is intact; it would be restored into a scratch database, checked and dropped."
+            self.show(options, {"name": manifest.name}, text)
             return
-        drill = run_drill(target, name=options["name"], template=options["template"])
-        row = drill.backup
+        row, checks = run_drill(target, name=options["name"])
         facts = {
             "name": row.name,
             "rpo_seconds": row.loss_seconds,
             "rto_seconds": row.restore_seconds,
-            "checks": drill.checks,
+            "checks": checks,
             "faults": row.faults,
         }
         text = (
             f"{row.name}: {row.row_count:,} rows, {row.size_bytes:,} bytes; RPO {row.loss_seconds:.1f} s, "
-            f"RTO {row.restore_seconds:.1f} s, {len(drill.checks)} checks, {len(row.faults)} faults."
+            f"RTO {row.restore_seconds:.1f} s, {len(checks)} checks, {len(row.faults)} faults."
         )
         self.show(options, facts, "\n".join([text, *row.faults]))
         if row.faults:

@@ -24,8 +24,6 @@ class Command(PlatformCommand):
         )
         parser.add_argument("--name", default="", help="the backup (default: the newest)")
         parser.add_argument("--into", required=True, metavar="DATABASE", help="name of the database to create")
-        template = "database with the extension vector to create it from (default: the one of `bootstrap_database`)"
-        parser.add_argument("--template", default="", help=template)
         files = parser.add_mutually_exclusive_group()
         files.add_argument("--files", metavar="FOLDER", help="where files are written (default: the file storage)")
         files.add_argument("--no-files", action="store_true", help="verify the files, and write none")
@@ -39,12 +37,12 @@ class Command(PlatformCommand):
             text = f"{manifest.name} is intact: {manifest.rows:,} rows would be restored into {into}."
             self.show(options, facts, text)
             return
-        done = restore_backup(target, manifest, into=into, storage=_storage_of(options), template=options["template"])
+        files = restore_backup(target, manifest, into=into, storage=_storage_of(options))
         text = (
-            f"{manifest.name} of {manifest.taken_at:%F %T} UTC is restored into {into}: {done.rows:,} rows, "
-            f"{done.files:,} files, {done.seconds:.1f} s. Name the database in DATABASE_URL, then start the platform."
+            f"{manifest.name} of {manifest.taken_at:%F %T} UTC is restored into {into}: {manifest.rows:,} rows, "
+            f"{files:,} files. Name the database in DATABASE_URL, then start the platform."
         )
-        self.show(options, {**facts, "files": done.files, "seconds": round(done.seconds, 3)}, text)
+        self.show(options, {**facts, "files": files}, text)
 
 
 def _storage_of(options: dict[str, Any]) -> Storage | None:

@@ -260,6 +260,7 @@ LIKE = {
             "scheduling.investigation",
             "scheduling.objective",
             "scheduling.sheddingrule",
+            "scheduling.backupplan",
         ),
         "scheduling.contactgroup",
     ),

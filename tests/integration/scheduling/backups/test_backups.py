@@ -55,12 +55,12 @@ def test_backup_restores_rows_files_and_the_audit_log(
 
     made = make_backup(target)
     manifest = check_restore(target, "", into=into)
-    done = restore_backup(target, manifest, into=into, storage=FileSystemStorage(str(files)))
+    restored = restore_backup(target, manifest, into=into, storage=FileSystemStorage(str(files)))
 
     assert manifest == made
     assert made.tables["scheduling_job"] == 1
     assert made.tables["tenants_tenant"] == 2
-    assert (made.files, done.files, done.rows) == (1, 1, made.rows)
+    assert (made.files, restored) == (1, 1)
     assert [(files / one.key).read_bytes() for one in stored] == [b"the same bytes"] * 2
     with platform_database(into), all_tenants():
         assert Job.objects.get().pk == job.pk
