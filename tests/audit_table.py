@@ -408,6 +408,7 @@ issue_api_key        api_key.issued         tenants.apikey
 load_state           load.forced            scheduling.loadstate
 move_backlog         bulk_operation.started scheduling.bulkoperation
 versions             plan.rolled_back       tenants.plan
+snapshot             snapshot.taken         scheduling.backup
 prune_finished       jobs.pruning+jobs.pruned scheduling.job
 reset_circuit        circuit.reset          scheduling.circuit
 reinstate_tenant     tenant.reinstated      tenants.tenant

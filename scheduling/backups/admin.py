@@ -51,7 +51,7 @@ class BackupAdmin(PlatformStaffAdmin):
     """Backups, the newest first."""
 
     view_permission = Permission.PLATFORM_VIEW
-    list_display = ("name", "how", "age", "size", "plan", "target", "verified_at", "rto", "found")
+    list_display = ("name", "kind", "how", "age", "size", "plan", "target", "verified_at", "rto", "found")
     fields = (*list_display, "taken_at", "took", "row_count", "file_count", "rpo", "error", "deleted_at")
     readonly_fields = fields
     list_select_related = ("plan",)

@@ -23,6 +23,7 @@ class BackupSerializer(serializers.Serializer[Backup]):
 
     id = serializers.UUIDField()
     name = serializers.CharField()
+    kind = serializers.CharField(help_text="`backup`, or `snapshot` of states.")
     target = serializers.CharField()
     plan = serializers.CharField(source="plan.name", allow_null=True, default=None)
     state = serializers.CharField(help_text="`stored`, `failed` or `deleted`.")

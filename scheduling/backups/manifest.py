@@ -100,13 +100,9 @@ class Manifest:
                 {"key": document["key_id"]},
             )
         if not verdict:
-            raise BackupDamagedError(
-                gettext_noop("The backup is refused: its signature does not match.")
-            )
+            raise BackupDamagedError(gettext_noop("The backup is refused: its signature does not match."))
         if facts.pop("version") != VERSION:
-            raise BackupDamagedError(
-                gettext_noop("The backup is refused: it is of another release.")
-            )
+            raise BackupDamagedError(gettext_noop("The backup is refused: it is of another release."))
         parts = tuple(Part(**part) for part in facts.pop("parts"))
         known = {"id": UUID(facts.pop("id")), "taken_at": datetime.fromisoformat(facts.pop("taken_at"))}
         return cls(**known, parts=parts, **facts)

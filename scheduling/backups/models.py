@@ -48,13 +48,18 @@ class BackupPlan(NamedModel):
 
 
 class Backup(models.Model):
-    """A backup that was made or has failed, and what its last verification by a drill found.
+    """A backup that was made or has failed, and what its last verification by a drill found; or a snapshot of states.
 
     ``loss_seconds`` (RPO) is the age of the backup at the drill, ``restore_seconds`` (RTO) how long it took to restore
     and check it.
     """
 
+    class Kind(models.TextChoices):
+        BACKUP = "backup", _("backup")
+        SNAPSHOT = "snapshot", _("snapshot of states")
+
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.BACKUP)
     plan = models.ForeignKey(
         BackupPlan,
         models.SET_NULL,

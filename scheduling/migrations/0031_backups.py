@@ -120,6 +120,15 @@ class Migration(migrations.Migration):
                         verbose_name="id",
                     ),
                 ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("backup", "backup"), ("snapshot", "snapshot of states")],
+                        default="backup",
+                        max_length=8,
+                        verbose_name="kind",
+                    ),
+                ),
                 ("name", models.CharField(max_length=60, verbose_name="name")),
                 ("target", models.CharField(max_length=300, verbose_name="target")),
                 ("taken_at", models.DateTimeField(verbose_name="taken at")),

@@ -233,6 +233,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command.handle"},
         "the platform restores a tenant that is suspended",
     ),
+    "scheduling/backups/state_snapshot.py": ({"take_snapshot"}, "snapshots belong to the platform"),
     "scheduling/backups/drill.py": ({"run_drill", "_check"}, "backups belong to the platform"),
     "scheduling/load/duty.py": ({"LoadWatch.take_turn"}, "a dispatcher measures the platform and its pools"),
     "scheduling/load/queries.py": ({"_read_document"}, "load states belong to the platform"),

@@ -879,6 +879,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "investigate": lambda world: [str(world.own["alert"])],
     "silence_alert": lambda world: [str(world.own["alert"]), "--reason", "x"],
     "backup": lambda world: ["--to", str(Path(settings.MEDIA_ROOT) / "backups")],
+    "snapshot": lambda world: [str(Path(settings.MEDIA_ROOT) / "states")],
     "load_state": lambda world: ["--force", "busy", "--reason", "x"],
     "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
