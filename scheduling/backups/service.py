@@ -78,7 +78,7 @@ def make_backup(target: Target, *, has_files: bool = True) -> Manifest:
         if has_files:
             sources[FILES_PART] = archive.pieces()
         try:
-            parts = [target.write(name, part, encrypt(source, secret, part)) for part, source in sources.items()]
+            parts = tuple(target.write(name, part, encrypt(source, secret, part)) for part, source in sources.items())
             _require_deleted(archive.missing)
             manifest = Manifest(
                 id=backup_id,

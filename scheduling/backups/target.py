@@ -159,7 +159,8 @@ def _open(address: str) -> Storage:
 
 def _storage_errors() -> tuple[type[Exception], ...]:
     try:
+        from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         return ()
-    return BotoCoreError, ClientError
+    return Boto3Error, BotoCoreError, ClientError
