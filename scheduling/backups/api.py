@@ -12,33 +12,22 @@ from rest_framework.mixins import ListModelMixin
 from scheduling.backups.models import Backup
 from scheduling.backups.plans import BACKUP_PLANS
 from scheduling.configuration.api import ConfiguredViewSet
+from scheduling.configuration.serializers import ColumnsSerializer
 from tenants.access.permissions import Permission
-from tenants.api.input import MomentField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import StaffViewSet
 
 
-class BackupSerializer(serializers.Serializer[Backup]):
-    """A backup, with its last verification."""
+class BackupSerializer(ColumnsSerializer):
+    """A backup with what its last drill found, or a snapshot of states."""
 
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-    kind = serializers.CharField(help_text="`backup`, or `snapshot` of states.")
-    target = serializers.CharField()
     plan = serializers.CharField(source="plan.name", allow_null=True, default=None)
     state = serializers.CharField(help_text="`stored`, `failed` or `deleted`.")
-    taken_at = MomentField()
-    seconds = serializers.FloatField(help_text="How long it took to make it.")
-    size_bytes = serializers.IntegerField()
-    row_count = serializers.IntegerField()
-    file_count = serializers.IntegerField()
-    error = serializers.CharField()
-    verified_at = MomentField(allow_null=True, help_text="Null: no drill has restored it.")
-    rpo_seconds = serializers.FloatField(source="loss_seconds", allow_null=True, help_text="Its age at the drill.")
-    rto_seconds = serializers.FloatField(
-        source="restore_seconds", allow_null=True, help_text="How long the drill took to restore and check it."
-    )
-    faults = serializers.ListField(child=serializers.CharField(), help_text="Faults that the drill found.")
+
+    class Meta:
+        model = Backup
+        fields = ("id", "kind", "name", "target", "plan", "state", "taken_at", "seconds", "size_bytes", "row_count",
+                  "file_count", "error", "verified_at", "loss_seconds", "restore_seconds", "faults")  # fmt: skip
 
 
 class BackupViewSet(ListModelMixin, StaffViewSet):

@@ -61,8 +61,9 @@ def restore_files(
             with tempfile.SpooledTemporaryFile(_PIECE_BYTES) as content:
                 _copy_verified(opened, content, member.name)
                 own = [key for key in keys.get(member.name, ()) if not only or key.startswith(f"{only}/")]
-                for key in own if storage is not None else ():
-                    _store(storage, key, content, member.size)
+                if storage is not None:
+                    for key in own:
+                        _store(storage, key, content, member.size)
             files += bool(own)
     return files
 

@@ -104,7 +104,7 @@ class Manifest:
         if facts.pop("version") != VERSION:
             raise BackupDamagedError(gettext_noop("The backup is refused: it is of another release."))
         parts = tuple(Part(**part) for part in facts.pop("parts"))
-        known = {"id": UUID(facts.pop("id")), "taken_at": datetime.fromisoformat(facts.pop("taken_at"))}
+        known: dict[str, Any] = {"id": UUID(facts.pop("id")), "taken_at": datetime.fromisoformat(facts.pop("taken_at"))}
         return cls(**known, parts=parts, **facts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from tenants.database.ids import uuid7
@@ -14,7 +15,7 @@ from tenants.tenancy.bases import NamedModel
 MOST_HOURS = 744
 
 
-def _hours(label: str, default: int, text: str) -> models.PositiveSmallIntegerField[int, int]:
+def _hours(label: Promise, default: int, text: Promise) -> models.PositiveSmallIntegerField[int, int]:
     bounds = [MinValueValidator(1), MaxValueValidator(MOST_HOURS)]
     return models.PositiveSmallIntegerField(label, default=default, validators=bounds, help_text=text)
 

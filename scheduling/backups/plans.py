@@ -56,8 +56,8 @@ def find_due_plans() -> list[BackupPlan]:
 
 def _last_begin(plan: BackupPlan) -> datetime | None:
     """Return when the last backup was taken; a failed one counts until it is tried again."""
-    good = plan.backups.filter(error="").aggregate(at=Max("taken_at"))["at"]
-    failed = plan.backups.exclude(error="").aggregate(at=Max("taken_at"))["at"]
+    good: datetime | None = plan.backups.filter(error="").aggregate(at=Max("taken_at"))["at"]
+    failed: datetime | None = plan.backups.exclude(error="").aggregate(at=Max("taken_at"))["at"]
     if failed is None:
         return good
     retried = failed - timedelta(hours=plan.every_hours) + RETRY

@@ -42,7 +42,7 @@ def check_restore(target: Target, name: str, *, into: str = "") -> Manifest:
     manifest.secret()
     require_program("pg_restore", at_least=manifest.dump_version)
     with _owner(reader_login()["dbname"]) as server:
-        if server.execute("SELECT FROM pg_database WHERE datname = %s", [into]).fetchone():
+        if server.execute("SELECT FROM pg_database WHERE datname = %s", [into]).rowcount:
             raise RestoreTargetExistsError(
                 gettext_noop("The database %(name)s exists; name one that does not."), {"name": into}
             )

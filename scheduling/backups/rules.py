@@ -12,7 +12,7 @@ MAX_NAMED = 5
 
 def backup_name(taken_at: datetime, backup_id: UUID) -> str:
     """Return the name of a backup: names sort by time."""
-    return f"{taken_at:%Y%m%dT%H%M%SZ}-{backup_id.hex[-8:]}"
+    return f"{taken_at:%Y%m%dT%H%M%S%fZ}-{backup_id.hex[-4:]}"
 
 
 def differing_tables(seen: Mapping[str, int], dumped: Mapping[str, int]) -> list[str]:

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 CHUNK_BYTES: Final = 1024 * 1024
 _TAG_BYTES: Final = 16
+
+
+class Readable(Protocol):
+    """Anything that bytes can be read from."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class ChunkDamagedError(ValueError):
@@ -34,7 +40,7 @@ def encrypt(source: Iterable[bytes], secret: bytes, part: str) -> Iterator[bytes
     yield cipher.encrypt(_nonce(number, is_last=True), bytes(waiting), None)
 
 
-def decrypt(source: BinaryIO, secret: bytes, part: str) -> Iterator[bytes]:
+def decrypt(source: Readable, secret: bytes, part: str) -> Iterator[bytes]:
     """Yield the decrypted chunks of a part, each after it was authenticated; raise ChunkDamagedError."""
     cipher, number, chunk = _cipher(secret, part), 0, _read_chunk(source)
     while True:
@@ -56,7 +62,7 @@ def _nonce(number: int, *, is_last: bool) -> bytes:
     return number.to_bytes(11, "big") + bytes([is_last])
 
 
-def _read_chunk(source: BinaryIO) -> bytes:
+def _read_chunk(source: Readable) -> bytes:
     """Return the next whole chunk, or what is left; a storage may return less than it is asked for."""
     wanted, found = CHUNK_BYTES + _TAG_BYTES, bytearray()
     while len(found) < wanted and (piece := source.read(wanted - len(found))):

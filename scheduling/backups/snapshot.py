@@ -92,7 +92,7 @@ def open_snapshot() -> Iterator[Snapshot]:
 def _begin(connection: psycopg.Connection[dict[str, Any]]) -> tuple[bool, str, datetime]:
     row = connection.execute(
         sql.SQL("SELECT {lock} AS is_free, pg_export_snapshot() AS id, clock_timestamp() AS taken_at").format(
-            lock=sql.SQL(LockClass.BACKUP.attempt())  # type: ignore[arg-type] # a text of numbers
+            lock=sql.SQL(LockClass.BACKUP.attempt())
         )
     ).fetchone()
     assert row is not None  # a statement without a condition

@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, Final
+from typing import Final
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, Storage
@@ -91,7 +91,7 @@ class Target:
         with self._errors():
             if self.storage.exists(path):
                 raise BackupTargetError(gettext_noop("%(path)s exists and is not replaced."), {"path": path})
-            self.storage.save(path, File(stream, name=part))
+            self.storage.save(path, File(io.BufferedReader(stream), name=part))
         return Part(part, stream.size, stream.digest.hexdigest())
 
     def write_manifest(self, manifest: Manifest) -> None:
@@ -100,7 +100,7 @@ class Target:
             self.storage.save(f"{manifest.name}/{MANIFEST}", ContentFile(manifest.signed()))
 
     @contextmanager
-    def open(self, manifest: Manifest, part: Part) -> Iterator[BinaryIO]:
+    def open(self, manifest: Manifest, part: Part) -> Iterator[File[bytes]]:
         """Open the encrypted bytes of a part; raise BackupDamagedError if it is missing."""
         path = f"{manifest.name}/{part.name}"
         with self._errors():
@@ -138,7 +138,7 @@ class Target:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, *_storage_errors()) as error:
+        except _storage_errors() as error:
             raise BackupTargetError(
                 gettext_noop("%(target)s cannot be used: %(error)s"),
                 {"target": self.address, "error": f"{type(error).__name__}: {error}"},
@@ -154,7 +154,8 @@ def _open(address: str) -> Storage:
         raise BackupTargetError(gettext_noop("Backups in S3 need boto3: pip install django-storages[s3].")) from error
     bucket, _, prefix = address.removeprefix(S3).partition("/")
     options = {"bucket_name": bucket, "location": prefix, "max_memory_size": _PART_BYTES}
-    return S3Storage(file_overwrite=False, default_acl=None, **options)
+    storage: Storage = S3Storage(file_overwrite=False, default_acl=None, **options)
+    return storage
 
 
 def _storage_errors() -> tuple[type[Exception], ...]:
@@ -162,5 +163,5 @@ def _storage_errors() -> tuple[type[Exception], ...]:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        return ()
-    return Boto3Error, BotoCoreError, ClientError
+        return (OSError,)
+    return OSError, Boto3Error, BotoCoreError, ClientError

@@ -10,9 +10,10 @@ from uuid import uuid4
 from scheduling.backups.models import Backup, BackupPlan
 from scheduling.backups.plans import BACKUP_PLANS
 from scheduling.backups.restore import drop_database, platform_database
+from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from tenants.context import all_tenants, tenant_context
+from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
@@ -33,8 +34,8 @@ def test_planned_backup_of_a_running_platform_is_verified_and_restored(
 ) -> None:
     target, into = tmp_path / "backups", f"restored_{uuid4().hex[:8]}"
     plan = BACKUP_PLANS.save(BackupPlan(), {"name": f"of {acme.slug}", "target": str(target)})
-    with tenant_context(acme):
-        jobs = [submit_job(kind="sleep", payload={"seconds": 0.2}).pk for _ in range(20)]
+    request = JobRequest("sleep", {"seconds": 0.2})
+    jobs = [submit_job(tenant=acme, request=request).job.pk for _ in range(20)]
 
     run(platform, "run_upkeep", "backups")
 

@@ -110,7 +110,7 @@ def make_world() -> World:
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
     with all_tenants():
         own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
-        plan = BackupPlan.objects.create(name="nightly", target="/backups/nightly")
+        plan = BackupPlan.objects.create(name="nightly", target="/nightly")
         Backup.objects.create(plan=plan, name="20260101T000000Z-00000000", target=plan.target, taken_at=timezone.now())
         own["backup_plan"] = plan.pk
     foreign["platform_key"], foreign["shedding_rule"], foreign["backup_plan"] = uuid7(), uuid7(), uuid7()

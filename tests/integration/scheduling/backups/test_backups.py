@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,13 +25,15 @@ from scheduling.backups.exceptions import (
     RestoreTargetExistsError,
 )
 from scheduling.backups.manifest import DATABASE_PART, FILES_PART, MANIFEST
+from scheduling.backups.programs import count_dumped_rows
 from scheduling.backups.restore import check_restore, platform_database, restore_backup
 from scheduling.backups.service import make_backup
 from scheduling.backups.snapshot import open_snapshot, reader_conninfo
 from scheduling.backups.target import Target
+from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from tenants.context import all_tenants, tenant_context
+from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.backups.conftest import master_key
@@ -48,8 +51,7 @@ def _folder(target: Target, name: str) -> Path:
 def test_backup_restores_rows_files_and_the_audit_log(
     acme: Tenant, globex: Tenant, target: Target, new_database: NewDatabase, tmp_path: Path
 ) -> None:
-    with tenant_context(acme):
-        job = submit_job(kind="noop", payload={"n": 1})
+    job = submit_job(tenant=acme, request=JobRequest("noop", {"n": 1})).job
     stored = [store_bytes(tenant.pk, b"the same bytes") for tenant in (acme, globex)]
     into, files = new_database(), tmp_path / "files"
 
@@ -128,8 +130,10 @@ def test_backup_under_another_name_is_refused(acme: Tenant, target: Target) -> N
 def test_rows_that_row_security_hides_are_an_error(
     acme: Tenant, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The application's login would see no rows of tenants.
-    monkeypatch.setattr("scheduling.backups.service.count_dumped_rows", lambda *_: {"tenants_tenant": 0})
+    def count_without_tenants(*arguments: Any) -> dict[str, int]:
+        return {**count_dumped_rows(*arguments), "tenants_tenant": 0}
+
+    monkeypatch.setattr("scheduling.backups.service.count_dumped_rows", count_without_tenants)
     with pytest.raises(BackupRowsDifferError, match="tenants_tenant"):
         make_backup(target)
     assert target.names() == []

@@ -18,12 +18,13 @@ from scheduling.backups.models import Backup, BackupPlan
 from scheduling.backups.plans import BACKUP_PLANS, find_due_plans, run_plan
 from scheduling.backups.service import make_backup
 from scheduling.backups.target import Target
+from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.upkeep.runs import run_upkeep
 from tenants.audit.auditor import auditor_login
 from tenants.audit.heads import sign_heads
 from tenants.audit.sealing import seal_entries
-from tenants.context import all_tenants, tenant_context
+from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
@@ -46,8 +47,7 @@ def _sealed() -> None:
 
 
 def test_drill_restores_the_newest_backup_and_records_rpo_and_rto(acme: Tenant, target: Target) -> None:
-    with tenant_context(acme):
-        submit_job(kind="noop")
+    submit_job(tenant=acme, request=JobRequest("noop"))
     _sealed()
     name = make_backup(target).name
 

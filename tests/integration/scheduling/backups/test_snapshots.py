@@ -12,6 +12,7 @@ from scheduling.backups.exceptions import BackupDamagedError
 from scheduling.backups.models import Backup
 from scheduling.backups.state_snapshot import take_snapshot, verify_snapshot
 from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
@@ -22,9 +23,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_snapshot_has_open_jobs_of_all_tenants_or_one(acme: Tenant, globex: Tenant, tmp_path: Path) -> None:
     jobs = []
     for tenant in (acme, globex):
+        jobs.append(submit_job(tenant=tenant, request=JobRequest("noop")).job)
         with tenant_context(tenant):
-            jobs.append(submit_job(kind="noop"))
-            cancel_job(job_id=submit_job(kind="noop").pk)
+            cancel_job(job_id=submit_job(tenant=tenant, request=JobRequest("noop")).job.pk)
 
     row = take_snapshot(tmp_path / "all", None)
     take_snapshot(tmp_path / "own", acme)

@@ -14,6 +14,7 @@ from scheduling.backups.target import Target
 from scheduling.backups.tenant_restore import find_backup, restore_tenant
 from scheduling.consistency.verification import verify
 from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
 from tenants.access.api_keys import revoke_api_key
@@ -29,8 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def _job(tenant: Tenant, number: int) -> Job:
-    with tenant_context(tenant):
-        return submit_job(kind="noop", payload={"n": number})
+    return submit_job(tenant=tenant, request=JobRequest("noop", {"n": number})).job
 
 
 def test_restored_tenant_has_the_rows_and_files_of_the_backup_and_others_keep_theirs(
@@ -54,6 +54,7 @@ def test_restored_tenant_has_the_rows_and_files_of_the_backup_and_others_keep_th
         assert later.pk not in Job.objects.values_list("pk", flat=True)
         assert Job.objects.get(pk=kept.pk).state == "available"
         entry = AuditLogEntry.objects.get(action="tenant.restored", tenant=acme)
+        assert entry.after is not None
         assert entry.after["backup"] == manifest.name
         assert entry.after["age_seconds"] >= 0
         assert AuditLogEntry.objects.filter(action="tenant.suspended", tenant=acme).exists()
