@@ -20,6 +20,7 @@ from tenants.database.conf import APP_ALIAS, platform_role
 from tenants.database.locks import LockClass
 from tenants.database.options import connection_options
 from tenants.database.platform_settings import platform_settings
+from tenants.database.prepared import set_config
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -99,16 +100,22 @@ def _begin(connection: psycopg.Connection[dict[str, Any]]) -> tuple[bool, str, d
     return row["is_free"], row["id"], row["taken_at"]
 
 
+def become_platform(connection: psycopg.Connection[dict[str, Any]]) -> None:
+    """Take the platform role, which sees the rows of all tenants, and no time-outs, until the transaction ends."""
+    settings = {"role": platform_role(), "statement_timeout": "0"}
+    if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+        settings["transaction_timeout"] = "0"
+    text, values = set_config(settings)
+    connection.execute(sql.SQL(text), values)
+
+
 def count_rows(conninfo: str, snapshot_id: str = "") -> dict[str, int]:
     """Return the rows of each table as the platform role sees them, in a snapshot if one is given."""
     with connect(conninfo) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         if snapshot_id:
             connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot_id)))
-        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(platform_role())))
-        connection.execute("SET LOCAL statement_timeout = 0")
-        if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-            connection.execute("SET LOCAL transaction_timeout = 0")
+        become_platform(connection)
         names = sorted({row["root"] for row in connection.execute(_SQL["read_tables"])})
         counts = (
             sql.SQL("SELECT {} AS name, count(*) AS number FROM {}").format(

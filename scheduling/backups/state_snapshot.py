@@ -10,16 +10,15 @@ from typing import Any, Final
 
 import psycopg
 from django.utils.translation import gettext_noop
-from psycopg import sql
 
 from scheduling.backups.exceptions import BackupDamagedError, BackupTargetError, RestoreTargetExistsError
 from scheduling.backups.models import Backup
-from scheduling.backups.snapshot import connect, conninfo_of, database_name
+from scheduling.backups.snapshot import become_platform, connect, conninfo_of, database_name
 from scheduling.jobs.lifecycle import TERMINAL_STATES
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.audit.signing import is_signed, sign, signing_key_id
 from tenants.context import all_tenants
-from tenants.database.conf import APP_ALIAS, platform_role
+from tenants.database.conf import APP_ALIAS
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
@@ -85,7 +84,7 @@ def verify_snapshot(path: Path) -> int:
 def _begin(source: psycopg.Connection[dict[str, Any]]) -> str:
     """Begin the transaction whose snapshot is written, as the platform role; return its time."""
     source.isolation_level, source.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
-    source.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(platform_role())))
+    become_platform(source)
     row = source.execute("SELECT now() AS at").fetchone()
     return str(row["at"].isoformat()) if row else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -159,9 +160,8 @@ def _open(address: str) -> Storage:
 
 
 def _storage_errors() -> tuple[type[Exception], ...]:
-    try:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError:
+    """Return the errors of a storage: OSError and, if boto3 is in use, its own."""
+    boto3, botocore = (sys.modules.get(f"{name}.exceptions") for name in ("boto3", "botocore"))
+    if boto3 is None or botocore is None:
         return (OSError,)
-    return OSError, Boto3Error, BotoCoreError, ClientError
+    return OSError, boto3.Boto3Error, botocore.BotoCoreError, botocore.ClientError

@@ -66,6 +66,7 @@ tenants.erase                                                            admin
 plans.manage                                                             admin
 fairness.manage                                                          admin
 upkeep.run                                                      operator admin
+backups.manage                                                           admin
 people.view                                             auditor operator admin
 people.manage                                                            admin
 """
