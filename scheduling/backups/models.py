@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from tenants.database.ids import uuid7
@@ -15,7 +16,7 @@ from tenants.tenancy.bases import NamedModel
 MOST_HOURS = 744
 
 
-def _hours(label: Promise, default: int, text: Promise) -> models.PositiveSmallIntegerField[int, int]:
+def _hours(label: Any, default: int, text: Any) -> models.PositiveSmallIntegerField[int, int]:
     bounds = [MinValueValidator(1), MaxValueValidator(MOST_HOURS)]
     return models.PositiveSmallIntegerField(label, default=default, validators=bounds, help_text=text)
 
