@@ -165,7 +165,7 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["plan", "-taken_at"], name="backup_by_plan")],
             },
         ),
-        EnableRowSecurity("BackupPlan", column=None, app_may=[]),
-        EnableRowSecurity("Backup", column=None, app_may=[]),
+        EnableRowSecurity("BackupPlan", column=None, app_may=["SELECT"]),
+        EnableRowSecurity("Backup", column=None, app_may=["SELECT"]),
         migrations.RunPython(create_rules, delete_rules),
     ]

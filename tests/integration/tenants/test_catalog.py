@@ -46,8 +46,6 @@ WITHOUT_ISOLATION = {
     "scheduling_platform_incident",
     "scheduling_platform_log",
     "scheduling_load_state",
-    "scheduling_backup",
-    "scheduling_backup_plan",
 }
 # Written by triggers, as the owner.
 OWNER_POLICIES = {
