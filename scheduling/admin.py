@@ -3,6 +3,7 @@
 from scheduling.alerts import admin as alerts
 from scheduling.alerts import config_admin as alert_config
 from scheduling.alerts import rule_admin as alert_rules
+from scheduling.backups import admin as backups
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
 from scheduling.execution import admin as history
@@ -33,6 +34,7 @@ __all__ = [
     "alert_config",
     "alert_rules",
     "alerts",
+    "backups",
     "batches",
     "beat",
     "bulk_operations",

@@ -11,6 +11,7 @@ from scheduling.alerts.contact_models import (
 )
 from scheduling.alerts.models import Alert, AlertCause, AlertClock, AlertRule, MeasureMinute, PlatformIncident
 from scheduling.anomalies.models import Anomaly, SeriesBaseline, SeriesSummary
+from scheduling.backups.models import Backup, BackupPlan
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
@@ -79,6 +80,8 @@ __all__ = [
     "AlertRule",
     "AlertSilence",
     "Anomaly",
+    "Backup",
+    "BackupPlan",
     "Batch",
     "BatchNews",
     "BulkFormer",

@@ -77,6 +77,9 @@ declare(
     PlatformSetting(
         "PLATFORM_LOG_MEGABYTES", 1_024, "Size of these lines; beyond it the oldest are removed.", minimum=1
     ),
+    PlatformSetting(
+        "POSTGRES_PROGRAMS", "", "Folder of `pg_dump` and `pg_restore`, which backups use; empty: those in PATH."
+    ),
     PlatformSetting("TRACE_URL_TEMPLATE", "", "URL of a trace, containing `{trace_id}`, for the link on a job's page."),
     PlatformSetting(
         "OUTGOING_HTTP_ALLOWED_HOSTS", [], "Hosts with private addresses that jobs may call, each as host:port."

@@ -59,6 +59,9 @@ DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.shed
 POST   priority-rules/                   priority_rule.created   scheduling.priorityrule
 PATCH  priority-rules/{priority_rule}/   priority_rule.changed   scheduling.priorityrule
 DELETE priority-rules/{priority_rule}/   priority_rule.deleted   scheduling.priorityrule
+POST   backup-plans/                     backup_plan.created     scheduling.backupplan
+PATCH  backup-plans/{backup_plan}/       backup_plan.changed     scheduling.backupplan
+DELETE backup-plans/{backup_plan}/       backup_plan.deleted     scheduling.backupplan
 POST   load/platform/force/             load.forced             scheduling.loadstate
 POST   load/platform/release/           load.released           scheduling.loadstate
 POST   shared-circuits/noop/reset/       circuit.reset           scheduling.sharedcircuit
@@ -253,6 +256,9 @@ scheduling.sheddingrule             delete        shedding_rule.deleted    sched
 scheduling.priorityrule             add           priority_rule.created    scheduling.priorityrule
 scheduling.priorityrule             change        priority_rule.changed    scheduling.priorityrule
 scheduling.priorityrule             delete        priority_rule.deleted    scheduling.priorityrule
+scheduling.backupplan               add           backup_plan.created      scheduling.backupplan
+scheduling.backupplan               change        backup_plan.changed      scheduling.backupplan
+scheduling.backupplan               delete        backup_plan.deleted      scheduling.backupplan
 scheduling.loadstate                force_normal  load.forced              scheduling.loadstate
 scheduling.loadstate                force_busy    load.forced              scheduling.loadstate
 scheduling.loadstate                force_overloaded load.forced           scheduling.loadstate
@@ -390,6 +396,7 @@ investigate          investigation.created  scheduling.investigation
 silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
 backfill_schedule    schedule.backfilled    scheduling.schedule
+backup               backup.made            scheduling.backup
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
 cancel_jobs          bulk_operation.started scheduling.bulkoperation
 change_password      user.password_changed  auth.user
@@ -407,6 +414,7 @@ issue_api_key        api_key.issued         tenants.apikey
 load_state           load.forced            scheduling.loadstate
 move_backlog         bulk_operation.started scheduling.bulkoperation
 versions             plan.rolled_back       tenants.plan
+snapshot             snapshot.taken         scheduling.backup
 prune_finished       jobs.pruning+jobs.pruned scheduling.job
 reset_circuit        circuit.reset          scheduling.circuit
 reinstate_tenant     tenant.reinstated      tenants.tenant
@@ -443,6 +451,8 @@ OF_PLATFORM = frozenset(
         "scheduling.kind",
         "scheduling.loadstate",
         "scheduling.sheddingrule",
+        "scheduling.backup",
+        "scheduling.backupplan",
         "scheduling.queue",
         "scheduling.routingrule",
         "scheduling.sharedcircuit",
@@ -489,6 +499,9 @@ NO_ACTS: dict[str, str] = {
     "check": "Django's, reads",
     "clearsessions": "Django's; removes what has expired, as upkeep does",
     "collectstatic": "Django's; copies files of the program",
+    "restore_tenant": "leaves tenant.restored, and needs a backup: tests/integration/scheduling/backups",
+    "restore": "leaves backup.restored in the database that it creates: tests/integration/scheduling/backups",
+    "drill": "leaves backup.verified, and needs a backup: tests/integration/scheduling/backups",
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",

@@ -27,6 +27,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "alerts": ("scheduling/alerts/", "scheduling/configuration/", "scheduling/dispatch/", "tenants/mail.py"),
     "autoscaling": ("scheduling/fleet/", "scheduling/worker/"),
     "batches": ("scheduling/jobs/",),
+    "backups": ("scheduling/backups/", "tenants/audit/", "tenants/database/"),
     "broker_away": ("scheduling/dispatch/", "tenants/cache/"),
     "canaries": ("scheduling/worker/", "scheduling/fleet/", "jobsplatform/health/"),
     "coroutines": ("scheduling/execution/", "scheduling/kit/", "scheduling/worker/"),

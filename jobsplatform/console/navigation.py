@@ -116,6 +116,8 @@ PAGES = (
     Page(QUEUES, "scheduling.KindPause"),
     Page(QUEUES, "admin:diagnosis", gettext_noop("Self-diagnosis"), Permission.PLATFORM_VIEW),
     Page(QUEUES, "scheduling.UpkeepRun"),
+    Page(QUEUES, "scheduling.Backup"),
+    Page(QUEUES, "scheduling.BackupPlan"),
     Page(ALERTS, "scheduling.Alert", place="alerts", badge="admin:alerts_open"),
     Page(ALERTS, "scheduling.AlertRule"),
     Page(ALERTS, "scheduling.AlertSilence"),

@@ -8,6 +8,7 @@ from rest_framework.routers import SimpleRouter
 from scheduling.alerts.api import AlertViewSet
 from scheduling.alerts.config_api import CONFIGURED_VIEWS, AlertMessageViewSet
 from scheduling.anomalies.api import AnomalyViewSet, BaselineViewSet
+from scheduling.backups.api import BackupPlanViewSet, BackupViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
 from scheduling.correlation.api import CorrelationViewSet
@@ -45,8 +46,9 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("alerts", AlertViewSet, basename="alert")
 router.register("anomalies", AnomalyViewSet, basename="anomaly")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
-for view in (*CONFIGURED_VIEWS, ObjectiveViewSet, PriorityRuleViewSet, SheddingRuleViewSet):
+for view in (*CONFIGURED_VIEWS, ObjectiveViewSet, PriorityRuleViewSet, SheddingRuleViewSet, BackupPlanViewSet):
     router.register(view.path, view, basename=view.path.removesuffix("s"))
+router.register("backups", BackupViewSet, basename="backup")
 router.register("batches", BatchViewSet, basename="batch")
 router.register("bulk-operations", BulkOperationViewSet, basename="bulk-operation")
 router.register("executions", ExecutionViewSet, basename="execution")

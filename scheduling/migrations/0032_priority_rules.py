@@ -10,7 +10,7 @@ from tenants.database.rls import EnableRowSecurity
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scheduling", "0030_shedding"),
+        ("scheduling", "0031_backups"),
         ("tenants", "0003_tenant_provision_digest"),
     ]
 

@@ -70,6 +70,12 @@ GET    priority-rules/{pk}/                                        1
 PATCH  priority-rules/{pk}/                                        2
 DELETE priority-rules/{pk}/                                        2
 POST   priority-rules/{pk}/what-if/                                20
+GET    backup-plans/                                               2
+POST   backup-plans/                                               2
+GET    backup-plans/{pk}/                                          1
+PATCH  backup-plans/{pk}/                                          2
+DELETE backup-plans/{pk}/                                          2
+GET    backups/                                                    2
 GET    load/                                                       1
 POST   load/{scope}/force/                                         2
 POST   load/{scope}/release/                                       2

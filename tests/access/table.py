@@ -66,6 +66,7 @@ tenants.erase                                                            admin
 plans.manage                                                             admin
 fairness.manage                                                          admin
 upkeep.run                                                      operator admin
+backups.manage                                                           admin
 people.view                                             auditor operator admin
 people.manage                                                            admin
 """
@@ -227,6 +228,9 @@ DELETE shedding-rules/{shedding_rule}/       fairness.manage
 POST   priority-rules/                       fairness.manage   {"name": "new", "position": 99, "kind": "noop", "offset_seconds": 30}
 PATCH  priority-rules/{priority_rule}/       fairness.manage   {"is_enabled": false}
 DELETE priority-rules/{priority_rule}/       fairness.manage
+POST   backup-plans/                         backups.manage    {"name": "new", "target": "/backups/new"}
+PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
+DELETE backup-plans/{backup_plan}/           backups.manage
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 GET    alert-rules/{alert_rule}/             jobs.view
@@ -310,6 +314,12 @@ GET    priority-rules/{priority_rule}/       platform.view
 POST   priority-rules/{priority_rule}/what-if/ platform.view  {}
 PATCH  priority-rules/{priority_rule}/       fairness.manage   {"is_enabled": false}
 DELETE priority-rules/{priority_rule}/       fairness.manage
+GET    backup-plans/                         platform.view
+POST   backup-plans/                         backups.manage    {"name": "new", "target": "/backups/new"}
+GET    backup-plans/{backup_plan}/           platform.view
+PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
+DELETE backup-plans/{backup_plan}/           backups.manage
+GET    backups/                              platform.view
 GET    load/                                 platform.view
 POST   load/platform/force/                  queues.operate    {"state": "busy", "reason": "x"}
 POST   load/platform/release/                queues.operate    {"reason": "x"}
@@ -472,6 +482,8 @@ scheduling.liveexecution           jobs.view       -                -
 scheduling.loadstate               platform.view   -                -                force_normal:queues.operate force_busy:queues.operate force_overloaded:queues.operate force_brown_out:queues.operate release:queues.operate
 scheduling.sheddingrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
 scheduling.priorityrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
+scheduling.backupplan              platform.view   backups.manage   backups.manage   delete:backups.manage
+scheduling.backup                  platform.view   -                -
 scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage

@@ -222,6 +222,19 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/anomalies/baselines.py": ({"tend_baselines"}, "upkeep learns what is usual for all tenants"),
     "scheduling/configuration/service.py": ({"Configured._scope"}, "rows of the platform belong to no tenant"),
+    "scheduling/backups/service.py": ({"make_backup", "delete_backup"}, "backups belong to the platform"),
+    "scheduling/backups/restore.py": ({"_record"}, "backups belong to the platform"),
+    "scheduling/backups/plans.py": (
+        {"find_due_plans", "run_plan", "record_backup", "_delete_expired"},
+        "backups belong to the platform",
+    ),
+    "scheduling/backups/tenant_restore.py": ({"restore_tenant"}, "the platform restores a tenant that is suspended"),
+    "scheduling/management/commands/restore_tenant.py": (
+        {"Command.handle"},
+        "the platform restores a tenant that is suspended",
+    ),
+    "scheduling/backups/state_snapshot.py": ({"take_snapshot"}, "snapshots belong to the platform"),
+    "scheduling/backups/drill.py": ({"run_drill", "_check"}, "backups belong to the platform"),
     "scheduling/load/duty.py": ({"LoadWatch.take_turn"}, "a dispatcher measures the platform and its pools"),
     "scheduling/load/queries.py": ({"_read_document"}, "load states belong to the platform"),
     "scheduling/load/service.py": ({"force_level", "release_level"}, "load states belong to the platform"),
@@ -385,6 +398,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/migrations/0025_baselines.py": ({"delete_rule"}, "FORCE applies to the owner, which deletes a rule"),
     "scheduling/migrations/0030_shedding.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
+    "scheduling/migrations/0031_backups.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0029_load_states.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},

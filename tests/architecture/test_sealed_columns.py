@@ -37,6 +37,7 @@ PLAIN = {
     "scheduling.AlertMessage.body": "what contacts are sent",
     "scheduling.AlertRule.backtest": "counts",
     "scheduling.Batch.on_completion": "the fold looks into it; docs/how-to/encryption.md names it",
+    "scheduling.Backup.faults": "codes and counts of the consistency checks",
     "scheduling.BulkOperation.changed_by_tenant": "counts",
     "scheduling.BulkOperation.ineligible": "counts",
     "scheduling.BulkOperation.parameters": "a queue, or a priority",

@@ -29,6 +29,8 @@ from scheduling.models import (
     AlertRoute,
     AlertRule,
     AlertSilence,
+    Backup,
+    BackupPlan,
     BulkOperation,
     CFSPlan,
     Contact,
@@ -110,7 +112,10 @@ def make_world() -> World:
     with all_tenants():
         own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
         own["priority_rule"] = PriorityRule.objects.create(name="first", position=1, kind="noop", offset_seconds=30).pk
-    foreign |= {name: uuid7() for name in ("platform_key", "shedding_rule", "priority_rule")}
+        plan = BackupPlan.objects.create(name="nightly", target="/nightly")
+        Backup.objects.create(plan=plan, name="20260101T000000Z-00000000", target=plan.target, taken_at=timezone.now())
+        own["backup_plan"] = plan.pk
+    foreign |= {name: uuid7() for name in ("platform_key", "shedding_rule", "priority_rule", "backup_plan")}
     return World(
         api=_api_clients(acme, users),
         console=_console_clients(users),

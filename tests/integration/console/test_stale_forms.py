@@ -261,6 +261,7 @@ LIKE = {
             "scheduling.objective",
             "scheduling.priorityrule",
             "scheduling.sheddingrule",
+            "scheduling.backupplan",
         ),
         "scheduling.contactgroup",
     ),
