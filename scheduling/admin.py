@@ -6,8 +6,10 @@ from scheduling.alerts import rule_admin as alert_rules
 from scheduling.backups import admin as backups
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
+from scheduling.compensation import admin as compensations
 from scheduling.execution import admin as history
 from scheduling.fleet import admin as workers
+from scheduling.inbox import admin as inbox
 from scheduling.investigation import admin as investigations
 from scheduling.jobs import admin as jobs
 from scheduling.jobs.batches import admin as batches
@@ -16,6 +18,7 @@ from scheduling.jobs.job_templates import admin as job_templates
 from scheduling.jobs.routing import admin as routing
 from scheduling.load import admin as load
 from scheduling.objectives import admin as objectives
+from scheduling.outbox import admin as outbox
 from scheduling.plans import admin as cfs_plans
 from scheduling.plans import admin as plans
 from scheduling.priority_rules import admin as priority_rules
@@ -40,16 +43,19 @@ __all__ = [
     "bulk_operations",
     "cfs_plans",
     "circuits",
+    "compensations",
     "dead_letters",
     "fair_share",
     "fires",
     "history",
+    "inbox",
     "investigations",
     "job_templates",
     "jobs",
     "kind_pauses",
     "load",
     "objectives",
+    "outbox",
     "plans",
     "priority_rules",
     "queues",

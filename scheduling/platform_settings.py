@@ -12,6 +12,11 @@ declare(
         "Plan that the first migration activates.",
         choices=("cloud", "community"),
     ),
+    PlatformSetting(
+        "OUTBOX_REDIS_URL",
+        "",
+        "The Redis or Valkey server to whose streams outbox routes may send; empty: none may.",
+    ),
     PlatformSetting("AGEING_SECONDS", 60, "Seconds of waiting that one step of priority is worth."),
     PlatformSetting(
         "DIAGNOSTIC_KINDS",

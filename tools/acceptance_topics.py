@@ -49,6 +49,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "merging": ("scheduling/dispatch/", "scheduling/execution/", "scheduling/worker/"),
     "new_queues": ("scheduling/topology/", "scheduling/worker/", "scheduling/dispatch/"),
     "pgbouncer": ("tenants/database/",),
+    "outside_effects": ("scheduling/compensation/", "scheduling/inbox/", "scheduling/outbox/", "workloads/webhooks/"),
     "pipelines": ("workloads/pipelines/", "workloads/documents/", "scheduling/kit/"),
     "platform": ("jobsplatform/", "scheduling/management/"),
     "probes": ("jobsplatform/health/", "scheduling/worker/", "scheduling/dispatch/"),

@@ -32,6 +32,7 @@ WORDS = {
     gettext_noop("in flight"),
     gettext_noop("is shared"),
     gettext_noop("level"),
+    gettext_noop("messages"),
     gettext_noop("number"),
     gettext_noop("platform lines"),
     gettext_noop("predicted"),

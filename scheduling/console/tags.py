@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from scheduling.bulk import page as bulk
+from scheduling.compensation.page import compensation_link
 from scheduling.console import code_names, links, wording
 from scheduling.fairness.shares import Move
 from scheduling.priority_rules.words import move_words
@@ -24,6 +25,7 @@ register.filter("tenant_link", tenant_link)
 register.filter("kind_link", links.kind_link)
 register.filter("queue_link", links.queue_link)
 register.filter("batch_link", links.batch_link)
+register.simple_tag(compensation_link)
 register.simple_tag(links.wait_link)
 register.simple_tag(links.worker_link)
 

@@ -266,6 +266,26 @@ DELETE alert-silences/{silence}/             alerts.respond
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 GET    alert-messages/                       jobs.view
 GET    alert-messages/{message}/             jobs.view
+GET    compensations/                        jobs.view
+GET    compensations/{compensation}/         jobs.view
+POST   compensations/{compensation}/retry/   jobs.retry        {}
+POST   compensations/{compensation}/settle/  jobs.retry        {"reason": "refunded by hand"}
+GET    outbox-routes/                        jobs.view
+POST   outbox-routes/                        webhooks.manage   {"name": "new", "topic": "order.*", "adapter": "webhook", "target": "ops"}
+GET    outbox-routes/{outbox_route}/         jobs.view
+PATCH  outbox-routes/{outbox_route}/         webhooks.manage   {"is_enabled": false}
+DELETE outbox-routes/{outbox_route}/         webhooks.manage
+GET    outbox/                               jobs.view
+GET    outbox/{outbox_message}/              jobs.view
+POST   outbox/{outbox_message}/retry/        jobs.retry        {"reason": "it is back"}
+GET    event-triggers/                       jobs.view
+POST   event-triggers/                       schedules.manage  {"name": "new", "topic": "order.paid", "kind": "noop"}
+GET    event-triggers/{event_trigger}/       jobs.view
+PATCH  event-triggers/{event_trigger}/       schedules.manage  {"is_enabled": false}
+DELETE event-triggers/{event_trigger}/       schedules.manage
+GET    events/                               jobs.view
+POST   events/                               jobs.submit       {"topic": "order.paid", "source": "shop", "id": "2"}
+GET    events/{event}/                       jobs.view
 GET    webhooks/                             tenant.view
 POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view

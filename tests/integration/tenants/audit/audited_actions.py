@@ -587,6 +587,23 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "is_enabled": "on",
     },
     "scheduling.backupplan change": lambda world: {"name": "changed"},
+    "scheduling.outboxroute add": lambda world: {
+        "tenant": acme().pk,
+        "name": "new",
+        "topic": "order.*",
+        "adapter": "webhook",
+        "target": "ops",
+        "is_enabled": "on",
+    },
+    "scheduling.outboxroute change": lambda world: {"topic": "order.paid"},
+    "scheduling.eventtrigger add": lambda world: {
+        "tenant": acme().pk,
+        "name": "new",
+        "topic": "order.*",
+        "kind": "noop",
+        "is_enabled": "on",
+    },
+    "scheduling.eventtrigger change": lambda world: {"topic": "order.paid"},
     "scheduling.objective add": lambda world: {
         "tenant": acme().pk,
         "name": "new",
