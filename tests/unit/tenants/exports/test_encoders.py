@@ -21,7 +21,7 @@ ROW = {"id": UUID(int=7), "at": datetime(2026, 1, 2, tzinfo=UTC), "n": -5, "tags
 
 
 def file_of(pages: Iterator[Sequence[dict[str, Any]]], file_format: str) -> Iterator[bytes]:
-    with patch.object(service, "record_audit"):
+    with patch.object(service, "record_audit"), patch.object(service, "require_feature"):
         response = export_response(pages=pages, file_format=file_format, target="app.thing", filters={})
     return iter(response.streaming_content)  # type: ignore[arg-type]
 
