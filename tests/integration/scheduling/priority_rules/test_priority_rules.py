@@ -46,7 +46,7 @@ def _forget(db: None) -> Iterator[None]:
 @pytest.fixture
 def staff_api(staff: User) -> APIClient:
     client = APIClient()
-    client.force_authenticate(staff)
+    client.force_login(staff)
     return client
 
 
