@@ -442,6 +442,7 @@ OF_PLATFORM = frozenset(
         "scheduling.cfsplan",
         "scheduling.kind",
         "scheduling.loadstate",
+        "scheduling.priorityrule",
         "scheduling.sheddingrule",
         "scheduling.queue",
         "scheduling.routingrule",

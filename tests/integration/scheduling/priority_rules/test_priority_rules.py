@@ -311,7 +311,7 @@ def test_what_if_counts_the_jobs_that_a_rule_would_have_moved_and_their_waits(
     with all_tenants():
         # The test is one transaction, in which all starts have one time.
         for number, execution in enumerate(Execution.objects.order_by("id")):
-            at = execution.dispatched_at + timedelta(seconds=number)
+            at = execution.dispatched_at + timedelta(seconds=60 + number)
             Execution.objects.filter(pk=execution.pk).update(dispatched_at=at)
     effect = staff_api.post(f"/api/v1/priority-rules/{rule.pk}/what-if/", {}, format="json").json()
     assert (effect["jobs"], effect["covered"], effect["moved"], effect["is_cut"]) == (3, 1, 3, False)
