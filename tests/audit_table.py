@@ -469,6 +469,7 @@ OF_PLATFORM = frozenset(
         "scheduling.cfsplan",
         "scheduling.kind",
         "scheduling.loadstate",
+        "scheduling.priorityrule",
         "scheduling.sheddingrule",
         "scheduling.backup",
         "scheduling.backupplan",

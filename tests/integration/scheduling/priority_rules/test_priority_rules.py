@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,17 @@ from scheduling.fleet.workers import Registration
 from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.load.models import LoadState
 from scheduling.load.rules import Level
-from scheduling.models import FairShareNode, Job, JobEvent, JobReady, KindMinute, PriorityRule, Worker, WorkerPool
+from scheduling.models import (
+    Execution,
+    FairShareNode,
+    Job,
+    JobEvent,
+    JobReady,
+    KindMinute,
+    PriorityRule,
+    Worker,
+    WorkerPool,
+)
 from scheduling.priority_rules import acting
 from scheduling.priority_rules.acting import PriorityWatch, acting_effects
 from scheduling.priority_rules.configured import PRIORITY_RULES
@@ -46,7 +57,7 @@ def _forget(db: None) -> Iterator[None]:
 @pytest.fixture
 def staff_api(staff: User) -> APIClient:
     client = APIClient()
-    client.force_authenticate(staff)
+    client.force_login(staff)
     return client
 
 
@@ -297,6 +308,11 @@ def test_what_if_counts_the_jobs_that_a_rule_would_have_moved_and_their_waits(
         tick()
         complete(start, job)
     tick()
+    with all_tenants():
+        # The test is one transaction, in which all starts have one time.
+        for number, execution in enumerate(Execution.objects.order_by("id")):
+            at = execution.dispatched_at + timedelta(seconds=60 + number)
+            Execution.objects.filter(pk=execution.pk).update(dispatched_at=at)
     effect = staff_api.post(f"/api/v1/priority-rules/{rule.pk}/what-if/", {}, format="json").json()
     assert (effect["jobs"], effect["covered"], effect["moved"], effect["is_cut"]) == (3, 1, 3, False)
     waits = {kind["kind"]: kind for kind in effect["kinds"]}
