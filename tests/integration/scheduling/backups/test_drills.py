@@ -64,7 +64,8 @@ def test_drill_restores_the_newest_backup_and_records_rpo_and_rto(acme: Tenant, 
         entry = AuditLogEntry.objects.get(action="backup.verified")
     assert entry.target_id == name
     with connect_as_owner("jobs") as owner:
-        assert owner.execute("SELECT FROM pg_database WHERE datname LIKE '%scratch%'").fetchall() == []
+        own = f"{connection.settings_dict['NAME']}_scratch%"
+        assert owner.execute("SELECT FROM pg_database WHERE datname LIKE %s", [own]).fetchall() == []
 
 
 def test_drill_finds_an_altered_audit_log(acme: Tenant, target: Target, django_db_setup: object) -> None:
