@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
 from django.db import InterfaceError, OperationalError
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from scheduling.compensation.models import MAX_ERROR, Compensation
 from scheduling.dispatch.leadership import try_to_lead
@@ -67,9 +67,7 @@ def plan_batch(batch_id: UUID) -> None:
     if batch.compensate is None or batch.state == "completed":
         return
     undo = MemberCompensation.read(batch.compensate)
-    members = Job.objects.filter(batch_id=batch_id, started_at__isnull=False).annotate(
-        over_at=Coalesce("finished_at", Now())
-    )
+    members = Job.objects.filter(batch_id=batch_id, started_at__isnull=False)
     Compensation.objects.bulk_create(_row(batch, undo, member) for member in members.iterator())
 
 
@@ -78,7 +76,7 @@ def _row(batch: Batch, undo: MemberCompensation, member: Job) -> Compensation:
     return Compensation(
         tenant_id=batch.tenant_id, owner_type=Compensation.Owner.BATCH, owner_id=batch.pk, work=str(member.pk),
         kind=undo.kind, payload=payload, max_retries=undo.max_retries, state=State.PENDING,
-        done_at=member.over_at,
+        done_at=member.finished_at or Now(),
     )  # fmt: skip
 
 

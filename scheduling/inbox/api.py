@@ -39,13 +39,14 @@ class EventSerializer(RowSerializer):
         fields = ("id", "tenant", "source", "event_id", "topic", "jobs", "received_at")
 
 
-class ReceiptSerializer(EventSerializer):
+class ReceiptSerializer(RowSerializer):
     """The answer to a sent event."""
 
     is_duplicate = serializers.BooleanField(help_text="It was received before; its jobs are those of the first time.")
 
-    class Meta(EventSerializer.Meta):
-        fields = (*EventSerializer.Meta.fields, "is_duplicate")
+    class Meta:
+        model = InboxEvent
+        fields = ("id", "tenant", "source", "event_id", "topic", "jobs", "received_at", "is_duplicate")
 
 
 class NewEventSerializer(StrictSerializer):
