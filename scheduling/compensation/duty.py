@@ -12,8 +12,7 @@ from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
 from django.db import InterfaceError, OperationalError
-from django.db.models.functions import Coalesce, Now
-from psycopg.rows import class_row
+from django.db.models.functions import Now
 
 from scheduling.compensation.models import MAX_ERROR, Compensation
 from scheduling.dispatch.leadership import try_to_lead
@@ -24,7 +23,7 @@ from scheduling.jobs.submission import submit_job
 from scheduling.models import Batch, Job
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.locks import LockClass
-from tenants.database.prepared import execute, prepared_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 from tenants.exceptions import DomainError
 
@@ -39,13 +38,6 @@ BATCHES_LIMIT = 10
 State = Compensation.State
 
 
-class NextCompensation:
-    """A compensation to begin."""
-
-    def __init__(self, tenant_id: UUID, compensation_id: UUID) -> None:
-        self.tenant_id, self.compensation_id = tenant_id, compensation_id
-
-
 def compensate() -> int:
     """Take one turn; return how many jobs were submitted, 0 while another dispatcher does the same."""
     with acting_as(COMPENSATION_ACTOR), all_tenants():
@@ -56,10 +48,8 @@ def compensate() -> int:
                 plan_batch(batch_id)
         for name in ("forget_succeeded", "activate", "collect"):
             execute(_SQL[name], {})
-        with prepared_cursor(class_row(NextCompensation)) as cursor:
-            cursor.execute(_SQL["find_next"], {"at_once": AT_ONCE, "limit": TURN_LIMIT})
-            due = cursor.fetchall()
-        return sum(_begin(one) for one in due)
+        due = fetch_all(_SQL["find_next"], {"at_once": AT_ONCE, "limit": TURN_LIMIT})
+        return sum(_begin(one.tenant_id, one.compensation_id) for one in due)
 
 
 def _ended_batches() -> list[tuple[UUID, UUID]]:
@@ -77,9 +67,7 @@ def plan_batch(batch_id: UUID) -> None:
     if batch.compensate is None or batch.state == "completed":
         return
     undo = MemberCompensation.read(batch.compensate)
-    members = Job.objects.filter(batch_id=batch_id, started_at__isnull=False).annotate(
-        over_at=Coalesce("finished_at", Now())
-    )
+    members = Job.objects.filter(batch_id=batch_id, started_at__isnull=False)
     Compensation.objects.bulk_create(_row(batch, undo, member) for member in members.iterator())
 
 
@@ -88,13 +76,13 @@ def _row(batch: Batch, undo: MemberCompensation, member: Job) -> Compensation:
     return Compensation(
         tenant_id=batch.tenant_id, owner_type=Compensation.Owner.BATCH, owner_id=batch.pk, work=str(member.pk),
         kind=undo.kind, payload=payload, max_retries=undo.max_retries, state=State.PENDING,
-        done_at=member.over_at,
+        done_at=member.finished_at or Now(),
     )  # fmt: skip
 
 
-def _begin(one: NextCompensation) -> int:
-    with tenant_context(one.tenant_id):
-        row = Compensation.objects.select_related("tenant__plan").get(pk=one.compensation_id)
+def _begin(tenant_id: UUID, compensation_id: UUID) -> int:
+    with tenant_context(tenant_id):
+        row = Compensation.objects.select_related("tenant__plan").get(pk=compensation_id)
         rows = Compensation.objects.filter(pk=row.pk)
         request = JobRequest(
             kind=row.kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
@@ -37,7 +37,7 @@ class EventTriggerAdmin(ConfiguredAdmin):
         takes_reason=True,
         is_danger=True,
     )
-    def delete(self, request: HttpRequest, row: EventTrigger, reason: str) -> object:
+    def delete(self, request: HttpRequest, row: EventTrigger, reason: str) -> HttpResponse:
         return self.delete_row(request, row, reason)
 
 

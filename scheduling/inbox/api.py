@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
@@ -38,24 +39,31 @@ class EventSerializer(RowSerializer):
         fields = ("id", "tenant", "source", "event_id", "topic", "jobs", "received_at")
 
 
-class ReceiptSerializer(EventSerializer):
+class ReceiptSerializer(RowSerializer):
     """The answer to a sent event."""
 
     is_duplicate = serializers.BooleanField(help_text="It was received before; its jobs are those of the first time.")
 
-    class Meta(EventSerializer.Meta):
-        fields = (*EventSerializer.Meta.fields, "is_duplicate")
+    class Meta:
+        model = InboxEvent
+        fields = ("id", "tenant", "source", "event_id", "topic", "jobs", "received_at", "is_duplicate")
 
 
 class NewEventSerializer(StrictSerializer):
     """An event to be received."""
 
-    topic = serializers.RegexField(
-        rf"^{TOPIC.pattern}\Z", max_length=MAX_TOPIC_CHARACTERS, help_text="Such as `order.paid`."
-    )
+    topic = NameField(max_length=MAX_TOPIC_CHARACTERS, help_text="Such as `order.paid`.")
     source = NameField(max_length=MAX_SOURCE_CHARACTERS, help_text="The system that sends it.")
     id = NameField(max_length=MAX_EVENT_KEY_CHARACTERS, help_text="Its id in the source; it is accepted once.")
     data = serializers.DictField(child=serializers.JSONField(allow_null=True), default=dict)
+
+    def validate_topic(self, topic: str) -> str:
+        """Return the topic; raise ValidationError for another text."""
+        if not TOPIC.fullmatch(topic):
+            raise serializers.ValidationError(
+                gettext("Use lower-case letters, digits, dots and underscores; only the end may be .* or *.")
+            )
+        return topic
 
 
 class EventViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):

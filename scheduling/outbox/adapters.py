@@ -40,6 +40,6 @@ def _import(path: str) -> OutboxAdapter:
         found = import_string(path)
     except ImportError as error:
         raise AdapterInvalidError(f"The adapter {path} cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, OutboxAdapter) and getattr(found, "name", "")):
+    if not (isinstance(found, type) and issubclass(found, OutboxAdapter) and hasattr(found, "name")):
         raise AdapterInvalidError(f"{path} is not a subclass of OutboxAdapter with a name.")
     return found()

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from scheduling.kit.emitting import Emitted, read_emitted
-from scheduling.kit.runtime import Effects, Json
+from scheduling.kit.outcomes import Json
+from scheduling.kit.runtime import Effects
 from scheduling.outbox.service import store_messages
 
 

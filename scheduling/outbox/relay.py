@@ -10,7 +10,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from scheduling.conf import OUTBOX_KIND
@@ -34,15 +33,6 @@ RELAY_SECONDS = 0.5
 MOST_MESSAGES = 200
 # Time until a tenant that has no room for a job is tried again.
 REST_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class DueMessage:
-    """A message that is due, with its route."""
-
-    tenant_id: UUID
-    route_id: UUID
-    message_id: UUID
 
 
 class OutboxRelay:
@@ -70,7 +60,7 @@ class OutboxRelay:
         now = time.monotonic()
         self._rests_until = {tenant: until for tenant, until in self._rests_until.items() if until > now}
         due: dict[tuple[UUID, UUID], list[UUID]] = defaultdict(list)
-        for row in fetch_all(DueMessage, _SQL["find_due"], {"most": MOST_MESSAGES}):
+        for row in fetch_all(_SQL["find_due"], {"most": MOST_MESSAGES}):
             if row.tenant_id not in self._rests_until:
                 due[row.tenant_id, row.route_id].append(row.message_id)
         return due

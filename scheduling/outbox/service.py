@@ -66,7 +66,8 @@ def store_messages(*, job_id: UUID, tenant_id: UUID, emitted: Sequence[Emitted])
     rows = []
     for each in emitted:
         taken = [route for route in routes if matches_topic(route.topic, each.topic)]
-        for route in taken or [None]:
+        targets: list[OutboxRoute | None] = [*taken] or [None]
+        for route in targets:
             state = State.PENDING if route else State.UNROUTED
             rows.append(
                 OutboxMessage(

@@ -458,6 +458,15 @@ DELETE contact-groups/{group}/               alerts.manage
 POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}
 PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
 DELETE objectives/{objective}/               alerts.manage
+POST   outbox-routes/                        webhooks.manage   {"name": "new", "topic": "order.*", "adapter": "webhook", "target": "ops"} 422
+PATCH  outbox-routes/{outbox_route}/         webhooks.manage   {"is_enabled": false}
+DELETE outbox-routes/{outbox_route}/         webhooks.manage
+POST   outbox/{outbox_message}/retry/        jobs.retry        {"reason": "it is back"}
+POST   event-triggers/                       schedules.manage  {"name": "new", "topic": "order.paid", "kind": "noop"} 422
+PATCH  event-triggers/{event_trigger}/       schedules.manage  {"is_enabled": false}
+DELETE event-triggers/{event_trigger}/       schedules.manage
+POST   compensations/{compensation}/retry/   jobs.retry        {}
+POST   compensations/{compensation}/settle/  jobs.retry        {"reason": "refunded by hand"}
 """
 
 # Pages of models under /admin/: rights to view, add and change (`-`: no role), then the actions on one row. No role may
@@ -484,6 +493,11 @@ scheduling.alertowner              jobs.view       alerts.manage    alerts.manag
 scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertrule               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertsilence            jobs.view       alerts.respond   alerts.respond   end:alerts.respond
+scheduling.compensation            jobs.view       -                -                retry:jobs.retry settle:jobs.retry
+scheduling.eventtrigger            jobs.view       schedules.manage schedules.manage delete:schedules.manage
+scheduling.inboxevent              jobs.view       -                -
+scheduling.outboxmessage           jobs.view       -                -                retry:jobs.retry
+scheduling.outboxroute             jobs.view       webhooks.manage  webhooks.manage  delete:webhooks.manage
 scheduling.contact                 jobs.view       alerts.manage    alerts.manage    try_it:alerts.respond enable:alerts.manage delete:alerts.manage
 scheduling.contactgroup            jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.batch                   jobs.view       -                -                close:jobs.submit cancel:jobs.cancel

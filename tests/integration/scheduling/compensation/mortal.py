@@ -21,10 +21,22 @@ from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.batches.cancelling import tend_cancellations
 from scheduling.jobs.batches.folding import fold_batches
-from scheduling.models import Compensation, Job, JobDue, LiveExecution, OutboxMessage, Worker, WorkerPool
+from scheduling.models import (
+    Circuit,
+    Compensation,
+    Job,
+    JobDue,
+    JobHeld,
+    LiveExecution,
+    OutboxMessage,
+    Worker,
+    WorkerPool,
+)
 from scheduling.outbox.relay import OutboxRelay
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
+
+ENDED = ("completed", "cancelled", "discarded", "quarantined")
 
 
 class Killed(BaseException):
@@ -68,11 +80,14 @@ class Platform:
         mortal = Mortal(self.chance.randint(1, statements), self.chance.random() < 0.5)
         if self.chance.random() >= self.share:
             mortal.dies_at = 0
-        with suppress(Killed, asyncio.CancelledError), connection.execute_wrapper(mortal):
+        is_replaced = True
+        # A child that finds its transaction open ends itself.
+        with suppress(Killed, SystemExit, asyncio.CancelledError), connection.execute_wrapper(mortal):
             act()
-        if mortal.is_dead:
+            is_replaced = False
+        self.kills += mortal.is_dead
+        if mortal.is_dead or is_replaced:
             connection.close()
-            self.kills += 1
             self.local = None
             self.rescue()
 
@@ -95,8 +110,7 @@ class Platform:
             self.local = self.local or LocalWorker.of(self.registration)
             local = self.local
             run = lambda: execute(execution_ids=[execution_id], token=token, child_index=0, worker=local)  # noqa: E731
-            with suppress(SystemExit):
-                self.act(run, statements=14)
+            self.act(run, statements=14)
 
     def dispatch(self) -> None:
         """Run a tick and each duty that moves batches, messages and compensations, in any order."""
@@ -121,26 +135,39 @@ class Platform:
         """Return whether jobs, messages or compensations are left."""
         with all_tenants():
             return (
-                Job.objects.exclude(state__in=["completed", "cancelled", "discarded", "quarantined"]).exists()
+                Job.objects.exclude(state__in=ENDED).exists()
                 or OutboxMessage.objects.filter(state="pending").exists()
                 or Compensation.objects.filter(state__in=["pending", "running"]).exists()
             )
 
+    def leftovers(self) -> str:
+        """Return what is left to do, for the message of a failure."""
+        with all_tenants():
+            rows = {
+                "jobs": Job.objects.exclude(state__in=ENDED).values_list("kind", "state", "error_message"),
+                "held": JobHeld.objects.values_list("gate", flat=True),
+                "live": LiveExecution.objects.values_list("kind", "started_at", "worker_id"),
+                "circuits": Circuit.objects.values_list("kind", "dependency", "state"),
+                "messages": OutboxMessage.objects.filter(state="pending").values_list("error", "delivery_job_id"),
+                "compensations": Compensation.objects.exclude(state="compensated").values_list("state", "error"),
+            }
+            return str({name: list(found[:5]) for name, found in rows.items()})
+
     def run(self) -> None:
         """Go on until nothing is left to do; then once without deaths, so that ended batches are noticed."""
-        for _ in range(2_000):
+        for _ in range(300):
             self.dispatch()
             self.work()
             if not self.is_busy():
                 break
         share, self.share = self.share, 0.0
-        for _ in range(200):
+        for _ in range(60):
             self.dispatch()
             self.work()
             if not self.is_busy():
                 break
         self.share = share
-        assert not self.is_busy()
+        assert not self.is_busy(), self.leftovers()
 
 
 def cancel_rest() -> None:

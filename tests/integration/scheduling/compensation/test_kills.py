@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def emit_charges(context: Any) -> None:
 
 
 @pytest.fixture
-def platform(acme: Tenant, payments: Payments, monkeypatch: pytest.MonkeyPatch) -> Platform:
+def platform(acme: Tenant, payments: Payments, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     use_one_pool()
     monkeypatch.setattr(scripted, "script", emit_charges)
     with all_tenants():
@@ -49,7 +50,10 @@ def platform(acme: Tenant, payments: Payments, monkeypatch: pytest.MonkeyPatch) 
     with tenant_context(acme):
         values = {"name": "payments", "topic": "payment.*", "adapter": "webhook", "target": "payments"}
         OUTBOX_ROUTES.save(OutboxRoute(), values)
-    return Platform(register_worker(pool_name="default", hostname="test", pid=1, slots=4), random.Random(SEED))
+    with added_processor(f"{scripted.__name__}.Scripted"):
+        # A worker announces the kinds that it has when it registers.
+        worker = register_worker(pool_name="default", hostname="test", pid=1, slots=4)
+        yield Platform(worker, random.Random(SEED))
 
 
 def play(platform: Platform, acme: Tenant, payments: Payments, number: int) -> None:
@@ -77,10 +81,9 @@ def play(platform: Platform, acme: Tenant, payments: Payments, number: int) -> N
 
 def test_no_payment_is_made_twice_or_left_undone(acme: Tenant, platform: Platform, payments: Payments) -> None:
     number = 0
-    with added_processor(f"{scripted.__name__}.Scripted"):
-        while platform.kills < KILLS:
-            play(platform, acme, payments, number)
-            number += 1
+    while platform.kills < KILLS:
+        play(platform, acme, payments, number)
+        number += 1
     with all_tenants():
         undone = Counter(Compensation.objects.values_list("state", flat=True))
         messages = Counter(OutboxMessage.objects.values_list("state", flat=True))

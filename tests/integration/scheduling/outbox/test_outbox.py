@@ -11,12 +11,14 @@ from django.db.models.functions import Now
 
 from scheduling.configuration.service import ConfiguredRowTakenError
 from scheduling.kit.base import Complete, PermanentError, Yielded
-from scheduling.models import AlertMessage, Job, OutboxMessage, OutboxRoute
+from scheduling.models import Job, OutboxMessage, OutboxRoute
 from scheduling.outbox.exceptions import OutboxMessageNotRetryableError, OutboxRouteMissingError
 from scheduling.outbox.relay import OutboxRelay
 from scheduling.outbox.service import OUTBOX_ROUTES, retry_message
 from scheduling.upkeep.retention.platform_rows import prune_platform_rows
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
 from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.job_helpers import reload, submit
@@ -252,7 +254,6 @@ def test_tenant_without_room_for_jobs_keeps_its_messages(acme: Tenant, route: Ou
         ({"adapter": "redis_stream", "target": "orders"}, "target"),
     ],
 )
-@pytest.mark.parametrize("pool", ["prefork"])
 def test_route_that_cannot_work_is_refused(
     acme: Tenant, route: OutboxRoute, changes: dict[str, str], field: str
 ) -> None:
@@ -266,7 +267,6 @@ def test_route_that_cannot_work_is_refused(
         OUTBOX_ROUTES.save(OutboxRoute(), {"name": "new", "topic": "a", "adapter": "webhook", "target": "ops"})
 
 
-@pytest.mark.parametrize("pool", ["prefork"])
 def test_other_tenants_see_nothing(acme: Tenant, globex: Tenant, route: OutboxRoute) -> None:
     store(acme, route, 1)
     with tenant_context(globex):
@@ -274,22 +274,11 @@ def test_other_tenants_see_nothing(acme: Tenant, globex: Tenant, route: OutboxRo
         assert not OutboxMessage.objects.exists()
 
 
-@pytest.mark.parametrize("pool", ["prefork"])
 def test_old_messages_are_pruned_but_never_pending_ones(acme: Tenant, route: OutboxRoute) -> None:
-    for days, state in [(8, "delivered"), (6, "delivered"), (8, "dead"), (31, "dead"), (31, "pending")]:
-        store(acme, route, 1, state=state)
+    rows = [(8, "delivered"), (6, "delivered"), (9, "dead"), (31, "dead"), (32, "pending")]
+    for days, state in rows:
         with all_tenants():
-            newest = OutboxMessage.objects.latest("created_at")
-            old = AlertMessage._meta.pk.get_default() if days == 0 else _id_of_days_ago(days)
-            OutboxMessage.objects.filter(pk=newest.pk).delete()
-            newest.pk = old
-            newest.save(force_insert=True)
+            day = uuid7_floor(read_clock() - timedelta(days=days))
+        store(acme, route, 1, state=state, id=day)
     prune_platform_rows(limit=100)
     assert sorted(states()) == ["dead", "delivered", "pending"]
-
-
-def _id_of_days_ago(days: int) -> Any:
-    from tenants.database.clock import read_clock
-    from tenants.database.ids import uuid7_floor
-
-    return uuid7_floor(read_clock() - timedelta(days=days))
