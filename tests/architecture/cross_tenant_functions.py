@@ -222,6 +222,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/anomalies/baselines.py": ({"tend_baselines"}, "upkeep learns what is usual for all tenants"),
     "scheduling/configuration/service.py": ({"Configured._scope"}, "rows of the platform belong to no tenant"),
+    "scheduling/priority_rules/acting.py": ({"PriorityWatch.take_turn"}, "rules move jobs of all tenants"),
+    "scheduling/priority_rules/what_if.py": ({"what_if_rule"}, "platform staff replay the starts of all tenants"),
     "scheduling/load/duty.py": ({"LoadWatch.take_turn"}, "a dispatcher measures the platform and its pools"),
     "scheduling/load/queries.py": ({"_read_document"}, "load states belong to the platform"),
     "scheduling/load/service.py": ({"force_level", "release_level"}, "load states belong to the platform"),
