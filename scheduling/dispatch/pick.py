@@ -75,10 +75,11 @@ def read_rows(
     With time slices a job's cost is at most one slice; further ones are charged when they are used. ``effects`` of
     rules move the first jobs of each line.
     """
-    jobs: dict[int, list[ReadyJob]] = defaultdict(list)
-    hidden: set[int] = set()
     if not wanted:
         return RowsReading({}, {})
+    jobs: dict[int, list[ReadyJob]] = defaultdict(list)
+    hidden: set[int] = set()
+    least = LINE_JOBS if effects else 0
     with prepared_cursor(namedtuple_row) as cursor:
         values = {
             "entity_ids": list(wanted),
@@ -86,10 +87,8 @@ def read_rows(
             "kind": kind,
             "needs": memory_gate_parameters(),
         }
-        if effects:
-            cursor.execute(_MOVED_ROWS, values | _effect_parameters(effects))
-        else:
-            cursor.execute(_ROWS, values)
+        statement, moves = (_MOVED_ROWS, _effect_parameters(effects)) if effects else (_ROWS, {})
+        cursor.execute(statement, values | moves)
         found = cursor.fetchall()
         keyed = [row for row in found if row.concurrency_key is not None and row.gate is None]
         keys = read_keys_of(keyed) if keyed else NO_KEYS
@@ -97,11 +96,7 @@ def read_rows(
             if row.gate is not None or row.job_id in keys.over:
                 hidden.add(row.entity_id)
                 continue
-            whole_us = row.predicted_us
-            may_merge = whole_us < MERGE_BELOW_US and not row.merge_disabled and registry.is_mergeable(row.kind)
-            may_list = not (may_merge or row.merge_disabled or registry.travels_alone(row.kind))
-            cost_us = whole_us if slice_us is None else min(whole_us, slice_us)
-            job = ReadyJob(row.job_id, row.rank, row.kind, cost_us, may_merge, whole_us, may_list)
+            job = _ready_job(row, slice_us)
             jobs[row.entity_id].append(_moved(job, row, effects) if effects else job)
     return RowsReading(
         # Behind a job that was set aside there may be others: claim no more than was seen.
@@ -110,11 +105,17 @@ def read_rows(
             for entity_id, asked in wanted.items()
         },
         # Of a crowded key the jobs of all lines are compared.
-        gated={
-            entity_id: max(wanted[entity_id], LINE_JOBS if effects else 0) for entity_id in hidden.union(keys.crowded)
-        },
+        gated={entity_id: max(wanted[entity_id], least) for entity_id in hidden.union(keys.crowded)},
         keys=keys,
     )
+
+
+def _ready_job(row: Any, slice_us: int | None) -> ReadyJob:
+    whole_us = row.predicted_us
+    may_merge = whole_us < MERGE_BELOW_US and not row.merge_disabled and registry.is_mergeable(row.kind)
+    may_list = not (may_merge or row.merge_disabled or registry.travels_alone(row.kind))
+    cost_us = whole_us if slice_us is None else min(whole_us, slice_us)
+    return ReadyJob(row.job_id, row.rank, row.kind, cost_us, may_merge, whole_us, may_list)
 
 
 def _effect_parameters(effects: Sequence[Effect]) -> dict[str, Any]:

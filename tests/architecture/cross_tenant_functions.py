@@ -237,6 +237,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/backups/drill.py": ({"run_drill", "_check"}, "backups belong to the platform"),
     "scheduling/outbox/relay.py": ({"OutboxRelay.take_turn"}, "a dispatcher delivers the messages of all tenants"),
     "scheduling/compensation/duty.py": ({"compensate"}, "a dispatcher compensates the work of all tenants"),
+    "scheduling/priority_rules/acting.py": ({"PriorityWatch.take_turn"}, "rules move jobs of all tenants"),
+    "scheduling/priority_rules/what_if.py": ({"what_if_rule"}, "platform staff replay the starts of all tenants"),
     "scheduling/load/duty.py": ({"LoadWatch.take_turn"}, "a dispatcher measures the platform and its pools"),
     "scheduling/load/queries.py": ({"_read_document"}, "load states belong to the platform"),
     "scheduling/load/service.py": ({"force_level", "release_level"}, "load states belong to the platform"),
