@@ -32,6 +32,7 @@ rpo rto bucket prefix
 ROWS = """
 acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
 greeting soon handbook nightly ops timeout keyerror pages spare upload broke parseerror start send it test
+order orders paid shop reconciliation
 cloud community professional sandbox team api guest four
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())

@@ -51,7 +51,7 @@ class BackupAdmin(PlatformStaffAdmin):
     """Backups, the newest first."""
 
     view_permission = Permission.PLATFORM_VIEW
-    list_display = ("name", "kind", "how", "age", "size", "plan", "target", "verified_at", "rto", "found")
+    list_display = ("name", "what", "how", "age", "size", "plan", "target", "verified_at", "rto", "found")
     fields = (*list_display, "taken_at", "took", "row_count", "file_count", "rpo", "error", "deleted_at")
     readonly_fields = fields
     list_select_related = ("plan",)
@@ -59,6 +59,11 @@ class BackupAdmin(PlatformStaffAdmin):
     sortable_by = ()
     empty_title = gettext_lazy("No backups yet")
     empty_text = gettext_lazy("A plan makes them, or “manage.py backup”; “manage.py drill” verifies the newest.")
+
+    # A column of the name "kind" leads to a kind of jobs.
+    @admin.display(description=gettext_lazy("Kind"))
+    def what(self, row: Backup) -> str:
+        return row.get_kind_display()
 
     @admin.display(description=gettext_lazy("State"))
     def how(self, row: Backup) -> SafeString:

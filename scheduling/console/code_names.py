@@ -47,6 +47,7 @@ WORDS = {
     gettext_noop("approvals withdrawn"),
     gettext_noop("artifacts"),
     gettext_noop("artifacts removed"),
+    gettext_noop("backups"),
     gettext_noop("batches"),
     gettext_noop("bulk formers"),
     gettext_noop("bulk operations"),

@@ -70,7 +70,8 @@ def what_if_rule(rule: PriorityRule) -> RuleEffect:
         }
         rows = fetch_rows(_STARTS, values)
     lines: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
-    for row in rows:
+    # Read with the newest first; equal places are taken in the order of the starts.
+    for row in reversed(rows):
         lines[row.tenant_id, row.queue_id, row.fair_key].append(row)
     waits: dict[str, list[tuple[int, int]]] = defaultdict(list)
     covered = 0

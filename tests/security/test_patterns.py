@@ -235,6 +235,8 @@ CALLS |= {
 
 # Places that process only our own text, and why.
 OWN: dict[str, str] = {
+    "scheduling/backups/programs.py:_COPY": "output of pg_restore about a backup whose signature was verified",
+    "scheduling/backups/programs.py:_VERSION": "output of a program of PostgreSQL",
     "jobsplatform/images.py:_BY_DIGEST": "the operator's configuration",
     "jobsplatform/demo/corpus.py:read_title": "the demonstration's own documents",
     "jobsplatform/demo/report.py:_shorten": "the demonstration's own documents",

@@ -603,7 +603,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "kind": "noop",
         "is_enabled": "on",
     },
-    "scheduling.eventtrigger change": lambda world: {"topic": "order.paid"},
+    "scheduling.eventtrigger change": lambda world: {"topic": "order.lost"},
     "scheduling.objective add": lambda world: {
         "tenant": acme().pk,
         "name": "new",
