@@ -21,8 +21,9 @@ from tenants.models import Tier
 MEASURE_SECONDS = 1.0
 # A measurement of another dispatcher within this part of the interval is not repeated.
 FRESH_PART = 0.8
-# Pause after a measurement, in multiples of its duration: it takes at most a twentieth of a connection.
-REST = 20
+# Pause after a measurement, in multiples of its duration, and the longest one: under load measurements are slow, and
+# needed.
+REST, MOST_PAUSE_SECONDS = 20, 5.0
 # A longer pause between two measurements counts as this time, so that a set clock changes no state.
 LONGEST_SECONDS = 5.0
 _MEASURED = (
@@ -46,7 +47,7 @@ class LoadWatch:
 
     def interval_seconds(self) -> float:
         """Return the seconds until the next measurement."""
-        return max(MEASURE_SECONDS, REST * self._took_seconds)
+        return min(max(MEASURE_SECONDS, REST * self._took_seconds), MOST_PAUSE_SECONDS)
 
     def take_turn(self) -> None:
         """Measure, and store the states, unless another dispatcher has done so just before."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
@@ -9,12 +11,19 @@ from scheduling.load.exceptions import OverloadedError
 from scheduling.load.models import LoadState, SheddingRule
 from scheduling.load.rules import Level
 from scheduling.load.service import force_level
-from scheduling.models import Job, JobEvent, PriorityRule
+from scheduling.models import Job, JobEvent, KindCost, PriorityRule
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.conftest import SLOTS, Platform
 from tests.acceptance.helpers import submit, wait_for_all
 from tests.acceptance.processes import eventually
+
+
+@pytest.fixture(autouse=True)
+def unknown_cost(db: None) -> None:
+    """Forget that jobs of other tests were short: such jobs share messages, and so slots."""
+    with all_tenants():
+        KindCost.objects.filter(kind="sleep").delete()
 
 
 def level_of(scope: str) -> Level:
@@ -34,10 +43,12 @@ def test_pool_is_busy_while_entitled_jobs_wait_and_normal_afterwards(
     # A worker that an earlier test has killed counts as slots that are free, until its lease is over.
     blocking = submit(acme, "sleep", *[{"seconds": 300}] * SLOTS)
     waiting = submit(globex, "sleep", {"seconds": 0})
-    eventually(lambda: level_of("pool:default") >= Level.BUSY, within=120, what="the pool is busy")
-    with tenant_context(acme):
-        for job in blocking:
-            cancel_job(job_id=job.pk, reason="the pool is busy")
+    try:
+        eventually(lambda: level_of("pool:default") >= Level.BUSY, within=120, what="the pool is busy")
+    finally:
+        with tenant_context(acme):
+            for job in blocking:
+                cancel_job(job_id=job.pk, reason="the pool was busy for long enough")
     wait_for_all(waiting, within=120)
     eventually(lambda: level_of("pool:default") is Level.NORMAL, within=120, what="the pool is normal")
 
