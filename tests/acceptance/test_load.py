@@ -11,7 +11,7 @@ from scheduling.load.exceptions import OverloadedError
 from scheduling.load.models import LoadState, SheddingRule
 from scheduling.load.rules import Level
 from scheduling.load.service import force_level
-from scheduling.models import Job, JobEvent, KindCost, PriorityRule
+from scheduling.models import KindCost
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.conftest import SLOTS, Platform
@@ -51,31 +51,6 @@ def test_pool_is_busy_while_entitled_jobs_wait_and_normal_afterwards(
                 cancel_job(job_id=job.pk, reason="the pool was busy for long enough")
     wait_for_all(waiting, within=120)
     eventually(lambda: level_of("pool:default") is Level.NORMAL, within=120, what="the pool is normal")
-
-
-def test_rule_moves_a_job_before_older_ones_of_its_tenant_while_the_pool_is_busy(
-    platform: Platform, acme: Tenant
-) -> None:
-    eventually(is_measured, within=60, what="the load is measured")
-    with all_tenants():
-        rule = PriorityRule.objects.create(name="Noop first", position=1, kind="noop", offset_seconds=300)
-    force_level(scope="pool:default", level=Level.BUSY, reason="rehearsal")
-    try:
-
-        def is_moved() -> bool:
-            older = submit(acme, "sleep", *[{"seconds": 0.2}] * (4 * SLOTS))
-            moved = submit(acme, "noop", {})
-            wait_for_all([*older, *moved], within=60)
-            with all_tenants():
-                data = JobEvent.objects.get(job_id=moved[0].pk, name="job.dispatched").data
-                started = Job.objects.filter(started_at__gt=Job.objects.get(pk=moved[0].pk).started_at)
-                return "moved" in data and started.filter(pk__in=[job.pk for job in older]).exists()
-
-        eventually(is_moved, within=120, what="a job is moved")
-    finally:
-        force_level(scope="pool:default", level=Level.NORMAL, reason="over")
-        with all_tenants():
-            rule.delete()
 
 
 def test_forced_state_refuses_the_tier_of_the_rule_and_nothing_else(platform: Platform, acme: Tenant) -> None:

@@ -1,1 +1,0 @@
-"""Backups of the platform: made, kept, verified by drills, and restored."""

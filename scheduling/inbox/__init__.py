@@ -1,1 +1,0 @@
-"""Inbox: events of other systems, each accepted once, that start jobs of a tenant."""

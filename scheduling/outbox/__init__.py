@@ -1,1 +1,0 @@
-"""Outbox: messages of jobs to other systems, stored with the jobs' effects and delivered in order per key."""

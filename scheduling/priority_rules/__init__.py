@@ -1,1 +1,0 @@
-"""Priority under load: rules that move jobs within their tenant's line while a load state lasts."""
