@@ -53,7 +53,7 @@ NOT_EXPECTED = frozenset(
     | {"S12"}
     # The kind that fails is silenced here: T2 has the notice of failing jobs.
     | {"J3"}
-    # For a minute after a step of the clock nothing is evaluated; the step is reported then.
+    # For a minute after a step of the clock nothing is evaluated; the step is counted as an incident.
     | {"C2", "C4"}
     # Each alteration is undone before the newest seals are verified again.
     | {"A1"}
