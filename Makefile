@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev unit test coverage acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak alerts-soak requirements sbom image release-check clean
+.PHONY: help environment environment-dev demo dev unit test coverage acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak alerts-soak effect-kills requirements sbom image release-check clean
 
 ##@ Start
 help: ## List the targets
@@ -104,6 +104,10 @@ soak: environment-dev ## Load and faults of all kinds for MINUTES=10 (SEED=1): i
 alerts-soak: MINUTES = 60
 alerts-soak: environment-dev ## Twelve faults and killed dispatchers for MINUTES=60 (SEED=1): is an alert lost, or sent twice?
 	@$(SERVERS) -- $(PY) -m tests.chaos.alert_soak --minutes $(MINUTES) --seed $(or $(SEED),1)
+
+effect-kills: KILLS = 10000
+effect-kills: environment-dev ## KILLS=10000 of dispatchers and workers over a payment service (SEED=1): is an order charged twice, or not refunded?
+	@EFFECT_KILLS=$(KILLS) EFFECT_SEED=$(or $(SEED),1) $(SERVERS) -- $(PY) -m pytest -q -s -p no:cacheprovider tests/integration/scheduling/compensation/test_kills.py
 
 ##@ Check and write
 # The kit, and the modules whose docstrings `docs/reference/` renders: each public name there has a docstring. The docstring

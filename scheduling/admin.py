@@ -3,10 +3,13 @@
 from scheduling.alerts import admin as alerts
 from scheduling.alerts import config_admin as alert_config
 from scheduling.alerts import rule_admin as alert_rules
+from scheduling.backups import admin as backups
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
+from scheduling.compensation import admin as compensations
 from scheduling.execution import admin as history
 from scheduling.fleet import admin as workers
+from scheduling.inbox import admin as inbox
 from scheduling.investigation import admin as investigations
 from scheduling.jobs import admin as jobs
 from scheduling.jobs.batches import admin as batches
@@ -15,8 +18,10 @@ from scheduling.jobs.job_templates import admin as job_templates
 from scheduling.jobs.routing import admin as routing
 from scheduling.load import admin as load
 from scheduling.objectives import admin as objectives
+from scheduling.outbox import admin as outbox
 from scheduling.plans import admin as cfs_plans
 from scheduling.plans import admin as plans
+from scheduling.priority_rules import admin as priority_rules
 from scheduling.schedules import admin as schedules
 from scheduling.schedules import beat_admin as beat
 from scheduling.schedules import fires_admin as fires
@@ -32,22 +37,27 @@ __all__ = [
     "alert_config",
     "alert_rules",
     "alerts",
+    "backups",
     "batches",
     "beat",
     "bulk_operations",
     "cfs_plans",
     "circuits",
+    "compensations",
     "dead_letters",
     "fair_share",
     "fires",
     "history",
+    "inbox",
     "investigations",
     "job_templates",
     "jobs",
     "kind_pauses",
     "load",
     "objectives",
+    "outbox",
     "plans",
+    "priority_rules",
     "queues",
     "routing",
     "schedules",

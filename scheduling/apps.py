@@ -24,7 +24,12 @@ class SchedulingConfig(AppConfig):
     state_checks = "scheduling.consistency.checks:CHECKS"
     tenant_settings = "scheduling.tenant_settings:SETTINGS"
     limits = LIMITS
-    processors = ("scheduling.alerts.processor.AlertDelivery",)
+    processors = (
+        "scheduling.alerts.processor.AlertDelivery",
+        "scheduling.compensation.processor.Reconciliation",
+        "scheduling.outbox.processor.OutboxDelivery",
+    )
+    outbox_adapters = ("scheduling.outbox.redis_stream.RedisStreamAdapter",)
     measures_usage = "scheduling.limits.usage.measure_usage"
     versioned = ("scheduling.plans.service:CFS_PLANS", "scheduling.jobs.job_templates.service:TEMPLATES")
 

@@ -16,6 +16,8 @@ MAX_BULK_JOBS = 1_000
 WEBHOOK_KIND = "webhook_delivery"
 # The kind that delivers messages of alerts.
 ALERT_KIND = "alert_delivery"
+# The kind that delivers messages that jobs have emitted.
+OUTBOX_KIND = "outbox_delivery"
 MAX_TAGS = 20
 
 # The most jobs that one tick dispatches, and the most entities that it reads in each queue.

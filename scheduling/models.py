@@ -11,10 +11,13 @@ from scheduling.alerts.contact_models import (
 )
 from scheduling.alerts.models import Alert, AlertCause, AlertClock, AlertRule, MeasureMinute, PlatformIncident
 from scheduling.anomalies.models import Anomaly, SeriesBaseline, SeriesSummary
+from scheduling.backups.models import Backup, BackupPlan
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
+from scheduling.compensation.models import Compensation
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
 from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecution, Settled, SettledRefused, Wake
+from scheduling.inbox.models import EventTrigger, InboxEvent
 from scheduling.investigation.models import Investigation
 from scheduling.jobs.batches.models import Batch, BatchNews
 from scheduling.jobs.dead_letters.models import DeadLetter
@@ -29,6 +32,7 @@ from scheduling.jobs.saved_views.models import SavedView
 from scheduling.load.models import LoadState, SheddingRule
 from scheduling.log_search.models import LogSegment, LogVolume, PlatformLog
 from scheduling.objectives.models import ExcusedMinute, Objective, ObjectiveHour, ObjectiveMinute, StateMinute
+from scheduling.outbox.models import OutboxMessage, OutboxRoute
 from scheduling.plans.models import (
     CFSPlan,
     CFSPlanTier,
@@ -38,6 +42,7 @@ from scheduling.plans.models import (
     TenantCapacity,
     TenantKindCost,
 )
+from scheduling.priority_rules.models import PriorityRule
 from scheduling.schedules.models import Schedule, ScheduleFire
 from scheduling.statistics.models import (
     KindMinute,
@@ -78,6 +83,8 @@ __all__ = [
     "AlertRule",
     "AlertSilence",
     "Anomaly",
+    "Backup",
+    "BackupPlan",
     "Batch",
     "BatchNews",
     "BulkFormer",
@@ -88,6 +95,7 @@ __all__ = [
     "Charge",
     "Circuit",
     "CircuitNews",
+    "Compensation",
     "ConcurrencyKey",
     "ConcurrencyKeyNews",
     "Contact",
@@ -95,9 +103,11 @@ __all__ = [
     "DeadLetter",
     "Drain",
     "EventRelay",
+    "EventTrigger",
     "ExcusedMinute",
     "Execution",
     "FairShareNode",
+    "InboxEvent",
     "Investigation",
     "Job",
     "JobDeadline",
@@ -125,10 +135,13 @@ __all__ = [
     "Objective",
     "ObjectiveHour",
     "ObjectiveMinute",
+    "OutboxMessage",
+    "OutboxRoute",
     "PlatformIncident",
     "PlatformLog",
     "PoolClock",
     "PoolGauge",
+    "PriorityRule",
     "ProcessHeartbeat",
     "Queue",
     "QueueClock",

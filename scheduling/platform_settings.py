@@ -12,6 +12,11 @@ declare(
         "Plan that the first migration activates.",
         choices=("cloud", "community"),
     ),
+    PlatformSetting(
+        "OUTBOX_REDIS_URL",
+        "",
+        "The Redis or Valkey server to whose streams outbox routes may send; empty: none may.",
+    ),
     PlatformSetting("AGEING_SECONDS", 60, "Seconds of waiting that one step of priority is worth."),
     PlatformSetting(
         "DIAGNOSTIC_KINDS",
@@ -76,6 +81,9 @@ declare(
     ),
     PlatformSetting(
         "PLATFORM_LOG_MEGABYTES", 1_024, "Size of these lines; beyond it the oldest are removed.", minimum=1
+    ),
+    PlatformSetting(
+        "POSTGRES_PROGRAMS", "", "Folder of `pg_dump` and `pg_restore`, which backups use; empty: those in PATH."
     ),
     PlatformSetting("TRACE_URL_TEMPLATE", "", "URL of a trace, containing `{trace_id}`, for the link on a job's page."),
     PlatformSetting(

@@ -27,5 +27,6 @@ yields_decided = Signal()  # requested, withdrawn
 sessions_ended = Signal()  # count, workers: the names of their sessions
 tenants_left_out = Signal()  # pool_id, holders: the locking server process of each newly skipped tenant, or None
 alert_message_ended = Signal()  # channel, is_sent
+outbox_attempted = Signal()  # adapter, is_delivered
 job_lines_written = Signal()  # lines: scheduling.execution.logs.service.LogLine, facts: of their job; none is sealed
 worker_given_up = Signal()  # pool, worker_id, reason

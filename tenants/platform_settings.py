@@ -10,6 +10,11 @@ declare(
     PlatformSetting(
         "DATABASE_AUDITOR_ROLE", "jobs_auditor", "The only login role that seals and prunes the audit log."
     ),
+    PlatformSetting(
+        "DATABASE_BACKUP_URL",
+        "",
+        "The login that backups read with, from which row security hides nothing; empty: no backups.",
+    ),
     # Port 9 is "discard": nothing answers there.
     PlatformSetting("REDIS_URL", "redis://127.0.0.1:9/0", "The Redis or Valkey server that is the broker."),
     PlatformSetting(

@@ -56,6 +56,12 @@ POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.shar
 POST   shedding-rules/                   shedding_rule.created   scheduling.sheddingrule
 PATCH  shedding-rules/{shedding_rule}/   shedding_rule.changed   scheduling.sheddingrule
 DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.sheddingrule
+POST   priority-rules/                   priority_rule.created   scheduling.priorityrule
+PATCH  priority-rules/{priority_rule}/   priority_rule.changed   scheduling.priorityrule
+DELETE priority-rules/{priority_rule}/   priority_rule.deleted   scheduling.priorityrule
+POST   backup-plans/                     backup_plan.created     scheduling.backupplan
+PATCH  backup-plans/{backup_plan}/       backup_plan.changed     scheduling.backupplan
+DELETE backup-plans/{backup_plan}/       backup_plan.deleted     scheduling.backupplan
 POST   load/platform/force/             load.forced             scheduling.loadstate
 POST   load/platform/release/           load.released           scheduling.loadstate
 POST   shared-circuits/noop/reset/       circuit.reset           scheduling.sharedcircuit
@@ -165,6 +171,16 @@ POST   investigations/{investigation}/outcome/ investigation.answered scheduling
 POST   objectives/                       objective.created       scheduling.objective
 PATCH  objectives/{objective}/           objective.changed       scheduling.objective
 DELETE objectives/{objective}/           objective.deleted       scheduling.objective
+POST   compensations/{compensation}/retry/ compensation.retried scheduling.compensation
+POST   compensations/{compensation}/settle/ compensation.settled scheduling.compensation
+POST   outbox-routes/                    outbox_route.created    scheduling.outboxroute
+PATCH  outbox-routes/{outbox_route}/     outbox_route.changed    scheduling.outboxroute
+DELETE outbox-routes/{outbox_route}/     outbox_route.deleted    scheduling.outboxroute
+POST   outbox/{outbox_message}/retry/    outbox_message.retried  scheduling.outboxmessage
+POST   event-triggers/                   event_trigger.created   scheduling.eventtrigger
+PATCH  event-triggers/{event_trigger}/   event_trigger.changed   scheduling.eventtrigger
+DELETE event-triggers/{event_trigger}/   event_trigger.deleted   scheduling.eventtrigger
+POST   events/                           event.received          scheduling.inboxevent
 POST   webhooks/                         webhook.created         webhooks.webhook
 PATCH  webhooks/{webhook}/               webhook.changed         webhooks.webhook
 DELETE webhooks/{webhook}/               webhook.deleted         webhooks.webhook
@@ -247,11 +263,26 @@ scheduling.circuit                  force_closed  circuit.forced_closed    sched
 scheduling.sheddingrule             add           shedding_rule.created    scheduling.sheddingrule
 scheduling.sheddingrule             change        shedding_rule.changed    scheduling.sheddingrule
 scheduling.sheddingrule             delete        shedding_rule.deleted    scheduling.sheddingrule
+scheduling.priorityrule             add           priority_rule.created    scheduling.priorityrule
+scheduling.priorityrule             change        priority_rule.changed    scheduling.priorityrule
+scheduling.priorityrule             delete        priority_rule.deleted    scheduling.priorityrule
+scheduling.backupplan               add           backup_plan.created      scheduling.backupplan
+scheduling.backupplan               change        backup_plan.changed      scheduling.backupplan
+scheduling.backupplan               delete        backup_plan.deleted      scheduling.backupplan
 scheduling.loadstate                force_normal  load.forced              scheduling.loadstate
 scheduling.loadstate                force_busy    load.forced              scheduling.loadstate
 scheduling.loadstate                force_overloaded load.forced           scheduling.loadstate
 scheduling.loadstate                force_brown_out load.forced            scheduling.loadstate
 scheduling.loadstate                release       load.released            scheduling.loadstate
+scheduling.compensation             retry         compensation.retried     scheduling.compensation
+scheduling.compensation             settle        compensation.settled     scheduling.compensation
+scheduling.outboxroute              add           outbox_route.created     scheduling.outboxroute
+scheduling.outboxroute              change        outbox_route.changed     scheduling.outboxroute
+scheduling.outboxroute              delete        outbox_route.deleted     scheduling.outboxroute
+scheduling.outboxmessage            retry         outbox_message.retried   scheduling.outboxmessage
+scheduling.eventtrigger             add           event_trigger.created    scheduling.eventtrigger
+scheduling.eventtrigger             change        event_trigger.changed    scheduling.eventtrigger
+scheduling.eventtrigger             delete        event_trigger.deleted    scheduling.eventtrigger
 scheduling.deadletter               requeue       job.retried              scheduling.job
 scheduling.deadletter               edit          job.payload_revealed     scheduling.job
 scheduling.job                      retry         job.retried              scheduling.job
@@ -384,6 +415,7 @@ investigate          investigation.created  scheduling.investigation
 silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
 backfill_schedule    schedule.backfilled    scheduling.schedule
+backup               backup.made            scheduling.backup
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
 cancel_jobs          bulk_operation.started scheduling.bulkoperation
 change_password      user.password_changed  auth.user
@@ -401,6 +433,7 @@ issue_api_key        api_key.issued         tenants.apikey
 load_state           load.forced            scheduling.loadstate
 move_backlog         bulk_operation.started scheduling.bulkoperation
 versions             plan.rolled_back       tenants.plan
+snapshot             snapshot.taken         scheduling.backup
 prune_finished       jobs.pruning+jobs.pruned scheduling.job
 reset_circuit        circuit.reset          scheduling.circuit
 reinstate_tenant     tenant.reinstated      tenants.tenant
@@ -436,7 +469,10 @@ OF_PLATFORM = frozenset(
         "scheduling.cfsplan",
         "scheduling.kind",
         "scheduling.loadstate",
+        "scheduling.priorityrule",
         "scheduling.sheddingrule",
+        "scheduling.backup",
+        "scheduling.backupplan",
         "scheduling.queue",
         "scheduling.routingrule",
         "scheduling.sharedcircuit",
@@ -473,6 +509,7 @@ ELSEWHERE: dict[str, str | None] = {
 NO_ACTS: dict[str, str] = {
     "POST routing-rules/test/": "asks the rules and stores nothing",
     "POST alert-rules/preview/": "computes times and stores nothing",
+    "POST priority-rules/{priority_rule}/what-if/": "replays the last hour and stores nothing",
     "POST schedules/preview/": "computes times and stores nothing",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
@@ -482,6 +519,9 @@ NO_ACTS: dict[str, str] = {
     "check": "Django's, reads",
     "clearsessions": "Django's; removes what has expired, as upkeep does",
     "collectstatic": "Django's; copies files of the program",
+    "restore_tenant": "leaves tenant.restored, and needs a backup: tests/integration/scheduling/backups",
+    "restore": "leaves backup.restored in the database that it creates: tests/integration/scheduling/backups",
+    "drill": "leaves backup.verified, and needs a backup: tests/integration/scheduling/backups",
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",

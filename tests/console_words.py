@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser
 
-from scheduling.migrations._alert_seeds import ANOMALY_RULES, LOAD_RULES, RULES
+from scheduling.migrations._alert_seeds import ANOMALY_RULES, BACKUP_RULES, LOAD_RULES, RULES
 from scheduling.migrations._shedding_seeds import RULES as SHEDDING_RULES
 
 # Elements whose text is not prose: code to copy, user input, names of icons.
@@ -26,15 +26,17 @@ all allow both first second skip none latest standard queue one cancel previous
 debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
 landlock seccomp erasures rollups artifacts
+rpo rto bucket prefix
 """
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
 acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
 greeting soon handbook nightly ops timeout keyerror pages spare upload broke parseerror start send it test
+order orders paid shop reconciliation
 cloud community professional sandbox team api guest four
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
-NAMES_OF_RULES = {facts[0] for facts in {**RULES, **ANOMALY_RULES, **LOAD_RULES}.values()} | {
+NAMES_OF_RULES = {facts[0] for facts in {**RULES, **ANOMALY_RULES, **LOAD_RULES, **BACKUP_RULES}.values()} | {
     name for name, *_ in SHEDDING_RULES
 }
 STORED = re.compile(

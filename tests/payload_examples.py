@@ -22,6 +22,12 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "noop": {"any": ["thing"]},
     "noop_task": {},
     "rag_pipeline": {"run_id": _ID},
+    "reconciliation": {
+        "url": "https://pay.example.com/keys",
+        "headers": {"X-One": "1"},
+        "kind": "http_call",
+        "since_hours": 12,
+    },
     "sleep": {"seconds": 0},
     "spin": {"seconds": 0.1, "lines": 3},
     "workflow_execution": {"workflow_id": _ID, "version": 2, "inputs": {"topic": "x"}},

@@ -32,6 +32,7 @@ OWNER_ROLE = "jobs_owner"
 APP_ROLE = "jobs_app"
 AUDITOR_ROLE = "jobs_auditor"
 PLATFORM_ROLE = "jobs_platform"
+BACKUP_ROLE = "jobs_backup"
 
 
 class FolderInUseError(RuntimeError):
@@ -49,6 +50,7 @@ class ServerUrls:
     redis_url: str
     owner_url: str = ""
     auditor_url: str = ""
+    backup_url: str = ""
     admin_url: str = ""
     redis_admin_url: str = ""
     redis_role_urls: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +66,9 @@ class ServerUrls:
         if self.owner_url:
             variables["DATABASE_OWNER_URL"] = self.owner_url
             variables["DATABASE_AUDITOR_URL"] = self.auditor_url
+            variables["DATABASE_BACKUP_URL"] = self.backup_url
             variables["DATABASE_PLATFORM_ROLE"] = PLATFORM_ROLE
+            variables["POSTGRES_PROGRAMS"] = str(postgres_program().executable.parent)
         # The processes of one development platform share its sessions.
         if self.secret_key and not os.environ.get("SECRET_KEY"):
             variables["SECRET_KEY"] = self.secret_key
@@ -87,6 +91,7 @@ class Passwords:
     owner: str
     app: str
     auditor: str
+    backup: str
     broker: str
     secret_key: str
 
@@ -180,6 +185,7 @@ class _Start:
             app=LoginRole(APP_ROLE, self.passwords.app),
             auditor=LoginRole(AUDITOR_ROLE, self.passwords.auditor),
             platform=PLATFORM_ROLE,
+            backup=LoginRole(BACKUP_ROLE, self.passwords.backup),
         )
         address = f"{HOST}:{server.port}/{DATABASE}"
         return replace(
@@ -187,6 +193,7 @@ class _Start:
             database_url=f"postgresql://{APP_ROLE}:{self.passwords.app}@{address}",
             owner_url=f"postgresql://{OWNER_ROLE}:{self.passwords.owner}@{address}",
             auditor_url=f"postgresql://{AUDITOR_ROLE}:{self.passwords.auditor}@{address}",
+            backup_url=f"postgresql://{BACKUP_ROLE}:{self.passwords.backup}@{address}",
             admin_url=administrator,
         )
 

@@ -41,6 +41,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "AlertOutcomeEnum": "scheduling.alerts.models.Alert.Outcome",
         "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.jobs.history.EXECUTION_STATES",
+        "OutboxStateEnum": "scheduling.outbox.models.OutboxMessage.State",
+        "CompensationStateEnum": "scheduling.compensation.models.Compensation.State",
         "LoadLevelEnum": "scheduling.load.api.LEVELS",
         "CircuitStateEnum": "scheduling.breakers.models.STATE_CHOICES",
         "ApprovalStateEnum": "workloads.workflows.models.ApprovalState",

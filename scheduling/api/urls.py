@@ -8,13 +8,16 @@ from rest_framework.routers import SimpleRouter
 from scheduling.alerts.api import AlertViewSet
 from scheduling.alerts.config_api import CONFIGURED_VIEWS, AlertMessageViewSet
 from scheduling.anomalies.api import AnomalyViewSet, BaselineViewSet
+from scheduling.backups.api import BackupPlanViewSet, BackupViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
+from scheduling.compensation.api import CompensationViewSet
 from scheduling.correlation.api import CorrelationViewSet
 from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
+from scheduling.inbox.api import EventTriggerViewSet, EventViewSet
 from scheduling.investigation.api import InvestigationViewSet
 from scheduling.jobs.api import JobViewSet
 from scheduling.jobs.artifacts_api import ArtifactViewSet
@@ -28,7 +31,9 @@ from scheduling.jobs.routing.api import RoutingRuleViewSet, RoutingTrialViewSet
 from scheduling.load.api import LoadViewSet, SheddingRuleViewSet
 from scheduling.log_search.api import LogViewSet, PlatformLogViewSet
 from scheduling.objectives.api import ObjectiveViewSet
+from scheduling.outbox.api import OutboxRouteViewSet, OutboxViewSet
 from scheduling.plans.api import CFSPlanViewSet
+from scheduling.priority_rules.api import PriorityRuleViewSet
 from scheduling.schedules.api import ScheduleViewSet
 from scheduling.shares.api import FairnessViewSet
 from scheduling.statistics.heat_api import HeatMapViewSet
@@ -44,8 +49,20 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("alerts", AlertViewSet, basename="alert")
 router.register("anomalies", AnomalyViewSet, basename="anomaly")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
-for view in (*CONFIGURED_VIEWS, ObjectiveViewSet, SheddingRuleViewSet):
+for view in (
+    *CONFIGURED_VIEWS,
+    BackupPlanViewSet,
+    EventTriggerViewSet,
+    ObjectiveViewSet,
+    OutboxRouteViewSet,
+    PriorityRuleViewSet,
+    SheddingRuleViewSet,
+):
     router.register(view.path, view, basename=view.path.removesuffix("s"))
+router.register("backups", BackupViewSet, basename="backup")
+router.register("compensations", CompensationViewSet, basename="compensation")
+router.register("events", EventViewSet, basename="event")
+router.register("outbox", OutboxViewSet, basename="outbox")
 router.register("batches", BatchViewSet, basename="batch")
 router.register("bulk-operations", BulkOperationViewSet, basename="bulk-operation")
 router.register("executions", ExecutionViewSet, basename="execution")

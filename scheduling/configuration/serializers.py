@@ -31,6 +31,7 @@ class ColumnsSerializer(serializers.ModelSerializer[Any]):
         models.FloatField: NumberField,
         models.PositiveIntegerField: WholeNumberField,
         models.PositiveSmallIntegerField: WholeNumberField,
+        models.SmallIntegerField: WholeNumberField,
     }
 
     def build_standard_field(self, field_name: str, model_field: Any) -> Any:

@@ -44,19 +44,20 @@ ERASURE_PROOF = FaultKind(
 def check_audit_chains(piece: CheckRange) -> CheckPage:
     """Verify the next batch of entries of a chain.
 
-    The option ``heads`` may contain exported heads that were stored elsewhere, to compare with.
+    The option ``heads`` may contain exported heads that were stored elsewhere, to compare with; ``grace_seconds`` is
+    for how long an entry may lack its seal.
     """
     tenant = None
     if piece.tenant_id is not None:
         with all_tenants():
             tenant = Tenant.objects.get(pk=piece.tenant_id)
-    heads = piece.options.get("heads", ())
+    given = {name: piece.options[name] for name in ("heads", "grace_seconds") if name in piece.options}
     # The deadline is in the past, so that each call verifies one batch.
     try:
-        verified = verify_chains(tenant=tenant, deadline=0.0, after=piece.after.get("chain"), heads=heads)
+        verified = verify_chains(tenant=tenant, deadline=0.0, after=piece.after.get("chain"), **given)
     except CursorInvalidError:
         # The cursor was written by another release.
-        verified = verify_chains(tenant=tenant, deadline=0.0, heads=heads)
+        verified = verify_chains(tenant=tenant, deadline=0.0, **given)
     counts = {name: count for name, count in verified.counts().items() if name != "findings"}
     following = None if verified.next is None else {"chain": verified.next}
     for finding in verified.findings:
@@ -109,7 +110,7 @@ CHECKS = (
         interval=timedelta(days=1),
         title=gettext_noop("Audit chains"),
         text=gettext_noop("Verifies every chain of the audit log against its entries and the signed heads."),
-        options=("heads",),
+        options=("heads", "grace_seconds"),
         tenant_permission=Permission.AUDIT_VIEW,
     ),
     StateCheck("erasures", (ERASURE_LEFT, ERASURE_PROOF), check_erasures, interval=NEVER, knows_tenants=False),

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from scheduling.console.wording import duration_words
+from scheduling.priority_rules.words import move_words
 
 # Names of codes that are not the code's own words.
 NAMES = {
@@ -31,6 +32,7 @@ WORDS = {
     gettext_noop("in flight"),
     gettext_noop("is shared"),
     gettext_noop("level"),
+    gettext_noop("messages"),
     gettext_noop("number"),
     gettext_noop("platform lines"),
     gettext_noop("predicted"),
@@ -45,6 +47,7 @@ WORDS = {
     gettext_noop("approvals withdrawn"),
     gettext_noop("artifacts"),
     gettext_noop("artifacts removed"),
+    gettext_noop("backups"),
     gettext_noop("batches"),
     gettext_noop("bulk formers"),
     gettext_noop("bulk operations"),
@@ -118,6 +121,8 @@ def _named(name: str) -> str:
 
 def fact_words(key: str, value: Any) -> str:
     """Return one item of an event's data in words, such as `retry in 58 s` or `number 2`."""
+    if key == "moved" and isinstance(value, Mapping):
+        return move_words(value["seconds"], value["rules"])
     if key.endswith("_us") and isinstance(value, int):
         return f"{_named(key.removesuffix('_us'))} {duration_words(value / 1_000_000)}"
     if key.endswith("_seconds") and isinstance(value, int | float):

@@ -12,7 +12,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from scheduling.bulk import page as bulk
+from scheduling.compensation.page import compensation_link
 from scheduling.console import code_names, links, wording
+from scheduling.fairness.shares import Move
+from scheduling.priority_rules.words import move_words
 from tenants.console.keyset import parse_uuid
 from tenants.console.links import tenant_link
 from tenants.context import require_scope
@@ -22,6 +25,7 @@ register.filter("tenant_link", tenant_link)
 register.filter("kind_link", links.kind_link)
 register.filter("queue_link", links.queue_link)
 register.filter("batch_link", links.batch_link)
+register.simple_tag(compensation_link)
 register.simple_tag(links.wait_link)
 register.simple_tag(links.worker_link)
 
@@ -83,6 +87,12 @@ def told_facts(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data of an event without what the current tenant context must not see about other tenants."""
     hidden = frozenset[str]() if require_scope().is_all_tenants else wording.facts_of_others(data)
     return {key: value for key, value in data.items() if key not in hidden}
+
+
+@register.filter
+def move(moved: Move) -> str:
+    """Return in words which rules move a job, and by how much."""
+    return move_words(moved.seconds, moved.rules)
 
 
 @register.filter

@@ -7,6 +7,7 @@ the last one stopped. A queue without tokens gets no slots in this tick; the oth
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -113,7 +114,7 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
     return {
         "pool_id": pool_id,
         "entity_ids": [pick.entity_id for pick in picks],
-        "ranks": [pick.job.rank for pick in picks],
+        "ranks": [pick.job.stored_rank for pick in picks],
         "job_ids": [pick.job.job_id for pick in picks],
         "queue_ids": [pick.queue_id for pick in picks],
         "costs": [pick.job.cost_us for pick in picks],
@@ -137,6 +138,7 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "waitings": [tenants[pick.tenant_entity_id].waiting for pick in picks],
         "levels": [level.value if (level := level_of(pick)) else None for pick in picks],
         "reasons": [reason_of(pick).value for pick in picks],
+        "moves": [json.dumps(pick.job.move.facts) if pick.job.move else None for pick in picks],
     }
 
 

@@ -27,10 +27,10 @@ WITH picked AS (
         %(start_tags)s::bigint[], %(queue_tags)s::bigint[], %(key_tags)s::bigint[], %(runner_up_tags)s::bigint[],
         %(queue_runner_up_tags)s::bigint[], %(key_runner_up_tags)s::bigint[],
         %(in_flights)s::int[], %(waitings)s::int[], %(levels)s::text[], %(reasons)s::text[],
-        %(predictions)s::bigint[], %(are_lists)s::bool[])
+        %(predictions)s::bigint[], %(are_lists)s::bool[], %(moves)s::jsonb[])
         AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, weight_milli,
             queue_weight_milli, message_id, start_tag, queue_tag, key_tag, runner_up_tag, queue_runner_up_tag,
-            key_runner_up_tag, in_flight, waiting, level, reason, predicted_us, is_list)
+            key_runner_up_tag, in_flight, waiting, level, reason, predicted_us, is_list, move)
 ), deleted_ready AS (
     DELETE FROM scheduling_job_ready r USING picked p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
@@ -60,7 +60,8 @@ WITH picked AS (
             'key_start_tag', key_tag, 'runner_up_start_tag', runner_up_tag,
             'queue_runner_up_start_tag', queue_runner_up_tag, 'key_runner_up_start_tag', key_runner_up_tag,
             'in_flight', in_flight, 'waiting', waiting, 'level', level, 'reason', reason,
-            'predicted_us', predicted_us, 'charged_us', nullif(charged_us, predicted_us), 'number', number))
+            'predicted_us', predicted_us, 'charged_us', nullif(charged_us, predicted_us), 'number', number,
+            'moved', move))
     FROM claimed
 )
 SELECT execution_id, fence, traceparent FROM claimed;

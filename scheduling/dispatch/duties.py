@@ -14,6 +14,7 @@ from scheduling import signals
 from scheduling.alerts.evaluator import Evaluator
 from scheduling.anomalies.duty import AnomalyWatch
 from scheduling.breakers.state import prune_circuits
+from scheduling.compensation.duty import COMPENSATION_SECONDS, compensate
 from scheduling.conf import FIRE_INTERVAL_SECONDS
 from scheduling.dispatch.slices import request_slice_yields
 from scheduling.execution.rescue import run_sweep
@@ -26,7 +27,9 @@ from scheduling.jobs.batches.folding import fold_batches
 from scheduling.limits.admission import expire_limits
 from scheduling.load.duty import LoadWatch
 from scheduling.models import ProcessHeartbeat
+from scheduling.outbox.relay import RELAY_SECONDS, OutboxRelay
 from scheduling.plans.due_versions import apply_due_versions
+from scheduling.priority_rules.acting import READ_SECONDS, PriorityWatch
 from scheduling.schedules.firing import fire_due_schedules
 from scheduling.shares.samples import ShareSampler
 from scheduling.statistics.gauges import GaugeSampler
@@ -60,9 +63,11 @@ _gauges = GaugeSampler()
 _folder = TallyFolder()
 _series = SeriesFolder()
 _relayer = EventRelayer()
+_outbox = OutboxRelay()
 alert_evaluator = Evaluator()
 _anomalies = AnomalyWatch()
 _load = LoadWatch()
+_priority = PriorityWatch()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
@@ -89,6 +94,8 @@ DUTIES: tuple[Duty, ...] = (
     Duty("completions", lambda: BATCH_SECONDS, fire_batches),
     Duty("cancelled_batches", lambda: CANCEL_SECONDS, tend_cancellations),
     Duty("relay", _relayer.interval_seconds, _relayer.take_turn),
+    Duty("outbox", lambda: RELAY_SECONDS, _outbox.take_turn),
+    Duty("compensations", lambda: COMPENSATION_SECONDS, compensate),
     Duty("shares", _sampler.interval_seconds, _sampler.take_turn),
     Duty("gauges", _gauges.interval_seconds, _gauges.take_turn),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
@@ -103,6 +110,7 @@ DUTIES: tuple[Duty, ...] = (
 # Run by a thread of their own: a slow measure delays no other duty.
 ALERT_DUTIES: tuple[Duty, ...] = (
     Duty("load", _load.interval_seconds, _load.take_turn),
+    Duty("priority", lambda: READ_SECONDS, _priority.take_turn),
     Duty("alerts", alert_evaluator.interval_seconds, alert_evaluator.take_turn),
     Duty("anomalies", _anomalies.interval_seconds, _anomalies.take_turn),
 )

@@ -24,11 +24,12 @@ from scheduling.dispatch.concurrency_keys import NO_KEYS, KeysReading, read_keys
 from scheduling.fairness.run_queue import ReadJobs, keys_to_read, pick_fair
 from scheduling.fairness.shares import KeyShare, Pick, PickResult, PoolShare, ReadRows, ReadyJob, TenantShare
 from scheduling.kit import registry
+from scheduling.priority_rules.rules import LINE_JOBS, MOST_SECONDS, Effect, move_by
 from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
-_ROWS = _SQL["read_rows"]
+_ROWS, _MOVED_ROWS = _SQL["read_rows"], _SQL["read_moved_rows"]
 _KEYS_FAIR, _KEYS_FIFO = _SQL["read_keys_fair"], _SQL["read_keys_fifo"]
 _LOCK = _SQL["lock_picks"]
 _LOCK_WITH_JOBS = _SQL["lock_picks_and_jobs"]
@@ -62,15 +63,23 @@ class RowsReading:
         return replace(self, rows={**self.rows, **kept}, kept=entity_ids) if kept else self
 
 
-def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: int | None = None) -> RowsReading:
+def read_rows(
+    wanted: Mapping[int, int],
+    *,
+    kind: str | None = None,
+    slice_us: int | None = None,
+    effects: Sequence[Effect] = (),
+) -> RowsReading:
     """Return the first ``wanted`` ready jobs of each entity with their predicted costs, by one statement.
 
-    With time slices a job's cost is at most one slice; further ones are charged when they are used.
+    With time slices a job's cost is at most one slice; further ones are charged when they are used. ``effects`` of
+    rules move the first jobs of each line.
     """
-    jobs: dict[int, list[ReadyJob]] = defaultdict(list)
-    hidden: set[int] = set()
     if not wanted:
         return RowsReading({}, {})
+    jobs: dict[int, list[ReadyJob]] = defaultdict(list)
+    hidden: set[int] = set()
+    least = LINE_JOBS if effects else 0
     with prepared_cursor(namedtuple_row) as cursor:
         values = {
             "entity_ids": list(wanted),
@@ -78,7 +87,8 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
             "kind": kind,
             "needs": memory_gate_parameters(),
         }
-        cursor.execute(_ROWS, values)
+        statement, moves = (_MOVED_ROWS, _effect_parameters(effects)) if effects else (_ROWS, {})
+        cursor.execute(statement, values | moves)
         found = cursor.fetchall()
         keyed = [row for row in found if row.concurrency_key is not None and row.gate is None]
         keys = read_keys_of(keyed) if keyed else NO_KEYS
@@ -86,11 +96,8 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
             if row.gate is not None or row.job_id in keys.over:
                 hidden.add(row.entity_id)
                 continue
-            whole_us = row.predicted_us
-            may_merge = whole_us < MERGE_BELOW_US and not row.merge_disabled and registry.is_mergeable(row.kind)
-            may_list = not (may_merge or row.merge_disabled or registry.travels_alone(row.kind))
-            cost_us = whole_us if slice_us is None else min(whole_us, slice_us)
-            jobs[row.entity_id].append(ReadyJob(row.job_id, row.rank, row.kind, cost_us, may_merge, whole_us, may_list))
+            job = _ready_job(row, slice_us)
+            jobs[row.entity_id].append(_moved(job, row, effects) if effects else job)
     return RowsReading(
         # Behind a job that was set aside there may be others: claim no more than was seen.
         rows={
@@ -98,9 +105,35 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
             for entity_id, asked in wanted.items()
         },
         # Of a crowded key the jobs of all lines are compared.
-        gated={entity_id: wanted[entity_id] for entity_id in hidden.union(keys.crowded)},
+        gated={entity_id: max(wanted[entity_id], least) for entity_id in hidden.union(keys.crowded)},
         keys=keys,
     )
+
+
+def _ready_job(row: Any, slice_us: int | None) -> ReadyJob:
+    whole_us = row.predicted_us
+    may_merge = whole_us < MERGE_BELOW_US and not row.merge_disabled and registry.is_mergeable(row.kind)
+    may_list = not (may_merge or row.merge_disabled or registry.travels_alone(row.kind))
+    cost_us = whole_us if slice_us is None else min(whole_us, slice_us)
+    return ReadyJob(row.job_id, row.rank, row.kind, cost_us, may_merge, whole_us, may_list)
+
+
+def _effect_parameters(effects: Sequence[Effect]) -> dict[str, Any]:
+    return {
+        "numbers": list(range(len(effects))),
+        "kinds": [effect.kind for effect in effects],
+        "tiers": [effect.tier for effect in effects],
+        "tenant_ids": [effect.tenant_id for effect in effects],
+        "seconds": [effect.offset_seconds for effect in effects],
+        "most_seconds": MOST_SECONDS,
+        "line_jobs": LINE_JOBS,
+    }
+
+
+def _moved(job: ReadyJob, row: Any, effects: Sequence[Effect]) -> ReadyJob:
+    """Return the job in the place that it has taken, with what moved it."""
+    move = move_by([effects[number] for number in row.numbers]) if row.seconds is not None else None
+    return job._replace(rank=row.place_rank, own_rank=row.rank, move=move)
 
 
 def read_keys(
@@ -200,7 +233,7 @@ def _lock(picks: Iterable[Pick], *, is_careful: bool) -> set[UUID]:
         return set()
     values: dict[str, Any] = {
         "entity_ids": [pick.entity_id for pick in wanted],
-        "ranks": [pick.job.rank for pick in wanted],
+        "ranks": [pick.job.stored_rank for pick in wanted],
         "job_ids": [pick.job.job_id for pick in wanted],
     }
     return set(fetch_all(_LOCK_WITH_JOBS if is_careful else _LOCK, values, scalar_row))

@@ -23,6 +23,7 @@ from scheduling.fairness.shares import KeyShare, TenantShare
 from scheduling.fairness.slices import Running, choose_yields
 from scheduling.kit import registry
 from scheduling.models import CFSPlan
+from scheduling.priority_rules.acting import acting_effects
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.prepared import fetch_all, prepared_cursor
@@ -65,7 +66,7 @@ def _choose(pool_id: int) -> Sequence[UUID]:
     share = replace(reading.share, queues=[queue for queue in reading.share.queues if queue.queue_id not in spent])
     reading = replace(reading, share=share)
     # Jobs that may not start are no reason to yield; of a line that they hide, only the rows seen are read.
-    rows = read_rows(rows_wanted(reading), slice_us=reading.slice_us).rows
+    rows = read_rows(rows_wanted(reading), slice_us=reading.slice_us, effects=acting_effects(pool_id)).rows
     # While one execution is settled, another may be about to take its slot.
     free = max(0, reading.slots - reading.in_flight)
     return choose_yields(reading.share, ReadJobs(rows), running, free=free)

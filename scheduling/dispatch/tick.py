@@ -39,6 +39,7 @@ from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.fairness.shares import Pick
 from scheduling.kit import registry
+from scheduling.priority_rules.acting import acting_effects
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
@@ -230,7 +231,8 @@ def _pick(
         free=free,
     )
     reading, rates = limit_rates(reading)
-    found = read_rows(rows_wanted(reading), kind=only.kind if only else None, slice_us=reading.slice_us)
+    kind, effects = only.kind if only else None, acting_effects(pool_id)
+    found = read_rows(rows_wanted(reading), kind=kind, slice_us=reading.slice_us, effects=effects)
     found = found.keeping(hold_refused_rows(pool_id, found.gated))
     return reading, rates, pick_and_lock(reading.share, found, is_careful=free is not None)
 

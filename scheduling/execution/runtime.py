@@ -7,28 +7,25 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import IO
 
 from django.db import connection
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
-from scheduling.execution import policy, settlement_builders
+from scheduling.execution import policy
 from scheduling.execution.checkpoints import require_fence, save_checkpoint, save_progress
 from scheduling.execution.dependencies import DependencyUse
 from scheduling.execution.json_limits import storable_json
 from scheduling.execution.logs.job_log import END_SECONDS, JobLogWriter
 from scheduling.execution.output import JobOutput
+from scheduling.execution.registered_work import RegisteredWork
 from scheduling.execution.settlement import Progress, Settlement
 from scheduling.execution.start import StartedExecution
 from scheduling.jobs.artifacts import NewArtifact, require_artifact_store
 from scheduling.jobs.batches.queries import children_of
-from scheduling.jobs.batches.service import submit_children
-from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.requests import JobRequest
 from scheduling.kit.base import (
-    MAX_CHILDREN,
     Child,
     ChildJob,
     Dependency,
@@ -36,7 +33,6 @@ from scheduling.kit.base import (
     Interrupted,
     Json,
     LogLevel,
-    PermanentError,
 )
 from scheduling.worker.control_block import Cause, Seat
 from scheduling.worker.process_state import CONNECTION_ERRORS, retry_on_disconnect
@@ -62,8 +58,7 @@ class ExecutionRuntime:
         # Made when the first is named: most jobs name none.
         self._dependencies: DependencyUse | None = None
         self._output: JobOutput | None = None
-        self._effects: list[Effects] = []
-        self._children: list[JobRequest] = []
+        self._registered = RegisteredWork(started)
         self._unsaved_progress: Progress | None = None
         self._progress_due_at = time.monotonic() + PROGRESS_SECONDS
         # The log's thread writes a report that no other one follows.
@@ -72,7 +67,7 @@ class ExecutionRuntime:
         log.also_write(self._write_late)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
-        """Store the state with its effects; then raise Interrupted if a stop was requested."""
+        """Store the state with its effects and messages; then raise Interrupted if a stop was requested."""
         clean = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
         self._under_fence(
             lambda: save_checkpoint(
@@ -80,15 +75,16 @@ class ExecutionRuntime:
                 job_id=self._started.job_id,
                 fence=self._started.fence,
                 state=clean,
-                effects=effects,
+                effects=self._registered.with_messages(effects),
             )
         )
+        self._registered.messages.clear()
         self._log.flush_if_due()
         self.stop_if_requested()
 
     def in_settlement(self, effects: Effects) -> None:
         """Register ``effects`` for the transaction that settles this execution as completed."""
-        self._effects.append(effects)
+        self._registered.effects.append(effects)
 
     def report_progress(self, current: int, total: int, message: str) -> None:
         """Store the progress once a second; a report between two writes is written later, at the end at the latest."""
@@ -175,11 +171,11 @@ class ExecutionRuntime:
 
     def submit_child(self, child: Child) -> None:
         """Register a child, to be submitted in the transaction that ends this execution well."""
-        if len(self._children) >= MAX_CHILDREN:
-            raise PermanentError(
-                f"One execution may submit at most {MAX_CHILDREN:,} children.", code="too_many_children"
-            )
-        self._children.append(JobRequest(**asdict(child)))
+        self._registered.submit_child(child)
+
+    def emit(self, topic: str, message: Json, key: str) -> None:
+        """Keep a message for the next checkpoint or the settlement."""
+        self._registered.messages.add(topic, message, key)
 
     def children(self) -> Sequence[ChildJob]:
         """Return the children that the job last waited for, with their results."""
@@ -215,20 +211,7 @@ class ExecutionRuntime:
 
     def settlement_effects(self, settlement: Settlement) -> Callable[[], None] | None:
         """Return all effects to run in the transaction of this settlement as one function; None if there are none."""
-        is_completed = settlement.outcome == settlement_builders.Outcome.COMPLETED
-        kept = list(self._effects) if is_completed else []
-        goes_on = settlement.outcome in {settlement_builders.Outcome.YIELDED, settlement_builders.Outcome.PUT_OFF}
-        waits = settlement.outcome == settlement_builders.Outcome.YIELDED and settlement.state == JobState.SUSPENDED
-        if waits or (self._children and (is_completed or goes_on)):
-            kept.append(lambda: submit_children(job_id=self._started.job_id, requests=self._children, waits=waits))
-        if not kept:
-            return None
-
-        def run_all() -> None:
-            for effects in kept:
-                effects()
-
-        return run_all
+        return self._registered.effects_of(settlement)
 
     def _keep_progress(self, current: int, total: int, message: str) -> None:
         progress = Progress.of(current, total, message)

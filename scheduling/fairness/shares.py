@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 
@@ -111,8 +111,23 @@ class PoolShare:
     reserved: int = 0
 
 
+class Move(NamedTuple):
+    """By how many seconds rules place a job earlier in its line (negative: later), and their names."""
+
+    seconds: int
+    rules: tuple[str, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return it as the event of a dispatch has it."""
+        return {"seconds": self.seconds, "rules": list(self.rules)}
+
+
 class ReadyJob(NamedTuple):
     """A job that may start, and what its dispatch is charged, in microseconds of slot time.
+
+    ``rank`` is its place among its tenant's jobs. While rules move jobs, it is the rank of the job whose place it has
+    taken, so that its tenant's turns are those without rules; ``own_rank`` is then its own, and ``move`` what moved it.
 
     ``may_merge``: it is small, its kind allows it and nothing is held against it. ``may_list``: it is not merged, and
     nothing requires that it travels alone. ``predicted_us`` is the predicted cost of the whole job, of which the charge
@@ -126,6 +141,13 @@ class ReadyJob(NamedTuple):
     may_merge: bool = False
     predicted_us: int = 0
     may_list: bool = False
+    own_rank: int | None = None
+    move: Move | None = None
+
+    @property
+    def stored_rank(self) -> int:
+        """Return its own rank, which identifies its row."""
+        return self.rank if self.own_rank is None else self.own_rank
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.api.filters import QuerySerializer
+from scheduling.fairness.shares import Move
 from scheduling.jobs.history import visible_event_data
 from scheduling.jobs.models import STATE_CHOICES
 from scheduling.jobs.waits.job_eta import StartTime
@@ -57,6 +58,13 @@ class EtaBandSerializer(serializers.Serializer[StartTime]):
     high_seconds = serializers.FloatField()
 
 
+class MoveSerializer(serializers.Serializer[Move]):
+    """By how much rules place a job earlier in its tenant's line while the load lasts; negative: later."""
+
+    seconds = serializers.IntegerField()
+    rules = serializers.ListField(child=serializers.CharField())
+
+
 class WaitingSerializer(serializers.Serializer[Explanation]):
     """The reasons why a job waits; its position and its ETA are null if unknown."""
 
@@ -77,6 +85,10 @@ class WaitingSerializer(serializers.Serializer[Explanation]):
     eta_band = EtaBandSerializer(source="start", allow_null=True)
     no_eta_because = serializers.CharField(
         source="no_start_because", help_text="Why there is no ETA; empty if there is one."
+    )
+
+    moved = MoveSerializer(
+        allow_null=True, help_text="What moves it under load; position and ETA are those without the move."
     )
 
     def get_work_ahead_seconds(self, waiting: Explanation) -> float | None:

@@ -109,6 +109,10 @@ class AsyncJobContext:
         """Submit a job of the same tenant when this execution ends well, as `JobContext.submit_child` does."""
         self.blocking.submit_child(kind, payload, **options)
 
+    def emit(self, topic: str, message: Json, *, key: str = "") -> None:
+        """Send ``message`` to the tenant's outbox routes that match ``topic``, as `JobContext.emit` does."""
+        self.blocking.emit(topic, message, key=key)
+
     async def children(self) -> Sequence[ChildJob]:
         """Return the ended children that the job last waited for, with their results, in order of submission."""
         return await self.run(self.blocking.children)

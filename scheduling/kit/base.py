@@ -56,7 +56,7 @@ __all__ = [
 
 # The version of the names in `__all__` and their signatures: the first number rises with a change, the second with an
 # addition.
-KIT_VERSION: Final = (1, 5)
+KIT_VERSION: Final = (1, 6)
 
 type MemoryClass = Literal["small", "medium", "large"]
 # What each class of memory may need, in MiB.

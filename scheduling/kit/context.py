@@ -125,6 +125,18 @@ class JobContext:
         """Return the ended children that the job last waited for, with their results, in order of submission."""
         return self.runtime.children()
 
+    def emit(self, topic: str, message: Json, *, key: str = "") -> None:
+        """Send ``message``, a JSON object, to the tenant's outbox routes that match ``topic``.
+
+        It is stored in the transaction of the next checkpoint or, if the execution completes, yields or waits, of its
+        settlement; an execution that ends otherwise sends nothing after its last checkpoint. It is delivered at least
+        once, with the same id at each attempt; messages with the same ``key`` in the order in which they were stored.
+        Raise PermanentError for a topic that is not 1 to 64 lower-case letters, digits, dots and underscores, for a key
+        of more than 200 characters, for more than 64 KiB of JSON, and for more than 1,000 messages or 4 MiB between
+        two commits.
+        """
+        self.runtime.emit(topic, message, key)
+
     def setting(self, key: str) -> Any:
         """Return the tenant's value of a setting that the kind lists in ``settings``, or its default.
 

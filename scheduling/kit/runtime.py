@@ -88,6 +88,12 @@ class JobRuntime(Protocol):
     def children(self) -> Sequence[ChildJob]:
         """Return the children that the job last waited for, in order of submission, with their results."""
 
+    def emit(self, topic: str, message: Json, key: str) -> None:
+        """Keep a message for the transaction of the next checkpoint, or of the settlement if the execution ends well.
+
+        Raise PermanentError for a message that is refused.
+        """
+
 
 class AsyncJobRuntime(Protocol):
     """The interface that the worker implements behind an `AsyncJobContext`, beside a `JobRuntime`."""

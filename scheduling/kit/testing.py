@@ -35,6 +35,7 @@ from scheduling.kit.base import (
     Outcome,
     TaskProcessor,
 )
+from scheduling.kit.emitting import Emitted, read_emitted
 from scheduling.kit.runtime import attempt_error
 
 __all__ = ["AsyncRecordingRuntime", "RecordingRuntime", "TriedRun", "make_context", "try_processor"]
@@ -67,6 +68,7 @@ class RecordingRuntime:
     safe_points: int = 0
     streamed: list[tuple[str, str]] = field(default_factory=list)
     attached: list[tuple[str, bytes, str]] = field(default_factory=list)
+    emitted: list[Emitted] = field(default_factory=list)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
         """Record the state as JSON, run the effects, and pass a safe point, which may raise Interrupted."""
@@ -117,6 +119,10 @@ class RecordingRuntime:
     def children(self) -> Sequence[ChildJob]:
         """Return ``known_children``."""
         return self.known_children
+
+    def emit(self, topic: str, message: Json, key: str) -> None:
+        """Record the message as `Emitted`; raise PermanentError if a worker would refuse it."""
+        self.emitted.append(read_emitted(topic, message, key, self.emitted))
 
     def _pass_safe_point(self) -> None:
         self.safe_points += 1

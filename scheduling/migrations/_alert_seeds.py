@@ -120,6 +120,9 @@ LOAD_RULES = {
     "pool_overloaded": ("Pool overloaded", "load", "pool", "ge", 2, WARNING, {"for_seconds": 30, "clear_seconds": 30}),
 }
 
+# Those of 0031.
+BACKUP_RULES = {"backup_old": ("Backup older than promised", "backup_age", "check", "gt", 1, CRITICAL, {})}
+
 
 def create_rules(apps, schema_editor):
     """Create the first shipped rules, and the clock of the evaluation."""

@@ -80,6 +80,9 @@ LIMIT_WARNINGS = Counter(
 ALERT_MESSAGES = Counter(
     "alert_messages", "Messages about alerts, by channel and result.", ["channel", "result"], namespace=PREFIX
 )
+OUTBOX = Counter(
+    "outbox_attempts", "Attempts to deliver messages of the outbox.", ["adapter", "result"], namespace=PREFIX
+)
 CACHE_READS = Counter("cache_reads", "Reads of cached values, by source.", ["cache", "place"], namespace=PREFIX)
 
 

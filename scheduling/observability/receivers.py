@@ -75,6 +75,7 @@ def connect_counters() -> None:
         (signals.worker_given_up, _on_given_up),
         (signals.tenants_left_out, _on_left_out),
         (signals.alert_message_ended, _on_alert_message),
+        (signals.outbox_attempted, _on_outbox_attempt),
     )
     for signal, receiver in receivers:
         signal.connect(receiver, dispatch_uid=f"scheduling.metrics.{receiver.__name__}")
@@ -93,6 +94,10 @@ def connect_log() -> None:
 
 def _on_alert_message(sender: object, *, channel: str, is_sent: bool, **_: Any) -> None:
     metrics.ALERT_MESSAGES.labels(channel, "sent" if is_sent else "failed").inc()
+
+
+def _on_outbox_attempt(sender: object, *, adapter: str, is_delivered: bool, **_: Any) -> None:
+    metrics.OUTBOX.labels(adapter, "delivered" if is_delivered else "failed").inc()
 
 
 def _on_submitted(sender: object, *, kind: str, queue: str, tier: str, count: int, **_: Any) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from scheduling.models import BulkOperation, Job, JobTemplateVersion, Schedule
+from scheduling.models import Batch, BulkOperation, Compensation, Job, JobTemplateVersion, OutboxMessage, Schedule
 from tenants.context import all_tenants
 from tenants.database.prepared import execute
 from tenants.encryption.data_keys import preload_keys
@@ -18,7 +18,15 @@ from tenants.encryption.service import FIRST, require_master_key
 
 # With their values, which may be large.
 PAGE_ROWS = 200
-MODELS: tuple[type[Any], ...] = (Job, Schedule, BulkOperation, JobTemplateVersion)
+MODELS: tuple[type[Any], ...] = (
+    Job,
+    Schedule,
+    BulkOperation,
+    JobTemplateVersion,
+    Batch,
+    Compensation,
+    OutboxMessage,
+)
 
 _UPDATE = sql.SQL(
     "UPDATE {table} t SET {changes} FROM jsonb_to_recordset(%s::jsonb) AS v(id uuid, {columns}) WHERE t.id = v.id"

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_noop
 
 from scheduling.alerts.messages import send_notice
 from scheduling.anomalies.baselines import tend_baselines
+from scheduling.backups.upkeep import back_up
 from scheduling.jobs.fair_share_nodes import delete_idle_key_nodes
 from scheduling.log_search.segments import CHECKED_SEGMENTS, add_late_lines, remove_empty_segments
 from scheduling.statistics.rollups import FOLD_ROWS, fold_tallies
@@ -186,6 +187,13 @@ TASKS = (
         gettext_noop("Publishes requested runs of one tenant again if no worker continues them."),
         MINUTELY,
         _republish_runs,
+    ),
+    UpkeepTask(
+        "backups",
+        gettext_noop("Backups"),
+        gettext_noop("Makes the backups that plans name, and deletes those that they keep no longer."),
+        MINUTELY,
+        back_up,
     ),
     *check_tasks(),
 )

@@ -55,6 +55,7 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.PLANS_MANAGE: gettext_noop("Change tiers and plans"),
     _P.FAIRNESS_MANAGE: gettext_noop("Change CFS plans, queues, pools and routing"),
     _P.UPKEEP_RUN: gettext_noop("Run upkeep and change its intervals"),
+    _P.BACKUPS_MANAGE: gettext_noop("Change the plans of backups"),
     _P.PEOPLE_VIEW: gettext_noop("View accounts and platform roles"),
     _P.PEOPLE_MANAGE: gettext_noop("Create, lock and unlock accounts, grant platform roles"),
 }

@@ -62,6 +62,7 @@ class Permission(StrEnum):
     PLANS_MANAGE = "plans.manage"  # tiers, plans
     FAIRNESS_MANAGE = "fairness.manage"  # CFS plans, queues, pools, routing
     UPKEEP_RUN = "upkeep.run"
+    BACKUPS_MANAGE = "backups.manage"  # plans of backups
     PEOPLE_VIEW = "people.view"
     PEOPLE_MANAGE = "people.manage"  # users and platform roles
 

@@ -3,6 +3,7 @@
 owner     logs in, owns schema and tables, runs migrations, may create test databases
 app       logs in, is bound by row-level security
 platform  cannot log in; the cross-tenant role, reached by SET LOCAL ROLE from the two others
+backup    logs in, reads everything that backups contain, and has no other right; optional
 auditor   logs in, seals, signs and prunes the audit log, and has no other right; no other role can become it
 """
 
@@ -52,6 +53,7 @@ class Layout:
     app: LoginRole
     auditor: LoginRole
     platform: str
+    backup: LoginRole | None = None
 
     @property
     def template(self) -> str:
@@ -60,13 +62,20 @@ class Layout:
 
 
 def bootstrap_database(
-    admin_url: str, *, database: str, owner: LoginRole, app: LoginRole, auditor: LoginRole, platform: str
+    admin_url: str,
+    *,
+    database: str,
+    owner: LoginRole,
+    app: LoginRole,
+    auditor: LoginRole,
+    platform: str,
+    backup: LoginRole | None = None,
 ) -> None:
     """Create the roles, the database, the template database and the extension, then verify the roles.
 
     It may be repeated. Raise `BootstrapError` if the server is too old or a role has more rights than it should.
     """
-    layout = Layout(database=database, owner=owner, app=app, auditor=auditor, platform=platform)
+    layout = Layout(database=database, owner=owner, app=app, auditor=auditor, platform=platform, backup=backup)
     with psycopg.connect(admin_url, autocommit=True, **connection_options()) as connection:
         version = connection.info.server_version
         if version < MINIMUM_SERVER:
@@ -75,7 +84,7 @@ def bootstrap_database(
         connection.execute("SELECT pg_advisory_lock(hashtextextended('bootstrap_database', 0))")
         for statement in role_statements(layout, version):
             connection.execute(statement)
-        for role in (owner, app, auditor):
+        for role in filter(None, (owner, app, auditor, backup)):
             connection.execute(_set_password(connection, role))
         for name in (layout.database, layout.template):
             _ensure_database(connection, name, layout)
@@ -100,6 +109,13 @@ def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Compose
         yield sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(name), sql.SQL(options))
     options = " WITH INHERIT FALSE, SET TRUE" if server_version >= _INHERIT_OPTION_SINCE else ""
     yield sql.SQL("GRANT {} TO {}, {}" + options).format(platform, owner, app)
+    if layout.backup is not None:
+        # A dump that row security would restrict fails.
+        reader = sql.Identifier(layout.backup.name)
+        yield _create_role_if_missing(layout.backup.name)
+        yield sql.SQL("ALTER ROLE {} LOGIN NOCREATEDB NOCREATEROLE INHERIT BYPASSRLS").format(reader)
+        yield sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(reader)
+        yield sql.SQL("GRANT pg_read_all_data TO {}").format(reader)
     # A managed server's administrator is no superuser and must be able to give databases to the owner.
     yield sql.SQL("GRANT {} TO CURRENT_USER").format(owner)
     app_timeouts = dict(_APP_TIMEOUTS)
@@ -119,6 +135,8 @@ def database_statements(layout: Layout, database: str) -> Iterator[sql.Composed]
     yield sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, owner)
     yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name)
     yield sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(name, app, auditor)
+    if layout.backup is not None:
+        yield sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(layout.backup.name))
     yield sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner)
     yield sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC").format()
     yield sql.SQL("GRANT USAGE ON SCHEMA public TO {}, {}, {}").format(app, auditor, platform)
@@ -127,12 +145,13 @@ def database_statements(layout: Layout, database: str) -> Iterator[sql.Composed]
 
 def printed_sql(layout: Layout, server_version: int) -> str:
     """Return all statements as a script for psql; the passwords are psql variables such as `owner_password`."""
-    lines = [
-        "-- psql -v ON_ERROR_STOP=1 -v owner_password=… -v app_password=… -v auditor_password=… -f THIS_FILE ADMIN_URL"
-    ]
+    logins = {"owner": layout.owner, "app": layout.app, "auditor": layout.auditor, "backup": layout.backup}
+    variables = " ".join(f"-v {kind}_password=…" for kind, role in logins.items() if role is not None)
+    lines = [f"-- psql -v ON_ERROR_STOP=1 {variables} -f THIS_FILE ADMIN_URL"]
     lines += [f"{statement.as_string(None)};" for statement in role_statements(layout, server_version)]
-    for role, kind in ((layout.owner, "owner"), (layout.app, "app"), (layout.auditor, "auditor")):
-        lines.append(f"ALTER ROLE {sql.Identifier(role.name).as_string(None)} PASSWORD :'{kind}_password';")
+    for kind, role in logins.items():
+        if role is not None:
+            lines.append(f"ALTER ROLE {sql.Identifier(role.name).as_string(None)} PASSWORD :'{kind}_password';")
     for database in (layout.database, layout.template):
         create = _create_database(database, layout).as_string(None)
         name, statement = sql.Literal(database).as_string(None), sql.Literal(create).as_string(None)

@@ -46,6 +46,9 @@ class LockClass(IntEnum):
     ANOMALIES = 0x616E6F6D
     LOG_SEGMENTS = 0x6C6F6773
     LOAD = 0x6C6F6164
+    BACKUP = 0x6261636B
+    OUTBOX = 0x6F757462
+    COMPENSATIONS = 0x636F6D70
     # Held during one turn of a bulk operation, with its id.
     BULK_OPERATION = 0x62756C6B
     # Held where concurrent checks would each see room that the other takes.

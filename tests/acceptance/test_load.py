@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.requests import JobRequest
@@ -11,8 +14,9 @@ from scheduling.load.exceptions import OverloadedError
 from scheduling.load.models import LoadState, SheddingRule
 from scheduling.load.rules import Level
 from scheduling.load.service import force_level
-from scheduling.models import KindCost
+from scheduling.models import Job, JobEvent, KindCost, LiveExecution, PriorityRule, Worker
 from tenants.context import all_tenants, tenant_context
+from tenants.database.platform_settings import platform_settings
 from tenants.models import Tenant
 from tests.acceptance.conftest import SLOTS, Platform
 from tests.acceptance.helpers import submit, wait_for_all
@@ -20,8 +24,11 @@ from tests.acceptance.processes import eventually
 
 
 @pytest.fixture(autouse=True)
-def unknown_cost(db: None) -> None:
-    """Forget that jobs of other tests were short: such jobs share messages, and so slots."""
+def unknown_cost(platform: Platform) -> None:
+    """Forget that jobs of other tests were short: such jobs share messages, and so slots.
+
+    The platform is idle by now; whatever it settles later would be learned again.
+    """
     with all_tenants():
         KindCost.objects.filter(kind="sleep").delete()
 
@@ -36,12 +43,26 @@ def is_measured() -> bool:
         return LoadState.objects.filter(scope="pool:default").exists()
 
 
+def known_slots() -> int:
+    """Return the slots that the dispatcher fills; a killed worker's are among them until its lease is over."""
+    alive_since = timezone.now() - timedelta(seconds=platform_settings.LEASE_SECONDS)
+    with all_tenants():
+        workers = Worker.objects.filter(status="online", pool__name="default", heartbeat_at__gt=alive_since)
+        return sum(workers.values_list("slots", flat=True))
+
+
+def count_executing(tenant: Tenant) -> int:
+    with tenant_context(tenant):
+        return LiveExecution.objects.filter(phase=LiveExecution.Phase.EXECUTING).count()
+
+
 def test_pool_is_busy_while_entitled_jobs_wait_and_normal_afterwards(
     platform: Platform, acme: Tenant, globex: Tenant
 ) -> None:
     eventually(is_measured, within=60, what="the load is measured")
-    # A worker that an earlier test has killed counts as slots that are free, until its lease is over.
+    eventually(lambda: known_slots() == SLOTS, within=60, what="only the shared worker is known")
     blocking = submit(acme, "sleep", *[{"seconds": 300}] * SLOTS)
+    eventually(lambda: count_executing(acme) == SLOTS, within=60, what="all slots are in use")
     waiting = submit(globex, "sleep", {"seconds": 0})
     try:
         eventually(lambda: level_of("pool:default") >= Level.BUSY, within=120, what="the pool is busy")
@@ -51,6 +72,31 @@ def test_pool_is_busy_while_entitled_jobs_wait_and_normal_afterwards(
                 cancel_job(job_id=job.pk, reason="the pool was busy for long enough")
     wait_for_all(waiting, within=120)
     eventually(lambda: level_of("pool:default") is Level.NORMAL, within=120, what="the pool is normal")
+
+
+def test_rule_moves_a_job_before_older_ones_of_its_tenant_while_the_pool_is_busy(
+    platform: Platform, acme: Tenant
+) -> None:
+    eventually(is_measured, within=60, what="the load is measured")
+    with all_tenants():
+        rule = PriorityRule.objects.create(name="Noop first", position=1, kind="noop", offset_seconds=300)
+    force_level(scope="pool:default", level=Level.BUSY, reason="rehearsal")
+    try:
+
+        def is_moved() -> bool:
+            older = submit(acme, "sleep", *[{"seconds": 0.2}] * (4 * SLOTS))
+            moved = submit(acme, "noop", {})
+            wait_for_all([*older, *moved], within=60)
+            with all_tenants():
+                data = JobEvent.objects.get(job_id=moved[0].pk, name="job.dispatched").data
+                started = Job.objects.filter(started_at__gt=Job.objects.get(pk=moved[0].pk).started_at)
+                return "moved" in data and started.filter(pk__in=[job.pk for job in older]).exists()
+
+        eventually(is_moved, within=120, what="a job is moved")
+    finally:
+        force_level(scope="pool:default", level=Level.NORMAL, reason="over")
+        with all_tenants():
+            rule.delete()
 
 
 def test_forced_state_refuses_the_tier_of_the_rule_and_nothing_else(platform: Platform, acme: Tenant) -> None:

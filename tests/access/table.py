@@ -66,6 +66,7 @@ tenants.erase                                                            admin
 plans.manage                                                             admin
 fairness.manage                                                          admin
 upkeep.run                                                      operator admin
+backups.manage                                                           admin
 people.view                                             auditor operator admin
 people.manage                                                            admin
 """
@@ -224,6 +225,12 @@ GET    alert-rules/                          jobs.view
 POST   shedding-rules/                       fairness.manage   {"name": "new", "position": 99, "action": "off", "feature": "streams"}
 PATCH  shedding-rules/{shedding_rule}/       fairness.manage   {"is_enabled": false}
 DELETE shedding-rules/{shedding_rule}/       fairness.manage
+POST   priority-rules/                       fairness.manage   {"name": "new", "position": 99, "kind": "noop", "offset_seconds": 30}
+PATCH  priority-rules/{priority_rule}/       fairness.manage   {"is_enabled": false}
+DELETE priority-rules/{priority_rule}/       fairness.manage
+POST   backup-plans/                         backups.manage    {"name": "new", "target": "/backups/new"}
+PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
+DELETE backup-plans/{backup_plan}/           backups.manage
 POST   alert-rules/                          alerts.manage     {"name": "new", "measure": "oldest_wait", "per": "tenant", "threshold": 60, "confirm": true}
 POST   alert-rules/preview/                  jobs.view         {"measure": "oldest_wait", "per": "tenant", "threshold": 60}
 GET    alert-rules/{alert_rule}/             jobs.view
@@ -259,6 +266,26 @@ DELETE alert-silences/{silence}/             alerts.respond
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 GET    alert-messages/                       jobs.view
 GET    alert-messages/{message}/             jobs.view
+GET    compensations/                        jobs.view
+GET    compensations/{compensation}/         jobs.view
+POST   compensations/{compensation}/retry/   jobs.retry        {}
+POST   compensations/{compensation}/settle/  jobs.retry        {"reason": "refunded by hand"}
+GET    outbox-routes/                        jobs.view
+POST   outbox-routes/                        webhooks.manage   {"name": "new", "topic": "order.*", "adapter": "webhook", "target": "ops"}
+GET    outbox-routes/{outbox_route}/         jobs.view
+PATCH  outbox-routes/{outbox_route}/         webhooks.manage   {"is_enabled": false}
+DELETE outbox-routes/{outbox_route}/         webhooks.manage
+GET    outbox/                               jobs.view
+GET    outbox/{outbox_message}/              jobs.view
+POST   outbox/{outbox_message}/retry/        jobs.retry        {"reason": "it is back"}
+GET    event-triggers/                       jobs.view
+POST   event-triggers/                       schedules.manage  {"name": "new", "topic": "order.paid", "kind": "noop"}
+GET    event-triggers/{event_trigger}/       jobs.view
+PATCH  event-triggers/{event_trigger}/       schedules.manage  {"is_enabled": false}
+DELETE event-triggers/{event_trigger}/       schedules.manage
+GET    events/                               jobs.view
+POST   events/                               jobs.submit       {"topic": "order.paid", "source": "shop", "id": "2"}
+GET    events/{event}/                       jobs.view
 GET    webhooks/                             tenant.view
 POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
@@ -301,6 +328,18 @@ POST   shedding-rules/                       fairness.manage   {"name": "new", "
 GET    shedding-rules/{shedding_rule}/       platform.view
 PATCH  shedding-rules/{shedding_rule}/       fairness.manage   {"is_enabled": false}
 DELETE shedding-rules/{shedding_rule}/       fairness.manage
+GET    priority-rules/                       platform.view
+POST   priority-rules/                       fairness.manage   {"name": "new", "position": 99, "kind": "noop", "offset_seconds": 30}
+GET    priority-rules/{priority_rule}/       platform.view
+POST   priority-rules/{priority_rule}/what-if/ platform.view  {}
+PATCH  priority-rules/{priority_rule}/       fairness.manage   {"is_enabled": false}
+DELETE priority-rules/{priority_rule}/       fairness.manage
+GET    backup-plans/                         platform.view
+POST   backup-plans/                         backups.manage    {"name": "new", "target": "/backups/new"}
+GET    backup-plans/{backup_plan}/           platform.view
+PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
+DELETE backup-plans/{backup_plan}/           backups.manage
+GET    backups/                              platform.view
 GET    load/                                 platform.view
 POST   load/platform/force/                  queues.operate    {"state": "busy", "reason": "x"}
 POST   load/platform/release/                queues.operate    {"reason": "x"}
@@ -419,6 +458,15 @@ DELETE contact-groups/{group}/               alerts.manage
 POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}
 PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
 DELETE objectives/{objective}/               alerts.manage
+POST   outbox-routes/                        webhooks.manage   {"name": "new", "topic": "order.*", "adapter": "webhook", "target": "ops"} 422
+PATCH  outbox-routes/{outbox_route}/         webhooks.manage   {"is_enabled": false}
+DELETE outbox-routes/{outbox_route}/         webhooks.manage
+POST   outbox/{outbox_message}/retry/        jobs.retry        {"reason": "it is back"}
+POST   event-triggers/                       schedules.manage  {"name": "new", "topic": "order.paid", "kind": "noop"} 422
+PATCH  event-triggers/{event_trigger}/       schedules.manage  {"is_enabled": false}
+DELETE event-triggers/{event_trigger}/       schedules.manage
+POST   compensations/{compensation}/retry/   jobs.retry        {}
+POST   compensations/{compensation}/settle/  jobs.retry        {"reason": "refunded by hand"}
 """
 
 # Pages of models under /admin/: rights to view, add and change (`-`: no role), then the actions on one row. No role may
@@ -445,6 +493,11 @@ scheduling.alertowner              jobs.view       alerts.manage    alerts.manag
 scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertrule               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertsilence            jobs.view       alerts.respond   alerts.respond   end:alerts.respond
+scheduling.compensation            jobs.view       -                -                retry:jobs.retry settle:jobs.retry
+scheduling.eventtrigger            jobs.view       schedules.manage schedules.manage delete:schedules.manage
+scheduling.inboxevent              jobs.view       -                -
+scheduling.outboxmessage           jobs.view       -                -                retry:jobs.retry
+scheduling.outboxroute             jobs.view       webhooks.manage  webhooks.manage  delete:webhooks.manage
 scheduling.contact                 jobs.view       alerts.manage    alerts.manage    try_it:alerts.respond enable:alerts.manage delete:alerts.manage
 scheduling.contactgroup            jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.batch                   jobs.view       -                -                close:jobs.submit cancel:jobs.cancel
@@ -462,6 +515,9 @@ scheduling.kindpause               platform.view   queues.operate   -           
 scheduling.liveexecution           jobs.view       -                -
 scheduling.loadstate               platform.view   -                -                force_normal:queues.operate force_busy:queues.operate force_overloaded:queues.operate force_brown_out:queues.operate release:queues.operate
 scheduling.sheddingrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
+scheduling.priorityrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
+scheduling.backupplan              platform.view   backups.manage   backups.manage   delete:backups.manage
+scheduling.backup                  platform.view   -                -
 scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage

@@ -104,6 +104,10 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "scheduling/errors/api.py:ErrorViewSet": ("fullmatch", ()),
     "scheduling/jobs/kinds/api.py:JobKindViewSet": ("fullmatch", ()),
     "scheduling/topology/api.py:QueueViewSet": ("fullmatch", ()),
+    "scheduling/kit/emitting.py:TOPIC": ("fullmatch", (("", "a_."),)),
+    "scheduling/outbox/rules.py:TOPIC_PATTERN": ("fullmatch", (("", "a."), ("a", "."))),
+    "scheduling/outbox/redis_stream.py:STREAM": ("fullmatch", (("", "a:"),)),
+    "scheduling/compensation/processor.py:Reconciliation": ("search", (("http", "s"),)),
     "scheduling/load/api.py:LoadViewSet": ("fullmatch", ()),
     "scheduling/stops/api.py:StoppableViewSet": ("fullmatch", ()),
     "scheduling/upkeep/api.py:UpkeepViewSet": ("fullmatch", ()),
@@ -231,6 +235,8 @@ CALLS |= {
 
 # Places that process only our own text, and why.
 OWN: dict[str, str] = {
+    "scheduling/backups/programs.py:_COPY": "output of pg_restore about a backup whose signature was verified",
+    "scheduling/backups/programs.py:_VERSION": "output of a program of PostgreSQL",
     "jobsplatform/images.py:_BY_DIGEST": "the operator's configuration",
     "jobsplatform/demo/corpus.py:read_title": "the demonstration's own documents",
     "jobsplatform/demo/report.py:_shorten": "the demonstration's own documents",

@@ -18,6 +18,7 @@ class FilesConfig(AppConfig):
     api_urls = "workloads.files.api.urls"
     page_urls = "workloads.files.urls"
     file_references = "workloads.files.models:FILE_REFERENCES"
+    backup_files = "workloads.files.backups.READ_CONTENTS"
     artifact_store = "workloads.files.artifacts:STORE"
     tenant_eraser = "workloads.files.erasure.ERASER"
     upkeep_tasks = "workloads.files.upkeep:TASKS"

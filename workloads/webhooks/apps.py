@@ -14,6 +14,7 @@ class WebhooksConfig(AppConfig):
     verbose_name = gettext_lazy("Webhooks")
     default_auto_field = "django.db.models.BigAutoField"
     processors = ("workloads.webhooks.processor.WebhookDelivery",)
+    outbox_adapters = ("workloads.webhooks.outbox.WebhookAdapter",)
     api_urls = "workloads.webhooks.api.urls"
     job_subscriptions = "workloads.webhooks.subscriptions:read_subscriptions"
     upkeep_tasks = "workloads.webhooks.upkeep:TASKS"

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.reads import first_or_raise
-from tenants.secrets.signing import unseal
+from tenants.secrets.signing import SecretUnreadableError, unseal
 from workloads.webhooks.exceptions import WebhookNotFoundError
 from workloads.webhooks.models import MAX_ANSWER, MAX_ERROR, Delivery, Webhook
 
@@ -48,6 +49,19 @@ def read_endpoint(*, tenant_id: UUID, webhook_id: UUID) -> Endpoint:
         if webhook.rotated_at is not None and webhook.rotated_at > read_clock() - OVERLAP:
             sealed.append(webhook.previous_sealed_secret)
     return Endpoint(webhook.url, tuple(unseal(one) for one in sealed))
+
+
+def open_endpoint(tenant_id: UUID, webhook_id: UUID) -> Endpoint:
+    """Return the URL and secrets of a webhook for a delivery.
+
+    Raise `PermanentError` if the webhook was deleted or its secret cannot be decrypted.
+    """
+    try:
+        return read_endpoint(tenant_id=tenant_id, webhook_id=webhook_id)
+    except WebhookNotFoundError as error:
+        raise PermanentError("The webhook was deleted.", code="webhook_gone") from error
+    except SecretUnreadableError as error:
+        raise PermanentError("The webhook needs a new secret: rotate it.", code="webhook_secret") from error
 
 
 def record_attempt(

@@ -5,7 +5,6 @@ All attempts of a delivery have the same id and body; each has its own time and 
 
 from __future__ import annotations
 
-import json
 import time
 from uuid import UUID
 
@@ -19,15 +18,13 @@ from scheduling.kit.base import (
     PermanentError,
     TransientError,
 )
-from scheduling.kit.http import Answer, Limits, read_target, send_async
-from tenants.secrets.signing import SecretUnreadableError, headers_of
-from workloads.webhooks.endpoints import KIND, Endpoint, read_endpoint, record_attempt
-from workloads.webhooks.exceptions import WebhookNotFoundError
+from scheduling.kit.http import Answer, read_target, send_async
+from tenants.secrets.signing import headers_of
+from workloads.webhooks.endpoints import KIND, Endpoint, open_endpoint, record_attempt
+from workloads.webhooks.requests import LIMITS, body_of, conclude
 
-LIMITS = Limits(connect_seconds=5.0, read_seconds=15.0, total_seconds=20.0, body_bytes=16_384, redirects=0)
 # Minutes at first, hours at last: a day and a half in all.
 DELAYS_SECONDS = (10.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 21_600.0, 86_400.0)
-GONE = 410
 
 
 class WebhookDelivery(AsyncTaskProcessor):
@@ -60,30 +57,18 @@ class WebhookDelivery(AsyncTaskProcessor):
     has_circuit = False
 
     async def process(self, context: AsyncJobContext) -> Complete:  # type: ignore[override]  # as its base does
-        endpoint = await context.run(find_endpoint, context)
+        endpoint = await context.run(open_endpoint, context.tenant_id, UUID(context.payload["webhook"]))
         host = read_target(endpoint.url).authority[:MAX_DEPENDENCY_CHARACTERS]
         async with context.dependency(host):
             answer = await deliver(context, endpoint)
             context.log("answered", status=answer.status)
-            return conclude(answer)
-
-
-def find_endpoint(context: AsyncJobContext) -> Endpoint:
-    """Return the URL and secrets of the job's webhook.
-
-    Raise `PermanentError` if the webhook was deleted or its secret cannot be decrypted.
-    """
-    try:
-        return read_endpoint(tenant_id=context.tenant_id, webhook_id=UUID(context.payload["webhook"]))
-    except WebhookNotFoundError as error:
-        raise PermanentError("The webhook was deleted.", code="webhook_gone") from error
-    except SecretUnreadableError as error:
-        raise PermanentError("The webhook needs a new secret: rotate it.", code="webhook_secret") from error
+            return Complete({"status": conclude(answer)})
 
 
 async def deliver(context: AsyncJobContext, endpoint: Endpoint) -> Answer:
     """Send the request and record the attempt. Return the response, or raise the error of a failed request."""
-    body = body_of(context)
+    payload = context.payload
+    body = body_of(context.idempotency_key, payload["event"], payload["data"], payload.get("timestamp"))
     now, began = int(time.time()), time.monotonic()
     signed = headers_of(endpoint.secrets, message_id=context.idempotency_key, timestamp=now, body=body)
     status, error, text = None, "", ""
@@ -112,24 +97,3 @@ async def deliver(context: AsyncJobContext, endpoint: Endpoint) -> Answer:
                 error=error,
                 answer=text,
             )
-
-
-def body_of(context: AsyncJobContext) -> bytes:
-    """Return the request's body, which is the same bytes at each attempt."""
-    message = {"id": context.idempotency_key, "type": context.payload["event"], "data": context.payload["data"]}
-    if "timestamp" in context.payload:
-        message["timestamp"] = context.payload["timestamp"]
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-
-
-def conclude(answer: Answer) -> Complete:
-    """Return the job's result for a 2xx status.
-
-    Raise `PermanentError` for 410, `TransientError` for any other status.
-    """
-    if 200 <= answer.status < 300:
-        return Complete({"status": answer.status})
-    message, code = f"The webhook answered with the status {answer.status}.", f"http_{answer.status}"
-    if answer.status == GONE:
-        raise PermanentError(message, code=code)
-    raise TransientError(message, code=code, retry_after_seconds=answer.retry_after_seconds)

@@ -11,6 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
+from scheduling.compensation.page import compensation_link
 from scheduling.console.filters import KindFilter, TenantFilter
 from scheduling.console.tags import badge
 from scheduling.jobs.batches.cancelling import cancel_batch
@@ -41,14 +42,23 @@ class BatchAdmin(KeysetAdmin):
     )
     fieldsets = (
         (None, {"fields": ("label", "state_badge", "progress", "states", "errors", "jobs")}),
-        (gettext_lazy("On completion"), {"fields": ("completion", "waiting_job")}),
+        (gettext_lazy("On completion"), {"fields": ("completion", "compensation", "waiting_job")}),
         (
             gettext_lazy("Facts"),
             {"fields": ("kind", "tenant", *_COUNTERS, "cancel_reason")},
         ),
         (gettext_lazy("Times"), {"fields": ("created_at", "closed_at", "ended_at", "cancelled_at")}),
     )
-    readonly_fields = ("state_badge", "progress", "states", "errors", "jobs", "completion", "waiting_job")
+    readonly_fields = (
+        "state_badge",
+        "progress",
+        "states",
+        "errors",
+        "jobs",
+        "completion",
+        "compensation",
+        "waiting_job",
+    )
     post_actions = ("close", "cancel")
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
@@ -114,6 +124,12 @@ class BatchAdmin(KeysetAdmin):
                 "kind": kind
             }
         return gettext("A job of the kind %(kind)s will be submitted.") % {"kind": kind}
+
+    @admin.display(description=gettext_lazy("Compensation"))
+    def compensation(self, batch: Batch) -> SafeString | str:
+        if batch.compensate is None:
+            return gettext("No action.")
+        return compensation_link(batch.pk) or gettext("Nothing is compensated.")
 
     @admin.display(description=gettext_lazy("Waiting job"))
     def waiting_job(self, batch: Batch) -> SafeString | str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -15,102 +14,26 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
-from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS, WEBHOOK_KIND
-from scheduling.jobs.answers import RATE_HEADERS, JobSubmissionSerializer, add_rate_headers
+from scheduling.compensation.service import standing_of
+from scheduling.jobs.answers import RATE_HEADERS, add_rate_headers
 from scheduling.jobs.api import UNLISTED
 from scheduling.jobs.batches.cancelling import cancel_batch
-from scheduling.jobs.batches.completion import CompletionJob
-from scheduling.jobs.batches.models import MAX_BATCH_LABEL
 from scheduling.jobs.batches.queries import BatchError, count_states, get_batch, group_errors
+from scheduling.jobs.batches.serializers import BatchCancellationSerializer, BatchCreationSerializer
 from scheduling.jobs.batches.service import add_jobs, close_batch, open_batch
 from scheduling.jobs.bulk_api import bulk_response, read_requests
 from scheduling.jobs.bulk_requests import AddedJobsSerializer, BulkSubmissionResultSerializer, parse_bulk
 from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.queries import find_jobs, scan_jobs
-from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
 from scheduling.jobs.serializers import JobSummarySerializer
 from scheduling.limits.admission import check_bulk_size
 from scheduling.models import Batch
 from tenants.access.permissions import Permission
-from tenants.api.input import NameField, StrictSerializer, WholeNumberField
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.limits.declared import LIST
 from tenants.requests.bodies import MAX_TEXT_BYTES
 from tenants.tenancy.serializers import NoBodySerializer
-
-BATCH_EVENT = "batch.ended"
-
-
-class CompletionJobSerializer(StrictSerializer):
-    """The job that is submitted when a batch has ended."""
-
-    kind = NameField(max_length=64)
-    payload = serializers.DictField(default=dict, help_text="Must match the kind's schema, including the summary.")
-    summary_as = NameField(
-        default="", allow_blank=True, max_length=64, help_text="Payload key for the batch's summary."
-    )
-    queue = NameField(
-        default=None, allow_null=True, max_length=60, help_text="Only if routing allows a choice of queue."
-    )
-    priority = WholeNumberField(default=None, allow_null=True)
-    fair_key = NameField(default="", allow_blank=True, max_length=MAX_FAIR_KEY_CHARACTERS)
-    tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), default=list, max_length=MAX_TAGS)
-    max_retries = WholeNumberField(default=None, allow_null=True, min_value=0)
-
-
-class CompletionSerializer(StrictSerializer):
-    """The action at the end of a batch: a job, or the delivery of a webhook."""
-
-    job = CompletionJobSerializer(required=False)
-    webhook = serializers.UUIDField(
-        required=False, help_text="Id of one of `webhooks/`, which is notified of the batch's end."
-    )
-    only_if_completed = serializers.BooleanField(default=False, help_text="Skip it if any job failed or was cancelled.")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("job" in attrs) is ("webhook" in attrs):
-            raise serializers.ValidationError({"job": [gettext("Name either a job or a webhook.")]})
-        return attrs
-
-
-class BatchCreationSerializer(StrictSerializer):
-    """A batch with its first jobs; all of them are accepted, or none."""
-
-    label = NameField(max_length=MAX_BATCH_LABEL, help_text="Display name.")
-    jobs = JobSubmissionSerializer(many=True, default=list, max_length=MAX_BULK_JOBS)
-    closed = serializers.BooleanField(
-        default=None, allow_null=True, help_text="Whether it accepts no more jobs; default: true if it has jobs."
-    )
-    on_completion = CompletionSerializer(default=None, allow_null=True)
-
-    def to_requests(self) -> list[JobRequest]:
-        """Return the validated jobs of the body as JobRequests."""
-        jobs = self.validated_data["jobs"]
-        return [JobRequest(**job | {"tags": tuple(dict.fromkeys(job["tags"]))}) for job in jobs]
-
-    def to_completion(self) -> CompletionJob | None:
-        """Return the completion job that the validated body describes, or None."""
-        asked = self.validated_data["on_completion"]
-        if asked is None:
-            return None
-        only = asked["only_if_completed"]
-        if "job" in asked:
-            return CompletionJob(**asked["job"], only_if_completed=only)
-        payload = {"webhook": str(asked["webhook"]), "event": BATCH_EVENT}
-        return CompletionJob(WEBHOOK_KIND, payload, summary_as="data", only_if_completed=only, is_internal=True)
-
-    @property
-    def closes(self) -> bool:
-        """Return whether the batch is closed as soon as it is created."""
-        closed = self.validated_data["closed"]
-        return bool(self.validated_data["jobs"]) if closed is None else bool(closed)
-
-
-class BatchCancellationSerializer(StrictSerializer):
-    """The reason for cancelling a batch, optional."""
-
-    reason = NameField(default="", allow_blank=True, max_length=200)
 
 
 class BatchSerializer(serializers.Serializer[Batch]):
@@ -171,12 +94,18 @@ class BatchDetailSerializer(BatchSerializer):
         source="waiting_job_id", allow_null=True, help_text="The job that continues when the batch has ended."
     )
     on_completion = serializers.SerializerMethodField()
+    compensation = serializers.SerializerMethodField(
+        help_text="`compensating`, `needs_attention` or `compensated`; empty: there is nothing to compensate."
+    )
     states = serializers.SerializerMethodField(help_text="Number of its jobs in each state.")
     errors = serializers.SerializerMethodField(help_text="Errors of its jobs, the most frequent first.")
 
     @extend_schema_field(BatchCompletionSerializer(allow_null=True))
     def get_on_completion(self, batch: Batch) -> Any:
         return None if batch.on_completion is None else BatchCompletionSerializer(batch).data
+
+    def get_compensation(self, batch: Batch) -> str:
+        return standing_of(batch.pk)[0] if batch.compensate else ""
 
     @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
     def get_states(self, batch: Batch) -> dict[str, int]:
@@ -227,6 +156,7 @@ class BatchViewSet(TenantViewSet):
             label=body.validated_data["label"],
             requests=requests,
             on_completion=body.to_completion(),
+            compensation=body.to_compensation(),
             closes=body.closes,
             is_rate_limited=True,
         )

@@ -51,6 +51,37 @@ class CompletionJob:
         return JobRequest(**{**given, "payload": payload, "tags": tuple(self.tags)})
 
 
+@dataclass(frozen=True, slots=True)
+class MemberCompensation:
+    """The job that undoes a member of a batch that has failed or was cancelled.
+
+    ``member_as`` names the payload key for the member: its job's id, state and result, null if it has none.
+    """
+
+    kind: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    member_as: str = ""
+    max_retries: int | None = None
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Self:
+        """Build the compensation from the JSON stored with its batch."""
+        return cls(**stored)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the compensation as JSON values, to be stored with its batch."""
+        return asdict(self) | {"payload": dict(self.payload)}
+
+    def payload_for(self, member: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the payload of the job that undoes this member."""
+        return {**self.payload, self.member_as: dict(member)} if self.member_as else dict(self.payload)
+
+    def example(self) -> JobRequest:
+        """Return a request as of a member without a result, by which a wrong one is refused in time."""
+        member = {"job": "00000000-0000-7000-8000-000000000000", "state": "completed", "result": None}
+        return JobRequest(kind=self.kind, payload=self.payload_for(member), max_retries=self.max_retries)
+
+
 def summarise(batch: Batch) -> dict[str, Any]:
     """Return the summary of a batch that its completion job gets."""
     return {

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantManager, TenantModel
 
 MAX_BATCH_LABEL = 200
@@ -46,6 +47,10 @@ class Batch(TenantModel):
         _("fire error"), max_length=500, blank=True, db_default="", help_text=_("Why it could not be submitted.")
     )
     fired_job_id = models.UUIDField(_("fired job id"), null=True, help_text=_("The job that was submitted at its end."))
+    compensate = SealedJSONField(
+        _("compensation"), null=True, help_text=_("The job that undoes a member if the batch fails or is cancelled.")
+    )
+    compensation_planned_at = models.DateTimeField(_("compensation planned at"), null=True)
     waiting_job_id = models.UUIDField(
         _("waiting job id"), null=True, help_text=_("The job that continues when the batch has ended.")
     )
@@ -63,6 +68,11 @@ class Batch(TenantModel):
                 fields=["waiting_job_id"],
                 condition=Q(waiting_job_id__isnull=False, ended_at__isnull=True),
                 name="batch_awaited",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=Q(compensate__isnull=False, compensation_planned_at__isnull=True, ended_at__isnull=False),
+                name="batch_to_compensate",
             ),
         ]
 

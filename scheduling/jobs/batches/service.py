@@ -12,7 +12,7 @@ from django.contrib.postgres.functions import TransactionNow
 from django.db.models import F
 
 from scheduling.exceptions import BatchClosedError, BatchNotFoundError
-from scheduling.jobs.batches.completion import CompletionJob, summarise
+from scheduling.jobs.batches.completion import CompletionJob, MemberCompensation, summarise
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest, check_request
 from scheduling.jobs.submission import BulkSubmission, submit_jobs
@@ -37,16 +37,20 @@ def open_batch(
     label: str,
     requests: Sequence[JobRequest] = (),
     on_completion: CompletionJob | None = None,
+    compensation: MemberCompensation | None = None,
     closes: bool = False,
     is_rate_limited: bool = False,
 ) -> tuple[Batch, BulkSubmission]:
     """Create a batch with its first jobs, all of them or none; with ``closes`` it accepts no others.
 
-    Raise the DomainError of the first refused job, or of a completion job that would be refused.
+    ``compensation`` undoes the members if the batch fails or is cancelled. Raise the DomainError of the first refused
+    job, or of a completion job or compensation that would be refused.
     """
     with tenant_context(tenant):
         if on_completion is not None:
             _check_completion(on_completion, tenant)
+        if compensation is not None:
+            check_request(compensation.example(), now=read_clock(), plan=tenant.plan)
         batch = Batch.objects.create(
             id=uuid7(),
             tenant=tenant,
@@ -54,6 +58,7 @@ def open_batch(
             kind=_common_kind(requests),
             total=len(requests),
             on_completion=on_completion.to_json() if on_completion else None,
+            compensate=compensation.to_json() if compensation else None,
         )
         with suppress_nested_entries():
             bulk = submit_jobs(

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext
 
+from scheduling.fairness.shares import Move
 from scheduling.jobs.batches.queries import awaited_batch
 from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.jobs.waits.job_eta import JobsAhead, StartTime, read_ahead, read_start
@@ -19,6 +20,7 @@ from scheduling.jobs.waits.missing_keys import DATA_KEY_MISSING, read_key_wait
 from scheduling.jobs.waits.start_conditions import ActiveCircuit, ActiveStop, StartConditions, read_start_conditions
 from scheduling.kit import registry
 from scheduling.models import Execution, Job, JobEvent, JobSuspended
+from scheduling.priority_rules.queries import read_move
 from tenants.context import all_tenants, require_scope
 from tenants.limits.declared import format_moment, month_end
 
@@ -42,13 +44,14 @@ class Explanation:
     """The explanation of a job's wait.
 
     ``ahead`` is the work before it in its tenant's order, or None. ``start`` is the estimated start; if that is None,
-    ``no_start_because`` is the reason.
+    ``no_start_because`` is the reason. ``moved`` is by how much rules move it now; the others are without the move.
     """
 
     reasons: list[WaitingReason]
     ahead: JobsAhead | None = None
     start: StartTime | None = None
     no_start_because: str = ""
+    moved: Move | None = None
 
     @property
     def position(self) -> int | None:
@@ -90,11 +93,12 @@ def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanatio
         reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]
     ahead = read_ahead(job)
     has_place = state is JobState.AVAILABLE
+    moved = read_move(job) if has_place else None
     if endless := next((reason for reason in reasons if reason.is_stop and reason.until is None), None):
-        return Explanation(reasons, ahead if has_place else None, no_start_because=endless.detail)
+        return Explanation(reasons, ahead if has_place else None, no_start_because=endless.detail, moved=moved)
     start = read_start(job, ahead, standing, opens_at=_opens_at(reasons), is_time=not has_place)
     because = "" if start else gettext("No existing slot could ever run it.")
-    return Explanation(reasons, ahead if has_place else None, start, because)
+    return Explanation(reasons, ahead if has_place else None, start, because, moved)
 
 
 def _suspension(job: Job) -> WaitingReason:

@@ -10,6 +10,7 @@ from uuid import UUID
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.waits.reasons import Explanation, why_waiting
 from scheduling.models import Job
+from scheduling.priority_rules.words import move_words
 from tenants.context import all_tenants
 from tenants.management.base import PlatformCommand
 
@@ -39,6 +40,8 @@ def describe(job: Job, waiting: Explanation | None) -> list[str]:
         lines.append(
             f"Position {more}{waiting.position:,} in its tenant's queue, after {seconds:,.1f} s of predicted work."
         )
+    if waiting.moved is not None:
+        lines.append(f"It is {move_words(waiting.moved.seconds, waiting.moved.rules)}.")
     if waiting.start is None:
         return [*lines, f"Its start is not known. {waiting.no_start_because}"]
     start = waiting.start

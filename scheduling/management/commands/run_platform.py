@@ -41,6 +41,8 @@ UVICORN_OPTIONS = (
 NOWHERE = "redis://127.0.0.1:9/0"
 # Only the auditor gets them.
 AUDITOR_VARIABLES = ("DATABASE_AUDITOR_URL", "AUDIT_SIGNING_KEY")
+# Only the worker of upkeep gets it.
+BACKUP_VARIABLES = ("DATABASE_BACKUP_URL",)
 
 
 class Command(ServingCommand):
@@ -78,6 +80,7 @@ class Command(ServingCommand):
             # The processes cannot share one port.
             os.environ["METRICS_PORT"] = "0"
             self._auditors = _take_out_of_environment(AUDITOR_VARIABLES)
+            self._backups = _take_out_of_environment(BACKUP_VARIABLES)
             # No broker: the auditor needs none.
             self._auditors |= {"REDIS_URL": NOWHERE, "CACHE_URL": "", "REDIS_ROLE_URLS": ""}
             supervise(self._services(options), stopped)
@@ -98,7 +101,9 @@ class Command(ServingCommand):
                 worker,
             ),
             Service("worker io", [*manage, "run_worker", "--pool=io", f"--slots={IO_SLOTS}"], worker),
-            Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--slots=1"], worker),
+            Service(
+                "worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--slots=1"], worker | self._backups
+            ),
             Service(
                 "beat", [sys.executable, "-m", "celery", "--app", app_name(), "beat", "--pidfile="], _broker_of("beat")
             ),

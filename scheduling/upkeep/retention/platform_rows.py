@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from scheduling.inbox.models import DEDUPLICATED_FOR
 from scheduling.models import (
     Alert,
     AlertCause,
@@ -18,8 +19,11 @@ from scheduling.models import (
     AlertSilence,
     BulkFormer,
     BulkOperation,
+    Compensation,
+    InboxEvent,
     Investigation,
     MeasureMinute,
+    OutboxMessage,
     PlatformIncident,
     PlatformLog,
     ResultCacheEntry,
@@ -47,6 +51,8 @@ MEASURES, CAUSES = timedelta(days=31), timedelta(days=30)
 SILENCES = timedelta(days=400)
 PLATFORM_LINES = timedelta(days=14)
 INVESTIGATIONS = timedelta(days=180)
+OUTBOX_DELIVERED, OUTBOX_REST = timedelta(days=7), timedelta(days=30)
+COMPENSATIONS = timedelta(days=90)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
@@ -69,6 +75,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "schedule_fires": _delete(fires.exclude(outcome=ScheduleFire.Outcome.WAITING), limit),
             "investigations": _delete(Investigation.objects.filter(pk__lt=uuid7_floor(now - INVESTIGATIONS)), limit),
             "limit_warnings": _delete(warnings, limit),
+            "messages": _prune_messages(limit),
             "platform_lines": _delete(PlatformLog.objects.filter(pk__lt=uuid7_floor(now - PLATFORM_LINES)), limit),
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),
             "workers": _delete(workers, limit),
@@ -89,6 +96,16 @@ def _prune_alerts(limit: int) -> int:
         PlatformIncident.objects.filter(minute__lt=Now() - MEASURES),
     ]
     return sum(_delete(rows, limit) for rows in old)
+
+
+def _prune_messages(limit: int) -> int:
+    now = timezone.now()
+    states = OutboxMessage.State
+    delivered = OutboxMessage.objects.filter(pk__lt=uuid7_floor(now - OUTBOX_DELIVERED), state=states.DELIVERED)
+    rest = OutboxMessage.objects.filter(pk__lt=uuid7_floor(now - OUTBOX_REST)).exclude(state=states.PENDING)
+    events = InboxEvent.objects.filter(pk__lt=uuid7_floor(now - DEDUPLICATED_FOR))
+    undone = Compensation.objects.filter(ended_at__lt=Now() - COMPENSATIONS)
+    return sum(_delete(rows, limit) for rows in (delivered, rest, events, undone))
 
 
 def _delete[RowT: Model](rows: QuerySet[RowT], limit: int) -> int:

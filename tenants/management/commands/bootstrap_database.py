@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from psycopg.conninfo import conninfo_to_dict
 
 from tenants.database.bootstrap import (
     MINIMUM_SERVER,
@@ -17,13 +18,14 @@ from tenants.database.bootstrap import (
     printed_sql,
 )
 from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, auditor_role, platform_role
+from tenants.database.platform_settings import platform_settings
 
 
 class Command(BaseCommand):
     help = (
         "Create the owner, application, auditor and platform roles, the database and the extension `vector`, as "
-        "named by DATABASE_URL, DATABASE_OWNER_URL, DATABASE_AUDITOR_URL and DATABASE_PLATFORM_ROLE. The command "
-        "is idempotent."
+        "named by DATABASE_URL, DATABASE_OWNER_URL, DATABASE_AUDITOR_URL and DATABASE_PLATFORM_ROLE, and the login "
+        "of DATABASE_BACKUP_URL if it is set. The command is idempotent."
     )
     # It runs before there is a database that the checks could query.
     requires_system_checks = []
@@ -47,6 +49,7 @@ class Command(BaseCommand):
                 app=layout.app,
                 auditor=layout.auditor,
                 platform=layout.platform,
+                backup=layout.backup,
             )
         except (BootstrapError, psycopg.Error) as error:
             raise CommandError(str(error)) from error
@@ -68,4 +71,22 @@ class Command(BaseCommand):
         app, owner, auditor = roles
         if auditor.name != auditor_role():
             raise CommandError(f"DATABASE_AUDITOR_ROLE must be the user of DATABASE_AUDITOR_URL, {auditor.name}.")
-        return Layout(database=entries[0]["NAME"], owner=owner, app=app, auditor=auditor, platform=platform_role())
+        return Layout(
+            database=entries[0]["NAME"],
+            owner=owner,
+            app=app,
+            auditor=auditor,
+            platform=platform_role(),
+            backup=_read_backup_role(entries[0]["NAME"]),
+        )
+
+
+def _read_backup_role(database: str) -> LoginRole | None:
+    """Return the login of DATABASE_BACKUP_URL, None if it is not set."""
+    url = platform_settings.DATABASE_BACKUP_URL
+    if not url:
+        return None
+    given = conninfo_to_dict(url)
+    if not (given.get("user") and given.get("password") and given.get("dbname") == database):
+        raise CommandError("DATABASE_BACKUP_URL must name the same database, a user and a password.")
+    return LoginRole(str(given["user"]), str(given["password"]))

@@ -1,9 +1,10 @@
-"""Forced load states, while the processes that measure and refuse are killed."""
+"""Load above the capacity, and forced load states, while the processes that measure and refuse are killed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from scheduling.load.configured import SHEDDING_RULES
@@ -12,7 +13,9 @@ from scheduling.load.rules import Level
 from scheduling.load.service import force_level, release_level
 from tenants.context import acting_as, all_tenants, command_actor
 from tests.chaos.history import ACCEPTED, UNAVAILABLE
-from tests.chaos.row import Field, Row
+from tests.chaos.row import INCONCLUSIVE, Field, Row
+from tests.chaos.spans import ProxiedRow
+from tests.chaos.stack import Shape
 
 _LEVEL = "SELECT coalesce(max(level), 0) FROM scheduling_load_state"
 _MEASURED = "SELECT coalesce(extract(epoch FROM max(measured_at)), 0)::float8 FROM scheduling_load_state"
@@ -52,6 +55,40 @@ def normal_after(field: Field, since: float) -> float:
     return field.fresh_start(since)
 
 
+class Overload(Row):
+    id, fault = "L1", "several times the capacity for 30 s, each dispatcher killed once meanwhile"
+    minutes = 3.0
+    bound_seconds, measured = 60.0, "from its end until the states are normal and a refused kind is accepted and begins"
+    shape = Shape(workers=1, slots=2, dispatchers=2, caps=(2, 2, 2))
+    traffic = None
+    is_alone = True
+    drain_seconds = 240.0
+    CLIENTS, PAUSE_SECONDS, HELD_SECONDS = 3, 0.1, 30.0
+
+    def inject(self, field: Field) -> list[float]:
+        with refusing(field, Level.BUSY), ThreadPoolExecutor(self.CLIENTS) as clients:
+            field.note_fault()
+            until = time.monotonic() + self.HELD_SECONDS
+            sent = [clients.submit(self._send_until, field, until, number) for number in range(self.CLIENTS)]
+            for dispatcher in list(field.stack.dispatchers):
+                field.wait(8.0, 14.0)
+                dispatcher.kill()
+            refused = sum(future.result() for future in sent)
+            recovery = normal_after(field, time.time())
+        if not refused:
+            field.violations.append(f"no job was refused: {INCONCLUSIVE}")
+        return [recovery]
+
+    def _send_until(self, field: Field, until: float, number: int) -> int:
+        """Submit small jobs of one tenant; return how many were refused."""
+        refused = 0
+        while time.monotonic() < until:
+            request = field.client.submit(field.tenants[number], SHED_KIND, {"steps": 1, "seconds": 0.2})
+            refused += request.replies[-1].status == UNAVAILABLE
+            time.sleep(self.PAUSE_SECONDS)
+        return refused
+
+
 class ForcedOverload(Row):
     id, fault = "L2", "a load state forced, the web server and a dispatcher killed meanwhile"
     bound_seconds, measured = 45.0, "from its release until the states are normal and a refused kind begins"
@@ -87,4 +124,31 @@ class ForcedOverload(Row):
         )
 
 
-ROWS: Sequence[type[Row]] = (ForcedOverload,)
+class SlowDatabase(ProxiedRow):
+    id, fault = "L3", "the latency to PostgreSQL is 150 ms for 15 s: the platform is overloaded and refuses"
+    bound_seconds, measured = 60.0, "from its end until the states are normal and a refused kind is accepted and begins"
+    roles = ("dispatcher",)
+    traffic = None
+
+    @contextmanager
+    def hold(self, field: Field) -> Iterator[None]:
+        self.way.delay(0.075)
+        try:
+            field.stack.until(
+                lambda: field.view.number(_LEVEL) >= Level.OVERLOADED,
+                within=field.patience_seconds,
+                what="the platform is overloaded",
+            )
+            yield
+        finally:
+            self.way.delay(0.0)
+
+    def inject(self, field: Field) -> list[float]:
+        field.wait(0.0, 1.0)
+        with refusing(field, Level.OVERLOADED):
+            with self.hold(field):
+                field.wait(5.0, 8.0)
+            return [normal_after(field, time.time())]
+
+
+ROWS: Sequence[type[Row]] = (Overload, ForcedOverload, SlowDatabase)

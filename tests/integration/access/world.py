@@ -19,6 +19,7 @@ from scheduling.alerts import config
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LogWrite, append_job_logs
+from scheduling.inbox.service import EVENT_TRIGGERS, receive_event
 from scheduling.investigation.service import investigate
 from scheduling.jobs.job_templates.service import TemplateContent, create_template
 from scheduling.jobs.saved_views.service import save_view
@@ -29,18 +30,26 @@ from scheduling.models import (
     AlertRoute,
     AlertRule,
     AlertSilence,
+    Backup,
+    BackupPlan,
     BulkOperation,
     CFSPlan,
+    Compensation,
     Contact,
     ContactGroup,
+    EventTrigger,
     Investigation,
     JobError,
     LoadState,
     Objective,
+    OutboxMessage,
+    OutboxRoute,
+    PriorityRule,
     Queue,
     SheddingRule,
 )
 from scheduling.objectives.service import OBJECTIVES
+from scheduling.outbox.service import OUTBOX_ROUTES
 from scheduling.schedules.definitions import create_schedule
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.access import api_keys
@@ -108,7 +117,11 @@ def make_world() -> World:
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
     with all_tenants():
         own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
-    foreign["platform_key"], foreign["shedding_rule"] = uuid7(), uuid7()
+        own["priority_rule"] = PriorityRule.objects.create(name="first", position=1, kind="noop", offset_seconds=30).pk
+        plan = BackupPlan.objects.create(name="nightly", target="/nightly")
+        Backup.objects.create(plan=plan, name="20260101T000000Z-00000000", target=plan.target, taken_at=timezone.now())
+        own["backup_plan"] = plan.pk
+    foreign |= {name: uuid7() for name in ("platform_key", "shedding_rule", "priority_rule", "backup_plan")}
     return World(
         api=_api_clients(acme, users),
         console=_console_clients(users),
@@ -204,6 +217,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "view": view.pk,
         "webhook": webhook.pk,
         "objective": objective.pk,
+        **_make_outside(tenant, work),
         "investigation": investigation.pk,
         **alerting,
         "secret": secret.pk,
@@ -212,6 +226,30 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "plan": tenant.plan_id,
         "cfs_plan": CFSPlan.objects.get(is_active=True).pk,
         "queue": Queue.objects.get(name="dataset").pk,
+    }
+
+
+def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
+    """Create a route of the outbox with a lost message, a trigger with an event, and a stuck compensation."""
+    with tenant_context(tenant):
+        route = OUTBOX_ROUTES.save(
+            OutboxRoute(), {"name": "orders", "topic": "order.*", "adapter": "webhook", "target": "ops"}
+        )
+        message = OutboxMessage.objects.create(
+            tenant=tenant, route=route, job_id=work.failed.pk, topic="order.paid", body={"order": 1}, state="dead"
+        )
+        undo = Compensation.objects.create(
+            tenant=tenant, owner_type="batch", owner_id=work.failed.batch_id, work=str(work.failed.pk), kind="noop",
+            payload={}, state="needs_attention", done_at=timezone.now(),
+        )  # fmt: skip
+        trigger = EVENT_TRIGGERS.save(EventTrigger(), {"name": "orders", "topic": "order.paid", "kind": "noop"})
+    event = receive_event(tenant=tenant, topic="order.sent", source="shop", event_id="1", data={}).event
+    return {
+        "outbox_route": route.pk,
+        "outbox_message": message.pk,
+        "event_trigger": trigger.pk,
+        "event": event.pk,
+        "compensation": undo.pk,
     }
 
 

@@ -25,7 +25,10 @@ def test_table_has_each_test_file_and_existing_paths() -> None:
         (["docs/index.md", "tests/unit/tools/__init__.py"], []),
         (["scheduling/schedules/recurrence.py"], ["schedules"]),
         (["tests/acceptance/test_sealing.py"], ["sealing"]),
-        (["workloads/pipelines/admin.py", "tenants/audit/service.py"], ["pipelines", "sealing", "verification"]),
+        (
+            ["workloads/pipelines/admin.py", "tenants/audit/service.py"],
+            ["backups", "pipelines", "sealing", "verification"],
+        ),
     ],
 )
 def test_change_selects_tests_of_its_topics(changed: list[str], names: list[str]) -> None:

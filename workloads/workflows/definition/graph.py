@@ -38,6 +38,7 @@ class Node:
     retry_seconds: float
     timeout_seconds: float
     goes_on_after_error: bool
+    compensate: Mapping[str, Any] | None = None
 
     @property
     def kind(self) -> NodeType:
@@ -58,6 +59,7 @@ class Node:
             retry_seconds=retry.get("delay_seconds", DEFAULT_RETRY_SECONDS),
             timeout_seconds=content.get("timeout_seconds", kind.timeout_seconds),
             goes_on_after_error=content.get("on_error") == "continue",
+            compensate=content.get("compensate"),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from workloads.workflows.definition.node_types import NAME, NODE_TYPES
+from workloads.workflows.definition.node_types import NAME, NODE_TYPES, VALUE
 
 MAX_NODES: Final = 200
 MAX_EDGES: Final = 1_000
@@ -28,6 +28,17 @@ _RETRY: Final = {
     "required": ["max_retries"],
     "additionalProperties": False,
 }
+_COMPENSATE: Final = {
+    "type": "object",
+    "description": "The job that undoes the node if the run fails or is cancelled after it; it may read its outputs.",
+    "properties": {
+        "kind": {"type": "string", "minLength": 1, "maxLength": 64},
+        "payload": {"type": "object", "additionalProperties": VALUE, "maxProperties": 50},
+        "max_retries": {"type": "integer", "minimum": 0, "maximum": 50},
+    },
+    "required": ["kind"],
+    "additionalProperties": False,
+}
 NODE: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
@@ -37,6 +48,7 @@ NODE: Final[dict[str, Any]] = {
         "config": {"type": "object"},
         "retry": _RETRY,
         "timeout_seconds": {"type": "number", "minimum": 0.1, "maximum": MAX_TIMEOUT_SECONDS},
+        "compensate": _COMPENSATE,
         "on_error": {"enum": ["fail", "continue"], "default": "fail"},
     },
     "required": ["id", "type"],

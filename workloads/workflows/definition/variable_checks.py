@@ -62,6 +62,10 @@ def _check_scope(scope: _Scope, nodes: Mapping[str, Mapping[str, Any]], inputs: 
         reader = _Reader(nodes, inputs, readable, has_item=scope.has_item)
         for expression in NODE_TYPES[node["type"]].expressions(config):
             yield from reader.check(expression, place)
+        reader = _Reader(nodes, inputs, readable | {node["id"]}, has_item=scope.has_item)
+        for name, value in node.get("compensate", {}).get("payload", {}).items():
+            for expression in of_value(f"/compensate/payload/{name}", value):
+                yield from reader.check(expression, place.removesuffix("/config"))
         if node["type"] == "iteration":
             inside = frozenset(inner["id"] for inner in config["graph"]["nodes"])
             reader = _Reader(nodes, inputs, readable | inside, has_item=True)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from scheduling.kit.base import AsyncJobContext
+from workloads.workflows.definition.graph import Node
 from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import Key, NodeError, WaitCause
 from workloads.workflows.engine.tasks import Task, TaskType
@@ -45,6 +46,8 @@ class NodeWork:
     inputs: Mapping[str, Any]
     clock: Callable[[], float]
     approvals: list[Approval] = field(default_factory=list)
+    # Nodes whose last error says that they have had no effect, since the last safe point.
+    refused: set[Key] = field(default_factory=set)
     is_idle: bool = False
 
     def advance(self, room: int) -> list[tuple[Task, PreparedNode]]:
@@ -101,6 +104,10 @@ class NodeWork:
         outputs = {"results": results, "count": len(results), "failed": step.failed}
         self.planner.succeed(key, self.values.keep(outputs))
 
+    def reading_of(self, key: Key, node: Node) -> Reading:
+        """Return the variables that can be read at a node."""
+        return self._reading(key.path, node.parent)
+
     def _reading(self, path: tuple[int, ...], parent: str | None) -> Reading:
         return Reading(self.planner.graph, self.planner.state, self.values.load, path=path, parent=parent)
 
@@ -137,4 +144,6 @@ class NodeWork:
         if task.act is TaskType.COLLECT and task.index is not None:
             self.planner.fail_item(task.key, task.index, error.code, error.message)
         else:
+            if not error.is_transient:
+                self.refused.add(task.key)
             self.planner.fail(task.key, error, self.clock())

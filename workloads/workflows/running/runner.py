@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Self
 from uuid import UUID
 
+from scheduling.compensation.service import record_work
 from scheduling.kit.base import (
     AsyncJobContext,
     Complete,
@@ -36,6 +37,7 @@ from workloads.workflows.running import repository
 from workloads.workflows.running.concurrency import NodeConcurrency, failure_of
 from workloads.workflows.running.node_work import NodeWork
 from workloads.workflows.running.recording import Recording
+from workloads.workflows.running.undoing import undoings
 from workloads.workflows.running.values import Values
 from workloads.workflows.tenant_settings import MAX_SECONDS, MAX_STEPS, PARALLEL_NODES
 
@@ -227,12 +229,15 @@ class Runner:
         run = self.recording.run(state or RecordState.RUNNING, inputs=inputs, ended_at=ended_at)
         nodes = self.recording.nodes(changes, now)
         self.kept = self.values.write_state()
+        undo = undoings(self.graph, changes, self.work.reading_of, self.work.refused)
         values, approvals, is_failed = self.values.take_new(), self.work.approvals, self.state.error is not None
         self.work.approvals, self.is_new = [], False
+        self.work.refused.clear()
 
         def write() -> None:
             repository.store(values, approvals)
             save_records(run, nodes)
+            record_work(tenant_id=self.context.tenant_id, run_id=self.context.job_id, **undo)
             if is_failed:
                 repository.end_run(self.context.job_id)
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
+from scheduling.dispatch import tick as tick_module
 from scheduling.fleet.workers import Registration, register_worker
-from scheduling.models import CFSPlan, PoolClock, Queue, Worker, WorkerPool
+from scheduling.models import CFSPlan, PoolClock, Queue, RoutingRule, Worker, WorkerPool
+from scheduling.priority_rules.rules import Effect
 from scheduling.topology.service import create_routing_rule
 from tenants.context import all_tenants
 from tenants.tenancy.service import create_tenant
@@ -18,6 +20,7 @@ from tests import fair_model_mutants as bugs
 from tests.fair_model import Model
 from tests.integration.scheduling.job_helpers import Tick
 from tests.integration.scheduling.random_walk_against_model import ModelledWalk
+from tests.moved_lines import MovesKinds
 from tests.platform_settings import ChangePlatformSettings
 from tests.predictions import predict
 
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.django_db
 STEPS = 200
 MOST_STEPS = 500
 PLANS = ("team", "sandbox", "team", "professional", "sandbox", "team", "professional")
+OFFSETS = {"sleep": 30, "allocate": -10}
 COSTS = {"noop": 250_000, "sleep": 400_000, "allocate": 2_000_000}
 ORDERS: Mapping[str, dict[str, Any]] = {
     "fair": {"strategy": CFSPlan.Strategy.TIME_SLICE, "reserved_slots": 0},
@@ -77,6 +81,28 @@ def test_dispatcher_picks_as_the_model_does(walk: Walks, order: str, seed: int) 
     going = walk(Model, seed, **ORDERS[order])
     assert going.go(STEPS, until=SIGHTS, most=MOST_STEPS) == []
     assert going.claimed > 0
+
+
+@pytest.fixture
+def moved(walk: Walks, monkeypatch: pytest.MonkeyPatch) -> Walks:
+    """Return a function that makes a walk in which lines have jobs of several kinds, which rules move."""
+    with all_tenants():
+        RoutingRule.objects.filter(kind__in=OFFSETS).update(is_active=False)
+    effects = [Effect(kind, kind, None, None, seconds) for kind, seconds in OFFSETS.items()]
+    monkeypatch.setattr(tick_module, "acting_effects", lambda pool_id: effects)
+    monkeypatch.setattr(MovesKinds, "offsets", {kind: seconds * 10**6 for kind, seconds in OFFSETS.items()})
+    return walk
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_dispatcher_picks_as_the_model_does_while_rules_move_jobs(moved: Walks, seed: int) -> None:
+    going = moved(MovesKinds, seed, **ORDERS["fair"])
+    assert going.go(STEPS) == []
+    assert going.claimed > 0
+
+
+def test_model_without_moves_differs_while_rules_move_jobs(moved: Walks) -> None:
+    assert moved(Model, 0, **ORDERS["fair"]).go(2 * MOST_STEPS)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class Names:
     app: LoginRole
     auditor: LoginRole
     platform: str
+    backup: LoginRole
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ def names() -> Names:
         f"boot_{suffix}",
         *(LoginRole(f"{kind}_{suffix}", password) for kind in ("owner", "app", "auditor")),
         f"platform_{suffix}",
+        LoginRole(f"backup_{suffix}", password),
     )
 
 
@@ -230,7 +232,10 @@ def named_in_settings(admin_url, names, monkeypatch, change_platform_settings) -
         "auditor": {**entry, "USER": names.auditor.name, "PASSWORD": names.auditor.password},
     }
     monkeypatch.setattr(settings, "DATABASES", databases)
-    change_platform_settings(DATABASE_PLATFORM_ROLE=names.platform, DATABASE_AUDITOR_ROLE=names.auditor.name)
+    backup = make_conninfo(user=names.backup.name, password=names.backup.password, dbname=names.database)
+    change_platform_settings(
+        DATABASE_PLATFORM_ROLE=names.platform, DATABASE_AUDITOR_ROLE=names.auditor.name, DATABASE_BACKUP_URL=backup
+    )
 
 
 @pytest.fixture
@@ -276,5 +281,6 @@ def test_printed_script_contains_every_statement_and_no_password(named_in_settin
         "\\gexec",
         "PASSWORD :'app_password'",
         "PASSWORD :'auditor_password'",
+        "PASSWORD :'backup_password'",
     ):
         assert words in script

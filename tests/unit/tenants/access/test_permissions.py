@@ -29,6 +29,7 @@ OF_THE_PLATFORM = {
     Permission.TENANTS_ERASE,
     Permission.PLANS_MANAGE,
     Permission.FAIRNESS_MANAGE,
+    Permission.BACKUPS_MANAGE,
     Permission.UPKEEP_RUN,
     Permission.PEOPLE_VIEW,
     Permission.PEOPLE_MANAGE,

@@ -1,0 +1,1 @@
+"""Backups of the platform: made, kept, verified by drills, and restored."""
