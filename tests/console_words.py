@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser
 
-from scheduling.migrations._alert_seeds import ANOMALY_RULES, BACKUP_RULES, LOAD_RULES, RULES
+from scheduling.migrations._alert_seeds import ANOMALY_RULES, BACKUP_RULES, EFFECT_RULES, LOAD_RULES, RULES
 from scheduling.migrations._shedding_seeds import RULES as SHEDDING_RULES
 
 # Elements whose text is not prose: code to copy, user input, names of icons.
@@ -36,9 +36,9 @@ order orders paid shop reconciliation
 cloud community professional sandbox team api guest four
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
-NAMES_OF_RULES = {facts[0] for facts in {**RULES, **ANOMALY_RULES, **LOAD_RULES, **BACKUP_RULES}.values()} | {
-    name for name, *_ in SHEDDING_RULES
-}
+NAMES_OF_RULES = {
+    facts[0] for facts in {**RULES, **ANOMALY_RULES, **LOAD_RULES, **BACKUP_RULES, **EFFECT_RULES}.values()
+} | {name for name, *_ in SHEDDING_RULES}
 STORED = re.compile(
     # Stored errors.
     r"failing as requested|page (?:#|\d+) is torn|No mail server is set \(EMAIL_HOST\)\."

@@ -24,6 +24,8 @@ SOURCES = (
     "scheduling.anomalies.measures:MEASURES",
     "scheduling.load.measures:MEASURES",
     "scheduling.backups.measures:MEASURES",
+    "scheduling.outbox.measures:MEASURES",
+    "scheduling.compensation.measures:MEASURES",
 )
 
 

@@ -59,6 +59,7 @@ class Compensation(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "-id"], name="compensation_of_tenant"),
             models.Index(fields=["owner_id"], condition=Q(state__in=OPEN), name="compensation_open"),
+            models.Index(fields=["tenant"], condition=Q(state="needs_attention"), name="compensation_stuck"),
         ]
 
     def __str__(self) -> str:

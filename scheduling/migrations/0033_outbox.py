@@ -6,9 +6,20 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 import tenants.database.ids
-from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity
+from scheduling.migrations._alert_seeds import EFFECT_RULES, add_rules
+from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity, cross_tenant_migration
 
 TABLES = ("OutboxRoute", "OutboxMessage", "EventTrigger", "InboxEvent", "Compensation")
+
+
+def create_rules(apps, schema_editor):
+    add_rules(apps, schema_editor, EFFECT_RULES)
+
+
+def delete_rules(apps, schema_editor):
+    with cross_tenant_migration(schema_editor):
+        rules = apps.get_model("scheduling", "AlertRule").objects.using(schema_editor.connection.alias)
+        rules.filter(measure__in=[rule[1] for rule in EFFECT_RULES.values()]).delete()
 
 
 class Migration(migrations.Migration):
@@ -464,8 +475,19 @@ class Migration(migrations.Migration):
                 name="outbox_in_delivery",
             ),
         ),
+        migrations.AddIndex(
+            model_name="outboxmessage",
+            index=models.Index(condition=models.Q(("state", "dead")), fields=["ended_at"], name="outbox_dead"),
+        ),
+        migrations.AddIndex(
+            model_name="compensation",
+            index=models.Index(
+                condition=models.Q(("state", "needs_attention")), fields=["tenant"], name="compensation_stuck"
+            ),
+        ),
         *[EnableRowSecurity(model) for model in TABLES],
         AddCompositeForeignKey(
             "OutboxMessage", columns=("tenant_id", "route_id"), to="scheduling.OutboxRoute", on_delete="SET NULL"
         ),
+        migrations.RunPython(create_rules, delete_rules),
     ]

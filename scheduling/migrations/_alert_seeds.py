@@ -122,6 +122,28 @@ LOAD_RULES = {
 
 # Those of 0031.
 BACKUP_RULES = {"backup_old": ("Backup older than promised", "backup_age", "check", "gt", 1, CRITICAL, {})}
+# Those of 0033.
+EFFECT_RULES = {
+    "outbox_age": (
+        "Messages of the outbox wait",
+        "outbox_age",
+        "tenant",
+        "gt",
+        900,
+        WARNING,
+        {"notifies_tenant": True},
+    ),
+    "outbox_dead": ("Messages were given up", "outbox_dead", "tenant", "ge", 1, WARNING, {"notifies_tenant": True}),
+    "compensations_stuck": (
+        "Compensations need attention",
+        "compensations_stuck",
+        "tenant",
+        "ge",
+        1,
+        CRITICAL,
+        {"notifies_tenant": True},
+    ),
+}
 
 
 def create_rules(apps, schema_editor):

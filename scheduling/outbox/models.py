@@ -90,6 +90,7 @@ class OutboxMessage(TenantModel):
                 condition=Q(state="pending", delivery_job_id__isnull=False),
                 name="outbox_in_delivery",
             ),
+            models.Index(fields=["ended_at"], condition=Q(state="dead"), name="outbox_dead"),
         ]
 
     def __str__(self) -> str:

@@ -17,9 +17,12 @@ from scheduling.jobs.submission import submit_job
 from scheduling.models import (
     AlertCause,
     Circuit,
+    Compensation,
     JobError,
     KindCost,
     KindMinute,
+    OutboxMessage,
+    OutboxRoute,
     PoolClock,
     ProcessHeartbeat,
     Queue,
@@ -132,6 +135,24 @@ def plant_prediction(now: datetime, tenant: Tenant) -> None:
     )
 
 
+def plant_outbox(now: datetime, tenant: Tenant) -> None:
+    route = {"topic": "*", "adapter": "redis_stream", "target": "orders", "tenant": tenant}
+    used = OutboxRoute.objects.create(name="used", **route)
+    unused = OutboxRoute.objects.create(name="unused", is_enabled=False, **route)
+    message = {"tenant": tenant, "job_id": uuid4(), "topic": "order.paid", "body": {}}
+    for state, at, seconds in (("pending", used, 120), ("pending", unused, 600), ("delivered", used, 600)):
+        OutboxMessage.objects.create(route=at, state=state, created_at=now - timedelta(seconds=seconds), **message)
+    for hours in (0.5, 0.9, 1.1):
+        OutboxMessage.objects.create(route=used, state="dead", ended_at=now - timedelta(hours=hours), **message)
+
+
+def plant_compensations(now: datetime, tenant: Tenant) -> None:
+    for state in ("needs_attention", "needs_attention", "running", "settled"):
+        Compensation.objects.create(
+            tenant=tenant, owner_type="batch", owner_id=uuid4(), work="charge", kind="noop", state=state, done_at=now
+        )
+
+
 T = "{tenant}"
 CASES: dict[str, tuple[Callable[[datetime, Tenant], None], dict[str, float]]] = {
     "oldest_wait": (plant_wait, {"queue:pipeline": 400, f"tenant:{T}": 300}),
@@ -147,6 +168,9 @@ CASES: dict[str, tuple[Callable[[datetime, Tenant], None], dict[str, float]]] = 
     "breaker_open": (plant_breaker, {f"kind:noop@{T}": 30, "kind:noop": 30}),
     "limit_used": (plant_warning, {f"tenant:{T}:jobs": 100}),
     "eta_error": (plant_prediction, {"kind:noop": 0.5}),
+    "outbox_age": (plant_outbox, {f"tenant:{T}": 120}),
+    "outbox_dead": (plant_outbox, {f"tenant:{T}": 2}),
+    "compensations_stuck": (plant_compensations, {f"tenant:{T}": 2}),
     "incident": (plant_incident, {"incident:rescued": 2}),
 }
 
