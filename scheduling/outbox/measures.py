@@ -20,7 +20,7 @@ def _read_ages(now: datetime) -> Iterator[Sample]:
     pending = OutboxMessage.objects.filter(route=OuterRef("pk"), state=OutboxMessage.State.PENDING)
     oldest = Subquery(pending.order_by("created_at").values("created_at")[:1])
     routes = OutboxRoute.objects.filter(is_enabled=True).annotate(oldest=oldest).exclude(oldest=None)
-    worst = routes.select_related("tenant").order_by("tenant", "oldest").distinct("tenant")
+    worst = routes.select_related("tenant").order_by("tenant_id", "oldest").distinct("tenant_id")
     for route in worst:
         age = (now - route.oldest).total_seconds()
         yield _sample(route.tenant_id, route.tenant.slug, age, str(route))  # type: ignore[union-attr]

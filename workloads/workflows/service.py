@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import ngettext
 
+from scheduling.compensation.service import is_submittable
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.reads import first_or_raise
@@ -47,7 +48,8 @@ def check_definition(tenant: Tenant | UUID, definition: Any) -> None:
         raise WorkflowDefinitionError(
             "The definition has more than %(limit)s bytes.", {"limit": f"{MAX_DEFINITION_BYTES:,}"}
         )
-    faults = faults_in(definition, max_depth=settings_of(tenant)[MAX_DEPTH.key])
+    max_depth = settings_of(tenant)[MAX_DEPTH.key]
+    faults = faults_in(definition, max_depth=max_depth, is_submittable=is_submittable)
     if faults:
         text = ngettext("One fault in the definition.", "%(count)s faults in the definition.", len(faults))
         raise WorkflowDefinitionError(text, {"count": len(faults)}, errors=[fault.describe() for fault in faults])

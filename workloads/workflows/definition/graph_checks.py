@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
@@ -17,9 +17,7 @@ type Found = tuple[str, str, str]
 def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
     """Yield the faults in a definition's graph and in the graphs of its iterations, as (code, pointer, detail)."""
     seen: dict[str, str] = {}
-    pending: list[tuple[Mapping[str, Any], str]] = [(definition, "")]
-    while pending:
-        graph, pointer = pending.pop(0)
+    for graph, pointer in _graphs_in(definition):
         faults = list(_check_ids(graph, pointer, seen))
         yield from _check_ends(graph, pointer, is_top=not pointer)
         # With a duplicate id, an edge is ambiguous.
@@ -28,17 +26,34 @@ def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
         if not faults:
             yield from _check_circles(graph, pointer)
             yield from _check_reachable(graph, pointer, is_top=not pointer)
-        pending.extend(
-            (node["config"]["graph"], f"{pointer}/nodes/{number}/config/graph")
-            for number, node in enumerate(graph["nodes"])
-            if node["type"] == "iteration"
-        )
+
+
+def check_compensations(definition: Mapping[str, Any], is_submittable: Callable[[str], bool]) -> Iterator[Found]:
+    """Yield a fault for each node of a valid definition that jobs of an unknown kind would undo."""
+    for graph, pointer in _graphs_in(definition):
+        for number, node in enumerate(graph["nodes"]):
+            kind = node.get("compensate", {}).get("kind")
+            if kind is not None and not is_submittable(kind):
+                place = f"{pointer}/nodes/{number}/compensate/kind"
+                yield "unknown_kind", place, translate("There is no job kind %(kind)r.", {"kind": kind})
 
 
 def depth_of(definition: Mapping[str, Any]) -> int:
     """Return how deep the iterations of a valid definition are nested; 0 if there is none."""
     inner = (node["config"]["graph"] for node in definition["nodes"] if node["type"] == "iteration")
     return max((1 + depth_of(graph) for graph in inner), default=0)
+
+
+def _graphs_in(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield each graph with its position, those of iterations after the one around them."""
+    pending: list[tuple[Mapping[str, Any], str]] = [(definition, "")]
+    for graph, pointer in pending:
+        yield graph, pointer
+        pending.extend(
+            (node["config"]["graph"], f"{pointer}/nodes/{number}/config/graph")
+            for number, node in enumerate(graph["nodes"])
+            if node["type"] == "iteration"
+        )
 
 
 def _check_ids(graph: Mapping[str, Any], pointer: str, seen: dict[str, str]) -> Iterator[Found]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError
 from tenants.schema_faults import describe_fault
 from tenants.secrets.references import Path, faults_of_references
 from tenants.translation import translate
-from workloads.workflows.definition.graph_checks import check_graphs
+from workloads.workflows.definition.graph_checks import check_compensations, check_graphs
 from workloads.workflows.definition.node_types import NODE_TYPES
 from workloads.workflows.definition.schema import GRAPH, MAX_DEPTH, NODE
 from workloads.workflows.definition.variable_checks import check_variables
@@ -35,11 +35,13 @@ class WorkflowFault:
         return asdict(self)
 
 
-def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[WorkflowFault]:
+def faults_in(
+    definition: Any, *, max_depth: int = MAX_DEPTH, is_submittable: Callable[[str], bool] = bool
+) -> list[WorkflowFault]:
     """Return the first MAX_FAULTS faults of a definition; an empty list if it is valid.
 
-    The schema, the references to secrets, the graph and the variables are checked in this order. Each is checked only
-    if the ones before it have no fault.
+    The schema, the references to secrets, the graph, the variables and the kinds of compensations are checked in this
+    order. Each is checked only if the ones before it have no fault. ``is_submittable`` knows the kinds of jobs.
     """
     faults = list(_faults_of_shape(definition, "", depth=0, max_depth=max_depth))
     if not faults:
@@ -49,6 +51,8 @@ def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[WorkflowFa
         faults = [WorkflowFault(*found) for found in check_graphs(definition)]
     if not faults:
         faults = [WorkflowFault(*found) for found in check_variables(definition)]
+    if not faults:
+        faults = [WorkflowFault(*found) for found in check_compensations(definition, is_submittable)]
     return faults[:MAX_FAULTS]
 
 

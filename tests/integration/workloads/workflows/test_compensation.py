@@ -17,6 +17,8 @@ from tests.integration.workloads.workflows.conftest import Runs
 from tests.platform_settings import ChangePlatformSettings
 from tests.unit.workloads.workflows.definitions import node, workflow
 from workloads.workflows.definition.validation import faults_in
+from workloads.workflows.exceptions import WorkflowDefinitionError
+from workloads.workflows.service import check_definition
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -116,6 +118,17 @@ def test_node_of_an_unknown_end_needs_attention_if_its_output_is_needed(
     with all_tenants():
         row = Compensation.objects.get()
     assert (row.state, row.error) == ("needs_attention", "It is not known whether the work was done.")
+
+
+@pytest.mark.parametrize("kind", ["no_such_kind", "outbox_delivery"])
+def test_compensation_of_a_kind_that_clients_may_not_submit_is_refused(
+    acme: Tenant, payments: Payments, kind: str
+) -> None:
+    definition = workflow(charge(payments, "first", "a1", {"kind": kind}))
+    with pytest.raises(WorkflowDefinitionError) as refusal:
+        check_definition(acme, definition)
+    (fault,) = refusal.value.errors
+    assert (fault["code"], fault["pointer"]) == ("unknown_kind", "/nodes/1/compensate/kind")
 
 
 def test_compensation_reads_only_what_has_ended_before_it(payments: Payments) -> None:
