@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from scheduling.backups.canary import run_canary
 from scheduling.backups.manifest import Manifest
 from scheduling.backups.models import Backup
 from scheduling.backups.plans import record_backup
@@ -13,6 +14,7 @@ from scheduling.backups.service import AUDIT_TARGET
 from scheduling.backups.target import Target
 from scheduling.consistency.registry import state_checks
 from scheduling.consistency.verification import verify
+from scheduling.jobs.lifecycle import JobState
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.audit.verification import GRACE_SECONDS
 from tenants.context import all_tenants
@@ -57,6 +59,9 @@ def _check(manifest: Manifest, scratch: str) -> tuple[list[str], list[str]]:
         forget_keys()
         # No auditor has sealed the newest entries since.
         report = verify(names, options={"heads": manifest.heads, "grace_seconds": age + GRACE_SECONDS})
+        state = run_canary()
     forget_keys()
-    found = (finding for finding in report.findings.values() if finding.kind.code not in _AWAITED)
-    return report.checks, [str(finding) for finding in found][:_MAX_FAULTS]
+    faults = [str(finding) for finding in report.findings.values() if finding.kind.code not in _AWAITED]
+    if state != JobState.COMPLETED:
+        faults.insert(0, f"canary: the job ended as {state}")
+    return [*report.checks, "canary"], faults[:_MAX_FAULTS]

@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.db.models import Sum
 from django.utils.translation import gettext_noop
 from psycopg import sql
 
@@ -21,7 +22,7 @@ from scheduling.backups.restore import scratch_database
 from scheduling.backups.service import read_part
 from scheduling.backups.snapshot import connect, reader_conninfo
 from scheduling.backups.target import StreamFile, Target
-from scheduling.models import LiveExecution
+from scheduling.models import Charge, LiveExecution
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
@@ -95,7 +96,8 @@ def restore_tenant(target: Target, manifest: Manifest, slug: str, *, reason: str
     """Replace the rows of a suspended tenant by those of a backup, with their ids, in one transaction.
 
     Return the rows by table and the number of the tenant's files in the backup. The tenant's audit log goes on with an
-    entry that names the backup, its age and the numbers of rows; members, API keys and secrets stay as they are. Raise
+    entry that opens the restored ledger: it names the backup, its age, the numbers of rows, and the sums of the ledger
+    before and after; members, API keys and secrets stay as they are. Raise
     TenantNotRestorableError, or the errors of a restore.
     """
     with all_tenants():
@@ -104,11 +106,17 @@ def restore_tenant(target: Target, manifest: Manifest, slug: str, *, reason: str
         with all_tenants(_TIMEOUTS):
             tenant = require_restorable(slug)
             _require_same_release(source, tenant)
+            before = {"charged_us": _sum_charges(tenant.pk)}
             rows = _replace_rows(source, tenant.pk)
-            age = _read_age(manifest)
-            facts = {"backup": manifest.name, "taken_at": manifest.taken_at.isoformat(), "age_seconds": age}
-            after = {**facts, "rows": sum(rows.values()), "charges": rows.get("scheduling_charge", 0)}
-            record_audit(action="tenant.restored", target=tenant, after=after, reason=reason)
+            after = {
+                "backup": manifest.name,
+                "taken_at": manifest.taken_at.isoformat(),
+                "age_seconds": _read_age(manifest),
+                "rows": sum(rows.values()),
+                "charges": rows.get(Charge._meta.db_table, 0),
+                "charged_us": _sum_charges(tenant.pk),
+            }
+            record_audit(action="tenant.restored", target=tenant, before=before, after=after, reason=reason)
         files = _restore_files(target, manifest, source, tenant.pk)
     return rows, files
 
@@ -158,6 +166,11 @@ def _read_batches(
         cursor.execute(_compose("SELECT x::text AS row FROM public.{table} x WHERE {column} = %s", table), [tenant_id])
         while batch := cursor.fetchmany(_BATCH_ROWS):
             yield [str(row["row"]) for row in batch]
+
+
+def _sum_charges(tenant_id: UUID) -> int:
+    """Return the microseconds of slot time in the tenant's ledger."""
+    return int(Charge.objects.filter(tenant_id=tenant_id).aggregate(total=Sum("microseconds", default=0))["total"])
 
 
 def _compose(text: str, table: TenantTable, **parts: sql.Composable) -> str:

@@ -189,7 +189,7 @@ TASKS = (
         _republish_runs,
     ),
     UpkeepTask(
-        "backups",
+        "due_backups",
         gettext_noop("Backups"),
         gettext_noop("Makes the backups that plans name, and deletes those that they keep no longer."),
         MINUTELY,

@@ -37,7 +37,7 @@ def test_planned_backup_of_a_running_platform_is_verified_and_restored(
     request = JobRequest("sleep", {"seconds": 0.2})
     jobs = [submit_job(tenant=acme, request=request).job.pk for _ in range(20)]
 
-    run(platform, "run_upkeep", "backups")
+    run(platform, "run_upkeep", "due_backups")
 
     with all_tenants():
         backup = Backup.objects.get(plan=plan)

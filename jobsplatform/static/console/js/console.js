@@ -56,6 +56,11 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 	const part = event.target;
 	if (!part.matches("[data-live]")) return;
 	const { status } = event.detail.xhr;
+	// Text that was selected since the request, or a dialog that was opened, stays.
+	if (status !== STOP_POLLING && isBusy(part)) {
+		event.detail.shouldSwap = false;
+		return;
+	}
 	const tag = event.detail.xhr.getResponseHeader("ETag");
 	part.dataset.seenAt = Date.now();
 	// After the end of a session the response is the log-in page: load the whole page instead of showing it inside.

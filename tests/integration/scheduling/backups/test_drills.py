@@ -55,7 +55,7 @@ def test_drill_restores_the_newest_backup_and_records_rpo_and_rto(acme: Tenant, 
 
     assert backup.name == name
     assert backup.faults == []
-    assert {"audit", "jobs", "ledger", "counters"} <= set(checks)
+    assert {"audit", "jobs", "ledger", "counters", "canary"} <= set(checks)
     assert backup.restore_seconds is not None
     assert backup.restore_seconds > 0
     assert backup.loss_seconds is not None
@@ -104,8 +104,8 @@ def test_drill_command_prints_facts(acme: Tenant, target: Target, capsys: pytest
 
 
 def test_upkeep_makes_the_backup_of_a_plan_once_it_is_due(plan: BackupPlan, target: Target) -> None:
-    assert run_upkeep(name="backups").counts == {"backups": 1}
-    assert run_upkeep(name="backups").counts == {"backups": 0}
+    assert run_upkeep(name="due_backups").counts == {"backups": 1}
+    assert run_upkeep(name="due_backups").counts == {"backups": 0}
     with all_tenants():
         row = Backup.objects.get()
         assert (row.plan, row.state, target.names()) == (plan, "stored", [row.name])
@@ -117,7 +117,7 @@ def test_failed_backup_is_recorded_and_tried_again_later(
     plan: BackupPlan, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduling.backups.service.count_dumped_rows", lambda *_: {})
-    run = run_upkeep(name="backups")
+    run = run_upkeep(name="due_backups")
     assert run.outcome == "failed"
     with all_tenants():
         row = Backup.objects.get()
@@ -133,7 +133,7 @@ def test_upkeep_without_a_login_reports_what_is_missing(
     plan: BackupPlan, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(DATABASE_BACKUP_URL="")
-    run = run_upkeep(name="backups")
+    run = run_upkeep(name="due_backups")
     assert run.outcome == "failed"
     assert "DATABASE_BACKUP_URL" in run.error
 
