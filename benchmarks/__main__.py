@@ -28,6 +28,7 @@ MODULES = {
     "heat_map": "benchmarks.heat_map",
     "alerts": "benchmarks.alerts",
     "load": "benchmarks.load",
+    "backup": "benchmarks.backup",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
 }

@@ -212,7 +212,7 @@ WITH made AS (
         CASE WHEN has_run THEN created + interval '2 seconds' END, created + interval '3 seconds'
     FROM (
         SELECT *, state <> 'cancelled' AS has_run, state IN ('discarded', 'quarantined') AS is_dead FROM (
-            SELECT n, now() - interval '1 minute'
+            SELECT n, now() - make_interval(secs => %(age)s)
                 - make_interval(secs => 86400.0 * %(days)s * (%(rows)s - n) / %(rows)s) AS created,
                 CASE WHEN n / 7 %% 100 < 5 THEN 'cancelled' WHEN n / 7 %% 100 >= 5 + %(dead)s THEN 'completed'
                      WHEN n / 7 %% 100 = 5 THEN 'quarantined' ELSE 'discarded' END AS state
@@ -257,11 +257,19 @@ FROM (
 def add_past(
     tenant_ids: Sequence[UUID], jobs: int, *, queues: Sequence[str] = (QUEUE,), payload: Any = None, **changed: Any
 ) -> None:
-    """Add jobs that ended within the last ``days``, spread evenly over tenants, ``kinds``, queues and hours.
+    """Add jobs of ``days``, the last of them ``age`` seconds old, spread evenly over tenants, ``kinds``, queues and hours.
 
     A tenth has the ``tags``; ``dead`` of a hundred are dead letters.
     """
-    values = {"kinds": ["noop"], "tags": [], "dead": 0, "days": DAYS, "counter": WORKER_SECONDS.key, **changed}
+    values = {
+        "kinds": ["noop"],
+        "tags": [],
+        "dead": 0,
+        "days": DAYS,
+        "age": 60,
+        "counter": WORKER_SECONDS.key,
+        **changed,
+    }
     values |= {"tenants": list(tenant_ids), "queues": [queue_id(queue) for queue in queues], "rows": jobs}
     values |= {"payload": Jsonb(payload or {})}
     for first in range(1, jobs + 1, SLICE):

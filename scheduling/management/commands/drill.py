@@ -15,9 +15,9 @@ from tenants.management.base import PlatformCommand
 
 class Command(PlatformCommand):
     help = (
-        "Restore the newest backup into a scratch database, run the consistency checks and compare its audit log with "
-        "the signed heads of the backup, drop the database, and record what would be lost (RPO) and how long it took "
-        "(RTO). No job runs in it. Exit status 1 if a fault is found."
+        "Restore the newest backup into a scratch database, run the consistency checks, compare its audit log with the "
+        "signed heads of the backup, run a canary job, drop the database, and record what would be lost (RPO) and how "
+        "long it took (RTO). Exit status 1 if a fault is found."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
