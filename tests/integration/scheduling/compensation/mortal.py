@@ -22,6 +22,7 @@ from scheduling.fleet.workers import Registration
 from scheduling.jobs.batches.cancelling import tend_cancellations
 from scheduling.jobs.batches.folding import fold_batches
 from scheduling.models import (
+    Batch,
     Circuit,
     Compensation,
     Job,
@@ -132,10 +133,11 @@ class Platform:
             self.act(duty, statements=statements)
 
     def is_busy(self) -> bool:
-        """Return whether jobs, messages or compensations are left."""
+        """Return whether batches, jobs, messages or compensations are left."""
         with all_tenants():
             return (
-                Job.objects.exclude(state__in=ENDED).exists()
+                Batch.objects.filter(compensation_planned_at=None).exists()
+                or Job.objects.exclude(state__in=ENDED).exists()
                 or OutboxMessage.objects.filter(state="pending").exists()
                 or Compensation.objects.filter(state__in=["pending", "running"]).exists()
             )
@@ -154,7 +156,7 @@ class Platform:
             return str({name: list(found[:5]) for name, found in rows.items()})
 
     def run(self) -> None:
-        """Go on until nothing is left to do; then once without deaths, so that ended batches are noticed."""
+        """Go on until nothing is left to do, at last without deaths."""
         for _ in range(300):
             self.dispatch()
             self.work()
