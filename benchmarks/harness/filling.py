@@ -257,7 +257,7 @@ FROM (
 def add_past(
     tenant_ids: Sequence[UUID], jobs: int, *, queues: Sequence[str] = (QUEUE,), payload: Any = None, **changed: Any
 ) -> None:
-    """Add jobs of ``days``, the last of them ``age`` seconds old, spread evenly over tenants, ``kinds``, queues and hours.
+    """Add jobs of ``days``, the last ``age`` seconds old, spread evenly over tenants, ``kinds``, queues and hours.
 
     A tenth has the ``tags``; ``dead`` of a hundred are dead letters.
     """
