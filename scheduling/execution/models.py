@@ -151,6 +151,8 @@ class Execution(HistoryRow):
     peak_memory_kib = models.BigIntegerField(
         _("peak memory kib"), null=True, help_text=_("Peak resident memory of its process, KiB; empty if unknown.")
     )
+    cpu_us = models.BigIntegerField(_("cpu us"), null=True, help_text=_("Processor time; empty if unknown."))
+    io_bytes = models.BigIntegerField(_("io bytes"), null=True, help_text=_("To and from storage; empty if unknown."))
     dispatched_at = models.DateTimeField(_("dispatched at"))
     started_at = models.DateTimeField(_("started at"), null=True)
     ended_at = models.DateTimeField(_("ended at"))
@@ -197,7 +199,10 @@ class JobEvent(HistoryRow):
 
 
 class Charge(HistoryRow):
-    """One entry of the ledger, in integer microseconds of slot time at the rate of its pool."""
+    """One entry of the ledger, in integer microseconds of slot time at the rate of its pool.
+
+    A corrected one has what the execution used beside it.
+    """
 
     class Reason(models.TextChoices):
         PREDICTED = "predicted", _("predicted at dispatch")
@@ -222,6 +227,9 @@ class Charge(HistoryRow):
     reason = models.CharField(_("reason"), max_length=10, choices=Reason.choices)
     microseconds = models.BigIntegerField(_("microseconds"))
     at = models.DateTimeField(_("at"))
+    cpu_us = models.BigIntegerField(_("cpu us"), null=True)
+    peak_memory_kib = models.BigIntegerField(_("peak memory kib"), null=True)
+    io_bytes = models.BigIntegerField(_("io bytes"), null=True)
 
     class Meta:
         verbose_name = _("charge")
@@ -275,6 +283,8 @@ class Settled(FoldedRow):
     payload_bytes = models.IntegerField()
     used_us = models.BigIntegerField(help_text="Slot time of the whole job so far, this execution's included.")
     peak_memory_kib = models.BigIntegerField(null=True)
+    cpu_us = models.BigIntegerField(null=True)
+    io_bytes = models.BigIntegerField(null=True)
     ended_at = models.DateTimeField(help_text="Determines the month of the measured time.")
 
     class Meta(FoldedRow.Meta):
