@@ -199,7 +199,7 @@ def check_child_limits(workers: Sequence[Worker]) -> Iterator[Check]:
     if not modes:
         return
     measured = ", ".join(
-        gettext("%(mode)s on %(workers)s workers") % {"mode": mode, "workers": count}
+        gettext("%(mode)s on %(workers)s workers") % {"mode": gettext(mode), "workers": count}
         for mode, count in sorted(modes.items())
     )
     name = gettext("limits of children")

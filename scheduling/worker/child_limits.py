@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from celery.signals import worker_process_init
+from django.utils.translation import gettext_noop
 
 from tenants.database.platform_settings import platform_settings
 from tenants.models import Tier
 
 logger = logging.getLogger(__name__)
 
-NONE, PROCESS, GROUPS_1, GROUPS_2 = "none", "process limits", "cgroup v1", "cgroup v2"
+NONE, PROCESS, GROUPS_1, GROUPS_2 = gettext_noop("no limits"), gettext_noop("process limits"), "cgroup v1", "cgroup v2"
 _MOUNT, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _CONTROLLERS = {"cpu", "memory"}
 # The weights that the kernel gives to a group without one.
@@ -168,7 +169,7 @@ def _groups_of(text: str) -> dict[str, str]:
 
     Raise ValueError for a path outside the mounted tree.
     """
-    paths = {}
+    paths: dict[str, str] = {}
     for line in text.splitlines():
         _number, controllers, path = line.split(":", 2)
         if ".." in Path(path).parts:

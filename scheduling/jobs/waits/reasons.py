@@ -187,8 +187,8 @@ def _tenant(standing: StartConditions) -> Iterator[WaitingReason]:
         yield WaitingReason("worker_seconds_used_up", detail, ends)
     if standing.used_up is not None:
         ends = month_end(standing.now)
-        values = {"title": gettext(get_limit(standing.used_up).title), "until": format_moment(ends)}
-        detail = gettext("The tenant's limit is used up until %(until)s: %(title)s.") % values
+        facts = {"title": gettext(get_limit(standing.used_up).title), "until": format_moment(ends)}
+        detail = gettext("The tenant's limit is used up until %(until)s: %(title)s.") % facts
         yield WaitingReason(_USED_UP[standing.used_up], detail, ends)
 
 
