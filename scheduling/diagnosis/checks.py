@@ -11,6 +11,7 @@ from enum import StrEnum
 from django.db.models.functions import Now
 from django.utils.translation import gettext
 
+from scheduling.conf import UPKEEP_QUEUE
 from scheduling.diagnosis.starts import STALLED_AFTER, find_stalled_pools
 from scheduling.dispatch.locked_tenants import LockedTenant
 from scheduling.fleet.announced_kinds import UnknownKind
@@ -193,9 +194,14 @@ def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
 
 
 def check_child_limits(workers: Sequence[Worker]) -> Iterator[Check]:
-    """Yield one check of how the hosts of the CPU pools' workers limit their children; nothing if none has reported."""
-    is_limited = [worker for worker in workers if worker.pool.resource_class != WorkerPool.ResourceClass.IO]
-    modes = Counter(worker.sandbox["limits"] for worker in is_limited if "limits" in worker.sandbox)
+    """Yield one check of how the workers that run jobs in children limit these; nothing if none has reported."""
+    modes = Counter(
+        worker.sandbox["limits"]
+        for worker in workers
+        if worker.pool.resource_class != WorkerPool.ResourceClass.IO
+        and UPKEEP_QUEUE not in worker.queues
+        and "limits" in worker.sandbox
+    )
     if not modes:
         return
     measured = ", ".join(

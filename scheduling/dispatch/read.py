@@ -98,7 +98,6 @@ def read_pool(
     """Return the pool's free capacity, its clocks, and the entities that may be picked from.
 
     It takes two statements, one more if jobs may share slots, and one more if tenants have keys.
-
     Of each queue at most as many entities are read as jobs may be picked from it, those of least virtual time, so
     nothing is lost. Usually that is the number of free slots. As many as a tick ever picks are read with ``is_wide``,
     because small jobs share slots or some entities yield nothing, and with reserved slots, for tenants below their due.

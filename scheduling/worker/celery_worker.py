@@ -83,7 +83,7 @@ def restart_with_soft_sigterm() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
 
 
-def run_worker(*, pool_name: str, slots: int, processes: int | None = None, exits_when_drained: bool = False) -> int:
+def run_worker(*, pool_name: str, slots: int | None, processes: int | None, exits_when_drained: bool) -> int:
     """Run a worker of a pool until it is stopped, and return the exit status.
 
     The worker of an I/O pool has ``processes``, by default one. With ``exits_when_drained`` it also ends once the
@@ -108,8 +108,8 @@ def run_worker(*, pool_name: str, slots: int, processes: int | None = None, exit
     thread = _start_heartbeat(local, watchdog, processes=processes or 1)
     canaries = CanaryThread(local, pool_name=pool_name)
     worker_ready.connect(canaries.begin)
-    facts = {"pool": pool_name, "slots": slots, "queues": registration.queue_names, "preloaded": loaded}
-    logger.info("worker.started", extra=facts)
+    facts = {"slots": registration.slots, "queues": registration.queue_names, "preloaded": loaded}
+    logger.info("worker.started", extra={"pool": pool_name, **facts})
     try:
         worker = _celery_worker(local, thread)
         follower = ConsumerQueues(worker, registration.queue_names, exits_when_drained=exits_when_drained)
