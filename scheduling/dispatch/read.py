@@ -98,6 +98,7 @@ def read_pool(
     """Return the pool's free capacity, its clocks, and the entities that may be picked from.
 
     It takes two statements, one more if jobs may share slots, and one more if tenants have keys.
+
     Of each queue at most as many entities are read as jobs may be picked from it, those of least virtual time, so
     nothing is lost. Usually that is the number of free slots. As many as a tick ever picks are read with ``is_wide``,
     because small jobs share slots or some entities yield nothing, and with reserved slots, for tenants below their due.
@@ -111,14 +112,13 @@ def read_pool(
     full = PoolReading(PoolShare(has.virtual_time, 0, [], {}), has.slots, has.in_flight, is_end_kept=has.is_end_kept)
     if (room := max(0, min(unused, limit))) == 0:
         return full
-    is_fifo, slice_us = has.is_fifo, has.slice_us
-    sees_the_least = not is_fifo and only_entities is None
+    is_fifo, sees_the_least = has.is_fifo, not has.is_fifo and only_entities is None
     has_reserve = sees_the_least and has.reserved > 0
     depths = dict.fromkeys(queues, limit if has_reserve or is_wide else room)
-    tenants = _read_tenants(depths, only_entities, slice_us, free, is_fifo=is_fifo)
+    tenants = _read_tenants(depths, only_entities, has.slice_us, free, is_fifo=is_fifo)
     if wider := _filling_messages(depths, tenants, room, limit, virtual_time=has.virtual_time):
         depths |= wider
-        tenants = tenants.and_more(_read_tenants(wider, only_entities, slice_us, free, is_fifo=is_fifo))
+        tenants = tenants.and_more(_read_tenants(wider, only_entities, has.slice_us, free, is_fifo=is_fifo))
     shares = [queue.share(tenants.by_queue.get(queue.queue_id, []), n, is_fifo=is_fifo) for queue, n in depths.items()]
     most = max(depths.values(), default=room)
     share = PoolShare(has.virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
@@ -132,7 +132,7 @@ def read_pool(
         queue_names={queue.queue_id: queue.name for queue in queues},
         floors=_floors(shares) if sees_the_least and free is None else {},
         unread=unread,
-        slice_us=slice_us,
+        slice_us=has.slice_us,
         rated=[queue.queue_id for queue in queues if queue.has_rate],
         is_anybody_capped=has.is_anybody_capped,
         has_memory_limits=has.has_memory_limits,
