@@ -55,8 +55,8 @@ declare(
     PlatformSetting(
         "CHILD_LIMITS",
         "auto",
-        "Whether the children of a worker have limits of memory and weights by tier, as the host allows.",
-        choices=("auto", "off"),
+        "How the children of a worker are limited: as the host allows, by the process alone, or not.",
+        choices=("auto", "process", "off"),
     ),
     PlatformSetting(
         "CANARY_INTERVAL_SECONDS", 5.0, "Time between two canaries that a worker sends to itself; 0 disables canaries."

@@ -116,7 +116,8 @@ _steps: int | None = None
 
 def find_limits() -> ChildLimits:
     """Return how this worker limits its children, by the settings and its host."""
-    return ChildLimits.find() if platform_settings.CHILD_LIMITS == "auto" else ChildLimits(NONE)
+    chosen = platform_settings.CHILD_LIMITS
+    return ChildLimits.find() if chosen == "auto" else ChildLimits(NONE if chosen == "off" else PROCESS)
 
 
 def limit_children(limits: ChildLimits, memory_mib: int) -> None:
