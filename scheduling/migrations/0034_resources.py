@@ -1,6 +1,7 @@
 """Processor time and storage traffic of executions, in the history, the ledger and the counters of months."""
 
 from django.db import migrations, models
+from django.db.models import Value
 
 _CPU = "Processor time; empty if unknown."
 _IO = "To and from storage; empty if unknown."
@@ -21,6 +22,17 @@ class Migration(migrations.Migration):
             "charge", "peak_memory_kib", models.BigIntegerField(null=True, verbose_name="peak memory kib")
         ),
         migrations.AddField("charge", "io_bytes", models.BigIntegerField(null=True, verbose_name="io bytes")),
+        migrations.AlterField(
+            "worker",
+            "sandbox",
+            models.JSONField(
+                blank=True,
+                db_default=Value({}, models.JSONField()),
+                default=dict,
+                help_text="Layers and protections of the extraction sandbox on its host, and the limits of its children.",
+                verbose_name="sandbox",
+            ),
+        ),
         migrations.RunSQL(
             "ALTER TABLE scheduling_settled ADD COLUMN cpu_us bigint, ADD COLUMN io_bytes bigint",
             "ALTER TABLE scheduling_settled DROP COLUMN cpu_us, DROP COLUMN io_bytes",

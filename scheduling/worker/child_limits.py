@@ -93,7 +93,7 @@ class ChildLimits:
     def _enter(self, pid: int, *, is_trial: bool = False) -> None:
         for base in {self.memory, self.cpu}:
             group = self._group(base)
-            group.mkdir()
+            group.mkdir(exist_ok=True)
             if is_trial:
                 group.rmdir()
             else:
