@@ -47,7 +47,7 @@ SELECT coalesce(sum(m.mib), 0) FROM (
 SELECT r.key FROM (
     SELECT key FROM tenants_tenantlimit l WHERE l.tenant_id = t.id
         AND l.key IN ('cpu_seconds_per_month', 'io_mib_per_month')
-    UNION SELECT key FROM tenants_planlimit l WHERE l.plan_id = t.plan_id
+    UNION ALL SELECT key FROM tenants_planlimit l WHERE l.plan_id = t.plan_id
         AND l.key IN ('cpu_seconds_per_month', 'io_mib_per_month')
 ) r WHERE coalesce((
     SELECT u.amount FROM tenants_tenantusage u WHERE u.tenant_id = t.id AND u.key = r.key AND u.period =
