@@ -15,8 +15,9 @@ from scheduling.backups.models import Backup, BackupPlan
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.compensation.models import Compensation
+from scheduling.dispatch.models import Settled, SettledRefused, Wake
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
-from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecution, Settled, SettledRefused, Wake
+from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecution
 from scheduling.inbox.models import EventTrigger, InboxEvent
 from scheduling.investigation.models import Investigation
 from scheduling.jobs.batches.models import Batch, BatchNews

@@ -53,6 +53,12 @@ declare(
     PlatformSetting("CIRCUIT_COOL_DOWN_SECONDS", 30.0, "Time after which one job probes.", above=0),
     PlatformSetting("WORKER_SPARE_CHILDREN", 1, "Child processes of a worker beyond its slots.", minimum=0),
     PlatformSetting(
+        "CHILD_LIMITS",
+        "auto",
+        "How the children of a worker are limited: as the host allows, by the process alone, or not.",
+        choices=("auto", "process", "off"),
+    ),
+    PlatformSetting(
         "CANARY_INTERVAL_SECONDS", 5.0, "Time between two canaries that a worker sends to itself; 0 disables canaries."
     ),
     PlatformSetting(

@@ -18,14 +18,54 @@ coalesce((SELECT max(t.weight) FROM scheduling_cfsplantier t
     SELECT l.value FROM tenants_tenantlimit l WHERE l.tenant_id = t.id AND l.key = 'worker_seconds_per_month'
         AND (l.expires_at IS NULL OR l.expires_at > now())), p.worker_seconds_per_month))
 
--- fragment: has_worker_time
--- Whether tenant ``t`` with plan ``p`` has worker time left in this month.
-coalesce((
+-- fragment: resource_limit
+-- The limit of tenant ``t`` for the counter with the key of row ``r``, in the unit of the counter; NULL without one.
+-- Numeric, so that no unchecked value overflows in every tick.
+CASE r.key WHEN 'cpu_seconds_per_month' THEN 1000000 ELSE 1048576::numeric END * coalesce(
+    (SELECT l.value FROM tenants_tenantlimit l WHERE l.tenant_id = t.id AND l.key = r.key
+        AND (l.expires_at IS NULL OR l.expires_at > now())),
+    (SELECT l.value FROM tenants_planlimit l WHERE l.plan_id = t.plan_id AND l.key = r.key))
+
+-- fragment: memory_limit
+-- The MiB that the messages in flight of tenant ``t`` may need together; NULL without a limit.
+coalesce((SELECT o.value FROM tenants_tenantlimit o WHERE o.tenant_id = t.id AND o.key = 'memory_mib_now'
+        AND (o.expires_at IS NULL OR o.expires_at > now())),
+    (SELECT r.value FROM tenants_planlimit r WHERE r.plan_id = t.plan_id AND r.key = 'memory_mib_now'))
+
+-- fragment: memory_in_use
+-- The MiB that the messages in flight of tenant ``t`` need by their memory classes; all jobs of a message are of one
+-- kind, and those of I/O pools share processes.
+SELECT coalesce(sum(m.mib), 0) FROM (
+    SELECT max(coalesce((%(needs)s::jsonb ->> l.kind)::int, 256)) AS mib
+    FROM scheduling_execution_live l JOIN scheduling_workerpool w ON w.id = l.pool_id
+    WHERE l.tenant_id = t.id AND w.resource_class <> 'io' GROUP BY l.message_id
+) m
+
+-- fragment: used_up_resources
+-- The keys of the limits of processor time and storage traffic that tenant ``t`` has used up in this month. The limits
+-- are read first: most tenants have none.
+SELECT r.key FROM (
+    SELECT key FROM tenants_tenantlimit l WHERE l.tenant_id = t.id
+        AND l.key IN ('cpu_seconds_per_month', 'io_mib_per_month')
+    UNION ALL SELECT key FROM tenants_planlimit l WHERE l.plan_id = t.plan_id
+        AND l.key IN ('cpu_seconds_per_month', 'io_mib_per_month')
+) r WHERE coalesce((
+    SELECT u.amount FROM tenants_tenantusage u WHERE u.tenant_id = t.id AND u.key = r.key AND u.period =
+    -- include: this_month
+), 0) >=
+-- include: resource_limit
+
+-- fragment: has_monthly_quota
+-- Whether tenant ``t`` with plan ``p`` has worker time, processor time and storage traffic left in this month.
+(NOT EXISTS (
+    -- include: used_up_resources
+) AND coalesce((
     SELECT u.amount FROM tenants_tenantusage u
     WHERE u.tenant_id = t.id AND u.key = 'worker_seconds_per_month' AND u.period =
     -- include: this_month
 ), 0) <
 -- include: worker_time_limit_us
+)
 
 -- fragment: measured_charge
 -- What a row's measured time costs at its rate, in whole microseconds: rounded down, so that charges add up to it.

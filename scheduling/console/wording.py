@@ -58,7 +58,7 @@ MARKS: dict[str, Mark] = {
     _V.ABOVE: Mark("▲", gettext_noop("above its share"), "warn"),
     _V.IDLE: Mark("○", gettext_noop("no backlog"), "quiet"),
     _V.UNKNOWN: Mark("○", gettext_noop("not compared"), "quiet"),
-    _V.OUT_OF_WORKER_TIME: Mark("⧗", gettext_noop("out of worker time"), "warn"),
+    _V.OUT_OF_WORKER_TIME: Mark("⧗", gettext_noop("month used up"), "warn"),
     _V.AT_CAP: Mark("◆", gettext_noop("at its cap"), "wait"),
     Worker.Status.ONLINE: Mark("●", gettext_noop("online"), "good"),
     Worker.Status.DRAINING: Mark("◒", gettext_noop("draining"), "warn"),

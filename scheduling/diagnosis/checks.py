@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,13 +11,15 @@ from enum import StrEnum
 from django.db.models.functions import Now
 from django.utils.translation import gettext
 
+from scheduling.conf import UPKEEP_QUEUE
 from scheduling.diagnosis.starts import STALLED_AFTER, find_stalled_pools
 from scheduling.dispatch.locked_tenants import LockedTenant
 from scheduling.fleet.announced_kinds import UnknownKind
 from scheduling.jobs.waits.missing_keys import MissingKey, find_missing_keys
 from scheduling.jobs.waits.start_conditions import TICK_AGE
-from scheduling.models import PoolClock, SettledRefused, Worker
+from scheduling.models import PoolClock, SettledRefused, Worker, WorkerPool
 from scheduling.sandbox.layers import missing_of
+from scheduling.worker.child_limits import NONE
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
 from tenants.database.write_probe import localize_write_fault, write_watch
@@ -188,6 +191,29 @@ def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
         return
     hint = gettext("Extraction waits there. Use a kernel with Landlock and seccomp, or set EXTRACTION_WITHOUT_SANDBOX.")
     yield Check("sandbox", name, Health.FAILURE, measured, hint)
+
+
+def check_child_limits(workers: Sequence[Worker]) -> Iterator[Check]:
+    """Yield one check of how the workers that run jobs in children limit these; nothing if none has reported."""
+    modes = Counter(
+        worker.sandbox["limits"]
+        for worker in workers
+        if worker.pool.resource_class != WorkerPool.ResourceClass.IO
+        and UPKEEP_QUEUE not in worker.queues
+        and "limits" in worker.sandbox
+    )
+    if not modes:
+        return
+    measured = ", ".join(
+        gettext("%(mode)s on %(workers)s workers") % {"mode": gettext(mode), "workers": count}
+        for mode, count in sorted(modes.items())
+    )
+    name = gettext("limits of children")
+    if NONE in modes:
+        hint = gettext("A job may take all memory of its host. Remove CHILD_LIMITS=off, and restart the workers.")
+        yield Check("child_limits", name, Health.WARNING, measured, hint)
+        return
+    yield Check("child_limits", name, Health.OK, measured)
 
 
 def check_kinds(unknown: Sequence[UnknownKind]) -> Check:

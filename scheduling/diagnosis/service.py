@@ -13,6 +13,7 @@ from scheduling.breakers.queries import count_open_circuits
 from scheduling.diagnosis.checks import (
     Check,
     Health,
+    check_child_limits,
     check_circuits,
     check_flow,
     check_foreign_process,
@@ -119,7 +120,7 @@ def _broker_checks() -> Iterator[Check]:
 def _liveness_checks() -> Iterator[Check]:
     with all_tenants():
         liveness = read_liveness()
-        workers = list(live_workers())
+        workers = list(live_workers().select_related("pool"))
         circuits = count_open_circuits()
         locked = read_locked_tenants()
         unknown = unknown_kinds_of(WorkerPool.objects.all(), read_clock())
@@ -142,6 +143,7 @@ def _liveness_checks() -> Iterator[Check]:
     yield check_kinds(unknown)
     yield check_locked_tenants(locked)
     yield from check_sandboxes(workers)
+    yield from check_child_limits(workers)
     yield check_foreign_process(foreign)
     yield check_circuits(circuits)
     yield check_clock(liveness.worst_skew_seconds)

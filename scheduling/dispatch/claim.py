@@ -19,12 +19,13 @@ from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.celery.publishing import Hint
 from scheduling.dispatch.concurrency_keys import NO_KEYS, KeysReading, reserve_keys, return_keys
+from scheduling.dispatch.memory_room import tenants_beyond_memory
 from scheduling.dispatch.read import PoolReading
 from scheduling.fairness.gcra import Rate, take
 from scheduling.fairness.run_queue import level_of, reason_of
 from scheduling.fairness.shares import Pick, PoolShare
 from tenants.database.ids import uuid7s
-from tenants.database.prepared import fetch_all, prepared_cursor
+from tenants.database.prepared import execute, fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -64,13 +65,17 @@ def hints_of(claims: Sequence[Claim]) -> list[Hint]:
     ]
 
 
-def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
+def reserve_capacity(reading: PoolReading, picks: Sequence[Pick]) -> Sequence[Pick]:
     """Count the messages of the picks against their tenants' caps; return the picks of tenants with enough room.
 
-    A tenant whose capacity row is locked counts as one without room.
+    A tenant whose capacity row is locked counts as one without room. So does one whose limit of memory another pool's
+    tick has used up since it was read.
     """
     counts = count_messages(picks, lambda pick: pick.tenant_id)
     reserved = set(fetch_all(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())}, scalar_row))
+    if reading.has_memory_limits and (beyond := tenants_beyond_memory(picks) & reserved):
+        execute(_RETURN_CAPACITY, {"tenant_ids": list(beyond), "counts": [counts[one] for one in beyond]})
+        reserved -= beyond
     return [pick for pick in picks if pick.tenant_id in reserved]
 
 
@@ -162,7 +167,7 @@ def next_tick_trigger(reading: PoolReading, claims: Sequence[Claim]) -> NextTick
     if is_every_slot_taken(reading, [claim.pick for claim in claims]):
         # With no jobs left, a freed slot has no use: then new jobs are awaited too.
         return NextTickTrigger.ENDS if _is_anybody_left(reading, claims) else NextTickTrigger.EITHER
-    is_kept = reading.is_anybody_capped or reading.share.reserved > 0
+    is_kept = reading.is_anybody_capped or reading.has_memory_limits or reading.share.reserved > 0
     is_anybody_kept = is_kept or _is_queue_full(reading, claims) or _is_tenant_full(reading, claims)
     return NextTickTrigger.EITHER if is_anybody_kept else NextTickTrigger.JOBS
 

@@ -16,7 +16,7 @@ from scheduling.conf import STAGE_ROWS, WAKE_ROWS
 from scheduling.dispatch.concurrency_keys import key_limit_parameters
 from scheduling.dispatch.pick import memory_gate_parameters
 from scheduling.execution.settlement import longest_us
-from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
+from scheduling.limits.declared import CPU_SECONDS, IO_MIB, PEAK_MEMORY, WORKER_SECONDS
 from tenants.database.ids import uuid7s
 from tenants.database.locks import LockClass
 from tenants.database.prepared import fetch_one, prepared_cursor
@@ -88,6 +88,8 @@ def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Seq
         "pool_id": pool_id,
         "free": free,
         "worker_key": WORKER_SECONDS.key,
+        "cpu_key": CPU_SECONDS.key,
+        "io_key": IO_MIB.key,
         "peak_key": PEAK_MEMORY.key,
         "peak_unit": PEAK_MEMORY.counts_per_unit,
         "peak_default": PEAK_MEMORY.default,

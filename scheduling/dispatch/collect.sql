@@ -118,7 +118,8 @@ in_flight_places AS MATERIALIZED (
     SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period,
         sum(
         -- include: measured_charge
-        )::bigint AS worker_us, max(peak_memory_kib) AS peak_kib
+        )::bigint AS worker_us, max(peak_memory_kib) AS peak_kib, coalesce(sum(cpu_us), 0)::bigint AS cpu_us,
+        coalesce(sum(io_bytes), 0)::bigint AS io_bytes
     FROM deleted_rows GROUP BY 1, 2
 ), worker_time AS (
     INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
@@ -127,6 +128,13 @@ in_flight_places AS MATERIALIZED (
     WHERE (SELECT count(*) FROM capacity_lock) >= 0
     ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = u.amount + excluded.amount
     RETURNING u.tenant_id, u.period, u.amount
+), resource AS (
+    INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
+    SELECT m.tenant_id, r.key, m.period, r.amount FROM by_month m
+        CROSS JOIN LATERAL (VALUES (%(cpu_key)s::text, m.cpu_us), (%(io_key)s::text, m.io_bytes)) AS r(key, amount)
+    WHERE (SELECT count(*) FROM capacity_lock) >= 0 AND r.amount > 0
+    ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = u.amount + excluded.amount
+    RETURNING u.tenant_id, u.key, u.period, u.amount
 ), peak AS (
     INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
     SELECT m.tenant_id, %(peak_key)s::text, m.period, m.peak_kib FROM by_month m
@@ -143,10 +151,21 @@ in_flight_places AS MATERIALIZED (
         FULL JOIN capacity_lock USING (tenant_id) OFFSET 0) w
     WHERE period =
     -- include: this_month
+), limited_resource AS (
+    -- Only a tenant that has such a limit is compared with it.
+    SELECT r.tenant_id, r.amount, r.amount - CASE r.key WHEN %(cpu_key)s THEN m.cpu_us ELSE m.io_bytes END AS before,
+        r.key, l.value AS most
+    FROM resource r JOIN by_month m USING (tenant_id, period) JOIN tenants_tenant t ON t.id = r.tenant_id
+        CROSS JOIN LATERAL (SELECT
+        -- include: resource_limit
+        AS value) l
+    WHERE l.value IS NOT NULL AND r.period =
+    -- include: this_month
 ), exhausted_tenants AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT e.tenant_id, e.id, e.queue_id, 0
-    FROM (SELECT tenant_id FROM used WHERE before < limit_us AND amount >= limit_us OFFSET 0) u
+    FROM (SELECT tenant_id FROM used WHERE before < limit_us AND amount >= limit_us
+        UNION SELECT tenant_id FROM limited_resource WHERE before < most AND amount >= most OFFSET 0) u
         JOIN scheduling_schedulingentity e ON e.tenant_id = u.tenant_id AND e.parent_id IS NULL
 )
 SELECT NULL WHERE EXISTS (
@@ -154,6 +173,8 @@ SELECT NULL WHERE EXISTS (
 UNION ALL SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
 WHERE before::numeric * 100 < level.percent * limit_us::numeric
     AND amount::numeric * 100 >= level.percent * limit_us::numeric
+UNION SELECT tenant_id FROM limited_resource CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
+WHERE before::numeric * 100 < level.percent * most::numeric AND amount::numeric * 100 >= level.percent * most::numeric
 UNION SELECT k.tenant_id
 FROM peak k JOIN tenants_tenant t ON t.id = k.tenant_id
 WHERE k.amount::numeric * 100 >= (SELECT min(level) FROM unnest(%(percents)s::int[]) AS level)
@@ -343,7 +364,7 @@ WITH waiting AS MATERIALIZED (
             AND coalesce(c.in_flight, 0) <
             -- include: tenant_cap
             AND
-            -- include: has_worker_time
+            -- include: has_monthly_quota
             AS is_runnable,
         clock.virtual_time
     FROM unnest(%(ids)s::bigint[], %(deltas)s::int[], %(keys_deltas)s::int[]) AS n(id, delta, keys_delta)

@@ -17,7 +17,7 @@ from psycopg.rows import namedtuple_row
 
 from scheduling import signals
 from scheduling.conf import STAGE_ROWS, TICK_JOBS, WAKE_ROWS
-from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
+from scheduling.limits.declared import CPU_SECONDS, IO_MIB, PEAK_MEMORY, WORKER_SECONDS
 from tenants.database.locks import LockClass
 from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
@@ -49,7 +49,7 @@ def lock_what_is_free(pool_id: int) -> tuple[list[UUID], bool]:
         "wakes": WAKE_ROWS,
         "jobs": TICK_JOBS,
         "news": STAGE_ROWS,
-        "keys": [WORKER_SECONDS.key, PEAK_MEMORY.key],
+        "keys": [limit.key for limit in (WORKER_SECONDS, CPU_SECONDS, IO_MIB, PEAK_MEMORY)],
         "tick_lock": LockClass.TICK.value,
     }
     with prepared_cursor(namedtuple_row) as cursor:

@@ -19,6 +19,7 @@ from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShar
 from scheduling.models import CFSPlan
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import fetch_all, prepared_cursor
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -35,6 +36,7 @@ class PoolReading:
     ``rated`` are the queues with a rate. ``slice_us`` is the most that a dispatch is charged, or None without time
     slices. ``unread`` are keys whose jobs are not read, because reading of keys ended there. ``is_anybody_capped``:
     slots are free, and a tenant with jobs is at its cap. ``is_end_kept``: a message that ends still has its slot.
+    ``has_memory_limits``: some tenant may have a limit of the memory that its jobs in flight need.
     """
 
     share: PoolShare
@@ -47,6 +49,7 @@ class PoolReading:
     rated: Collection[int] = ()
     is_anybody_capped: bool = False
     is_end_kept: bool = False
+    has_memory_limits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +112,13 @@ def read_pool(
     full = PoolReading(PoolShare(has.virtual_time, 0, [], {}), has.slots, has.in_flight, is_end_kept=has.is_end_kept)
     if (room := max(0, min(unused, limit))) == 0:
         return full
-    is_fifo, slice_us = has.is_fifo, has.slice_us
-    sees_the_least = not is_fifo and only_entities is None
+    is_fifo, sees_the_least = has.is_fifo, not has.is_fifo and only_entities is None
     has_reserve = sees_the_least and has.reserved > 0
     depths = dict.fromkeys(queues, limit if has_reserve or is_wide else room)
-    tenants = _read_tenants(depths, only_entities, slice_us, free, is_fifo=is_fifo)
+    tenants = _read_tenants(depths, only_entities, has.slice_us, free, is_fifo=is_fifo)
     if wider := _filling_messages(depths, tenants, room, limit, virtual_time=has.virtual_time):
         depths |= wider
-        tenants = tenants.and_more(_read_tenants(wider, only_entities, slice_us, free, is_fifo=is_fifo))
+        tenants = tenants.and_more(_read_tenants(wider, only_entities, has.slice_us, free, is_fifo=is_fifo))
     shares = [queue.share(tenants.by_queue.get(queue.queue_id, []), n, is_fifo=is_fifo) for queue, n in depths.items()]
     most = max(depths.values(), default=room)
     share = PoolShare(has.virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
@@ -130,9 +132,10 @@ def read_pool(
         queue_names={queue.queue_id: queue.name for queue in queues},
         floors=_floors(shares) if sees_the_least and free is None else {},
         unread=unread,
-        slice_us=slice_us,
+        slice_us=has.slice_us,
         rated=[queue.queue_id for queue in queues if queue.has_rate],
         is_anybody_capped=has.is_anybody_capped,
+        has_memory_limits=has.has_memory_limits,
     )
 
 
@@ -148,6 +151,7 @@ class _Capacity:
     virtual_time: int
     is_anybody_capped: bool
     is_end_kept: bool
+    has_memory_limits: bool
 
     @property
     def is_fifo(self) -> bool:
@@ -168,7 +172,7 @@ def _read_pool(pool_id: int, ending: Collection[UUID], free: list[UUID] | None) 
         }
         cursor.execute(_POOL, values)
         rows = cursor.fetchall()
-    return _capacity_of(rows[0]), [_queue_of(row) for row in rows if row.queue_id is not None]
+    return _capacity_of(rows[0]), [from_row(_QueueRow, row) for row in rows if row.queue_id is not None]
 
 
 def _capacity_of(row: Any) -> _Capacity:
@@ -181,21 +185,7 @@ def _capacity_of(row: Any) -> _Capacity:
         virtual_time=row.pool_virtual_time,
         is_anybody_capped=row.is_anybody_capped,
         is_end_kept=row.is_end_kept,
-    )
-
-
-def _queue_of(row: Any) -> _QueueRow:
-    return _QueueRow(
-        queue_id=row.queue_id,
-        name=row.name,
-        weight=row.weight,
-        vruntime=row.vruntime,
-        virtual_time=row.virtual_time,
-        floor=row.floor,
-        was_backlogged=row.was_backlogged,
-        cap=row.cap,
-        in_flight=row.in_flight,
-        has_rate=row.has_rate,
+        has_memory_limits=row.has_memory_limits,
     )
 
 

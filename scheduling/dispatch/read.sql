@@ -58,6 +58,10 @@ SELECT live_slots.slots, used.slots AS used_slots, plan.strategy, coalesce(plan.
             WHERE e.tenant_id = c.tenant_id AND e.parent_id IS NULL AND (e.own_rank IS NOT NULL OR e.keys_waiting > 0)
             LIMIT 1
         ) e) AS is_anybody_capped, used.has_ending AS is_end_kept,
+    (EXISTS (SELECT FROM tenants_tenantlimit WHERE key = 'memory_mib_now')
+        OR EXISTS (SELECT FROM tenants_planlimit WHERE key = 'memory_mib_now'))
+    AND EXISTS (SELECT FROM scheduling_workerpool WHERE id = %(pool_id)s AND resource_class <> 'io')
+        AS has_memory_limits,
     queue.*
 FROM live_slots CROSS JOIN used LEFT JOIN plan ON true LEFT JOIN (
     SELECT q.id AS queue_id, q.name,

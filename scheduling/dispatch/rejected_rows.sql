@@ -34,8 +34,10 @@ WITH deleted_rows AS (
     RETURNING content
 )
 INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us, measured_us,
-    weight_milli, queue_weight_milli, rate_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
+    weight_milli, queue_weight_milli, rate_milli, is_sample, payload_bytes, used_us, peak_memory_kib, cpu_us,
+    io_bytes, ended_at)
 SELECT r.tenant_id, r.entity_id, r.queue_id, NULL, r.kind, least(greatest(0, r.predicted_us), %(most_us)s), NULL,
     least(greatest(0, r.measured_us), %(most_us)s), greatest(1, r.weight_milli), greatest(1, r.queue_weight_milli),
-    coalesce(r.rate_milli, 1000), false, r.payload_bytes, r.used_us, r.peak_memory_kib, r.ended_at
+    coalesce(r.rate_milli, 1000), false, r.payload_bytes, r.used_us, r.peak_memory_kib, r.cpu_us,
+    r.io_bytes, r.ended_at
 FROM deleted_rows CROSS JOIN LATERAL jsonb_populate_record(NULL::scheduling_settled, deleted_rows.content) AS r;

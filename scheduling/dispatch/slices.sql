@@ -23,7 +23,7 @@ SELECT e.id AS tenant_entity_id, e.tenant_id, e.weight_milli AS tenant_weight_mi
         AND (l.is_list OR count(*) OVER (PARTITION BY l.message_id) = 1)
         AND t.status = 'active' AND NOT t.is_paused
         AND NOT EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = l.kind) AND
-        -- include: has_worker_time
+        -- include: has_monthly_quota
         AS is_used,
     l.yield_requested_at IS NOT NULL AS is_requested
 FROM scheduling_execution_live l

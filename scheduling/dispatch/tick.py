@@ -32,6 +32,7 @@ from scheduling.dispatch.clocks import TickRecord, advance_clocks
 from scheduling.dispatch.collect import collect_settled, fold_wakes, hold_refused_rows, lead_pool, stage_due, stage_held
 from scheduling.dispatch.concurrency_keys import admit_jobs
 from scheduling.dispatch.locked import is_lock_timeout, lock_what_is_free, note_held_capacities, note_locked
+from scheduling.dispatch.memory_room import within_memory
 from scheduling.dispatch.pick import Picked, pick_and_lock, read_rows
 from scheduling.dispatch.read import PoolReading, read_pool, rows_wanted
 from scheduling.dispatch.slice_charges import charge_slices
@@ -191,7 +192,7 @@ def _dispatch(
         reading, rates, picked = _pick(pool_id, only, ending, free, is_wide=True)
     if not picked.rows:
         return _Dispatched(awaited=_awaited(only, reading, picked, []))
-    picks = reserve_capacity(picked.picks) if picked.picks else []
+    picks = reserve_capacity(reading, picked.picks) if picked.picks else []
     _note_held(pool_id, picked, picks, is_careful=free is not None)
     claims = claim_jobs(pool_id, reading, picks, picked.keys) if picks else []
     if len(claims) < len(picks):
@@ -233,7 +234,7 @@ def _pick(
     reading, rates = limit_rates(reading)
     kind, effects = only.kind if only else None, acting_effects(pool_id)
     found = read_rows(rows_wanted(reading), kind=kind, slice_us=reading.slice_us, effects=effects)
-    found = found.keeping(hold_refused_rows(pool_id, found.gated))
+    reading, found = within_memory(reading, found.keeping(hold_refused_rows(pool_id, found.gated)))
     return reading, rates, pick_and_lock(reading.share, found, is_careful=free is not None)
 
 

@@ -43,10 +43,25 @@ class ExecutionAdmin(HistoryAdmin):
     # The detail page shows the traceback.
     empty_title = gettext_lazy("No executions have ended yet")
     view_permission = Permission.LOGS_VIEW
-    list_display = ("number", "how", "kind", "of_job", "queue", "measured", "predicted", "ended_at", "error_type")
+    list_display = (
+        "number",
+        "how",
+        "kind",
+        "of_job",
+        "queue",
+        "measured",
+        "predicted",
+        "cpu",
+        "ended_at",
+        "error_type",
+    )
     list_filter = (OutcomeFilter, KindFilter, QueueFilter, TenantFilter)
-    exclude = ("job", "measured_us", "predicted_us", "outcome")
-    readonly_fields = ("how", "of_job", "measured", "predicted")
+    export_fields = (
+        *("number", "outcome", "kind", "job_id", "queue", "measured_us", "predicted_us", "cpu_us", "peak_memory_kib"),
+        *("io_bytes", "started_at", "ended_at", "error_type"),
+    )
+    exclude = ("job", "measured_us", "predicted_us", "cpu_us", "outcome")
+    readonly_fields = ("how", "of_job", "measured", "predicted", "cpu")
 
     @admin.display(description=gettext_lazy("Outcome"))
     def how(self, execution: Execution) -> SafeString:
@@ -59,6 +74,10 @@ class ExecutionAdmin(HistoryAdmin):
     @admin.display(description=gettext_lazy("Predicted"))
     def predicted(self, execution: Execution) -> str:
         return duration_words(execution.predicted_us / 1_000_000)
+
+    @admin.display(description=gettext_lazy("Processor time"))
+    def cpu(self, execution: Execution) -> str | None:
+        return None if execution.cpu_us is None else duration_words(execution.cpu_us / 1_000_000)
 
 
 @admin.register(LiveExecution, site=console_site)
@@ -135,7 +154,7 @@ class ChargeAdmin(HistoryAdmin):
     view_permission = Permission.TENANT_VIEW
     list_title = gettext_lazy("Charge ledger")
     list_display = ("amount", "reason", "of_job", "queue", "at")
-    export_fields = ("microseconds", "reason", "job_id", "queue", "at")
+    export_fields = (*("microseconds", "reason", "job_id", "queue", "at", "cpu_us", "peak_memory_kib", "io_bytes"),)
     list_filter = (QueueFilter, TenantFilter)
     exclude = ("job",)
     readonly_fields = ("of_job", "amount")

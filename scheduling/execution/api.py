@@ -38,6 +38,8 @@ class ExecutionSerializer(serializers.Serializer[ExecutionRecord]):
     ended_at = serializers.DateTimeField(allow_null=True)
     seconds = serializers.FloatField(allow_null=True, help_text="Measured slot time.")
     peak_memory_kib = serializers.IntegerField(allow_null=True, help_text="Peak resident memory of its process.")
+    cpu_seconds = serializers.FloatField(allow_null=True, help_text="Processor time of its process and of ended ones.")
+    io_bytes = serializers.IntegerField(allow_null=True, help_text="Bytes read from and written to storage.")
     error = serializers.SerializerMethodField()
 
     @extend_schema_field(ExecutionErrorSerializer(allow_null=True))

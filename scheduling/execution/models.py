@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS
 from scheduling.jobs.models import STATE_CHOICES, Job
 from tenants.encryption.fields import SealedJSONField
-from tenants.tenancy.bases import TenantManager, TenantModel
+from tenants.tenancy.bases import TenantModel
 
 
 class HistoryRow(TenantModel):
@@ -151,6 +151,8 @@ class Execution(HistoryRow):
     peak_memory_kib = models.BigIntegerField(
         _("peak memory kib"), null=True, help_text=_("Peak resident memory of its process, KiB; empty if unknown.")
     )
+    cpu_us = models.BigIntegerField(_("cpu us"), null=True, help_text=_("Processor time; empty if unknown."))
+    io_bytes = models.BigIntegerField(_("io bytes"), null=True, help_text=_("To and from storage; empty if unknown."))
     dispatched_at = models.DateTimeField(_("dispatched at"))
     started_at = models.DateTimeField(_("started at"), null=True)
     ended_at = models.DateTimeField(_("ended at"))
@@ -197,7 +199,10 @@ class JobEvent(HistoryRow):
 
 
 class Charge(HistoryRow):
-    """One entry of the ledger, in integer microseconds of slot time at the rate of its pool."""
+    """One entry of the ledger, in integer microseconds of slot time at the rate of its pool.
+
+    A corrected one has what the execution used beside it.
+    """
 
     class Reason(models.TextChoices):
         PREDICTED = "predicted", _("predicted at dispatch")
@@ -222,6 +227,9 @@ class Charge(HistoryRow):
     reason = models.CharField(_("reason"), max_length=10, choices=Reason.choices)
     microseconds = models.BigIntegerField(_("microseconds"))
     at = models.DateTimeField(_("at"))
+    cpu_us = models.BigIntegerField(_("cpu us"), null=True)
+    peak_memory_kib = models.BigIntegerField(_("peak memory kib"), null=True)
+    io_bytes = models.BigIntegerField(_("io bytes"), null=True)
 
     class Meta:
         verbose_name = _("charge")
@@ -230,71 +238,3 @@ class Charge(HistoryRow):
 
     def __str__(self) -> str:
         return f"{self.microseconds} µs {self.reason}"
-
-
-class FoldedRow(models.Model):
-    """Base of a row that the next tick of its queue's pool counts and deletes; such tables have no index."""
-
-    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
-    entity_id = models.BigIntegerField(primary_key=True)  # required by Django; neither unique nor a key
-    queue_id = models.BigIntegerField()
-
-    objects = TenantManager()
-
-    class Meta:
-        abstract = True
-        managed = False  # the migration creates these tables without a primary key
-
-
-class Wake(FoldedRow):
-    """A change of an entity, which makes the next tick read the entity again before it picks jobs.
-
-    ``waiting_delta`` is the change to the entity's number of waiting jobs.
-    """
-
-    waiting_delta = models.IntegerField()
-    is_bulk = models.BooleanField(db_default=False, help_text="Part of a bulk of wakes: folded after the others.")
-
-    class Meta(FoldedRow.Meta):
-        abstract = False
-        db_table = "scheduling_wake"
-
-
-class Settled(FoldedRow):
-    """The end of an execution, for the next tick: it corrects virtual times, and a message's last frees the slot."""
-
-    message_id = models.UUIDField(null=True, help_text="Empty: its slot is already free; only its time is folded.")
-    kind = models.CharField(max_length=64)
-    predicted_us = models.BigIntegerField()
-    whole_us = models.BigIntegerField(null=True)
-    measured_us = models.BigIntegerField()
-    weight_milli = models.PositiveIntegerField()
-    queue_weight_milli = models.PositiveIntegerField()
-    rate_milli = models.IntegerField(db_default=1000)
-    is_sample = models.BooleanField(help_text="Whether the job's time trains the predictor.")
-    payload_bytes = models.IntegerField()
-    used_us = models.BigIntegerField(help_text="Slot time of the whole job so far, this execution's included.")
-    peak_memory_kib = models.BigIntegerField(null=True)
-    ended_at = models.DateTimeField(help_text="Determines the month of the measured time.")
-
-    class Meta(FoldedRow.Meta):
-        abstract = False
-        db_table = "scheduling_settled"
-
-
-class SettledRefused(TenantModel):
-    """A settled row that no tick could count, with the error; the check `refused` reports it and puts it back."""
-
-    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
-    queue_id = models.BigIntegerField()
-    measured_us = models.BigIntegerField()
-    content = models.JSONField(help_text="The row of scheduling_settled.")
-    error = models.TextField()
-    refused_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "scheduling_settled_refused"
-        indexes = [models.Index(fields=["tenant", "id"], name="settled_refused_by_tenant")]
-
-    def __str__(self) -> str:
-        return self.error

@@ -17,6 +17,7 @@ from scheduling import tracing
 from scheduling.exceptions import FenceLostError, KindUnknownError
 from scheduling.execution import policy, settlement_builders
 from scheduling.execution.coroutines import GRACE_SECONDS, CoroutineProcessor, TimeLimitError
+from scheduling.execution.costs import UNKNOWN, CostMeter, Costs
 from scheduling.execution.logs.job_log import JobLogWriter, capturing
 from scheduling.execution.policy import settlement_of_lost_session
 from scheduling.execution.runtime import ExecutionRuntime
@@ -28,6 +29,7 @@ from scheduling.kit import registry
 from scheduling.kit.base import Interrupted, JobContext, JobRuntime, Outcome, TaskProcessor
 from scheduling.kit.retry import RetryPolicy, plain_delay_seconds
 from scheduling.worker import process_state
+from scheduling.worker.child_limits import serve_tier
 from scheduling.worker.control_block import Seat
 from scheduling.worker.orphan_processes import end_processes_of_job
 from scheduling.worker.process_state import CONNECTION_ERRORS, retry_on_disconnect
@@ -56,7 +58,7 @@ class ExecutionResult:
     """An execution that ran for ``seconds`` and is not settled yet.
 
     ``is_spoiled``: its processor left a transaction open or exhausted the process, so that no other job may run in this
-    process. ``peak_memory_kib`` is its peak memory, None if unknown.
+    process.
     """
 
     started: StartedExecution
@@ -64,7 +66,7 @@ class ExecutionResult:
     log: JobLogWriter
     is_spoiled: bool
     seconds: float
-    peak_memory_kib: int | None = None
+    costs: Costs = UNKNOWN
 
     def with_costs(
         self, *, began_us: int | None = None, measured_us: int | None = None, is_end_announced: bool = False
@@ -72,9 +74,7 @@ class ExecutionResult:
         """Set the execution's cost in its pending settlement, and return that."""
         if self.pending.settlement is not None:
             self.pending.settlement.is_end_announced = is_end_announced
-            self.pending.settlement.bill(
-                peak_memory_kib=self.peak_memory_kib, began_us=began_us, measured_us=measured_us
-            )
+            self.pending.settlement.bill(self.costs, began_us=began_us, measured_us=measured_us)
         return self.pending
 
 
@@ -93,13 +93,14 @@ def log_writer_of(started: StartedExecution, *, is_shared: bool = False) -> JobL
 def run_execution(started: StartedExecution, seat: Seat, span: tracing.Span, log: JobLogWriter) -> ExecutionResult:
     """Run a started execution, and return its result, which the caller settles."""
     began = time.monotonic()
-    is_peak_known = process_state.reset_peak()
+    serve_tier(started.tier)
+    meter = CostMeter()
     try:
         # In a copy of the context, so that context variables that a processor sets end with its job.
         pending = copy_context().run(run_processor, started, seat, log)
-        peak_kib = process_state.read_peak_kib() if is_peak_known else None
         if process_state.has_left_processes():
             end_processes_of_job(log)
+        costs = meter.read()
         is_spoiled = _is_spoiled()
     finally:
         seconds = time.monotonic() - began
@@ -107,7 +108,7 @@ def run_execution(started: StartedExecution, seat: Seat, span: tracing.Span, log
         log.end()
     if pending.settlement is not None and pending.settlement.error_type:
         span.fail(pending.settlement.error_type)
-    return ExecutionResult(started, pending, log, is_spoiled, seconds, peak_kib)
+    return ExecutionResult(started, pending, log, is_spoiled, seconds, costs)
 
 
 def _is_spoiled() -> bool:
@@ -172,6 +173,8 @@ def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
     return replace(
         after,
         peak_memory_kib=before.peak_memory_kib,
+        cpu_us=before.cpu_us,
+        io_bytes=before.io_bytes,
         began_us=before.began_us,
         measured_us=before.measured_us,
         dependencies=before.dependencies,

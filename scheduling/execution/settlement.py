@@ -21,6 +21,7 @@ from scheduling.breakers.rules import DependencyReport
 from scheduling.conf import BY_INDEX
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import FenceLostError
+from scheduling.execution.costs import Costs
 from scheduling.execution.json_limits import storable_text
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit import registry
@@ -67,7 +68,7 @@ class Settlement:
 
     ``due_in_seconds`` is for ``retryable`` and ``scheduled``, and may be for ``suspended``. ``is_sample``: the measured
     time trains the predictor. ``is_lost``: the end is unknown, so time counts up to the worker's last heartbeat.
-    ``event_data`` goes into the event. ``peak_memory_kib`` is the peak resident memory, or None.
+    ``event_data`` goes into the event. ``peak_memory_kib``, ``cpu_us`` and ``io_bytes`` are those of `Costs`.
 
     ``measured_us`` is the slot time by the worker's steady clock, from ``began_us`` after the start, which all
     executions of a message share. ``began_us`` is None if the execution was never run. Without ``measured_us`` the
@@ -99,6 +100,8 @@ class Settlement:
     is_lost: bool = False
     event_data: dict[str, Any] = field(default_factory=dict)
     peak_memory_kib: int | None = None
+    cpu_us: int | None = None
+    io_bytes: int | None = None
     began_us: int | None = None
     measured_us: int | None = None
     most_us: int | None = None
@@ -125,11 +128,12 @@ class Settlement:
             owner=owner,
         )
 
-    def bill(self, *, peak_memory_kib: int | None, began_us: int | None = None, measured_us: int | None = None) -> None:
+    def bill(self, costs: Costs, *, began_us: int | None = None, measured_us: int | None = None) -> None:
         """Set the cost of the execution after its run; raise ValueError for measured time without a start."""
         if measured_us and began_us is None:
             raise ValueError("Measured time requires a start time.")
-        self.peak_memory_kib, self.began_us, self.measured_us = peak_memory_kib, began_us, measured_us
+        self.cpu_us, self.peak_memory_kib, self.io_bytes = costs.cpu_us, costs.peak_memory_kib, costs.io_bytes
+        self.began_us, self.measured_us = began_us, measured_us
 
     @property
     def frees_slot(self) -> bool:

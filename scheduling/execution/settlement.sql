@@ -170,7 +170,7 @@ settlement AS (
         coalesce(dead_letter_reason, '') AS dead_letter_reason,
         coalesce(is_sample, false) AS is_sample, coalesce(is_lost, false) AS is_lost,
         coalesce(event_data, '{}') AS event_data,
-        peak_memory_kib, began_us, measured_us, most_us, coalesce(merge_disabled, false) AS merge_disabled,
+        peak_memory_kib, cpu_us, io_bytes, began_us, measured_us, most_us, coalesce(merge_disabled, false) AS merge_disabled,
         dependencies, coalesce(is_blamed, false) AS is_blamed, retry_after_seconds, progress,
         charge_id, event_id, dead_letter_id, error_id
 
@@ -179,7 +179,7 @@ settlement AS (
         attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
         traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
-        peak_memory_kib bigint, began_us bigint, measured_us bigint, most_us bigint, merge_disabled bool,
+        peak_memory_kib bigint, cpu_us bigint, io_bytes bigint, began_us bigint, measured_us bigint, most_us bigint, merge_disabled bool,
         dependencies jsonb, is_blamed bool, retry_after_seconds float8, progress jsonb,
         charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
 
@@ -211,7 +211,7 @@ locked AS (
         v.attempt_delta, v.crash_delta, v.result,
         v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
-        v.peak_memory_kib, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
+        v.peak_memory_kib, v.cpu_us, v.io_bytes, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
         v.merge_disabled, v.dependencies, v.is_blamed, v.retry_after_seconds, v.progress,
         -- Without a worker's measurement the execution is charged up to the last heartbeat of its worker, in equal
         -- parts with those that shared the slot. This clock may have been set meanwhile, hence the bounds.
@@ -281,12 +281,13 @@ CASE WHEN is_first_start THEN greatest(0, 1000000 * extract(epoch FROM started_a
 -- fragment: effects
 -- The effects of ``ended`` and ``job``: history, charges, news for ticks, and the rows of waiting jobs.
 charge AS (
-    INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
+    INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at,
+        cpu_us, peak_memory_kib, io_bytes)
     SELECT charge_id, tenant_id, job_id, id, queue_id, 'corrected',
         -- include: measured_charge
         -
         -- include: predicted_charge
-        , now()
+        , now(), cpu_us, peak_memory_kib, io_bytes
     FROM ended
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
@@ -302,10 +303,11 @@ charge AS (
     FROM ended e FULL JOIN job j USING (job_id)
 ), execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        predicted_us, measured_us, rate_milli, peak_memory_kib, dispatched_at, started_at, ended_at, error_type,
-        error_message, traceback, wait_us)
+        predicted_us, measured_us, rate_milli, peak_memory_kib, cpu_us, io_bytes, dispatched_at, started_at, ended_at,
+        error_type, error_message, traceback, wait_us)
     SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        coalesce(whole_us, predicted_us), measured_us, rate_milli, peak_memory_kib, dispatched_at, started_at,
+        coalesce(whole_us, predicted_us), measured_us, rate_milli, peak_memory_kib, cpu_us, io_bytes, dispatched_at,
+        started_at,
         -- include: ended_at
         AS ended_at, error_type, error_message, traceback,
         -- include: wait_us
@@ -313,12 +315,12 @@ charge AS (
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us,
         measured_us, weight_milli, queue_weight_milli, rate_milli, is_sample, payload_bytes, used_us, peak_memory_kib,
-        ended_at)
+        cpu_us, io_bytes, ended_at)
     SELECT tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us, measured_us, weight_milli,
         queue_weight_milli, rate_milli,
         -- A failure earlier than the predicted time does not measure the work.
         is_known AND is_sample AND (outcome = 'completed' OR measured_us >= coalesce(whole_us, predicted_us)),
-        coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib,
+        coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib, cpu_us, io_bytes,
         -- include: ended_at
     FROM ended_with_jobs
 ), tally AS (

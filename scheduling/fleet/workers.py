@@ -14,6 +14,7 @@ from scheduling.conf import UPKEEP_QUEUE
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
 from scheduling.fleet.announced_kinds import refresh_announced_kinds
+from scheduling.fleet.slots import default_slots
 from scheduling.kit import registry
 from scheduling.models import Queue, Worker, WorkerPool
 from tenants.audit.service import record_audit
@@ -57,16 +58,17 @@ def register_worker(
     pool_name: str,
     hostname: str,
     pid: int,
-    slots: int,
+    slots: int | None,
     version: str = "",
     sandbox: Mapping[str, Any] | None = None,
     needs_io: bool = False,
 ) -> Registration:
     """Register a worker of a pool with the job kinds of this process; the dispatcher uses its slots from now on.
 
-    A worker of an I/O pool runs asynchronous kinds only. ``sandbox`` describes the protections that its host offers for
-    the extraction of files. Raise WorkerPoolNotFoundError for an unknown pool, and WorkerPoolUnfitError if ``needs_io``
-    and it is no I/O pool, or if it is one and has the queue of upkeep.
+    Without ``slots`` it has those that suit its pool and machine. A worker of an I/O pool runs asynchronous kinds only.
+    ``sandbox`` describes the protections that its host offers for the extraction of files. Raise
+    WorkerPoolNotFoundError for an unknown pool, and WorkerPoolUnfitError if ``needs_io`` and it is no I/O pool, or if
+    it is one and has the queue of upkeep.
     """
     with all_tenants():
         pool = WorkerPool.objects.filter(name=pool_name).first()
@@ -87,7 +89,7 @@ def register_worker(
             queue_names,
             hostname[:200],
             pid,
-            slots,
+            slots or default_slots(is_io=is_io, memory_mib=pool.memory_mib),
             version[:40],
             tuple(kind for kind in registry.kinds() if not is_io or registry.resource_class(kind) == "io"),
             sandbox or {},

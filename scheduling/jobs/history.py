@@ -42,6 +42,8 @@ class ExecutionRecord:
     error_message: str
     traceback: str
     peak_memory_kib: int | None = None
+    cpu_seconds: float | None = None
+    io_bytes: int | None = None
     is_yield_requested: bool = False
 
     @classmethod
@@ -53,6 +55,7 @@ class ExecutionRecord:
             state=row.outcome,
             seconds=row.measured_us / 1_000_000,
             predicted_seconds=row.predicted_us / 1_000_000,
+            cpu_seconds=None if row.cpu_us is None else row.cpu_us / 1_000_000,
             # A deferred traceback is not needed.
             traceback="" if "traceback" in row.get_deferred_fields() else row.traceback,
             is_yield_requested=False,
@@ -72,6 +75,8 @@ class ExecutionRecord:
             error_message="",
             traceback="",
             peak_memory_kib=None,
+            cpu_seconds=None,
+            io_bytes=None,
             is_yield_requested=row.yield_requested_at is not None,
         )
 

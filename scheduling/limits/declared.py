@@ -69,6 +69,36 @@ WORKER_SECONDS: Final = Limit(
     is_counter=True,
     warns=True,
 )
+CPU_SECONDS: Final = Limit(
+    key="cpu_seconds_per_month",
+    title=gettext_noop("Processor time a month"),
+    unit=gettext_noop("s"),
+    counts=gettext_noop("Processor time of ended executions in processes of their own, by the month of their ends."),
+    span=LimitPeriod.MONTH,
+    enforced_at="dispatch",
+    counts_per_unit=MICROSECONDS,
+    is_counter=True,
+    warns=True,
+)
+IO_MIB: Final = Limit(
+    key="io_mib_per_month",
+    title=gettext_noop("Storage traffic a month"),
+    unit=gettext_noop("MiB"),
+    counts=gettext_noop("Bytes that ended executions read from storage and wrote to it, by the month of their ends."),
+    span=LimitPeriod.MONTH,
+    enforced_at="dispatch",
+    counts_per_unit=1 << 20,
+    is_counter=True,
+    warns=True,
+)
+MEMORY_NOW: Final = Limit(
+    key="memory_mib_now",
+    title=gettext_noop("Memory of running jobs"),
+    unit=gettext_noop("MiB"),
+    counts=gettext_noop("Memory classes of the messages in flight, without those of I/O pools; further jobs wait."),
+    span=LimitPeriod.NOW,
+    enforced_at="dispatch",
+)
 PEAK_MEMORY: Final = Limit(
     key="peak_memory_mib",
     title=gettext_noop("Memory of a job"),
@@ -151,6 +181,9 @@ LIMITS: Final = (
     JOBS_PER_BULK,
     MAX_CONCURRENCY,
     WORKER_SECONDS,
+    CPU_SECONDS,
+    IO_MIB,
+    MEMORY_NOW,
     PEAK_MEMORY,
     SCHEDULE_COUNT,
     SCHEDULE_INTERVAL,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from scheduling.dispatch.pick import memory_gate_parameters
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
 from scheduling.limits.declared import (
     LOG_BYTES,
     MAX_CONCURRENCY,
     MAX_WAITING_JOBS,
+    MEMORY_NOW,
     SCHEDULE_COUNT,
     SUBMIT_BURST,
     SUBMITS_PER_MINUTE,
@@ -26,10 +28,11 @@ REDIS_AWAY = "The broker is unavailable: each web process counts by itself until
 
 def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
     """Return the use of those limits that are measured on request: waiting jobs, jobs in flight, schedules, tokens."""
-    row = fetch_one(_NOW, {"tenant_id": tenant_id})
+    row = fetch_one(_NOW, {"tenant_id": tenant_id, "needs": memory_gate_parameters()})
     measured = {
         MAX_WAITING_JOBS.key: Measured(int(row.waiting)),
         MAX_CONCURRENCY.key: Measured(int(row.in_flight)),
+        MEMORY_NOW.key: Measured(int(row.memory_mib)),
         SCHEDULE_COUNT.key: Measured(int(row.schedules)),
         LOG_BYTES.key: Measured(int(row.log_bytes)),
     }

@@ -29,7 +29,7 @@ WITH wanted AS (
             AND c.in_flight >=
             -- include: tenant_cap
             AND
-            -- include: has_worker_time
+            -- include: has_monthly_quota
         , false) AS is_backlogged
     FROM wanted JOIN scheduling_schedulingentity e USING (id)
         JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id

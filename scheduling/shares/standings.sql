@@ -13,7 +13,7 @@ SELECT t.id AS tenant_id, coalesce(line.waiting, 0)::bigint AS waiting, coalesce
     CASE WHEN t.status = 'suspended' THEN 'suspended' WHEN t.is_paused OR line.is_held THEN 'paused'
         WHEN t.is_draining THEN 'draining'
         WHEN line.waiting > 0 AND NOT
-        -- include: has_worker_time
+        -- include: has_monthly_quota
         THEN 'out_of_worker_time' WHEN line.waiting > 0 AND c.in_flight >=
         -- include: tenant_cap
         THEN 'at_cap' ELSE '' END AS stop

@@ -81,7 +81,7 @@ SELECT * FROM (
         (t.is_paused AND NOT t.is_paused_by_platform)::int
         + 2 * coalesce(c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency), false)::int
         + 4 * (NOT (
-        -- include: has_worker_time
+        -- include: has_monthly_quota
         ))::int
         + 8 * (EXISTS (SELECT FROM scheduling_alert_silence s
             WHERE s.is_maintenance AND now() BETWEEN s.starts_at AND s.ends_at AND s.rule_id IS NULL

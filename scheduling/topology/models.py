@@ -136,7 +136,7 @@ class Worker(models.Model):
         default=dict,
         blank=True,
         db_default=Value({}, models.JSONField()),
-        help_text=_("The layers and the protections of the extraction sandbox on its host."),
+        help_text=_("Layers and protections of the extraction sandbox on its host, and the limits of its children."),
     )
     # Of its event loops, newest first; `scheduling.fleet.blocks` reads and writes them.
     blocks = models.JSONField(_("blocks"), default=list, db_default=Value([], models.JSONField()), editable=False)

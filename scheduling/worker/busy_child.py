@@ -26,7 +26,8 @@ class BusyChild:
     """A child with a message, as the parent reads it from shared memory; times are of CLOCK_MONOTONIC.
 
     ``execution_id`` and the fields after it are of the current execution. ``fence`` and ``timeout_ns`` are 0 until it
-    has begun in the database. ``memory_limit_kib`` 0: no limit. ``size`` is the number of executions in the message;
+    has begun in the database. ``memory_limit_kib`` 0: no limit. ``cpu_began_us`` is the
+    processor time of the process at its begin. ``size`` is the number of executions in the message;
     ``waited_us`` is the time before its work began.
 
     ``hold_id`` is that of the message's executions in the database. Without ``has_fences`` only the database has their
@@ -47,6 +48,7 @@ class BusyChild:
     timeout_ns: int
     retry_delay_seconds: float = 0.0
     memory_limit_kib: int = 0
+    cpu_began_us: int = 0
     size: int = 1
     waited_us: int = 0
     hold_id: UUID = _NO_HOLD

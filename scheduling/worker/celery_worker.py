@@ -34,6 +34,7 @@ from scheduling.fleet.queries import WORKER_ROLE
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.sandbox.isolated import probe_sandbox
 from scheduling.worker.canary_sender import CANARY_LATE, CanaryThread, canary_queue
+from scheduling.worker.child_limits import ChildLimits, find_limits, limit_children
 from scheduling.worker.child_watch import ChildWatch, ProcessWatch
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.consumer import ConsumerQueues, has_open_fetch
@@ -82,34 +83,33 @@ def restart_with_soft_sigterm() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
 
 
-def run_worker(*, pool_name: str, slots: int, processes: int | None = None, exits_when_drained: bool = False) -> int:
+def run_worker(*, pool_name: str, slots: int | None, processes: int | None, exits_when_drained: bool) -> int:
     """Run a worker of a pool until it is stopped, and return the exit status.
 
     The worker of an I/O pool has ``processes``, by default one. With ``exits_when_drained`` it also ends once the
     worker was drained. Raise WorkerPoolUnfitError for ``processes`` of another pool.
     """
     hide_worker()
+    limits = find_limits()
     registration = register_worker(
         pool_name=pool_name,
         hostname=platform.node(),
         pid=os.getpid(),
         slots=slots,
         version=celery_app().conf.get("worker_version", ""),
-        sandbox=probe_sandbox(),
+        sandbox={**probe_sandbox(), "limits": limits.mode},
         needs_io=processes is not None,
     )
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
     set_local_worker(local)
     loaded = preload_kinds(registration.pool_id)
-    _prepare_children(local)
+    _prepare_children(local, limits)
     watchdog = Watchdog(WORKER_ROLE)
     thread = _start_heartbeat(local, watchdog, processes=processes or 1)
     canaries = CanaryThread(local, pool_name=pool_name)
     worker_ready.connect(canaries.begin)
-    logger.info(
-        "worker.started",
-        extra={"pool": pool_name, "slots": slots, "queues": registration.queue_names, "preloaded": loaded},
-    )
+    facts = {"slots": registration.slots, "queues": registration.queue_names, "preloaded": loaded}
+    logger.info("worker.started", extra={"pool": pool_name, **facts})
     try:
         worker = _celery_worker(local, thread)
         follower = ConsumerQueues(worker, registration.queue_names, exits_when_drained=exits_when_drained)
@@ -156,7 +156,7 @@ def _spare_children(registration: Registration) -> int:
     return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else int(platform_settings.WORKER_SPARE_CHILDREN)
 
 
-def _prepare_children(local: LocalWorker) -> None:
+def _prepare_children(local: LocalWorker, limits: ChildLimits) -> None:
     """Prepare the forks: children inherit no connection of this thread; each opens and keeps its own."""
     registration = local.registration
     name_connections(registration.worker_id)
@@ -169,6 +169,8 @@ def _prepare_children(local: LocalWorker) -> None:
     worker_process_shutdown.connect(_send_telemetry)
     if UPKEEP_QUEUE in registration.queue_names:
         worker_process_init.connect(_stand_back)
+    elif not registration.is_io:
+        limit_children(limits, registration.memory_mib)
     connections.close_all()
 
 

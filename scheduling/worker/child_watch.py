@@ -12,8 +12,9 @@ from collections.abc import Callable, Set
 from contextlib import suppress
 from uuid import UUID
 
+from scheduling.execution.costs import read_cpu_us
 from scheduling.execution.holds import HOLD_READS, HeldExecution, read_hold
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.worker.busy_child import BusyChild
 from scheduling.worker.child_exit import (
     ExitCause,
@@ -171,13 +172,15 @@ class ChildWatch(ProcessWatch):
         resident_kib = self._resident_kib.get(_holder(held))
         if held.has_fences:
             members = self._block.members_of(held)
-            settle(settlements_for_exited_child(held, members, finding, resident_kib=resident_kib))
+            ended = settlements_for_exited_child(held, members, finding, resident_kib=resident_kib)
+            settle(_with_processor_time(held, ended))
             return
         for _ in range(HOLD_READS):
             executions = self._read_hold(held)
             if not executions:
                 return
-            settle(settlements_of_hold(held, executions, finding, resident_kib=resident_kib))
+            ended = settlements_of_hold(held, executions, finding, resident_kib=resident_kib)
+            settle(_with_processor_time(held, ended))
 
     def _return_waiting(self, held: BusyChild) -> None:
         """Return what waits in an overdue list, once."""
@@ -191,6 +194,15 @@ class ChildWatch(ProcessWatch):
             self._asked_at_ns.pop(holder, None)
             self._findings.pop(holder, None)
             self._settled.discard(holder)
+
+
+def _with_processor_time(held: BusyChild, settlements: list[Settlement]) -> list[Settlement]:
+    """Set the processor time of the current execution, unless it is unknown because the child was reaped."""
+    cpu_us = read_cpu_us(held.pid) if held.has_begun else None
+    for settlement in settlements:
+        if cpu_us is not None and settlement.execution_id == held.execution_id:
+            settlement.cpu_us = max(0, cpu_us - held.cpu_began_us)
+    return settlements
 
 
 def _holder(held: BusyChild) -> Holder:

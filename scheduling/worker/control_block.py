@@ -100,6 +100,7 @@ class Seat:
         if kind != self._kind:  # all members of a message are of one kind
             self._kind = kind
             write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
+        slot.cpu_began_us = time.process_time_ns() // 1_000
         slot.began_ns, slot.timeout_ns = time.monotonic_ns(), int(timeout_seconds * 1_000_000_000)
         slot.memory_limit_kib = 0 if memory_limit_mib is None else max(1, memory_limit_mib * 1_024)
         slot.begun_executions += 1
@@ -192,6 +193,7 @@ class ControlBlock:
             timeout_ns=slot.timeout_ns,
             retry_delay_seconds=slot.retry_delay_ms / 1_000,
             memory_limit_kib=slot.memory_limit_kib,
+            cpu_began_us=slot.cpu_began_us,
             size=slot.size,
             waited_us=max(0, slot.began_ns - slot.message_began_ns) // 1_000,
             hold_id=UUID(bytes=bytes(slot.hold_id)),

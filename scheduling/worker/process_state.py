@@ -156,10 +156,15 @@ def _forget_peak() -> bool:
 
 def read_peak_kib() -> int:
     """Return the peak resident memory of this process in KiB since `reset_peak`, accurate to a few pages."""
-    global _read_at_ns, _read_kib  # noqa: PLW0603 - state of the process
-    _read_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    _read_at_ns = time.monotonic_ns()
-    return _read_kib
+    return read_usage().ru_maxrss
+
+
+def read_usage() -> resource.struct_rusage:
+    """Return what this process has used; its peak memory counts since `reset_peak`."""
+    global _read_at_ns, _read_kib
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _read_kib, _read_at_ns = usage.ru_maxrss, time.monotonic_ns()
+    return usage
 
 
 def adopt_orphans(**_: Any) -> None:

@@ -71,6 +71,7 @@ class ChildState(ctypes.Structure):
         ("began_ns", ctypes.c_uint64),
         ("timeout_ns", ctypes.c_uint64),
         ("memory_limit_kib", ctypes.c_uint64),
+        ("cpu_began_us", ctypes.c_uint64),
         ("cancel_for", ctypes.c_uint64),
         ("deadline_for", ctypes.c_uint64),
         ("fence_lost_for", ctypes.c_uint64),

@@ -26,6 +26,8 @@ class TenantLimit(TenantModel):
         ordering = ["key"]
         constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="tenant_limit_key_unique")]
         indexes = [
+            # Shows whether any tenant has an override of a limit.
+            models.Index(fields=["key"], name="tenant_limit_by_key"),
             models.Index(
                 fields=["expires_at"], condition=models.Q(expires_at__isnull=False), name="tenant_limit_expires"
             )

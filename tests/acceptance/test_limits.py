@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from scheduling.diagnosis.service import diagnose
+from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import DeadLetter
-from tenants.context import all_tenants
+from tenants.context import all_tenants, tenant_context
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.models import Tenant
 from tests.acceptance.conftest import Platform
@@ -35,6 +39,36 @@ def test_job_beyond_memory_limit_fails_and_other_jobs_complete(platform: Platfor
     assert 1024 < ended.peak_memory_kib < LIMIT_MIB * 1024
     (after,) = submit(acme, "noop")
     wait_for(after, "completed")
+
+
+def test_used_up_processor_time_holds_jobs_until_override(platform: Platform, acme: Tenant) -> None:
+    set_tenant_limit(tenant=acme, key="cpu_seconds_per_month", value=1, reason="test")
+    # It is ended after two seconds, and the retry may not start.
+    (endless,) = submit(acme, "spin", {"seconds": 60})
+    deadline = time.monotonic() + 30
+    while not (ended := executions_of(endless)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert ended[0].outcome == "timed_out"
+    assert ended[0].cpu_us is not None
+    assert 1_000_000 <= ended[0].cpu_us < 4_000_000
+    (other,) = submit(acme, "noop")
+    with tenant_context(acme):
+        explanation = why_waiting(other)
+    assert explanation is not None
+    assert "cpu_seconds_used_up" in [reason.code for reason in explanation.reasons]
+    assert len(executions_of(endless)) == 1
+    clear_tenant_limit(tenant=acme, key="cpu_seconds_per_month", reason="test")
+    other = wait_for(other, "completed")
+    (ended_other,) = executions_of(other)
+    assert ended_other.cpu_us is not None
+    assert ended_other.cpu_us < 1_000_000
+    assert ended_other.io_bytes is not None
+
+
+def test_diagnosis_says_how_children_are_limited(platform: Platform) -> None:
+    (check,) = [check for check in diagnose().checks if check.code == "child_limits"]
+    assert check.state == "ok"
+    assert any(mode in check.measured for mode in ("cgroup v1", "cgroup v2", "process limits"))
 
 
 def test_exhausted_monthly_limit_holds_jobs_until_override(platform: Platform, acme: Tenant) -> None:

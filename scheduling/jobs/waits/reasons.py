@@ -12,6 +12,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext
 
+from scheduling.dispatch.memory_room import need_of
 from scheduling.fairness.shares import Move
 from scheduling.jobs.batches.queries import awaited_batch
 from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
@@ -19,10 +20,14 @@ from scheduling.jobs.waits.job_eta import JobsAhead, StartTime, read_ahead, read
 from scheduling.jobs.waits.missing_keys import DATA_KEY_MISSING, read_key_wait
 from scheduling.jobs.waits.start_conditions import ActiveCircuit, ActiveStop, StartConditions, read_start_conditions
 from scheduling.kit import registry
+from scheduling.limits.declared import CPU_SECONDS, IO_MIB
 from scheduling.models import Execution, Job, JobEvent, JobSuspended
 from scheduling.priority_rules.queries import read_move
 from tenants.context import all_tenants, require_scope
-from tenants.limits.declared import format_moment, month_end
+from tenants.limits.declared import format_moment, get_limit, month_end
+
+# The reason of a wait for each limit of resources.
+_USED_UP = {CPU_SECONDS.key: "cpu_seconds_used_up", IO_MIB.key: "io_used_up"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,8 @@ def why_waiting(job: Job) -> Explanation | None:
 def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanation:
     standing = read_start_conditions(job)
     shown = standing if is_staff else standing.for_tenants()
-    reasons = [*_times(job, state, shown), *_slice(job, state), *_tenant(shown), *_job(job, shown)]
-    reasons += _topology(shown, is_staff=is_staff)
+    reasons = [*_times(job, state, shown), *_slice(job, state), *_tenant(shown)]
+    reasons += [*_memory(job, shown), *_job(job, shown), *_topology(shown, is_staff=is_staff)]
     if any(reason.is_stop for reason in reasons):
         # A free slot would not help.
         reasons = [reason for reason in reasons if reason.code != "no_free_slot"]
@@ -180,6 +185,20 @@ def _tenant(standing: StartConditions) -> Iterator[WaitingReason]:
         used_up = {"seconds": f"{standing.worker_seconds or 0:,}", "until": format_moment(ends)}
         detail = gettext("The tenant's %(seconds)s s of worker time are used up until %(until)s.") % used_up
         yield WaitingReason("worker_seconds_used_up", detail, ends)
+    if standing.used_up is not None:
+        ends = month_end(standing.now)
+        facts = {"title": gettext(get_limit(standing.used_up).title), "until": format_moment(ends)}
+        detail = gettext("The tenant's limit is used up until %(until)s: %(title)s.") % facts
+        yield WaitingReason(_USED_UP[standing.used_up], detail, ends)
+
+
+def _memory(job: Job, standing: StartConditions) -> Iterator[WaitingReason]:
+    need, limit = need_of(job.kind), standing.memory_limit_mib
+    if limit is None or standing.memory_in_use_mib + need <= limit:
+        return
+    values = {"need": f"{need:,}", "used": f"{standing.memory_in_use_mib:,}", "limit": f"{limit:,}"}
+    detail = gettext("It may need %(need)s MiB; the tenant's running jobs may need %(used)s of %(limit)s MiB.")
+    yield WaitingReason("memory_in_use", detail % values, is_stop=need > limit)
 
 
 def _job(job: Job, standing: StartConditions) -> Iterator[WaitingReason]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from scheduling.breakers.rules import CircuitState
 from scheduling.dispatch.locked_tenants import locked_since
+from scheduling.dispatch.pick import memory_gate_parameters
 from scheduling.fairness.gcra import Rate, take
 from scheduling.kit import registry
 from scheduling.limits.declared import WORKER_SECONDS
@@ -74,6 +75,9 @@ class StartConditions:
     locked_since: datetime | None
     worker_seconds: int | None
     has_worker_time: bool
+    used_up: str | None
+    memory_limit_mib: int | None
+    memory_in_use_mib: int
 
     def for_tenants(self) -> StartConditions:
         """Return a copy without what tenants must not see: the reasons of the platform's stops, and others' errors."""
@@ -89,6 +93,7 @@ def read_start_conditions(job: Job) -> StartConditions:
     with all_tenants(has_savepoint=False):  # the pool's executions in flight are of all tenants
         values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
         values |= {"kind": job.kind, "lease_seconds": platform_settings.LEASE_SECONDS, "usage": WORKER_SECONDS.key}
+        values["needs"] = memory_gate_parameters()
         values |= {"concurrency_key": job.concurrency_key, "key_limit": registry.concurrency_limit(job.kind)}
         row = fetch_one(_READ_STANDING, values)
         allowed = allowed_for(job.tenant_id, WORKER_SECONDS)

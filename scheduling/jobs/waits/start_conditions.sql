@@ -29,7 +29,15 @@ SELECT clock_timestamp() AS now, d.due_at,
     pc.ticked_at, pc.broker_away_at, pc.locked_tenants -> t.id::text AS locked,
     (SELECT coalesce(sum(u.amount), 0)::bigint FROM tenants_tenantusage u
      WHERE u.tenant_id = t.id AND u.key = %(usage)s
-        AND u.period = date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date) AS worker_us
+        AND u.period = date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date) AS worker_us,
+    (
+        -- include: used_up_resources
+        ORDER BY r.key LIMIT 1) AS used_up,
+    CASE WHEN wp.resource_class <> 'io' THEN
+        -- include: memory_limit
+    END AS memory_limit_mib, (
+        -- include: memory_in_use
+    )::bigint AS memory_in_use_mib
 FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id
     CROSS JOIN scheduling_queue q JOIN scheduling_queue_clock qc ON qc.queue_id = q.id
     JOIN scheduling_workerpool wp ON wp.id = q.pool_id LEFT JOIN scheduling_pool_clock pc ON pc.pool_id = wp.id

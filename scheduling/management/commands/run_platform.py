@@ -18,6 +18,7 @@ from django.db import connection
 
 from scheduling.celery.app import app_name
 from scheduling.fleet.serving import ServingCommand
+from scheduling.fleet.slots import IO_SLOTS
 from scheduling.fleet.supervisor import Service, stop_event, supervise
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from tenants.audit.signing import public_key_text
@@ -28,7 +29,6 @@ from tenants.url_prefixes import API_V1_PREFIX, CONSOLE_PREFIX
 
 ANSWER_SECONDS = 60.0
 # They wait rather than compute, in one process.
-IO_SLOTS = 100
 # As in docs/how-to/production.md, which explains them.
 UVICORN_OPTIONS = (
     "--no-access-log",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -28,8 +27,7 @@ class Command(ServingCommand):
         parser.add_argument(
             "--slots",
             type=positive,
-            default=len(os.sched_getaffinity(0)),
-            help="number of slots (default: one a processor, %(default)s here)",
+            help="slots (default: one a processor, as far as the memory of the machine is enough; 100 in an I/O pool)",
         )
         parser.add_argument(
             "--processes",

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from scheduling.execution.costs import UNKNOWN
 from scheduling.execution.lending import Lane, lend_nothing
 from scheduling.execution.message import execution_context
 from scheduling.execution.processing import PendingSettlement
@@ -171,9 +172,8 @@ class Slots:
         with execution_context(started) as span:
             pending = await execution.run()
             if pending.settlement is not None:
-                pending.settlement.bill(
-                    peak_memory_kib=None, began_us=0, measured_us=int((time.monotonic() - began) * 1e6)
-                )
+                # Other jobs run in the process at the same time.
+                pending.settlement.bill(UNKNOWN, began_us=0, measured_us=int((time.monotonic() - began) * 1e6))
                 if pending.settlement.error_type:
                     span.fail(pending.settlement.error_type)
             await self._settle(execution, pending)

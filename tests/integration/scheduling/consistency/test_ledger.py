@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduling.execution import settlement_builders
+from scheduling.execution.costs import UNKNOWN
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_jobs
@@ -111,7 +112,7 @@ def test_charges_add_up_to_the_measured_time_at_the_rate_of_the_dispatch(
         predicted_us = LiveExecution.objects.get(job=job).predicted_us
         assert charged_us(job) == predicted_us * rates[0] // 1000
     ending = Settlement.completed(started.execution_id, started.fence, None)
-    ending.bill(peak_memory_kib=None, began_us=0, measured_us=measured_us)
+    ending.bill(UNKNOWN, began_us=0, measured_us=measured_us)
     # A longer time than the kind's limit and a lease is cut.
     (settled,) = settle([ending])
     assert charged_us(job) == settled.measured_us * rates[0] // 1000
@@ -131,7 +132,7 @@ def test_charge_rounded_to_the_nearest_microsecond_is_found(
     tick()
     started = begin(start, job)
     ending = Settlement.completed(started.execution_id, started.fence, None)
-    ending.bill(peak_memory_kib=None, began_us=0, measured_us=3)
+    ending.bill(UNKNOWN, began_us=0, measured_us=3)
     settle([ending])
     assert (charged_us(job), faults_of("ledger", "usage")) == (1, [])
     with all_tenants(), connection.cursor() as cursor:

@@ -227,6 +227,23 @@ def test_extraction_sandbox_is_listed(
     assert (check.state, check.measured, bool(check.hint)) == (state, measured, state is not Health.OK)
 
 
+@pytest.mark.parametrize(
+    ("modes", "state", "measured"),
+    [
+        (["cgroup v2", "cgroup v2"], Health.OK, "cgroup v2 on 2 workers"),
+        (["process limits", "no limits"], Health.WARNING, "no limits on 1 workers, process limits on 1 workers"),
+    ],
+)
+def test_limits_of_children_are_listed(modes: list[str], state: Health, measured: str) -> None:
+    # These run no jobs in children with limits.
+    for pool in ("io", "maintenance"):
+        register_worker(pool_name=pool, hostname="other", pid=1, slots=1, sandbox={**WHOLE, "limits": "cgroup v1"})
+    for pid, mode in enumerate(modes):
+        register_worker(pool_name="default", hostname="here", pid=pid, slots=1, sandbox={**WHOLE, "limits": mode})
+    check = check_of("limits of children")
+    assert (check.state, check.measured, bool(check.hint)) == (state, measured, state is not Health.OK)
+
+
 def test_foreign_consumer_fails_for_five_minutes_and_is_on_the_overview(
     all_processes: Registration, client: Client, staff: User
 ) -> None:

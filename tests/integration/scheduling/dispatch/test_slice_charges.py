@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from scheduling.execution import settlement_builders
+from scheduling.execution.costs import UNKNOWN
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution
 from scheduling.fairness.nodes import virtual_service
@@ -174,7 +175,7 @@ def test_end_of_a_job_corrects_the_charge_and_trains_the_prediction(
     run_for(execution, ran)
     tick()
     new_settlement = Settlement.completed(execution.execution_id, execution.fence, None)
-    new_settlement.bill(peak_memory_kib=None, began_us=0, measured_us=ran * SECOND_US)
+    new_settlement.bill(UNKNOWN, began_us=0, measured_us=ran * SECOND_US)
     assert settle([new_settlement])
     tick()
     with all_tenants():

@@ -19,6 +19,7 @@ from scheduling.console.code_names import fact_words
 from scheduling.dispatch import take_back
 from scheduling.dispatch.take_back import take_back_held
 from scheduling.dispatch.tick import run_tick
+from scheduling.execution.costs import UNKNOWN
 from scheduling.execution.holds import BegunExecution, Turnover, settle_and_begin
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.start import start_executions
@@ -80,7 +81,7 @@ class Held:
         """Complete what has begun, and begin the next."""
         assert self.current is not None
         done = Settlement.completed(self.current.execution_id, self.current.fence, None)
-        done.bill(peak_memory_kib=None, began_us=0, measured_us=measured_us)
+        done.bill(UNKNOWN, began_us=0, measured_us=measured_us)
         turnover = settle_and_begin(done, self.waiting, hold_id=self.hold_id)
         assert turnover.settled is not None
         self.current = turnover.begun

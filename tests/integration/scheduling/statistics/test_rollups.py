@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from scheduling.consistency.rollups import RollupCheck, RollupDifference
 from scheduling.execution import settlement_builders
+from scheduling.execution.costs import UNKNOWN
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.models import (
@@ -136,7 +137,7 @@ def test_late_settlement_is_counted_in_the_minute_of_the_end(acme: Tenant, tick:
     with all_tenants():
         LiveExecution.objects.update(started_at=F("started_at") - timedelta(hours=1))
     new_settlement = Settlement.completed(begun.execution_id, begun.fence, {})
-    new_settlement.bill(peak_memory_kib=None, began_us=0, measured_us=1_000)
+    new_settlement.bill(UNKNOWN, began_us=0, measured_us=1_000)
     settle([new_settlement])
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("""

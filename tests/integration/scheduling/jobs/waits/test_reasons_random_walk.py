@@ -191,6 +191,8 @@ BUGS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "tenant_suspended": ({"suspension": OFF}, {"suspension": ON}),
     "tenant_cap_reached": ({"tenant_in_flight": 0}, {"tenant_in_flight": 1_000}),
     "worker_seconds_used_up": ({"has_worker_time": True}, {"has_worker_time": False}),
+    "cpu_seconds_used_up": ({"used_up": None}, {"used_up": "cpu_seconds_per_month"}),
+    "io_used_up": ({"used_up": None}, {"used_up": "io_mib_per_month"}),
     "kind_paused": ({"kind_pause": OFF}, {"kind_pause": ON}),
     "circuit_open": ({"circuit": CIRCUIT_OFF}, {"circuit": CIRCUIT_ON}),
     "memory_class": ({"memory_need": 0}, {"memory_need": 100_000}),

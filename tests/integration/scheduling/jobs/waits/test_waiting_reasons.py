@@ -59,6 +59,10 @@ def worker_seconds(tenant: Tenant, value: int | None) -> None:
     set_tenant_limit(tenant=tenant, key="worker_seconds_per_month", value=value, reason="x", expires_at=None)
 
 
+def resource(tenant: Tenant, key: str, value: int) -> None:
+    set_tenant_limit(tenant=tenant, key=key, value=value, reason="x")
+
+
 def announce(kinds: list[str]) -> None:
     with all_tenants():
         WorkerPool.objects.filter(pk=pool().pk).update(kinds=kinds)
@@ -117,6 +121,15 @@ CASES = [
     ),
     Case("tenant_cap_reached", lambda t: cap(t, 1), lambda t: cap(t, 3), OTHER, runs_one_before=True),
     Case("worker_seconds_used_up", lambda t: worker_seconds(t, 0), lambda t: worker_seconds(t, 10**6), OTHER),
+    Case(
+        "cpu_seconds_used_up",
+        lambda t: resource(t, "cpu_seconds_per_month", 0),
+        lambda t: resource(t, "cpu_seconds_per_month", 9),
+        OTHER,
+    ),
+    Case(
+        "io_used_up", lambda t: resource(t, "io_mib_per_month", 0), lambda t: resource(t, "io_mib_per_month", 9), OTHER
+    ),
     Case("kind_paused", lambda t: pause_kind(kind="noop", reason="x"), lambda t: resume_kind(kind="noop")),
     Case("circuit_open", open_circuit, close_circuit),
     Case(
