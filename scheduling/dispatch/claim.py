@@ -64,13 +64,15 @@ def hints_of(claims: Sequence[Claim]) -> list[Hint]:
     ]
 
 
-def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
+def reserve_capacity(pool_id: int, picks: Sequence[Pick]) -> Sequence[Pick]:
     """Count the messages of the picks against their tenants' caps; return the picks of tenants with enough room.
 
-    A tenant whose capacity row is locked counts as one without room.
+    Those of tenants that may not run in the pool's region are left out. A tenant whose capacity row is locked counts as
+    one without room.
     """
     counts = count_messages(picks, lambda pick: pick.tenant_id)
-    reserved = set(fetch_all(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())}, scalar_row))
+    values = {"pool_id": pool_id, "tenant_ids": list(counts), "counts": list(counts.values())}
+    reserved = set(fetch_all(_RESERVE, values, scalar_row))
     return [pick for pick in picks if pick.tenant_id in reserved]
 
 

@@ -29,7 +29,7 @@ class WorkerPoolNotFoundError(DomainError):
 
 
 class WorkerPoolUnfitError(DomainError):
-    code, category, title = "conflict", "conflict", gettext_noop("The worker pool has another resource class")
+    code, category, title = "conflict", "conflict", gettext_noop("The worker pool has another resource class or region")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +61,17 @@ def register_worker(
     version: str = "",
     sandbox: Mapping[str, Any] | None = None,
     needs_io: bool = False,
+    region: str = "",
 ) -> Registration:
     """Register a worker of a pool with the job kinds of this process; the dispatcher uses its slots from now on.
 
     A worker of an I/O pool runs asynchronous kinds only. ``sandbox`` describes the protections that its host offers for
     the extraction of files. Raise WorkerPoolNotFoundError for an unknown pool, and WorkerPoolUnfitError if ``needs_io``
-    and it is no I/O pool, or if it is one and has the queue of upkeep.
+    and it is no I/O pool, if it is one and has the queue of upkeep, or if ``region`` is given and is not the pool's.
     """
     with all_tenants():
-        pool = WorkerPool.objects.filter(name=pool_name).first()
+        # Locked: the region cannot change until the worker's row shows that the pool has a worker.
+        pool = WorkerPool.objects.select_for_update(no_key=True).filter(name=pool_name).first()
         if pool is None:
             known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
             raise WorkerPoolNotFoundError(
@@ -81,6 +83,12 @@ def register_worker(
             raise WorkerPoolUnfitError("Only an I/O pool has processes; %(name)s is none.", {"name": pool_name})
         if is_io and UPKEEP_QUEUE in queue_names:
             raise WorkerPoolUnfitError("An I/O pool cannot have the queue %(name)s.", {"name": UPKEEP_QUEUE})
+        if region and region != pool.region:
+            raise WorkerPoolUnfitError(
+                "This worker is in the region %(own)s, and the pool %(name)s is in %(region)s. Serve a pool of its own "
+                "region, or start it without a region.",
+                {"own": region, "name": pool_name, "region": pool.region or "none"},
+            )
         registration = Registration(
             uuid7(),
             pool.pk,

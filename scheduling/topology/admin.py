@@ -13,7 +13,7 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from scheduling.console.help_texts import HelpfulMixin
-from scheduling.jobs.routing.service import kinds_beyond
+from scheduling.jobs.routing.memory import kinds_beyond
 from scheduling.models import Queue, WorkerPool
 from scheduling.stops.pauses import drain_pool, pause_pool, resume_pool
 from scheduling.stops.queries import find_drain
@@ -98,7 +98,7 @@ class WorkerPoolAdmin(TopologyAdmin):
         "Workers serve a pool, and each queue belongs to a pool. Add one above, or run “manage.py create_worker_pool”."
     )
 
-    list_display = ("name", "description", "memory_mib", "resource_class", "rate_milli")
+    list_display = ("name", "description", "region", "memory_mib", "resource_class", "rate_milli")
     form = WorkerPoolForm
     given_once = ("name",)
     edited_fields = POOL_FIELDS

@@ -82,11 +82,14 @@ def restart_with_soft_sigterm() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
 
 
-def run_worker(*, pool_name: str, slots: int, processes: int | None = None, exits_when_drained: bool = False) -> int:
+def run_worker(
+    *, pool_name: str, slots: int, processes: int | None = None, exits_when_drained: bool = False, region: str = ""
+) -> int:
     """Run a worker of a pool until it is stopped, and return the exit status.
 
     The worker of an I/O pool has ``processes``, by default one. With ``exits_when_drained`` it also ends once the
-    worker was drained. Raise WorkerPoolUnfitError for ``processes`` of another pool.
+    worker was drained. Raise WorkerPoolUnfitError for ``processes`` of another pool, and for a ``region`` that is not
+    the pool's.
     """
     hide_worker()
     registration = register_worker(
@@ -97,6 +100,7 @@ def run_worker(*, pool_name: str, slots: int, processes: int | None = None, exit
         version=celery_app().conf.get("worker_version", ""),
         sandbox=probe_sandbox(),
         needs_io=processes is not None,
+        region=region,
     )
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
     set_local_worker(local)
