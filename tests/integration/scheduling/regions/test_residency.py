@@ -23,6 +23,7 @@ from tests.integration.scheduling.job_helpers import in_flight, reasons_of, relo
 from tests.integration.scheduling.regions.conftest import allow, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
+STEPS = ["submit", "tick us", "tick eu", "start", "eu", "us", "both", "none"]
 
 
 def tick_of(queue: Queue) -> int:
