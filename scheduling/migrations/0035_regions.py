@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 validators=[
                     django.core.validators.RegexValidator(
                         "^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\\Z",
-                        "Use lower-case letters, digits and hyphens; the first and the last character are none.",
+                        "Use lower-case letters, digits and hyphens, without a hyphen at the beginning or the end.",
                     )
                 ],
                 verbose_name="home region",
@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                 validators=[
                     django.core.validators.RegexValidator(
                         "^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\\Z",
-                        "Use lower-case letters, digits and hyphens; the first and the last character are none.",
+                        "Use lower-case letters, digits and hyphens, without a hyphen at the beginning or the end.",
                     )
                 ],
                 verbose_name="home region",
@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
                 validators=[
                     django.core.validators.RegexValidator(
                         "^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\\Z",
-                        "Use lower-case letters, digits and hyphens; the first and the last character are none.",
+                        "Use lower-case letters, digits and hyphens, without a hyphen at the beginning or the end.",
                     )
                 ],
                 verbose_name="region",

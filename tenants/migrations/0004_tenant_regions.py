@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                     validators=[
                         django.core.validators.RegexValidator(
                             "^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\\Z",
-                            "Use lower-case letters, digits and hyphens; the first and the last character are none.",
+                            "Use lower-case letters, digits and hyphens, without a hyphen at the beginning or the end.",
                         )
                     ],
                 ),
@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                 validators=[
                     django.core.validators.RegexValidator(
                         "^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\\Z",
-                        "Use lower-case letters, digits and hyphens; the first and the last character are none.",
+                        "Use lower-case letters, digits and hyphens, without a hyphen at the beginning or the end.",
                     )
                 ],
                 verbose_name="home region",

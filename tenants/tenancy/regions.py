@@ -15,7 +15,7 @@ REGION_LENGTH = 40
 MOST_REGIONS = 20
 REGION = RegexValidator(
     r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z",
-    gettext_lazy("Use lower-case letters, digits and hyphens; the first and the last character are none."),
+    gettext_lazy("Use lower-case letters, digits and hyphens, without a hyphen at the beginning or the end."),
 )
 
 
