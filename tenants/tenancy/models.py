@@ -53,7 +53,10 @@ class Tenant(NamedModel, PauseFacts):
         help_text=_("Region to which routing rules send its jobs first; empty: none."),
     )
     allowed_regions = region_list(
-        _("allowed regions"), _("Only the pools of these regions run its jobs, the nearest first; empty: all pools.")
+        _("allowed regions"),
+        _(
+            "Only the pools of these regions run its jobs; labels separated by commas, the nearest first; empty: all pools."
+        ),
     )
     status = models.CharField(_("status"), max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
     status_reason = models.CharField(_("status reason"), max_length=500, blank=True)

@@ -12,6 +12,8 @@ from scheduling.exceptions import RegionNotAllowedError
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_execution
 from scheduling.fleet.workers import WorkerPoolUnfitError, register_worker
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from scheduling.models import Execution, FairShareNode, Job, LiveExecution, Queue, Worker, WorkerPool
 from scheduling.topology.service import update_worker_pool
 from tenants.context import all_tenants, tenant_context
@@ -34,7 +36,7 @@ def test_submission_without_a_queue_in_an_allowed_region_is_refused_with_a_cure(
     route(us)
     acme = allow(acme, "eu", home="eu")
     with pytest.raises(RegionNotAllowedError) as refusal:
-        submit(acme)
+        submit_job(tenant=acme, request=JobRequest(kind="noop"))
     assert "eu" in refusal.value.detail
     assert "us-queue (us)" in refusal.value.detail
     assert "Ask the platform" in refusal.value.detail
@@ -44,7 +46,7 @@ def test_submission_with_a_queue_elsewhere_is_refused(acme: Tenant, us: Queue, e
     route(us, eu, balance="weighted")
     acme = allow(acme, "eu")
     with pytest.raises(RegionNotAllowedError):
-        submit(acme, queue="us-queue")
+        submit_job(tenant=acme, request=JobRequest(kind="noop", queue="us-queue"))
     (job,) = submit(acme, queue="eu-queue")
     assert job.queue_id == eu.pk
 
@@ -57,7 +59,7 @@ def test_balance_uses_allowed_regions_only(acme: Tenant, us: Queue, eu: Queue, b
 
 def test_tenant_with_regions_runs_in_no_pool_without_a_region(acme: Tenant, worker: object) -> None:
     with pytest.raises(RegionNotAllowedError):
-        submit(allow(acme, "eu"))
+        submit_job(tenant=allow(acme, "eu"), request=JobRequest(kind="noop"))
 
 
 def test_waiting_job_is_not_claimed_elsewhere_and_says_why(acme: Tenant, globex: Tenant, us: Queue) -> None:
@@ -129,7 +131,8 @@ def _walk(acme: Tenant, us: Queue, eu: Queue, steps: list[str]) -> None:
     """Take random steps; whenever a job begins, its pool's region is allowed at that moment."""
     allowed = {"eu": ["eu"], "us": ["us"], "both": ["eu", "us"], "none": []}
     for step in steps:
-        tenant = Tenant.objects.select_related("plan").get(pk=acme.pk)
+        with all_tenants():
+            tenant = Tenant.objects.select_related("plan").get(pk=acme.pk)
         if step == "submit":
             submit(tenant, 2)
         elif step.startswith("tick"):
