@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 blank=True,
                 db_default=[],
                 default=list,
-                help_text="Only the pools of these regions run its jobs; labels separated by commas, the nearest first; empty: all pools.",
+                help_text="The only regions that run its jobs, the nearest first, separated by commas; empty: all pools.",
                 size=20,
                 verbose_name="allowed regions",
             ),

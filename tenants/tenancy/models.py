@@ -54,9 +54,7 @@ class Tenant(NamedModel, PauseFacts):
     )
     allowed_regions = region_list(
         _("allowed regions"),
-        _(
-            "Only the pools of these regions run its jobs; labels separated by commas, the nearest first; empty: all pools."
-        ),
+        _("The only regions that run its jobs, the nearest first, separated by commas; empty: all pools."),
     )
     status = models.CharField(_("status"), max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
     status_reason = models.CharField(_("status reason"), max_length=500, blank=True)
