@@ -83,11 +83,6 @@ class RouteMissingError(DomainError):
     code, category, title = "route_missing", "unavailable", gettext_noop("No routing rule sends this kind to a queue")
 
 
-class RegionNotAllowedError(DomainError):
-    code, category = "region_not_allowed", "invalid"
-    title = gettext_noop("No queue of this job is in a region that its tenant allows")
-
-
 class MemoryClassError(DomainError):
     code, category = "memory_class", "invalid"
     title = gettext_noop("No worker of this queue has the memory that this kind needs")

@@ -18,9 +18,10 @@ from scheduling.dispatch.broker import wake_on_commit
 from scheduling.execution.settlement_builders import Failure
 from scheduling.jobs.cancellation import cancel_here
 from scheduling.jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
-from scheduling.jobs.routing.service import Routes, residency_of
+from scheduling.jobs.routing.service import Routes
 from scheduling.jobs.waiting_jobs import end_waiting, retry_missed
 from scheduling.models import DeadLetter, Job, Queue
+from scheduling.regions.queries import residency_of
 from tenants.access.permissions import Permission
 from tenants.context import current_actor
 from tenants.encryption.fields import open_readable_rows

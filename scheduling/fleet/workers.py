@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -70,25 +70,10 @@ def register_worker(
     and it is no I/O pool, if it is one and has the queue of upkeep, or if ``region`` is given and is not the pool's.
     """
     with all_tenants():
-        # Locked: the region cannot change until the worker's row shows that the pool has a worker.
-        pool = WorkerPool.objects.select_for_update(no_key=True).filter(name=pool_name).first()
-        if pool is None:
-            known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
-            raise WorkerPoolNotFoundError(
-                "There is no worker pool %(name)r; there are: %(known)s.", {"name": pool_name, "known": known}
-            )
+        pool = _lock_pool(pool_name)
         queue_names = tuple(Queue.objects.filter(pool=pool).values_list("name", flat=True))
+        _refuse_unfit(pool, queue_names, needs_io=needs_io, region=region)
         is_io = pool.resource_class == WorkerPool.ResourceClass.IO
-        if needs_io and not is_io:
-            raise WorkerPoolUnfitError("Only an I/O pool has processes; %(name)s is none.", {"name": pool_name})
-        if is_io and UPKEEP_QUEUE in queue_names:
-            raise WorkerPoolUnfitError("An I/O pool cannot have the queue %(name)s.", {"name": UPKEEP_QUEUE})
-        if region and region != pool.region:
-            raise WorkerPoolUnfitError(
-                "This worker is in the region %(own)s, and the pool %(name)s is in %(region)s. Serve a pool of its own "
-                "region, or start it without a region.",
-                {"own": region, "name": pool_name, "region": pool.region or "none"},
-            )
         registration = Registration(
             uuid7(),
             pool.pk,
@@ -104,6 +89,31 @@ def register_worker(
         )
         restore_worker_row(registration=registration)
     return registration
+
+
+def _lock_pool(name: str) -> WorkerPool:
+    """Return the pool; its region cannot change until the worker's row shows that the pool has a worker."""
+    pool = WorkerPool.objects.select_for_update(no_key=True).filter(name=name).first()
+    if pool is None:
+        known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
+        raise WorkerPoolNotFoundError(
+            "There is no worker pool %(name)r; there are: %(known)s.", {"name": name, "known": known}
+        )
+    return pool
+
+
+def _refuse_unfit(pool: WorkerPool, queue_names: Collection[str], *, needs_io: bool, region: str) -> None:
+    is_io = pool.resource_class == WorkerPool.ResourceClass.IO
+    if needs_io and not is_io:
+        raise WorkerPoolUnfitError("Only an I/O pool has processes; %(name)s is none.", {"name": pool.name})
+    if is_io and UPKEEP_QUEUE in queue_names:
+        raise WorkerPoolUnfitError("An I/O pool cannot have the queue %(name)s.", {"name": UPKEEP_QUEUE})
+    if region and region != pool.region:
+        raise WorkerPoolUnfitError(
+            "This worker is in the region %(own)s, and the pool %(name)s is in %(region)s. Serve a pool of its own "
+            "region, or start it without a region.",
+            {"own": region, "name": pool.name, "region": pool.region or "none"},
+        )
 
 
 def restore_worker_row(*, registration: Registration) -> None:

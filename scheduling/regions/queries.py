@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from psycopg.rows import class_row
 
+from scheduling.regions.rules import Residency
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
+from tenants.models import Tenant
 
 _READ_REGIONS = load_sql(__file__)["read_regions"]
 
@@ -38,6 +40,11 @@ class RegionFacts:
     def movable_jobs(self) -> int:
         """Return how many of the waiting jobs may run elsewhere if routing rules send them there."""
         return max(0, self.waiting - self.stuck_jobs)
+
+
+def residency_of(tenant: Tenant) -> Residency:
+    """Return the regions of a tenant."""
+    return Residency(tenant.home_region, tuple(tenant.allowed_regions))
 
 
 def read_regions() -> list[RegionFacts]:

@@ -88,8 +88,7 @@ def run_worker(
     """Run a worker of a pool until it is stopped, and return the exit status.
 
     The worker of an I/O pool has ``processes``, by default one. With ``exits_when_drained`` it also ends once the
-    worker was drained. Raise WorkerPoolUnfitError for ``processes`` of another pool, and for a ``region`` that is not
-    the pool's.
+    worker was drained. Raise WorkerPoolUnfitError for ``processes`` or the ``region`` of another pool.
     """
     hide_worker()
     registration = register_worker(
@@ -116,8 +115,7 @@ def run_worker(
     )
     try:
         worker = _celery_worker(local, thread)
-        follower = ConsumerQueues(worker, registration.queue_names, exits_when_drained=exits_when_drained)
-        thread.sync_queues_with(follower)
+        thread.sync_queues_with(ConsumerQueues(worker, registration.queue_names, exits_when_drained=exits_when_drained))
         freeze_garbage_collector()
         worker.start()
     finally:

@@ -12,9 +12,10 @@ from functools import cache
 from typing import Final
 
 from scheduling.exceptions import KindNotFoundError, KindUnknownError
-from scheduling.jobs.routing.service import Routes, RouteTable, cached_routes, residency_of
+from scheduling.jobs.routing.service import Routes, RouteTable, cached_routes
 from scheduling.kit import registry
 from scheduling.kit.base import Json, TaskProcessor
+from scheduling.regions.queries import residency_of
 from scheduling.regions.rules import Residency
 from tenants.cache.bounded_cache import BoundedCache
 from tenants.models import Tenant

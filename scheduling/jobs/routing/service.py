@@ -1,8 +1,6 @@
 """The choice of a job's queue: the first rule that matches names it, or the queues to balance over.
 
-Of these queues only those count whose pools are in regions that the tenant allows.
-
-Rules may be a second old.
+Of these queues only those count whose pools are in regions that the tenant allows. Rules may be a second old.
 """
 
 from __future__ import annotations
@@ -14,12 +12,14 @@ from typing import Any, Self
 from django.utils.translation import gettext
 from psycopg.rows import scalar_row
 
-from scheduling.exceptions import QueueNotAllowedError, RegionNotAllowedError, RouteMissingError
+from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
 from scheduling.fairness.balance import BalanceTarget, Spread
 from scheduling.fleet.queue_consumers import read_loads
 from scheduling.jobs.routing.conditions import describe_condition, failing_condition
 from scheduling.kit import registry
 from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
+from scheduling.regions.exceptions import RegionNotAllowedError
+from scheduling.regions.queries import residency_of
 from scheduling.regions.rules import ANYWHERE, Residency
 from tenants.cache.shared_cache import SharedCache
 from tenants.database.ids import uuid7
@@ -134,7 +134,7 @@ class Routes:
         }
 
     def within(self, residency: Residency) -> Self:
-        """Return these routes within the regions of a tenant."""
+        """Return these routes in the regions of a tenant."""
         return self if residency == self.residency else replace(self, residency=residency)
 
     def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
@@ -296,8 +296,3 @@ def _new_spread(rules: Sequence[RoutingRule]) -> Spread:
     loads = read_loads()
     # One seed a batch: single jobs are distributed by chance, those of a batch evenly.
     return Spread(seed=uuid7().int % 2**32 / 2**32, loads=loads.by_queue, sent_us=loads.sent_us)
-
-
-def residency_of(tenant: Tenant) -> Residency:
-    """Return the regions of a tenant."""
-    return Residency(tenant.home_region, tuple(tenant.allowed_regions))

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from scheduling.dispatch.claim import reserve_capacity
 from scheduling.dispatch.tick import run_tick
-from scheduling.exceptions import RegionNotAllowedError
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_execution
 from scheduling.fleet.workers import WorkerPoolUnfitError, register_worker
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Execution, FairShareNode, Job, LiveExecution, Queue, Worker, WorkerPool
+from scheduling.regions.exceptions import RegionNotAllowedError
 from scheduling.topology.service import update_worker_pool
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError
