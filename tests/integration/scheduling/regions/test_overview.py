@@ -70,3 +70,12 @@ def test_api_lists_regions(work: None, staff: User, client: Client) -> None:
     client.force_login(staff)
     rows = client.get("/api/v1/regions/").json()
     assert [(row["name"], row["stuck_slugs"]) for row in rows] == [("eu", ["acme"]), ("us", [])]
+
+
+def test_console_sets_the_regions_of_a_tenant(acme: Tenant, staff: User, client: Client) -> None:
+    client.force_login(staff)
+    form = {"name": "Acme", "plan": acme.plan_id, "weight_factor": "1", "home_region": "eu", "allowed_regions": "eu,us"}
+    answer = client.post(reverse("admin:tenants_tenant_change", args=[acme.pk]), form)
+    assert answer.status_code == 302
+    acme.refresh_from_db()
+    assert (acme.home_region, acme.allowed_regions) == ("eu", ["eu", "us"])
