@@ -42,6 +42,7 @@ class SchedulingConfig(AppConfig):
         from scheduling.load.shedding import refuse_if_off
         from scheduling.log_search.job_filter import find_jobs_by_log
         from scheduling.observability import connect_observers
+        from scheduling.regions.service import connect_region_signals
         from scheduling.stops.tenant_work import connect_suspension_signals
         from scheduling.upkeep.schedules import seed_after_migrate
         from tenants.requests.features import guard_features
@@ -50,6 +51,7 @@ class SchedulingConfig(AppConfig):
         guard_features(refuse_if_off)
         connect_tenant_signals()
         connect_suspension_signals()
+        connect_region_signals()
         sign_messages()
         connect_observers()
         connection_created.connect(refuse_connection, dispatch_uid="scheduling.lending")

@@ -51,6 +51,7 @@ declare(
     ),
     PlatformSetting("CIRCUIT_WINDOW_SECONDS", 60.0, "Time within which these failures are counted together.", above=0),
     PlatformSetting("CIRCUIT_COOL_DOWN_SECONDS", 30.0, "Time after which one job probes.", above=0),
+    PlatformSetting("WORKER_REGION", "", "Region of this machine; a worker of a pool of another one does not start."),
     PlatformSetting("WORKER_SPARE_CHILDREN", 1, "Child processes of a worker beyond its slots.", minimum=0),
     PlatformSetting(
         "CHILD_LIMITS",

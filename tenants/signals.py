@@ -11,6 +11,8 @@ from django.dispatch import Signal
 tenant_scheduling_changed = Signal()
 # tenant_id: UUID, reason: str. Sent likewise: the tenant's running work is to be cancelled.
 running_work_unwanted = Signal()
+# tenant_id: UUID. Sent likewise: the tenant's home region or its allowed regions have changed.
+tenant_regions_changed = Signal()
 
 # Telemetry: a tenant came near to a limit, or reached it. tenant_id, key, percent, used (as counted), allowed.
 limit_warned = Signal()

@@ -54,6 +54,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "platform": ("jobsplatform/", "scheduling/management/"),
     "probes": ("jobsplatform/health/", "scheduling/worker/", "scheduling/dispatch/"),
     "recovery": ("scheduling/dispatch/", "scheduling/execution/", "scheduling/worker/"),
+    "regions": ("scheduling/regions/", "scheduling/dispatch/", "scheduling/topology/", "tenants/tenancy/"),
     "relay": ("scheduling/subscriptions/", "workloads/webhooks/", "scheduling/dispatch/"),
     "rolling_deploys": ("scheduling/kit/", "scheduling/topology/", "scheduling/worker/", "scheduling/fleet/"),
     "schedules": ("scheduling/schedules/",),

@@ -34,6 +34,7 @@ from scheduling.objectives.api import ObjectiveViewSet
 from scheduling.outbox.api import OutboxRouteViewSet, OutboxViewSet
 from scheduling.plans.api import CFSPlanViewSet
 from scheduling.priority_rules.api import PriorityRuleViewSet
+from scheduling.regions.api import RegionViewSet
 from scheduling.schedules.api import ScheduleViewSet
 from scheduling.shares.api import FairnessViewSet
 from scheduling.statistics.heat_api import HeatMapViewSet
@@ -89,6 +90,7 @@ urlpatterns = [
     path("heat-map/", HeatMapViewSet.as_view({"get": "retrieve"}), name="heat-map"),
     path("baselines/", BaselineViewSet.as_view({"get": "retrieve"}), name="baselines"),
     path("correlation/", CorrelationViewSet.as_view({"get": "list"}), name="correlation"),
+    path("regions/", RegionViewSet.as_view({"get": "regions"}), name="region-list"),
     path("load/", LoadViewSet.as_view({"get": "states"}), name="load-list"),
     path("diagnosis/", DiagnosisViewSet.as_view({"get": "diagnose"}), name="diagnosis"),
     path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),

@@ -21,6 +21,7 @@ from scheduling.jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
 from scheduling.jobs.routing.service import Routes
 from scheduling.jobs.waiting_jobs import end_waiting, retry_missed
 from scheduling.models import DeadLetter, Job, Queue
+from scheduling.regions.queries import residency_of
 from tenants.access.permissions import Permission
 from tenants.context import current_actor
 from tenants.encryption.fields import open_readable_rows
@@ -203,14 +204,19 @@ class MoveJobs(UnconditionalAction):
     def _allowed(self, job_ids: Sequence[UUID]) -> set[UUID]:
         """Return the ids of the jobs that their tenants could have submitted to this queue."""
         jobs = Job.objects.filter(pk__in=job_ids)
-        about = {job_id: rest for job_id, *rest in jobs.values_list("pk", "kind", "tenant__plan__tier_id")}
         routes = Routes.load_all()
+        about = {
+            job.pk: (job.kind, routes[job.tenant.plan.tier_id].within(residency_of(job.tenant)))
+            for job in jobs.select_related("tenant__plan").only("kind", "tenant")
+            if job.tenant.plan.tier_id in routes
+        }
         # A job with an unreadable payload stays in its queue.
         return {
             job_id
             for job_id, payload in open_readable_rows(Job, "payload", jobs.values_list("pk", "tenant_id", "payload"))
-            for kind, tier_id in [about[job_id]]
-            if tier_id in routes and self.queue.name in routes[tier_id].choices(kind, payload)
+            if job_id in about
+            for kind, of_tenant in [about[job_id]]
+            if self.queue.name in of_tenant.choices(kind, payload)
         }
 
 

@@ -26,6 +26,7 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.queries import CappedCount
 from scheduling.jobs.routing.service import Routes
 from scheduling.models import BulkOperation, Job, Queue
+from scheduling.regions.rules import Residency
 from tenants.audit.service import suppress_nested_entries
 from tenants.context import require_scope
 from tenants.database.clock import read_clock, read_moment
@@ -62,6 +63,8 @@ class Waiting(WaitingPosition):
 
     kind: str
     tier_id: str
+    home_region: str
+    allowed_regions: Sequence[str]
     is_waiting: bool
 
     def place(self, phase: str) -> list[Any]:
@@ -176,7 +179,8 @@ def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[s
     # A job with an unreadable payload stays in its queue.
     if not row.is_waiting or row.tier_id not in routes or payload is None:
         return None
-    return routes[row.tier_id].better_queue(row.kind, payload, row.queue_id)
+    residency = Residency(row.home_region, tuple(row.allowed_regions))
+    return routes[row.tier_id].within(residency).better_queue(row.kind, payload, row.queue_id)
 
 
 def _look(at: RerouteCursor, *, is_narrow: bool) -> list[Waiting]:

@@ -11,7 +11,7 @@ SELECT ((SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity)
 
 -- name: look_ready
 -- Read the ready jobs after a place, in the order of their primary key.
-SELECT r.job_id, r.kind, p.tier_id, e.queue_id, r.entity_id, r.rank, true AS is_waiting FROM (
+SELECT r.job_id, r.kind, p.tier_id, t.home_region, t.allowed_regions, e.queue_id, r.entity_id, r.rank, true AS is_waiting FROM (
     SELECT * FROM scheduling_job_ready
     WHERE (entity_id, rank, job_id) > (%(after_entity)s, %(after_rank)s, %(after_job)s)
     ORDER BY entity_id, rank, job_id LIMIT %(limit)s
@@ -21,7 +21,7 @@ ORDER BY r.entity_id, r.rank, r.job_id;
 
 -- name: look_due
 -- Read the jobs after an id that are not due yet, in the order of their ids.
-SELECT r.job_id, r.kind, p.tier_id, e.queue_id, r.entity_id, r.rank, true AS is_waiting FROM (
+SELECT r.job_id, r.kind, p.tier_id, t.home_region, t.allowed_regions, e.queue_id, r.entity_id, r.rank, true AS is_waiting FROM (
     SELECT * FROM scheduling_job_due WHERE job_id > %(after_job)s ORDER BY job_id LIMIT %(limit)s
 ) r JOIN scheduling_schedulingentity e ON e.id = r.entity_id
 -- include: plan_of_row
@@ -29,7 +29,7 @@ ORDER BY r.job_id;
 
 -- name: look_held
 -- Read the jobs after an id that gates hold, in the order of their ids.
-SELECT r.job_id, r.kind, p.tier_id, e.queue_id, r.entity_id, r.rank, true AS is_waiting FROM (
+SELECT r.job_id, r.kind, p.tier_id, t.home_region, t.allowed_regions, e.queue_id, r.entity_id, r.rank, true AS is_waiting FROM (
     SELECT * FROM scheduling_job_held WHERE job_id > %(after_job)s ORDER BY job_id LIMIT %(limit)s
 ) r JOIN scheduling_schedulingentity e ON e.id = r.entity_id
 -- include: plan_of_row
@@ -44,7 +44,7 @@ WITH page_rows AS (
 ), last AS (
     SELECT id FROM page_rows ORDER BY id DESC LIMIT 1
 )
-SELECT r.id AS job_id, r.kind, p.tier_id, r.queue_id, coalesce(e.id, 0) AS entity_id, r.rank,
+SELECT r.id AS job_id, r.kind, p.tier_id, t.home_region, t.allowed_regions, r.queue_id, coalesce(e.id, 0) AS entity_id, r.rank,
     r.state = 'suspended' AND e.id IS NOT NULL AS is_waiting
 FROM page_rows r LEFT JOIN scheduling_schedulingentity e
         ON e.tenant_id = r.tenant_id AND e.queue_id = r.queue_id AND e.parent_id IS NULL

@@ -65,14 +65,15 @@ def hints_of(claims: Sequence[Claim]) -> list[Hint]:
     ]
 
 
-def reserve_capacity(reading: PoolReading, picks: Sequence[Pick]) -> Sequence[Pick]:
+def reserve_capacity(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> Sequence[Pick]:
     """Count the messages of the picks against their tenants' caps; return the picks of tenants with enough room.
 
-    A tenant whose capacity row is locked counts as one without room. So does one whose limit of memory another pool's
-    tick has used up since it was read.
+    Those of tenants that may not run in the pool's region are left out. A tenant whose capacity row is locked counts as
+    one without room. So does one whose limit of memory another pool's tick has used up since it was read.
     """
     counts = count_messages(picks, lambda pick: pick.tenant_id)
-    reserved = set(fetch_all(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())}, scalar_row))
+    values = {"pool_id": pool_id, "tenant_ids": list(counts), "counts": list(counts.values())}
+    reserved = set(fetch_all(_RESERVE, values, scalar_row))
     if reading.has_memory_limits and (beyond := tenants_beyond_memory(picks) & reserved):
         execute(_RETURN_CAPACITY, {"tenant_ids": list(beyond), "counts": [counts[one] for one in beyond]})
         reserved -= beyond

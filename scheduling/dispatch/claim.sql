@@ -1,6 +1,7 @@
 -- name: reserve_capacity
--- Take tenants' caps for their messages; return the tenants that had room. A cap spans pools, so it is counted in the
--- tenant's own row: two pools' ticks that count executions first could exceed it together.
+-- Take tenants' caps for their messages; return the tenants that had room and may run in the region of the pool. A cap
+-- spans pools, so it is counted in the tenant's own row: two pools' ticks that count executions first could exceed it
+-- together.
 WITH wanted AS (
     SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(counts)s::int[]) AS w(tenant_id, n)
 ), locked AS (
@@ -11,7 +12,8 @@ WITH wanted AS (
 UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight + w.n
 FROM locked w
     JOIN tenants_tenant t ON t.id = w.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-WHERE c.tenant_id = w.tenant_id AND c.in_flight + w.n <=
+WHERE c.tenant_id = w.tenant_id AND (t.allowed_regions = '{}' OR (
+    SELECT region FROM scheduling_workerpool WHERE id = %(pool_id)s) = ANY(t.allowed_regions)) AND c.in_flight + w.n <=
 -- include: tenant_cap
 RETURNING c.tenant_id;
 

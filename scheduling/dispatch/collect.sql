@@ -361,6 +361,8 @@ WITH waiting AS MATERIALIZED (
         -- include: tenant_weight
         AS weight_milli,
         (own.rank IS NOT NULL OR key.head_rank IS NOT NULL) AND t.status = 'active' AND NOT t.is_paused
+            AND (t.allowed_regions = '{}' OR (SELECT w.region FROM scheduling_queue q JOIN scheduling_workerpool w
+                ON w.id = q.pool_id WHERE q.id = e.queue_id) = ANY(t.allowed_regions))
             AND coalesce(c.in_flight, 0) <
             -- include: tenant_cap
             AND

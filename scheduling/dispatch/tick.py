@@ -192,7 +192,7 @@ def _dispatch(
         reading, rates, picked = _pick(pool_id, only, ending, free, is_wide=True)
     if not picked.rows:
         return _Dispatched(awaited=_awaited(only, reading, picked, []))
-    picks = reserve_capacity(reading, picked.picks) if picked.picks else []
+    picks = reserve_capacity(pool_id, reading, picked.picks) if picked.picks else []
     _note_held(pool_id, picked, picks, is_careful=free is not None)
     claims = claim_jobs(pool_id, reading, picks, picked.keys) if picks else []
     if len(claims) < len(picks):

@@ -19,7 +19,7 @@ from tenants.database.sql import load_sql
 from tenants.signals import tenant_scheduling_changed
 
 _SQL = load_sql(__file__)
-_APPEND_WAKES, _WAKE_TENANTS = _SQL["append_wakes"], _SQL["wake_tenants"]
+_APPEND_WAKES, _WAKE_TENANTS, _WAKE_POOL = _SQL["append_wakes"], _SQL["wake_tenants"], _SQL["wake_pool"]
 
 # More tenants at once are bulk, and are folded after the news of single jobs.
 BULK_TENANTS = 100
@@ -36,6 +36,13 @@ def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:
     """Append a wake row for each queue of these tenants; the dispatcher is woken when this transaction commits."""
     with prepared_cursor() as cursor:
         cursor.execute(_WAKE_TENANTS, {"is_bulk": len(tenant_ids) > BULK_TENANTS, "tenant_ids": list(tenant_ids)})
+    wake_on_commit()
+
+
+def wake_pool(pool_id: int) -> None:
+    """Append a wake row for each tenant with waiting jobs in the pool; the dispatcher is woken at the commit."""
+    with prepared_cursor() as cursor:
+        cursor.execute(_WAKE_POOL, {"pool_id": pool_id})
     wake_on_commit()
 
 

@@ -1,4 +1,4 @@
-"""Distribution of jobs over the queues of a balancing rule: by weight, or to the least loaded queue.
+"""Distribution of jobs over the queues of a balancing rule: by weight, to the least loaded or to the nearest queue.
 
 It is deterministic and without side effects: the same batch with the same seed and loads is distributed the same way.
 """
@@ -15,11 +15,15 @@ _GOLDEN = 0.618033988749894848
 
 @dataclass(frozen=True, slots=True)
 class BalanceTarget:
-    """One of the queues that a rule balances over; ``expected_us`` is the expected slot time of a job there."""
+    """One of the queues that a rule balances over; ``expected_us`` is the expected slot time of a job there.
+
+    ``distance`` orders the queues from the nearest on; 0 is in the tenant's home region.
+    """
 
     queue_id: int
     weight: int = 1
     expected_us: int = 1_000_000
+    distance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,12 @@ class Spread:
         best = min(self._alive(targets), key=lambda target: (self._per_slot(target), target.queue_id))
         self.sent_us[best.queue_id] = self.sent_us.get(best.queue_id, 0) + best.expected_us
         return best.queue_id
+
+    def by_distance(self, targets: Sequence[BalanceTarget]) -> int:
+        """Return the nearest queue with a live slot; of equally near ones that with the least waiting work per slot."""
+        alive = self._alive(targets)
+        least = min(target.distance for target in alive)
+        return self.by_load([target for target in alive if target.distance == least])
 
     def _alive(self, targets: Sequence[BalanceTarget]) -> Sequence[BalanceTarget]:
         """Return the queues with a live slot; all of them if none has one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,7 @@ class WorkerPoolNotFoundError(DomainError):
 
 
 class WorkerPoolUnfitError(DomainError):
-    code, category, title = "conflict", "conflict", gettext_noop("The worker pool has another resource class")
+    code, category, title = "conflict", "conflict", gettext_noop("The worker pool has another resource class or region")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +62,20 @@ def register_worker(
     version: str = "",
     sandbox: Mapping[str, Any] | None = None,
     needs_io: bool = False,
+    region: str = "",
 ) -> Registration:
     """Register a worker of a pool with the job kinds of this process; the dispatcher uses its slots from now on.
 
     Without ``slots`` it has those that suit its pool and machine. A worker of an I/O pool runs asynchronous kinds only.
     ``sandbox`` describes the protections that its host offers for the extraction of files. Raise
-    WorkerPoolNotFoundError for an unknown pool, and WorkerPoolUnfitError if ``needs_io`` and it is no I/O pool, or if
-    it is one and has the queue of upkeep.
+    WorkerPoolNotFoundError for an unknown pool, and WorkerPoolUnfitError if ``needs_io`` and it is no I/O pool, if it
+    is one and has the queue of upkeep, or if ``region`` is given and is not the pool's.
     """
     with all_tenants():
-        pool = WorkerPool.objects.filter(name=pool_name).first()
-        if pool is None:
-            known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
-            raise WorkerPoolNotFoundError(
-                "There is no worker pool %(name)r; there are: %(known)s.", {"name": pool_name, "known": known}
-            )
+        pool = _lock_pool(pool_name)
         queue_names = tuple(Queue.objects.filter(pool=pool).values_list("name", flat=True))
+        _refuse_unfit(pool, queue_names, needs_io=needs_io, region=region)
         is_io = pool.resource_class == WorkerPool.ResourceClass.IO
-        if needs_io and not is_io:
-            raise WorkerPoolUnfitError("Only an I/O pool has processes; %(name)s is none.", {"name": pool_name})
-        if is_io and UPKEEP_QUEUE in queue_names:
-            raise WorkerPoolUnfitError("An I/O pool cannot have the queue %(name)s.", {"name": UPKEEP_QUEUE})
         registration = Registration(
             uuid7(),
             pool.pk,
@@ -98,6 +91,31 @@ def register_worker(
         )
         restore_worker_row(registration=registration)
     return registration
+
+
+def _lock_pool(name: str) -> WorkerPool:
+    """Return the pool; its region cannot change until the worker's row shows that the pool has a worker."""
+    pool = WorkerPool.objects.select_for_update(no_key=True).filter(name=name).first()
+    if pool is None:
+        known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
+        raise WorkerPoolNotFoundError(
+            "There is no worker pool %(name)r; there are: %(known)s.", {"name": name, "known": known}
+        )
+    return pool
+
+
+def _refuse_unfit(pool: WorkerPool, queue_names: Collection[str], *, needs_io: bool, region: str) -> None:
+    is_io = pool.resource_class == WorkerPool.ResourceClass.IO
+    if needs_io and not is_io:
+        raise WorkerPoolUnfitError("Only an I/O pool has processes; %(name)s is none.", {"name": pool.name})
+    if is_io and UPKEEP_QUEUE in queue_names:
+        raise WorkerPoolUnfitError("An I/O pool cannot have the queue %(name)s.", {"name": UPKEEP_QUEUE})
+    if region and region != pool.region:
+        raise WorkerPoolUnfitError(
+            "This worker is in the region %(own)s, and the pool %(name)s is in %(region)s. Serve a pool of its own "
+            "region, or start it without a region.",
+            {"own": region, "name": pool.name, "region": pool.region or "none"},
+        )
 
 
 def restore_worker_row(*, registration: Registration) -> None:

@@ -21,7 +21,8 @@ from scheduling.jobs.job_keys.models import UniqueUntil
 from scheduling.jobs.job_keys.service import KindAndKey, claim_keys, find_holders, lock_idempotency_keys
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest, check_request, rank_of, retry_policy_on
-from scheduling.jobs.routing.service import Routes, refuse_too_large
+from scheduling.jobs.routing.memory import refuse_too_large
+from scheduling.jobs.routing.service import Routes
 from scheduling.jobs.storing import store_jobs
 from scheduling.limits.admission import RateStatus, SubmissionAllowance, TokenGrant, refuse_draining_tenant
 from scheduling.load.queries import LoadView, current_load
@@ -141,7 +142,7 @@ class _Intake:
     @classmethod
     def open(cls, tenant: Tenant, batch: Batch | None, wanted: int, *, may_be_shed: bool) -> _Intake:
         allowance = SubmissionAllowance.read(tenant.pk, wanted=wanted)
-        routes, load = Routes.load(tenant.plan.tier_id), current_load() if may_be_shed else None
+        routes, load = Routes.of_tenant(tenant), current_load() if may_be_shed else None
         return cls(tenant, batch, allowance.standing.now, allowance, routes, load=load)
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:

@@ -51,6 +51,7 @@ class PoolRow:
     publish_fault: str
     # Whether it has a queue besides that of upkeep.
     runs_jobs: bool = True
+    region: str = ""
 
     @property
     def slot_cells(self) -> list[bool]:
@@ -62,6 +63,18 @@ class PoolRow:
         """Return whether the last tick was too long ago, although no dispatcher reported an unavailable broker."""
         is_late = self.ticked_seconds is None or self.ticked_seconds > DISPATCHER_SILENCE_SECONDS
         return is_late and not self.is_broker_away
+
+
+@dataclass(frozen=True, slots=True)
+class RegionRow:
+    """A region with its pools: live workers, their slots, messages in flight and waiting jobs."""
+
+    name: str
+    pools: Sequence[str]
+    workers: int
+    slots: int
+    in_flight: int
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,18 @@ class Overview:
     def slots(self) -> int:
         """Return the number of slots for jobs."""
         return sum(pool.slots for pool in self.pools if pool.runs_jobs)
+
+    @property
+    def regions(self) -> list[RegionRow]:
+        """Return the regions of the pools by name; pools without a region have no row."""
+        rows = []
+        for name in sorted({pool.region for pool in self.pools} - {""}):
+            pools = [pool for pool in self.pools if pool.region == name]
+            waiting = sum(line.waiting for line in self.queues if line.queue.pool.region == name)
+            workers, slots = sum(len(pool.workers) for pool in pools), sum(pool.slots for pool in pools)
+            in_flight = sum(pool.in_flight for pool in pools)
+            rows.append(RegionRow(name, [pool.name for pool in pools], workers, slots, in_flight, waiting))
+        return rows
 
     @property
     def publish_faults(self) -> list[PoolRow]:
@@ -233,5 +258,5 @@ def _pool_lines(
         fault = clock.publish_fault if clock is not None and is_recent(clock.publish_failed_at, now) else ""
         slots = sum(worker.slots for worker in own)
         runs_jobs = any(queue.pool_id == pool_id and queue.name != UPKEEP_QUEUE for queue in queues)
-        found.append(PoolRow(pool.name, own, slots, busy, ticked, is_broker_away, fault, runs_jobs))
+        found.append(PoolRow(pool.name, own, slots, busy, ticked, is_broker_away, fault, runs_jobs, pool.region))
     return found

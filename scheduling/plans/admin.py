@@ -47,7 +47,7 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
     """Rows of a CFS plan: the queues of each tier, and the weight of each."""
 
     model = CFSPlanTier
-    fields = ("tier", "queue", "io_queue", "weight", "share")
+    fields = ("tier", "region", "queue", "io_queue", "weight", "share")
     readonly_fields = ("share",)
     extra = 0
     show_title = False
@@ -55,7 +55,7 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         texts = {
-            "tier": gettext("The class of service; each tier once."),
+            "tier": gettext("The class of service; each tier once for each region."),
             "queue": gettext(
                 "Queue of jobs that are routed by tier; waiting jobs move there too while the plan is active."
             ),
@@ -125,7 +125,9 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
         tiers = [
-            TierRow(row["tier"].pk, row["queue"].pk, row["weight"], row["io_queue"] and row["io_queue"].pk)
+            TierRow(
+                row["tier"].pk, row["queue"].pk, row["weight"], row["io_queue"] and row["io_queue"].pk, row["region"]
+            )
             for row in rows
             if not row.get("DELETE")
         ]

@@ -16,6 +16,7 @@ from scheduling.plans.service import CFS_PLANS, MAX_WEIGHT, TierRow, activate_cf
 from scheduling.topology.queries import queue_ids
 from tenants.access.permissions import Permission
 from tenants.api.input import NameField, StrictSerializer, WholeNumberField
+from tenants.tenancy.regions import REGION_LENGTH
 from tenants.tenancy.serializers import ReasonSerializer
 from tenants.versions.api import (
     PlanEditorViewSet,
@@ -33,6 +34,12 @@ class CFSPlanTierSerializer(StrictSerializer):
     """The queues for the jobs of a tier that are routed by tier, and the weight of each."""
 
     tier = NameField(source="tier_id", max_length=50)
+    region = NameField(
+        max_length=REGION_LENGTH,
+        required=False,
+        allow_blank=True,
+        help_text="For tenants of this home region; empty or absent: for all without a row of their own.",
+    )
     queue = NameField(source="queue.name", max_length=60)
     io_queue = NameField(
         source="io_queue.name",
@@ -139,7 +146,11 @@ def _tier_rows(given: list[dict[str, Any]] | None) -> list[TierRow] | None:
     # No queue has the id 0; the service rejects unknown ids.
     return [
         TierRow(
-            row["tier_id"], ids.get(row["queue"]["name"], 0), row["weight"], None if name is None else ids.get(name, 0)
+            row["tier_id"],
+            ids.get(row["queue"]["name"], 0),
+            row["weight"],
+            None if name is None else ids.get(name, 0),
+            row.get("region", ""),
         )
         for row, name in zip(given, io_names, strict=True)
     ]

@@ -11,6 +11,7 @@ from scheduling.fairness.prediction import CostSums
 from scheduling.topology.models import Queue
 from tenants.models import NamedModel, VersionedModel, VersionFacts
 from tenants.tenancy.bases import TenantManager
+from tenants.tenancy.regions import REGION, REGION_LENGTH
 
 
 class CFSPlan(NamedModel, VersionedModel):
@@ -43,11 +44,25 @@ class CFSPlan(NamedModel, VersionedModel):
         ]
 
 
+def tier_key(tier_id: str, region: str) -> str:
+    """Return the name of a row of a plan; a slug contains no "@"."""
+    return f"{tier_id}@{region}" if region else tier_id
+
+
 class CFSPlanTier(models.Model):
     """Row of a plan: the queues for the jobs of a tier that are routed by tier, and the weight of each."""
 
     plan = models.ForeignKey(CFSPlan, models.CASCADE, verbose_name=_("plan"), related_name="tiers")
     tier = models.ForeignKey("tenants.Tier", models.PROTECT, verbose_name=_("tier"))
+    region = models.CharField(
+        _("home region"),
+        max_length=REGION_LENGTH,
+        validators=[REGION],
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("For tenants of this home region; empty: for all that have no row of their own."),
+    )
     queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"))
     io_queue = models.ForeignKey(
         Queue,
@@ -68,11 +83,16 @@ class CFSPlanTier(models.Model):
     class Meta:
         verbose_name = _("tier row")
         verbose_name_plural = _("tier rows")
-        ordering = ["tier__rank"]
-        constraints = [models.UniqueConstraint(fields=["plan", "tier"], name="cfs_plan_tier")]
+        ordering = ["tier__rank", "region"]
+        constraints = [models.UniqueConstraint(fields=["plan", "tier", "region"], name="cfs_plan_tier_region")]
 
     def __str__(self) -> str:
-        return f"{self.tier} → {', '.join(map(str, self.queues))} × {self.weight}"
+        return f"{self.key} → {', '.join(map(str, self.queues))} × {self.weight}"
+
+    @property
+    def key(self) -> str:
+        """Return the name of the row in its plan: the tier, with "@" and the region if it has one."""
+        return tier_key(self.tier_id, self.region)
 
     @property
     def queues(self) -> list[Queue]:

@@ -14,6 +14,7 @@ from scheduling.bulk.reroute import request_reroute
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import CFSPlanInvalidError, CFSPlanNotFoundError
 from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue, WorkerPool
+from scheduling.plans.models import tier_key
 from scheduling.plans.queries import get_cfs_plan
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
@@ -29,12 +30,21 @@ MAX_WEIGHT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TierRow:
-    """Row of a plan to write: a tier, its queue, its queue of asynchronous kinds, and the weight of each."""
+    """Row of a plan to write: a tier, its queue, its queue of asynchronous kinds, and the weight of each.
+
+    With a region it is for the tenants of that home region.
+    """
 
     tier_id: str
     queue_id: int
     weight: int
     io_queue_id: int | None = None
+    region: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return the name of the row in its plan."""
+        return tier_key(self.tier_id, self.region)
 
 
 def update_cfs_plan(
@@ -83,7 +93,8 @@ def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
     with all_tenants():
         plans = {row.pk: row for row in CFSPlan.objects.select_for_update(no_key=True).order_by("pk")}
         target = plans[plan.pk]
-        missing = Tier.objects.exclude(pk__in=target.tiers.values("tier")).values_list("slug", flat=True)
+        named = target.tiers.filter(region="").values("tier")
+        missing = Tier.objects.exclude(pk__in=named).values_list("slug", flat=True)
         if missing:
             raise CFSPlanInvalidError("The plan names no queue for: %(names)s.", {"names": ", ".join(missing)})
         for row in target.tiers.select_related("queue__pool", "io_queue__pool"):
@@ -126,7 +137,7 @@ class _CFSPlans(Versioned[CFSPlan]):
     def describe(self, plan: CFSPlan) -> Content:
         rows = plan.tiers.select_related("queue", "io_queue")
         return {name: getattr(plan, name) for name in EDITABLE_FIELDS} | {
-            "tiers": {row.tier_id: _describe_tier([queue.name for queue in row.queues], row.weight) for row in rows}
+            "tiers": {row.key: _describe_tier([queue.name for queue in row.queues], row.weight) for row in rows}
         }
 
     def check(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
@@ -136,14 +147,18 @@ class _CFSPlans(Versioned[CFSPlan]):
     def put(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
         self._assign(plan, content)
         rows = self._rows(plan, content["tiers"])
-        before = set(plan.tiers.values_list("tier_id", "queue_id", "io_queue_id")) if plan.is_active else set()
-        if plan.is_active and before != {(row.tier_id, row.queue_id, row.io_queue_id) for row in rows}:
+        stored = {row.key: row for row in plan.tiers.all()} if plan.pk else {}
+        before, after = ({row.key: (row.queue_id, row.io_queue_id) for row in some} for some in (stored.values(), rows))
+        if plan.is_active and before != after:
             request_reroute(cause=f"the CFS plan {plan} names other queues")
         plan.save()
         # A tier keeps its row: forms rendered before still name it.
-        plan.tiers.exclude(tier__in=content["tiers"]).delete()
+        plan.tiers.filter(pk__in=[row.pk for key, row in stored.items() if key not in content["tiers"]]).delete()
         CFSPlanTier.objects.bulk_create(
-            rows, update_conflicts=True, unique_fields=["plan", "tier"], update_fields=["queue", "io_queue", "weight"]
+            rows,
+            update_conflicts=True,
+            unique_fields=["plan", "tier", "region"],
+            update_fields=["queue", "io_queue", "weight"],
         )
         wake_on_commit()
 
@@ -164,7 +179,8 @@ class _CFSPlans(Versioned[CFSPlan]):
         known = set(Tier.objects.values_list("slug", flat=True))
         queues = {queue.name: queue for queue in Queue.objects.select_related("pool")}
         named = {name for row in tiers.values() for name in (row["queue"], row.get("io_queue")) if name is not None}
-        gone = [*sorted(set(tiers) - known), *sorted(named - set(queues))]
+        places = {key: key.partition("@")[::2] for key in tiers}
+        gone = [*sorted({tier for tier, _ in places.values()} - known), *sorted(named - set(queues))]
         if gone:
             raise PlanContentInvalidError("There is no tier or queue %(names)s.", {"names": ", ".join(gone)})
         missing = sorted(known - set(tiers))
@@ -175,15 +191,17 @@ class _CFSPlans(Versioned[CFSPlan]):
         made = [
             CFSPlanTier(
                 plan=plan,
-                tier_id=tier,
+                tier_id=places[key][0],
+                region=places[key][1],
                 queue=queues[row["queue"]],
                 io_queue=queues.get(row.get("io_queue", "")),
                 weight=row["weight"],
             )
-            for tier, row in tiers.items()
+            for key, row in tiers.items()
         ]
         for row in made:
             _refuse_wrong_class(row)
+            _refuse_wrong_region(row)
         return made
 
 
@@ -193,13 +211,11 @@ CFS_PLANS = _CFSPlans()
 def _describe_tiers(tiers: Sequence[TierRow]) -> dict[str, Any]:
     ids = [(row.queue_id, row.io_queue_id) if row.io_queue_id is not None else (row.queue_id,) for row in tiers]
     names = dict(Queue.objects.filter(pk__in={pk for pks in ids for pk in pks}).values_list("pk", "name"))
-    if len({row.tier_id for row in tiers}) != len(tiers):
+    if len({row.key for row in tiers}) != len(tiers):
         raise CFSPlanInvalidError("A tier appears more than once.")
     if any(pk not in names for pks in ids for pk in pks):
         raise CFSPlanInvalidError("A tier row names a queue that does not exist.")
-    return {
-        row.tier_id: _describe_tier([names[pk] for pk in pks], row.weight) for row, pks in zip(tiers, ids, strict=True)
-    }
+    return {row.key: _describe_tier([names[pk] for pk in pks], row.weight) for row, pks in zip(tiers, ids, strict=True)}
 
 
 def _describe_tier(queues: Sequence[str], weight: int) -> dict[str, Any]:
@@ -213,6 +229,13 @@ def _refuse_wrong_class(row: CFSPlanTier) -> None:
         )
     if row.io_queue is not None and row.io_queue.pool.resource_class != WorkerPool.ResourceClass.IO:
         raise CFSPlanInvalidError("The queue %(queue)s belongs to no I/O pool.", {"queue": row.io_queue.name})
+
+
+def _refuse_wrong_region(row: CFSPlanTier) -> None:
+    try:
+        row.clean_fields(exclude=["plan", "tier", "queue", "io_queue", "weight"])
+    except ValidationError as error:
+        raise CFSPlanInvalidError(" ".join(error.messages)) from error
 
 
 def _refuse_strays(fields: Mapping[str, Any]) -> None:

@@ -93,7 +93,7 @@ def check_submission(job: BeatJob, *, name: str) -> None:
             detail = gettext("A schedule of this name runs the job already. Delete it, or choose another name.")
             raise ScheduleInvalidError(detail, errors=[{"field": "name", "code": "name_taken", "detail": detail}])
         check_request(request, now=read_clock(), plan=tenant.plan)
-        Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
+        Routes.of_tenant(tenant).queue_for(request.kind, request.payload, request.queue)
 
 
 def submit_beat_task(

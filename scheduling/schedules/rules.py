@@ -221,7 +221,7 @@ def _check_job(
             # A later version may insert a value that this one leaves out.
             require_use_of_secrets()
         check_request(request, now=now, plan=tenant.plan)
-        Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
+        Routes.of_tenant(tenant).queue_for(request.kind, request.payload, request.queue)
     except PayloadInvalidError as error:
         # The payload of a template's job is the template's content, which is not quoted either.
         is_quoted = schedule.template is None and is_new_payload

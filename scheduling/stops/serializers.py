@@ -10,6 +10,7 @@ from rest_framework import serializers
 from scheduling.models import KindCost, Worker
 from scheduling.stops.queries import Stop, TargetState
 from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.tenancy.regions import REGION_LENGTH
 
 
 class StopRequestSerializer(StrictSerializer):
@@ -25,6 +26,12 @@ class PoolChangeSerializer(StrictSerializer):
     """Request to change some settings of a worker pool."""
 
     description = NameField(max_length=200, required=False, allow_blank=True)
+    region = NameField(
+        max_length=REGION_LENGTH,
+        required=False,
+        allow_blank=True,
+        help_text="Where its workers run; cannot be changed while it has workers or jobs in flight.",
+    )
     memory_mib = WholeNumberField(required=False, help_text="Memory of each child: 256, 512 or 1024. Default: 1024.")
     resource_class = NameField(max_length=3, required=False, help_text="`cpu` or `io`. Default: `cpu`.")
     rate_milli = WholeNumberField(
@@ -75,9 +82,13 @@ class TargetSerializer(serializers.Serializer[TargetState]):
 class PoolSerializer(TargetSerializer):
     """A worker pool with its pause, its drain and its settings."""
 
+    region = serializers.SerializerMethodField(help_text="Where its workers run; empty: unknown.")
     memory_mib = serializers.SerializerMethodField()
     resource_class = serializers.SerializerMethodField()
     rate_milli = serializers.SerializerMethodField(help_text="Share of slot time that is charged, in thousandths.")
+
+    def get_region(self, state: TargetState) -> str:
+        return str(self.context["pools"][state.name].region)
 
     def get_memory_mib(self, state: TargetState) -> int:
         return int(self.context["pools"][state.name].memory_mib)

@@ -8,13 +8,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from scheduling.console.help_texts import HelpfulMixin
-from scheduling.jobs.routing.service import kinds_beyond
+from scheduling.jobs.routing.memory import kinds_beyond
 from scheduling.models import Queue, WorkerPool
+from scheduling.regions.queries import read_regions
 from scheduling.stops.pauses import drain_pool, pause_pool, resume_pool
 from scheduling.stops.queries import find_drain
 from scheduling.topology.service import (
@@ -98,7 +99,8 @@ class WorkerPoolAdmin(TopologyAdmin):
         "Workers serve a pool, and each queue belongs to a pool. Add one above, or run “manage.py create_worker_pool”."
     )
 
-    list_display = ("name", "description", "memory_mib", "resource_class", "rate_milli")
+    list_before_template = "scheduling/dashboards/parts/regions.html"
+    list_display = ("name", "description", "region", "memory_mib", "resource_class", "rate_milli")
     form = WorkerPoolForm
     given_once = ("name",)
     edited_fields = POOL_FIELDS
@@ -109,6 +111,11 @@ class WorkerPoolAdmin(TopologyAdmin):
         ),
         "description": gettext_lazy("Machines and queues of this pool, in one line."),
     }
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        regions = read_regions()
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "regions": regions})
+        return response
 
     def save_model(self, request: HttpRequest, obj: WorkerPool, form: Any, change: bool) -> None:
         values, reason = self.values_of(form, change=change), form.cleaned_data["reason"]

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.database.ids import uuid7
 from tenants.tenancy.bases import PauseFacts
+from tenants.tenancy.regions import REGION, REGION_LENGTH
 
 
 class MemoryClass(models.IntegerChoices):
@@ -28,6 +29,15 @@ class WorkerPool(PauseFacts):
 
     name = models.SlugField(_("name"), max_length=40, unique=True)
     description = models.CharField(_("description"), max_length=200, blank=True)
+    region = models.CharField(
+        _("region"),
+        max_length=REGION_LENGTH,
+        validators=[REGION],
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Where its workers run; empty: unknown, so that tenants with allowed regions do not run here."),
+    )
     memory_mib = models.PositiveIntegerField(
         _("memory class"),
         choices=MemoryClass.choices,
@@ -68,7 +78,7 @@ class WorkerPool(PauseFacts):
 
     def edited_values(self) -> list[object]:
         """Return what people edit: not what the dispatcher stores about its workers."""
-        return [self.description, self.memory_mib, self.resource_class, self.rate_milli, self.is_paused]
+        return [self.description, self.region, self.memory_mib, self.resource_class, self.rate_milli, self.is_paused]
 
 
 class PoolClock(models.Model):

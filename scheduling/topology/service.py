@@ -19,6 +19,7 @@ from scheduling.dispatch.broker import wake_on_commit
 from scheduling.fleet.queries import live_workers
 from scheduling.jobs.routing.conditions import check_condition
 from scheduling.models import CFSPlanTier, PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
+from scheduling.regions.service import follow_region
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
@@ -33,7 +34,7 @@ QUEUE_FIELDS = (
     "resource_class",
     "expected_seconds",
 )
-POOL_FIELDS = ("description", "memory_mib", "resource_class", "rate_milli")
+POOL_FIELDS = ("description", "region", "memory_mib", "resource_class", "rate_milli")
 MAX_WEIGHT = 1_000
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
 # Keys of the broker itself; queues are keys by name too.
@@ -42,6 +43,7 @@ RULE_FIELDS = (
     "position",
     "kind",
     "tier",
+    "region",
     "condition",
     "queue",
     "by_tier",
@@ -102,14 +104,20 @@ def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") 
 
 
 def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: str = "") -> WorkerPool:
-    """Change a pool's description, memory class, resource class and rate.
+    """Change a pool's description, region, memory class, resource class and rate.
 
     Jobs that need more memory than the pool now has are not dispatched. The resource class cannot be changed while
-    workers run, or queues are used, that need the old one; a new rate applies to jobs that are dispatched from now on.
+    workers run, or queues are used, that need the old one, and the region while the pool has workers or jobs in flight;
+    a new rate applies to jobs that are dispatched from now on.
     """
     if "resource_class" in changes:
         check_pool_class(pool, changes["resource_class"])
-    return _update(WorkerPool.objects, pool, _only(changes, POOL_FIELDS), action="worker_pool.changed", reason=reason)
+    with all_tenants():
+        locked = WorkerPool.objects.select_for_update(no_key=True).get(pk=pool.pk)
+        if changes.get("region", locked.region) != locked.region:
+            follow_region(locked)
+        values = _only(changes, POOL_FIELDS)
+        return _update(WorkerPool.objects, pool, values, action="worker_pool.changed", reason=reason)
 
 
 def check_pool_class(pool: WorkerPool, resource_class: str) -> None:

@@ -21,6 +21,7 @@ from scheduling.fairness.lab import OrderPolicy
 from scheduling.fairness.lab.load import Change
 from scheduling.fairness.lab.what_if import MOST_AFFECTED, ComparedShare, WhatIf
 from scheduling.models import CFSPlan, CFSPlanTier, Queue
+from scheduling.plans.models import tier_key
 from scheduling.what_if.queries import answer_what_if
 from tenants.exceptions import DomainError
 from tenants.models import Plan
@@ -31,6 +32,7 @@ MOST_ROWS = 200
 POLICIES = {CFSPlan.Strategy.NOP.value: OrderPolicy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: OrderPolicy.TIME_SLICE}
 # Limits of submissions and of the month are not replayed: the replay contains only jobs that were accepted.
 NOT_REPLAYED_OF_PLANS = ("max_waiting_jobs", "submits_per_minute", "worker_seconds_per_month", "max_priority")
+_COLUMNS = ("tier", "region", "queue", "io_queue", "weight", "DELETE")
 _ROW = re.compile(r"tiers-(\d{1,4})-tier")
 
 
@@ -100,10 +102,8 @@ def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> WhatIfQuesti
     """Return the what-if question for a CFS plan with the typed weights, strategy and slices, as if it were active."""
     question = WhatIfQuestion(Change())
     rows = list(_typed_rows(posted, question.faults))
-    active = {
-        row.tier_id: row for row in CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue__pool")
-    }
-    saved = {row.tier_id: row.weight for row in plan.tiers.all()}
+    active = {row.key: row for row in CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue__pool")}
+    saved = {row.key: row.weight for row in plan.tiers.all()}
     pools = {queue.pk: queue.pool.name for queue in Queue.objects.select_related("pool")}
     question.pool = _commonest(pools[queue_id] for _, (queue_id, _), _ in rows if queue_id in pools)
     weights: dict[str, int] = {}
@@ -142,13 +142,13 @@ def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) 
 
 
 def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[str, tuple[int, int], int]]:
-    """Yield (tier, ids of its two queues or 0, weight) of the filled rows that are not marked as deleted."""
+    """Yield (tier row, ids of its two queues or 0, weight) of the filled rows that are not marked as deleted."""
     numbers = sorted(int(found[1]) for name in posted if (found := _ROW.fullmatch(name)))
     for number in numbers[:MOST_ROWS]:
-        row = {name: posted.get(f"tiers-{number}-{name}") for name in ("tier", "queue", "io_queue", "weight", "DELETE")}
+        row = {name: posted.get(f"tiers-{number}-{name}") for name in _COLUMNS}
         if row["DELETE"] or not row["tier"]:
             continue
-        tier = str(row["tier"])[:100]
+        tier = tier_key(str(row["tier"]), str(row["region"] or ""))[:100]
         name = gettext("weight of “%(tier)s”") % {"tier": tier}
         weight = _read({name: row["weight"]}, name, 1, faults=faults)
         yield tier, (_read_id(row["queue"]), _read_id(row["io_queue"])), weight

@@ -85,7 +85,7 @@ def _describe(pool: WorkerPool, jobs: RecentJobSample) -> RecentLoad | None:
         plans={row.slug: PlanTerms(row.weight, row.max_concurrency) for row in Plan.objects.all()},
         tenants=[_tenant_terms(tenants[tenant_id]) for tenant_id in tenant_ids],
         tiers={
-            row.tier_id: TierTerms(queue.name, row.weight)
+            row.key: TierTerms(queue.name, row.weight)
             for row in (plan.tiers.all() if plan else ())
             for queue in row.queues
             if queue.name in names

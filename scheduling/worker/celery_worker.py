@@ -83,11 +83,18 @@ def restart_with_soft_sigterm() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
 
 
-def run_worker(*, pool_name: str, slots: int | None, processes: int | None, exits_when_drained: bool) -> int:
+def run_worker(
+    *,
+    pool_name: str,
+    slots: int | None,
+    processes: int | None = None,
+    exits_when_drained: bool = False,
+    region: str = "",
+) -> int:
     """Run a worker of a pool until it is stopped, and return the exit status.
 
     The worker of an I/O pool has ``processes``, by default one. With ``exits_when_drained`` it also ends once the
-    worker was drained. Raise WorkerPoolUnfitError for ``processes`` of another pool.
+    worker was drained. Raise WorkerPoolUnfitError for ``processes`` or the ``region`` of another pool.
     """
     hide_worker()
     limits = find_limits()
@@ -99,6 +106,7 @@ def run_worker(*, pool_name: str, slots: int | None, processes: int | None, exit
         version=celery_app().conf.get("worker_version", ""),
         sandbox={**probe_sandbox(), "limits": limits.mode},
         needs_io=processes is not None,
+        region=region,
     )
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
     set_local_worker(local)
@@ -112,8 +120,7 @@ def run_worker(*, pool_name: str, slots: int | None, processes: int | None, exit
     logger.info("worker.started", extra={"pool": pool_name, **facts})
     try:
         worker = _celery_worker(local, thread)
-        follower = ConsumerQueues(worker, registration.queue_names, exits_when_drained=exits_when_drained)
-        thread.sync_queues_with(follower)
+        thread.sync_queues_with(ConsumerQueues(worker, registration.queue_names, exits_when_drained=exits_when_drained))
         freeze_garbage_collector()
         worker.start()
     finally:

@@ -30,7 +30,7 @@ class TenantLimit(TenantModel):
             models.Index(fields=["key"], name="tenant_limit_by_key"),
             models.Index(
                 fields=["expires_at"], condition=models.Q(expires_at__isnull=False), name="tenant_limit_expires"
-            )
+            ),
         ]
 
     def __str__(self) -> str:

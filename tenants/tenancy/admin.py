@@ -83,7 +83,7 @@ class TenantAdmin(TenantScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         own = ("slug", "name", "plan")
-        return (*own, "weight_factor", "max_concurrency") if obj else (*own, "owner")
+        return (*own, "weight_factor", "max_concurrency", "home_region", "allowed_regions") if obj else (*own, "owner")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return ("slug",) if obj else ()

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.database.ids import uuid7
 from tenants.plans.models import Plan
 from tenants.tenancy.bases import NamedModel, PauseFacts, TenantSelfManager
+from tenants.tenancy.regions import REGION, REGION_LENGTH, region_list
 
 
 class TenantStatus(models.TextChoices):
@@ -41,6 +42,19 @@ class Tenant(NamedModel, PauseFacts):
     )
     max_concurrency = models.PositiveIntegerField(
         _("max concurrency"), null=True, blank=True, help_text=_("Jobs in flight at once; empty: the plan's number.")
+    )
+    home_region = models.CharField(
+        _("home region"),
+        max_length=REGION_LENGTH,
+        validators=[REGION],
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Region to which routing rules send its jobs first; empty: none."),
+    )
+    allowed_regions = region_list(
+        _("allowed regions"),
+        _("The only regions that run its jobs, the nearest first, separated by commas; empty: all pools."),
     )
     status = models.CharField(_("status"), max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
     status_reason = models.CharField(_("status reason"), max_length=500, blank=True)

@@ -15,6 +15,7 @@ from tenants.access.serializers import IssuedInvitationSerializer, IssuedKeySeri
 from tenants.api.input import MomentField, NameField, NumberField, StrictSerializer, WholeNumberField
 from tenants.models import AuditLogEntry, Tenant, TenantStatus
 from tenants.tenancy.provisioning import FIRST_KEY_SCOPES, NewTenant, ProvisionedTenant
+from tenants.tenancy.regions import MOST_REGIONS, REGION_LENGTH
 
 
 class NoBodySerializer(StrictSerializer):
@@ -67,6 +68,8 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "draining_until",
             "is_draining_by_platform",
             "max_concurrency",
+            "home_region",
+            "allowed_regions",
             "usage",
             "created_at",
         ]
@@ -83,6 +86,8 @@ class TenantStopsSerializer(serializers.Serializer[Tenant]):
     slug = serializers.CharField()
     name = serializers.CharField()
     plan = serializers.CharField(source="plan.slug")
+    home_region = serializers.CharField(help_text="Empty: none.")
+    allowed_regions = serializers.ListField(child=serializers.CharField(), help_text="Empty: all regions.")
     status = serializers.CharField(help_text="`active` or `suspended`.")
     status_reason = serializers.CharField()
     suspended_by = serializers.CharField()
@@ -143,6 +148,13 @@ class TenantChangeSerializer(StrictSerializer):
     weight_factor = NumberField(min_value=0.001, max_value=999, required=False)
     max_concurrency = WholeNumberField(
         min_value=0, max_value=2**31 - 1, required=False, allow_null=True, help_text="Null: the plan's number."
+    )
+    home_region = NameField(max_length=REGION_LENGTH, required=False, allow_blank=True, help_text="Empty: none.")
+    allowed_regions = serializers.ListField(
+        child=NameField(max_length=REGION_LENGTH),
+        required=False,
+        max_length=MOST_REGIONS,
+        help_text="The regions whose pools may run its jobs, the nearest first; empty: all.",
     )
     # A string, not an enumeration: plug-ins have fields of this name with other choices.
     status = NameField(max_length=20, required=False, help_text="`suspended`, which needs a reason, or `active`.")

@@ -23,13 +23,15 @@ from tenants.exceptions import (
     TenantNotFoundError,
 )
 from tenants.models import ErasureStatus, Plan, Tenant, TenantDataKey, TenantErasure, TenantStatus
-from tenants.signals import running_work_unwanted, tenant_scheduling_changed
+from tenants.signals import running_work_unwanted, tenant_regions_changed, tenant_scheduling_changed
 from tenants.tenancy.bases import clean_name, clean_slug
 from tenants.tenancy.changes import assign
 from tenants.tenancy.pausing import actor_words, check_until, require_reason
+from tenants.tenancy.regions import check_regions
 from tenants.translation import translate
 
-_EDITABLE_FIELDS = frozenset({"name", "plan", "weight_factor", "max_concurrency"})
+_REGION_FIELDS = frozenset({"home_region", "allowed_regions"})
+_EDITABLE_FIELDS = frozenset({"name", "plan", "weight_factor", "max_concurrency"}) | _REGION_FIELDS
 _OPEN = (ErasureStatus.PENDING, ErasureStatus.RUNNING)
 # Of the address of the caller's own tenant, `tenants/me/`.
 OWN_SLUG = "me"
@@ -59,7 +61,7 @@ _NOT_SUSPENDED: Mapping[str, Any] = {
     "suspended_at": None,
     "suspended_until": None,
 }
-_SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "status", "is_paused"})
+_SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "status", "is_paused"}) | _REGION_FIELDS
 
 
 class StoppedByPlatformError(DomainError):
@@ -94,7 +96,7 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
 
 
 def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "") -> Tenant:
-    """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler is notified at once.
+    """Change a tenant's name, plan, weight factor, cap, home region or allowed regions; the scheduler is notified.
 
     The plan is given as a `Plan` or a slug. Raise `FieldInvalidError` for any other field or an invalid value, and
     `PlanNotFoundError` if there is no such plan.
@@ -229,10 +231,13 @@ def _change(tenant: Tenant, action: str, changes: dict[str, Any], reason: str) -
         locked = _lock(tenant)
         difference = assign(locked, changes)
         if difference:
+            check_regions(home=locked.home_region, allowed=locked.allowed_regions)
             locked.save(update_fields=list(difference.after))
             record_audit(action=action, target=locked, before=difference.before, after=difference.after, reason=reason)
             if _SCHEDULING_FIELDS & set(difference.after):
                 tenant_scheduling_changed.send(sender=Tenant, tenant_ids=[locked.pk])
+            if _REGION_FIELDS & set(difference.after):
+                tenant_regions_changed.send(sender=Tenant, tenant_id=locked.pk)
     return locked
 
 

@@ -76,6 +76,7 @@ GET    backup-plans/{pk}/                                          1
 PATCH  backup-plans/{pk}/                                          2
 DELETE backup-plans/{pk}/                                          2
 GET    backups/                                                    2
+GET    regions/                                                    1
 GET    load/                                                       1
 POST   load/{scope}/force/                                         2
 POST   load/{scope}/release/                                       2

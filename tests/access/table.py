@@ -340,6 +340,7 @@ GET    backup-plans/{backup_plan}/           platform.view
 PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
 DELETE backup-plans/{backup_plan}/           backups.manage
 GET    backups/                              platform.view
+GET    regions/                              platform.view
 GET    load/                                 platform.view
 POST   load/platform/force/                  queues.operate    {"state": "busy", "reason": "x"}
 POST   load/platform/release/                queues.operate    {"reason": "x"}

@@ -21,6 +21,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Auditor.run", "Dispatcher._age", "Publishing.run"},
         "the probe measures the platform, not a tenant",
     ),
+    "scheduling/regions/queries.py": ({"read_regions"}, "shows the load of each region over all tenants"),
     "scheduling/topology/api.py": ({"QueueViewSet.list"}, "platform staff reads global numbers"),
     "scheduling/checks.py": ({"_ask"}, "clocks and queues belong to the platform"),
     "scheduling/management/commands/prune_finished.py": (
@@ -355,6 +356,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
             "create_routing_rule",
             "create_worker_pool",
             "update_routing_rule",
+            "update_worker_pool",
         },
         "pools, queues and rules belong to the platform",
     ),

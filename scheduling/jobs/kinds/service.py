@@ -15,6 +15,8 @@ from scheduling.exceptions import KindNotFoundError, KindUnknownError
 from scheduling.jobs.routing.service import Routes, RouteTable, cached_routes
 from scheduling.kit import registry
 from scheduling.kit.base import Json, TaskProcessor
+from scheduling.regions.queries import residency_of
+from scheduling.regions.rules import Residency
 from tenants.cache.bounded_cache import BoundedCache
 from tenants.models import Tenant
 
@@ -46,7 +48,7 @@ class JobKind:
     package_version: str
 
 
-_kept: BoundedCache[tuple[str, _Processors], tuple[RouteTable, Sequence[JobKind]]] = BoundedCache(
+_kept: BoundedCache[tuple[str, Residency, _Processors], tuple[RouteTable, Sequence[JobKind]]] = BoundedCache(
     _MOST_LISTS, _KEPT_SECONDS
 )
 
@@ -58,12 +60,12 @@ def list_job_kinds(*, tenant: Tenant | None) -> Sequence[JobKind]:
     """
     if tenant is None:
         return _described(list(Routes.load_all().values()))
-    tier_id, known = tenant.plan.tier_id, cached_routes()
-    key = (tier_id, tuple(registry.get(kind) for kind in registry.kinds()))
+    tier_id, known, residency = tenant.plan.tier_id, cached_routes(), residency_of(tenant)
+    key = (tier_id, residency, tuple(registry.get(kind) for kind in registry.kinds()))
     kept = _kept.get(key)
     if kept is not None and kept[0] is known:
         return kept[1]
-    kinds = _described([Routes.of(known, tier_id)])
+    kinds = _described([Routes.of(known, tier_id).within(residency)])
     # Whether a kind's default queue exists is not part of the routes.
     if not any(registry.default_queue(kind.kind) for kind in kinds):
         _kept.put(key, (known, kinds))

@@ -67,7 +67,16 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     empty_text = gettext_lazy("Rules route each submitted job to a queue. Add one above.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
-    list_display = ("position", "for_kind", "tier", "target", "condition", "allows_queue_choice", "state_badge")
+    list_display = (
+        "position",
+        "for_kind",
+        "tier",
+        "region",
+        "target",
+        "condition",
+        "allows_queue_choice",
+        "state_badge",
+    )
     list_display_links = ("position", "for_kind")
     list_select_related = ("tier", "queue")
     form = RoutingRuleForm

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from scheduling.api.filters import NoQuerySerializer, page_response
 from scheduling.jobs.routing.trials import try_route
 from scheduling.models import Queue, RoutingRule
+from scheduling.regions.rules import Residency
 from scheduling.topology.service import MAX_WEIGHT, create_routing_rule, update_routing_rule
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
@@ -22,6 +23,7 @@ from tenants.database.reads import first_or_raise
 from tenants.exceptions import AddressUnknownError, FieldInvalidError
 from tenants.limits.declared import HEAVY
 from tenants.plans.service import find_tier
+from tenants.tenancy.regions import MOST_REGIONS, REGION_LENGTH
 
 
 class RouteQuestionSerializer(StrictSerializer):
@@ -30,6 +32,10 @@ class RouteQuestionSerializer(StrictSerializer):
     kind = NameField(max_length=64)
     tier = NameField(max_length=50, help_text="Its slug.")
     payload = serializers.DictField(required=False, default=dict)
+    home_region = NameField(max_length=REGION_LENGTH, required=False, allow_blank=True, default="")
+    allowed_regions = serializers.ListField(
+        child=NameField(max_length=REGION_LENGTH), required=False, default=list, max_length=MOST_REGIONS
+    )
     queue = NameField(
         max_length=60, required=False, allow_null=True, default=None, help_text="The queue that the tenant requests."
     )
@@ -72,7 +78,8 @@ class RoutingTrialViewSet(StaffViewSet):
         Nothing is stored.
         """
         given = RouteQuestionSerializer.of(request.data).validated_data
-        trial = try_route(kind=given["kind"], tier=given["tier"], payload=given["payload"], queue=given["queue"])
+        residency = Residency(given.pop("home_region"), tuple(given.pop("allowed_regions")))
+        trial = try_route(**given, residency=residency)
         return Response(RouteAnswerSerializer(trial).data)
 
 
@@ -82,10 +89,13 @@ class RoutingRuleSerializer(serializers.Serializer[RoutingRule]):
     position = serializers.IntegerField()
     kind = serializers.CharField(help_text="Empty: every kind.")
     tier = serializers.CharField(source="tier_id", allow_null=True, help_text="Null: every tier.")
+    region = serializers.CharField(help_text="Home region of the tenants that it is for; empty: every tenant.")
     condition = serializers.JSONField(help_text="On the payload; null: none.")
     queue = serializers.CharField(source="queue.name", default=None, allow_null=True)
     by_tier = serializers.BooleanField(help_text="To the queue that the active CFS plan names for the tier.")
-    balance = serializers.CharField(help_text="`weighted` or `least_loaded` over `targets`; empty: one queue.")
+    balance = serializers.CharField(
+        help_text="`weighted`, `least_loaded` or `nearest` over `targets`; empty: one queue."
+    )
     targets = serializers.SerializerMethodField(help_text="Weights by the names of the queues to balance over.")
     allows_queue_choice = serializers.BooleanField(help_text="Whether a tenant may choose one of the kind's queues.")
     is_active = serializers.BooleanField()
@@ -100,6 +110,7 @@ class RuleRequestSerializer(StrictSerializer):
     position = WholeNumberField(min_value=0, max_value=2**31 - 1)
     kind = NameField(max_length=64, required=False, allow_blank=True)
     tier = NameField(max_length=50, required=False, allow_null=True)
+    region = NameField(max_length=REGION_LENGTH, required=False, allow_blank=True)
     condition = serializers.JSONField(required=False, allow_null=True)
     queue = NameField(max_length=60, required=False, allow_null=True)
     by_tier = serializers.BooleanField(required=False)

@@ -9,6 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.topology.models import Queue
+from tenants.tenancy.regions import REGION, REGION_LENGTH
 
 
 class RoutingRule(models.Model):
@@ -21,6 +22,10 @@ class RoutingRule(models.Model):
         NONE = "", _("One queue")
         WEIGHTED = "weighted", _("Several queues, by weight")
         LEAST_LOADED = "least_loaded", _("Several queues, the one with the least waiting work per live slot")
+        NEAREST = "nearest", _("Several queues, the nearest to the tenant's home region that has live slots")
+
+    # The balances that compare the waiting work of queues.
+    BY_WORK = (Balance.LEAST_LOADED, Balance.NEAREST)
 
     position = models.PositiveIntegerField(
         _("position"), unique=True, help_text=_("Rules are evaluated from the lowest position up.")
@@ -33,6 +38,15 @@ class RoutingRule(models.Model):
         null=True,
         blank=True,
         help_text=_("Empty for every tier."),
+    )
+    region = models.CharField(
+        _("home region"),
+        max_length=REGION_LENGTH,
+        validators=[REGION],
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("For tenants of this home region; empty for every tenant."),
     )
     condition = models.JSONField(
         _("condition"),

@@ -1,30 +1,32 @@
 """The choice of a job's queue: the first rule that matches names it, or the queues to balance over.
 
-Rules may be a second old. A queue whose pool has too little memory for the kind is refused. The kind declares its need.
-Measured memory of its jobs is not used: a process's resident memory includes what it shares with its parent, and a wait
-for a measured need could not be explained.
+Of these queues only those count whose pools are in regions that the tenant allows. Rules may be a second old.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from django.utils.translation import gettext
 from psycopg.rows import scalar_row
 
-from scheduling.exceptions import MemoryClassError, QueueNotAllowedError, RouteMissingError
+from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
 from scheduling.fairness.balance import BalanceTarget, Spread
 from scheduling.fleet.queue_consumers import read_loads
 from scheduling.jobs.routing.conditions import describe_condition, failing_condition
 from scheduling.kit import registry
 from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
+from scheduling.regions.exceptions import RegionNotAllowedError
+from scheduling.regions.queries import residency_of
+from scheduling.regions.rules import ANYWHERE, Residency
 from tenants.cache.shared_cache import SharedCache
 from tenants.database.ids import uuid7
 from tenants.database.prepared import fetch_one
 from tenants.database.rows import rows_of_json
 from tenants.database.sql import load_sql
+from tenants.models import Tenant
 
 _ROUTES = load_sql(__file__)["read_routes"]
 
@@ -33,13 +35,13 @@ _ROUTES = load_sql(__file__)["read_routes"]
 class RouteTable:
     """All routing rules in order, the targets of balancing rules, and each tier's queues for rules ``by_tier``.
 
-    A tier has a queue for each resource class of kinds: the same one, or another for asynchronous kinds. The rows are
-    shared and must not be changed.
+    A tier has, for tenants of a home region or of none (""), a queue for each resource class of kinds: the same one, or
+    another for asynchronous kinds. The rows are shared and must not be changed.
     """
 
     rules: Sequence[RoutingRule]
     targets: Mapping[int, Sequence[RoutingTarget]]
-    tier_queues: Mapping[str, Mapping[str, Queue]]
+    tier_queues: Mapping[str, Mapping[str, Mapping[str, Queue]]]
 
 
 def read_routes() -> RouteTable:
@@ -50,7 +52,7 @@ def read_routes() -> RouteTable:
 def cached_routes() -> RouteTable:
     """Return the rules from the cache, at most a second old."""
     # The key stands for the form of the document, because processes of two releases share the cache.
-    return _kept.get("by_class", _read)
+    return _kept.get("by_region", _read)
 
 
 def _read() -> Mapping[str, Any]:
@@ -71,7 +73,10 @@ def _routes_of(document: Mapping[str, Any]) -> RouteTable:
     for rule in rules:
         if rule.queue_id is not None:
             rule.queue = queues[rule.queue_id]
-    of_tiers = {tier: {name: queues[pk] for name, pk in row.items()} for tier, row in document["tiers"].items()}
+    of_tiers = {
+        tier: {region: {name: queues[pk] for name, pk in row.items()} for region, row in regions.items()}
+        for tier, regions in document["tiers"].items()
+    }
     return RouteTable(rules, targets, of_tiers)
 
 
@@ -92,15 +97,21 @@ class RuleMatch:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The routing rules as they apply to jobs of one tier that are submitted together."""
+    """The routing rules as they apply to jobs of one tier that are submitted together, in the regions of a tenant."""
 
     tier_id: str
     rules: Sequence[RoutingRule]
-    tier_queues: Mapping[str, Queue]
+    tier_queues: Mapping[str, Mapping[str, Queue]]
     targets: Mapping[int, Sequence[RoutingTarget]]
     spread: Spread = field(default_factory=Spread)
     # Default queues of kinds, as far as they were looked up.
     defaults: dict[str, Queue | None] = field(default_factory=dict)
+    residency: Residency = ANYWHERE
+
+    @classmethod
+    def of_tenant(cls, tenant: Tenant) -> Self:
+        """Return the routes of a tenant by the cached rules, at most a second old, with current loads of the queues."""
+        return cls.load(tenant.plan.tier_id).within(residency_of(tenant))
 
     @classmethod
     def load(cls, tier_id: str) -> Self:
@@ -122,21 +133,25 @@ class Routes:
             for tier_id, queues in known.tier_queues.items()
         }
 
+    def within(self, residency: Residency) -> Self:
+        """Return these routes in the regions of a tenant."""
+        return self if residency == self.residency else replace(self, residency=residency)
+
     def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
         """Return the queue for a job; ``requested`` is the queue that the tenant requests, or None.
 
-        Raise QueueNotAllowedError if the rules do not allow the requested queue, and RouteMissingError if there is
-        none.
+        Raise QueueNotAllowedError if the rules do not allow the requested queue, RouteMissingError if there is none,
+        and RegionNotAllowedError if none is in a region that the tenant allows.
         """
         rule = self._first_match(kind, payload)
         if requested is None:
             return self._balanced(rule, kind)
         choices = {q.name: q for q in self._queues_of(kind)} if rule.allows_queue_choice else {}
-        own = {q.name: q for q in self._targets_for(rule, kind)}
-        if requested not in own | choices:
-            allowed = ", ".join(sorted(choices | own))
+        named = choices | {q.name: q for q in self._named_for(rule, kind)}
+        if requested not in named:
+            allowed = ", ".join(sorted(named))
             raise QueueNotAllowedError("%(kind)s may go to: %(allowed)s.", {"kind": kind, "allowed": allowed})
-        return (own | choices)[requested]
+        return self._inside([named[requested]], kind)[0]
 
     def better_queue(self, kind: str, payload: Mapping[str, Any], queue_id: int) -> Queue | None:
         """Return the queue to which a waiting job in the queue ``queue_id`` should move by the current rules.
@@ -145,17 +160,16 @@ class Routes:
         """
         try:
             rule = self._first_match(kind, payload)
-            allowed = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
-        except RouteMissingError:
+            allowed = self._all_for(rule, kind)
+        except (RouteMissingError, RegionNotAllowedError):
             return None
         return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule, kind)
 
     def choices(self, kind: str, payload: Mapping[str, Any]) -> list[str]:
         """Return the names of all queues that such a job may go to, sorted: by the rule, or by the tenant's choice."""
         try:
-            rule = self._first_match(kind, payload)
-            queues = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
-        except RouteMissingError:
+            queues = self._all_for(self._first_match(kind, payload), kind)
+        except (RouteMissingError, RegionNotAllowedError):
             return []
         return sorted({queue.name for queue in queues})
 
@@ -183,6 +197,7 @@ class Routes:
         return (
             rule.kind in ("", kind)
             and rule.tier_id in (None, self.tier_id)
+            and rule.region in ("", self.residency.home)
             and (not rule.condition or failing_condition(rule.condition, payload) is None)
         )
 
@@ -191,6 +206,8 @@ class Routes:
             return gettext("it is for the kind %(kind)s") % {"kind": rule.kind}
         if rule.tier_id not in (None, self.tier_id):
             return gettext("it is for the tier %(tier)s") % {"tier": rule.tier_id}
+        if rule.region not in ("", self.residency.home):
+            return gettext("it is for the home region %(region)s") % {"region": rule.region}
         failing = failing_condition(rule.condition, payload)
         return (
             ""
@@ -198,13 +215,31 @@ class Routes:
             else gettext("the payload does not meet %(condition)s") % {"condition": describe_condition(failing)}
         )
 
-    def _targets_for(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
+    def _all_for(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
+        """Return all queues in allowed regions that a job may be in by the rule, or by the tenant's choice."""
+        choices = self._queues_of(kind) if rule.allows_queue_choice else []
+        return self._inside([*self._named_for(rule, kind), *choices], kind)
+
+    def _inside(self, queues: Sequence[Queue], kind: str) -> Sequence[Queue]:
+        """Return the queues in regions that the tenant allows; raise RegionNotAllowedError if there is none."""
+        inside = [queue for queue in queues if self.residency.allows(queue.pool.region)]
+        if not inside:
+            found = {f"{queue.name} ({queue.pool.region or gettext('no region')})" for queue in queues}
+            values = {"allowed": ", ".join(self.residency.allowed), "kind": kind, "queues": ", ".join(sorted(found))}
+            raise RegionNotAllowedError(
+                "The tenant allows the regions %(allowed)s, and the routing rules send %(kind)s to: %(queues)s. Ask "
+                "the platform for a queue in an allowed region, or to allow another region.",
+                values,
+            )
+        return inside
+
+    def _named_for(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
         """Return the rule's queues, or the kind's default queue if the rule is not about the kind."""
         name = "" if rule.kind else registry.default_queue(kind)
         if not name:
             return self._targets(rule, kind)
         if name not in self.defaults:
-            self.defaults[name] = Queue.objects.filter(name=name).first()
+            self.defaults[name] = Queue.objects.select_related("pool").filter(name=name).first()
         if (queue := self.defaults[name]) is None:
             raise RouteMissingError(
                 "The default queue %(name)s of %(kind)s does not exist.", {"kind": kind, "name": name}
@@ -215,7 +250,8 @@ class Routes:
         if rule.balance:
             queues = [target.queue for target in self.targets[rule.pk]]
         elif rule.by_tier:
-            queues = [self.tier_queues[registry.resource_class(kind)]] if self.tier_queues else []
+            row = self.tier_queues.get(self.residency.home) or self.tier_queues.get("")
+            queues = [row[registry.resource_class(kind)]] if row else []
         else:
             queues = [rule.queue] if rule.queue is not None else []
         if not queues:
@@ -228,14 +264,24 @@ class Routes:
         return queues
 
     def _balanced(self, rule: RoutingRule, kind: str) -> Queue:
-        queues = {queue.pk: queue for queue in self._targets_for(rule, kind)}
+        queues = {queue.pk: queue for queue in self._inside(self._named_for(rule, kind), kind)}
         if not rule.balance or (not rule.kind and registry.default_queue(kind)):
             return next(iter(queues.values()))
         targets = [
-            BalanceTarget(row.queue_id, row.weight, max(1, int(row.queue.expected_seconds * 1_000_000)))
+            BalanceTarget(
+                row.queue_id,
+                row.weight,
+                max(1, int(row.queue.expected_seconds * 1_000_000)),
+                self.residency.distance(row.queue.pool.region),
+            )
             for row in self.targets[rule.pk]
+            if row.queue_id in queues
         ]
-        choose = self.spread.by_weight if rule.balance == RoutingRule.Balance.WEIGHTED else self.spread.by_load
+        choose = {
+            RoutingRule.Balance.WEIGHTED: self.spread.by_weight,
+            RoutingRule.Balance.LEAST_LOADED: self.spread.by_load,
+            RoutingRule.Balance.NEAREST: self.spread.by_distance,
+        }[RoutingRule.Balance(rule.balance)]
         return queues[choose(targets)]
 
     def _queues_of(self, kind: str) -> list[Queue]:
@@ -250,19 +296,3 @@ def _new_spread(rules: Sequence[RoutingRule]) -> Spread:
     loads = read_loads()
     # One seed a batch: single jobs are distributed by chance, those of a batch evenly.
     return Spread(seed=uuid7().int % 2**32 / 2**32, loads=loads.by_queue, sent_us=loads.sent_us)
-
-
-def refuse_too_large(kind: str, queue: Queue) -> None:
-    """Raise MemoryClassError if the kind needs more memory than a process of the queue's pool has."""
-    need = registry.memory_needs().get(kind, 0)
-    if need and need > queue.pool.memory_mib:
-        raise MemoryClassError(
-            "%(kind)s may need %(need)s MiB; a worker process of queue %(queue)s has %(memory)s MiB. "
-            "Route it to a pool of a larger memory class.",
-            {"kind": kind, "need": f"{need:,}", "queue": queue.name, "memory": f"{queue.pool.memory_mib:,}"},
-        )
-
-
-def kinds_beyond(pool: WorkerPool) -> list[str]:
-    """Return the kinds that need more memory than a process of the pool has."""
-    return [kind for kind, need in registry.memory_needs().items() if need > pool.memory_mib]

@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduling.exceptions import TierNotFoundError
 from scheduling.jobs.routing.service import Routes, RuleMatch
+from scheduling.regions.rules import ANYWHERE, Residency
 from tenants.exceptions import DomainError
 from tenants.models import Tier
 
@@ -23,11 +24,18 @@ class RouteTrial:
     rules: Sequence[RuleMatch]
 
 
-def try_route(*, kind: str, tier: str, payload: Mapping[str, Any], queue: str | None = None) -> RouteTrial:
+def try_route(
+    *,
+    kind: str,
+    tier: str,
+    payload: Mapping[str, Any],
+    queue: str | None = None,
+    residency: Residency = ANYWHERE,
+) -> RouteTrial:
     """Route a hypothetical job as a submission would; store nothing. Raise TierNotFoundError for an unknown tier."""
     if not Tier.objects.filter(pk=tier).exists():
         raise TierNotFoundError("There is no tier %(tier)r.", {"tier": tier})
-    routes = Routes.load(tier)
+    routes = Routes.load(tier).within(residency)
     rule_matches = routes.trace(kind, payload)
     choices = routes.choices(kind, payload)
     try:

@@ -180,6 +180,13 @@ def _tenant(standing: StartConditions) -> Iterator[WaitingReason]:
         values = {"running": standing.tenant_in_flight, "cap": standing.tenant_cap}
         detail = gettext("The tenant is at its cap: %(running)s of %(cap)s jobs in flight.") % values
         yield WaitingReason("tenant_cap_reached", detail, is_stop=standing.tenant_cap == 0)
+    if standing.allowed_regions and standing.region not in standing.allowed_regions:
+        values = {"region": standing.region or gettext("none"), "allowed": ", ".join(standing.allowed_regions)}
+        detail = gettext(
+            "The tenant's jobs may run in %(allowed)s only, and the workers of this queue are in the region "
+            "%(region)s. Move the job to a queue of an allowed region."
+        )
+        yield WaitingReason("region_not_allowed", detail % values)
     if not standing.has_worker_time:
         ends = month_end(standing.now)
         used_up = {"seconds": f"{standing.worker_seconds or 0:,}", "until": format_moment(ends)}
@@ -265,7 +272,13 @@ def _topology(standing: StartConditions, *, is_staff: bool) -> Iterator[WaitingR
     yield from _stopped("pool_paused", gettext("The workers of this queue are paused"), standing.pool_pause)
     yield from _stopped("pool_draining", gettext("The workers of this queue are draining"), standing.pool_drain)
     if standing.slots == 0:
-        yield WaitingReason("no_workers", gettext("No live worker serves the queue."))
+        detail = (
+            gettext("No live worker serves the queue. Its workers are in the region %(region)s, which may be cut off.")
+            % {"region": standing.region}
+            if standing.region
+            else gettext("No live worker serves the queue.")
+        )
+        yield WaitingReason("no_workers", detail)
     elif standing.in_flight >= standing.slots and not (standing.pool_pause.is_on or standing.pool_drain.is_on):
         detail = (
             gettext("All %(slots)s slots of its workers are in use.") % {"slots": standing.slots}

@@ -62,6 +62,8 @@ class StartConditions:
     rate_opens_at: datetime | None
     kind_pause: ActiveStop
     circuit: ActiveCircuit
+    region: str
+    allowed_regions: list[str]
     memory_mib: int
     memory_need: int
     is_kind_announced: bool

@@ -15,7 +15,7 @@ SELECT clock_timestamp() AS now, d.due_at,
     ci.forced_reason AS circuit_forced_reason, ci.dependency AS circuit_dependency,
     ci.tenant_id IS NULL AS is_circuit_shared,
     wp.is_paused AS is_pool_paused, wp.pause_reason AS pool_pause_reason, wp.paused_until AS pool_paused_until,
-    wp.memory_mib, coalesce(wp.kinds ? %(kind)s::text, true) AS is_kind_announced,
+    wp.region, t.allowed_regions, wp.memory_mib, coalesce(wp.kinds ? %(kind)s::text, true) AS is_kind_announced,
     pd.id IS NOT NULL AS is_pool_drained, coalesce(pd.reason, '') AS pool_drain_reason, pd.until AS pool_drained_until,
     (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w WHERE w.pool_id = wp.id AND w.status = 'online'
         AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)) AS slots,

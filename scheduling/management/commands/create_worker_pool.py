@@ -16,6 +16,7 @@ class Command(PlatformCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="lower-case letters, digits, hyphens and underscores, 40 at most")
         parser.add_argument("--description", help="its machines and queues, in one line")
+        parser.add_argument("--region", help="where its workers run, such as eu (default: unknown)")
         parser.add_argument(
             "--memory-mib", type=int, choices=MemoryClass.values, help="memory of each child (default: 1024)"
         )

@@ -13,6 +13,7 @@ from scheduling.fleet.workers import WorkerPoolNotFoundError, WorkerPoolUnfitErr
 from scheduling.observability.exporter import export_counters
 from scheduling.worker.celery_worker import restart_with_soft_sigterm, run_worker
 from scheduling.worker.io.process import MOST_PROCESSES
+from tenants.database.platform_settings import platform_settings
 from tenants.management.arguments import positive
 
 
@@ -36,6 +37,11 @@ class Command(ServingCommand):
             help="number of processes that share the slots; only for an I/O pool (default: 1)",
         )
         parser.add_argument(
+            "--region",
+            default=platform_settings.WORKER_REGION,
+            help="region of this machine; a pool of another one is refused (default: JOBS_PLATFORM_WORKER_REGION)",
+        )
+        parser.add_argument(
             "--exit-when-drained",
             action="store_true",
             help="exit with status 0 once the worker is drained and idle, for scaling in; otherwise it waits",
@@ -50,6 +56,7 @@ class Command(ServingCommand):
                 slots=options["slots"],
                 processes=options["processes"],
                 exits_when_drained=options["exit_when_drained"],
+                region=options["region"],
             )
         except (WorkerPoolNotFoundError, WorkerPoolUnfitError) as error:
             raise CommandError(error.detail) from error

@@ -311,7 +311,7 @@ def test_api_edits_lists_and_rolls_back(staff: Any) -> None:
 def test_api_changes_a_cfs_plan_and_its_name(staff: Any) -> None:
     client = APIClient()
     client.force_login(staff)
-    row = {"queue": "tasks", "io_queue": None, "weight": 4}
+    row = {"region": "", "queue": "tasks", "io_queue": None, "weight": 4}
     tiers = [{"tier": tier, **row} for tier in ("sandbox", "team", "professional")]
     answer = client.patch("/api/v1/cfs-plans/cloud/", {"name": "sky", "tiers": tiers}, format="json")
     assert (answer.status_code, answer.json()["name"], answer.json()["tiers"]) == (200, "sky", tiers)

@@ -67,7 +67,7 @@ def test_audit_entry_contains_values_and_reason() -> None:
     create_queue(name="slow", pool=pool, values={"weight": 3, "cap": 2}, reason="scans")
     made, added = entry_of("worker_pool.created"), entry_of("queue.created")
     assert (made.reason, made.target_id) == ("small machines", str(pool.pk))
-    rest = {"description": "", "resource_class": "cpu", "rate_milli": 1000}
+    rest = {"description": "", "region": "", "resource_class": "cpu", "rate_milli": 1000}
     assert made.after == {"name": "far", "memory_mib": 256, **rest}
     assert (added.reason, added.after["pool"], added.after["weight"], added.after["cap"]) == ("scans", "far", 3, 2)
 

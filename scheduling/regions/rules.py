@@ -1,0 +1,31 @@
+"""Pure rules of residency: in which regions a job may run, and which of them is nearest to its tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Residency:
+    """The home region of a tenant, empty without one, and the regions that may run its jobs, the nearest first.
+
+    Without allowed regions every pool may run them; with some, a pool without a region may not.
+    """
+
+    home: str = ""
+    allowed: Sequence[str] = ()
+
+    def allows(self, region: str) -> bool:
+        """Return whether a pool of the region may run the jobs; ``region`` is empty for a pool without one."""
+        return not self.allowed or region in self.allowed
+
+    def distance(self, region: str) -> int:
+        """Return 0 for the home region, then the place among the allowed regions from 1; other regions are last."""
+        if region and region == self.home:
+            return 0
+        order = list(self.allowed)
+        return 1 + order.index(region) if region in order else 1 + len(order)
+
+
+ANYWHERE = Residency()

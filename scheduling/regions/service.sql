@@ -1,0 +1,8 @@
+-- name: lock_elsewhere
+-- Lock the executions of a tenant that no worker has begun, in pools of regions that it does not allow. A start that
+-- holds a row is waited for; what it has begun is left alone.
+SELECT l.id, l.fence FROM scheduling_execution_live l JOIN scheduling_job j ON j.id = l.job_id
+WHERE l.tenant_id = %(tenant_id)s AND l.started_at IS NULL AND EXISTS (
+    SELECT FROM tenants_tenant t JOIN scheduling_workerpool p ON p.id = l.pool_id
+    WHERE t.id = l.tenant_id AND NOT (t.allowed_regions = '{}' OR p.region = ANY(t.allowed_regions)))
+ORDER BY l.id FOR NO KEY UPDATE OF l, j;
