@@ -104,13 +104,14 @@ def sites(
         yield made
 
 
-def answer(opener: OpenerDirector, url: str, **headers: str) -> tuple[int, str]:
+def answer(opener: OpenerDirector, url: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
     """Return status and body of an answer, whatever its status."""
     try:
-        with opener.open(Request(url, headers=headers), timeout=30) as found:
+        with opener.open(Request(url, body, headers), timeout=60) as found:
             return found.status, found.read().decode()
     except HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 def serves(process: ManagedProcess, url: str) -> bool:
@@ -135,25 +136,20 @@ def test_standby_serves_reads_and_refuses_changes(sites: TwoSites) -> None:
     key = {"Authorization": f"Api-Key {sites.key}"}
     for path in ("jobs/", "batches/", "usage/"):
         assert answer(build_opener(), f"{api}/{path}", **key)[0] == 200, path
-    posted = Request(f"{api}/jobs/", b"{}", key | {"Content-Type": "application/json"}, method="POST")
-    with pytest.raises(HTTPError) as raised:
-        build_opener().open(posted, timeout=30)
-    assert (raised.value.code, json.loads(raised.value.read())["code"]) == (503, "site_standby")
+    status, body = answer(build_opener(), f"{api}/jobs/", b"{}", **key)
+    assert (status, json.loads(body)["code"]) == (503, "site_standby")
 
     jar = CookieJar()
     browser = build_opener(HTTPCookieProcessor(jar))
     answer(browser, f"{url}/admin/login/")
     token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
     form = {"username": "root", "password": "a long password", "csrfmiddlewaretoken": token, "next": "/admin/"}
-    with browser.open(Request(f"{url}/admin/login/", urlencode(form).encode()), timeout=60) as page:
-        overview = page.read().decode()
-    assert page.url == f"{url}/admin/"
+    status, overview = answer(browser, f"{url}/admin/login/", urlencode(form).encode())
+    assert status == 200
     assert "This site is a standby" in overview
     for path in ("scheduling/job/", "scheduling/queue/", "tenants/tenant/", "tenants/auditlogentry/"):
         assert answer(browser, f"{url}/admin/{path}")[0] == 200, path
-    with pytest.raises(HTTPError) as raised:
-        browser.open(Request(f"{url}/admin/scheduling/queue/add/", urlencode(form).encode()), timeout=30)
-    assert raised.value.code == 503
+    assert answer(browser, f"{url}/admin/scheduling/queue/add/", urlencode(form).encode())[0] == 503
 
     for process in refused:
         eventually(lambda process=process: not process.is_running, within=START_SECONDS, what="it refuses to start")
@@ -202,7 +198,7 @@ def test_promoted_site_runs_the_rest_and_names_what_is_lost(sites: TwoSites) -> 
     # The old site comes back with its old database.
     sites.first.database.start()
     old = north.start_dispatcher()
-    held = "SELECT starts_until <= now() AND fault LIKE '%south has the epoch 2%' FROM scheduling_site"
+    held = "SELECT starts_until <= now() AND strpos(fault, 'south has the epoch 2') > 0 FROM scheduling_site"
     eventually(lambda: sites.first.database.read(held) == [(True,)], within=START_SECONDS, what="the old site is held")
     old.kill()
     compared = south.start("compare_sites", f"--old={sites.first.database.url(APP_ROLE)}", "--json")
