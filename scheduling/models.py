@@ -45,6 +45,7 @@ from scheduling.plans.models import (
 )
 from scheduling.priority_rules.models import PriorityRule
 from scheduling.schedules.models import Schedule, ScheduleFire
+from scheduling.sites.models import Site
 from scheduling.statistics.models import (
     KindMinute,
     PoolGauge,
@@ -164,6 +165,7 @@ __all__ = [
     "SettledRefused",
     "ShareMinute",
     "SheddingRule",
+    "Site",
     "StateMinute",
     "Tally",
     "TenantCapacity",

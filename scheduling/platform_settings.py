@@ -92,6 +92,12 @@ declare(
     PlatformSetting(
         "POSTGRES_PROGRAMS", "", "Folder of `pg_dump` and `pg_restore`, which backups use; empty: those in PATH."
     ),
+    PlatformSetting("SITE_NAME", "main", "Name of this site, different from those of the other sites."),
+    PlatformSetting(
+        "SITE_WITNESS",
+        "",
+        "Document outside the sites in which the active one renews its epoch: s3://BUCKET/KEY, a URL, or file:///PATH.",
+    ),
     PlatformSetting("TRACE_URL_TEMPLATE", "", "URL of a trace, containing `{trace_id}`, for the link on a job's page."),
     PlatformSetting(
         "OUTGOING_HTTP_ALLOWED_HOSTS", [], "Hosts with private addresses that jobs may call, each as host:port."

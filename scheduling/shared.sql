@@ -184,6 +184,10 @@ AND (entity_id, rank, job_id) <= (%(until_entity_id)s::bigint, %(until_rank)s::b
 CASE WHEN hold_id IS NULL OR NOT is_list THEN count(*) OVER (PARTITION BY message_id)
     WHEN started_at IS NOT NULL THEN 1 END
 
+-- fragment: site_may_start
+-- Whether the site may start work: no witness guards it, or it has renewed its epoch there in time.
+NOT EXISTS (SELECT FROM scheduling_site WHERE starts_until <= statement_timestamp())
+
 -- fragment: next_of_hold
 -- The first execution of ``next_ids`` that may begin in hold ``hold_id``, if ``turn`` has a row. What follows the
 -- fragment says what happens with locked rows.
@@ -192,7 +196,8 @@ CASE WHEN hold_id IS NULL OR NOT is_list THEN count(*) OVER (PARTITION BY messag
             AS n(id, event_id, position)
         JOIN scheduling_execution_live l ON l.id = n.id JOIN scheduling_job j ON j.id = l.job_id
     WHERE l.hold_id = %(hold_id)s AND l.started_at IS NULL AND l.cancel_requested_at IS NULL
-        AND j.state = 'dispatched' AND j.fence = l.fence
+        AND j.state = 'dispatched' AND j.fence = l.fence AND
+        -- include: site_may_start
     ORDER BY n.position LIMIT 1 FOR NO KEY UPDATE OF l, j
 
 -- fragment: begin_next

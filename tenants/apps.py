@@ -27,6 +27,7 @@ class TenantsConfig(AppConfig):
         from tenants import checks
         from tenants.access import session_audit, sessions
         from tenants.database import grants
+        from tenants.database.platform_settings import platform_settings
         from tenants.limits.service import warn_after_change
         from tenants.requests.bodies import wrap_body_input
         from tenants.signals import tenant_scheduling_changed
@@ -35,9 +36,13 @@ class TenantsConfig(AppConfig):
         connection_created.connect(wrap_statements, dispatch_uid="tenants.scopes")
         connection_created.connect(checks.refuse_privileged_role, dispatch_uid="tenants.login_role")
         user_logged_in.connect(sessions.begin_session, dispatch_uid="tenants.sessions")
-        user_logged_in.connect(session_audit.record_session_opened, dispatch_uid="tenants.session_opened")
-        user_logged_out.connect(session_audit.record_session_closed, dispatch_uid="tenants.session_closed")
-        user_login_failed.connect(session_audit.record_session_refused, dispatch_uid="tenants.session_refused")
+        if platform_settings.SITE_ROLE == "standby":
+            # Django's own receiver, which writes a row as the others below do.
+            user_logged_in.disconnect(dispatch_uid="update_last_login")
+        else:
+            user_logged_in.connect(session_audit.record_session_opened, dispatch_uid="tenants.session_opened")
+            user_logged_out.connect(session_audit.record_session_closed, dispatch_uid="tenants.session_closed")
+            user_login_failed.connect(session_audit.record_session_refused, dispatch_uid="tenants.session_refused")
         # The signal is sent for each app after all migrations; once is enough.
         post_migrate.connect(grants.grant_after_migrate, sender=self, dispatch_uid="tenants.grants")
         request_started.connect(wrap_body_input, dispatch_uid="tenants.bodies")

@@ -32,6 +32,12 @@ declare(
         minimum=0,
         has_variable=False,
     ),
+    PlatformSetting(
+        "SITE_ROLE",
+        "active",
+        "`standby`: the database is a standby of another site; this one serves reads and starts no work.",
+        choices=("active", "standby"),
+    ),
     # Web
     PlatformSetting("TRUSTED_PROXY_HOPS", 0, "Number of trusted proxies that add to X-Forwarded-For.", minimum=0),
     PlatformSetting(

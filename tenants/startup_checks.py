@@ -10,7 +10,10 @@ from django.db import OperationalError
 
 from tenants.checks import START, connection_fault, unreachable_error
 from tenants.database.conf import APP_ALIAS
+from tenants.database.platform_settings import platform_settings
 
+# A process that starts work, at a standby.
+STANDBY = "tenants.E010"
 logger = logging.getLogger(__name__)
 
 
@@ -25,6 +28,11 @@ def run_startup_checks(*, ignored: Collection[str] = ()) -> None:
     database cannot be reached: once it can, each new connection checks its role, and the readiness probe checks the
     tables. A process that runs no plug-in tolerates a broken plug-in.
     """
+    if platform_settings.SITE_ROLE == "standby" and STANDBY not in ignored:
+        raise StartupCheckError(
+            "SITE_ROLE is standby: this site serves reads and starts no work. Start this process at the active site; "
+            f"after “manage.py promote”, set SITE_ROLE to active. ({STANDBY})"
+        )
     found = [message for message in _ask() if not message.is_silenced()]
     errors = [message for message in found if message.is_serious() and message.id not in ignored]
     for message in found:

@@ -442,6 +442,7 @@ retry_jobs           bulk_operation.started scheduling.bulkoperation
 revoke_api_key       api_key.revoked        tenants.apikey
 drain                queue.draining         scheduling.queue
 pause                queue.paused           scheduling.queue
+promote              site.promoted          scheduling.site
 resume               queue.resumed          scheduling.queue
 rotate_encryption_keys encryption.keys_replaced tenants.tenantdatakey
 run_schedule         schedule.run           scheduling.schedule
@@ -525,6 +526,7 @@ NO_ACTS: dict[str, str] = {
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",
+    "compare_sites": "reads",
     "check_alert_rule": "reads",
     "create_processor": "writes files of a new package, and nothing of the platform",
     "diagnose": "reads",

@@ -119,6 +119,11 @@ def connect_as_owner(database: str) -> psycopg.Connection[Any]:
     )
 
 
+def app_url() -> str:
+    """Return the URL of the application's login to the database of this test process."""
+    return _url(APP_ALIAS, str(settings.DATABASES[APP_ALIAS]["NAME"]))
+
+
 def connect_as_app(database: str) -> psycopg.Connection[Any]:
     """Return a connection of the application's login in autocommit, separate from Django's."""
     return psycopg.connect(_url(APP_ALIAS, database), autocommit=True)

@@ -65,6 +65,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "stopping": ("scheduling/worker/",),
     "streams": ("scheduling/streams/", "tenants/requests/"),
     "telemetry": ("jobsplatform/", "scheduling/tracing.py", "scheduling/observability/"),
+    "two_sites": ("scheduling/sites/", "scheduling/dispatch/", "scheduling/execution/", "jobsplatform/health/"),
     "tls": ("jobsplatform/", "tenants/database/", "tenants/cache/", "scheduling/dispatch/"),
     "unread_bodies": ("jobsplatform/", "tenants/requests/"),
     "verification": ("tenants/audit/", "scheduling/upkeep/"),

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import connections
 
 from tenants.checks import DATABASE_AWAY
-from tenants.startup_checks import run_startup_checks
+from tenants.startup_checks import STANDBY, run_startup_checks
 
 
 def run_web_startup_checks() -> None:
@@ -21,6 +21,6 @@ def run_web_startup_checks() -> None:
 
 def _ask() -> None:
     try:
-        run_startup_checks(ignored={DATABASE_AWAY})
+        run_startup_checks(ignored={DATABASE_AWAY, STANDBY})
     finally:
         connections.close_all()

@@ -1,7 +1,7 @@
 """Views of the probes for orchestrators, and of the metrics for Prometheus. They need no tenant."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, cast
 
 import structlog
@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from health_check.base import HealthCheck
 from health_check.checks import Database
 from health_check.views import HealthCheckView
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -18,6 +19,7 @@ from jobsplatform.health.metrics import REGISTRY
 from jobsplatform.health.probes import Auditor, Broker, Dispatcher, Migrations, Publishing, Starts, Writes
 from scheduling.load.queries import current_load
 from scheduling.observability.metrics import scrape_registry
+from scheduling.sites.queries import is_standby_role, read_replication
 from tenants.database.platform_settings import platform_settings
 
 logger = structlog.stdlib.get_logger("jobsplatform.health")
@@ -35,15 +37,27 @@ class ReadyView(HealthCheckView):
     """View that returns 200 if jobs can be accepted, else 503, with the result of each check.
 
     If jobs cannot be dispatched or started, or audit entries cannot be processed, it returns 200 with the status
-    "degraded": accepted jobs wait, and nothing is lost. ``load`` names the load states above normal.
+    "degraded": accepted jobs wait, and nothing is lost. ``load`` names the load states above normal. A standby answers
+    with the status "standby" and its lag in seconds.
     """
 
-    checks = (Database, Migrations, Writes, Broker, Dispatcher, Publishing, Starts, Auditor)
+    checks: Sequence[type[HealthCheck]] = (
+        Database,
+        Migrations,
+        Writes,
+        Broker,
+        Dispatcher,
+        Publishing,
+        Starts,
+        Auditor,
+    )
     needed: ClassVar = frozenset({"database", "migrations", "writes"})
 
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Run all checks and return their results."""
         del request, args, kwargs
+        if is_standby_role():
+            self.checks = (Database, Migrations)
         with self.get_executor() as executor:
             results = [await check.get_result(executor) for check in self.get_checks()]
         states = {
@@ -55,6 +69,9 @@ class ReadyView(HealthCheckView):
         if not is_ready:
             return _unavailable(states)
         try:
+            if is_standby_role():
+                replication = await sync_to_async(read_replication)()
+                return JsonResponse({"status": "standby", "checks": states, "lag_seconds": replication.lag_seconds})
             load = await sync_to_async(_read_load)()
         except (DatabaseError, InterfaceError):
             # It was lost after its check.

@@ -11,8 +11,11 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
 ]
 
+# A standby cannot write rows: it keeps failures in the cache, and sessions in signed cookies.
+_IS_STANDBY = env.str("SITE_ROLE") == "standby"
+SESSION_ENGINE = f"django.contrib.sessions.backends.{'signed_cookies' if _IS_STANDBY else 'db'}"
 # By name and address together. The handler adds a limit by name alone, with its own duration.
-AXES_HANDLER = "tenants.access.locked_names.LoginHandler"
+AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler" if _IS_STANDBY else "tenants.access.locked_names.LoginHandler"
 AXES_LOCKOUT_PARAMETERS: list[Any] = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT")
 AXES_COOLOFF_TIME = timedelta(seconds=env.int("LOGIN_LOCKOUT_SECONDS"))

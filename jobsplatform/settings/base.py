@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "jobsplatform.middleware.ConsoleMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "scheduling.sites.middleware.StandbyMiddleware",
     # Before the caller is looked up, which costs a query.
     "jobsplatform.admission.AdmissionMiddleware",
     # Around the next one, so that a long poll holds no transaction.

@@ -66,6 +66,8 @@ class News:
 def lead_pool(pool_id: int) -> News | None:
     """Take the pool's lock for this transaction and look for work; return None if another process has the lock.
 
+    Also return None if a witness guards the site and it has not renewed its epoch in time.
+
     This tick does not see what other transactions commit afterwards. They wake a dispatcher, which ticks the pool next
     or, if it finds the lock taken, requests that the pool is ticked once more.
     """

@@ -254,10 +254,12 @@ sum(error_us) AS bias_us, sum(whole_us) AS total_us
 )
 
 -- name: look
--- Take the lock of a pool for this transaction, and look for work. One statement replaces several that mostly find
+-- Take the lock of a pool for this transaction, unless the site may start nothing, and look for work. One statement replaces several that mostly find
 -- nothing, since an idle tick is mostly round trips. Runnable lines are probed queue by queue: an empty queue would
 -- otherwise be searched for among the lines of all others.
-SELECT pg_try_advisory_xact_lock(%(tick_lock)s::int, %(pool_id)s::int) AS is_led,
+SELECT pg_try_advisory_xact_lock(%(tick_lock)s::int, %(pool_id)s::int) AND
+    -- include: site_may_start
+    AS is_led,
     NOT EXISTS (SELECT FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s
         AND ticked_at >= now() - interval '1 second' AND broker_away_at IS NULL) AS is_clock_old,
     EXISTS (SELECT FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s AND locked_tenants <> '{}')

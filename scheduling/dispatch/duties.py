@@ -32,6 +32,7 @@ from scheduling.plans.due_versions import apply_due_versions
 from scheduling.priority_rules.acting import READ_SECONDS, PriorityWatch
 from scheduling.schedules.firing import fire_due_schedules
 from scheduling.shares.samples import ShareSampler
+from scheduling.sites.duty import SiteWatch
 from scheduling.statistics.gauges import GaugeSampler
 from scheduling.statistics.rollups import TallyFolder
 from scheduling.statistics.series import SeriesFolder
@@ -68,6 +69,7 @@ alert_evaluator = Evaluator()
 _anomalies = AnomalyWatch()
 _load = LoadWatch()
 _priority = PriorityWatch()
+_site = SiteWatch()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
@@ -114,6 +116,8 @@ ALERT_DUTIES: tuple[Duty, ...] = (
     Duty("alerts", alert_evaluator.interval_seconds, alert_evaluator.take_turn),
     Duty("anomalies", _anomalies.interval_seconds, _anomalies.take_turn),
 )
+# Run by a thread of its own, which may wait for the witness.
+SITE_DUTIES: tuple[Duty, ...] = (Duty("site", _site.interval_seconds, _site.take_turn),)
 
 
 class DutyRoster:

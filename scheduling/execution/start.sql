@@ -103,7 +103,8 @@ jobs AS (
 -- include: started
 
 -- fragment: may_hold_own
-    l.token = n.token AND (l.hold_id IS NULL OR l.hold_id = n.hold_id)
+    l.token = n.token AND (l.hold_id IS NULL OR l.hold_id = n.hold_id) AND
+    -- include: site_may_start
 
 -- fragment: requested
 requested AS (
@@ -116,7 +117,8 @@ requested AS (
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
 
 -- fragment: may_hold
-    l.token = %(token)s AND (l.hold_id IS NULL OR l.hold_id = %(hold_id)s)
+    l.token = %(token)s AND (l.hold_id IS NULL OR l.hold_id = %(hold_id)s) AND
+    -- include: site_may_start
 
 -- fragment: taken_columns
     RETURNING l.id, l.tenant_id, l.job_id, l.queue_id, l.message_id, l.kind, l.number, l.fence, l.dispatched_at,

@@ -13,7 +13,7 @@ UPDATE scheduling_routingrule SET balance = 'least_loaded' WHERE balance = 'near
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scheduling", "0033_outbox"),
+        ("scheduling", "0034_resources"),
         ("tenants", "0004_tenant_regions"),
     ]
 

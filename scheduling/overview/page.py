@@ -30,6 +30,7 @@ from scheduling.fleet.queries import find_foreign_process
 from scheduling.load.queries import list_loaded
 from scheduling.overview.queries import Overview, read_overview, read_shares
 from scheduling.overview.tiles import build_tiles, window_words
+from scheduling.sites.queries import find_site_fault, standby_words
 from scheduling.statistics.minute_charts import Band, draw_ended, draw_strip, draw_waits, minute_rows
 from scheduling.statistics.throughput import MINUTES
 from scheduling.topology.queue_rows import QueueRow
@@ -152,7 +153,9 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         "foreign_process": find_foreign_process() if overview.is_all_tenants else "",
         "loads": list_loaded(overview.now) if overview.is_all_tenants else [],
         "stalled_pools": stall_watch.read(),
-        "write_fault": localize_write_fault(write_watch.read()),
+        "standby": (standby := standby_words()),
+        "site_fault": find_site_fault() if overview.is_all_tenants else (False, ""),
+        "write_fault": "" if standby else localize_write_fault(write_watch.read()),
     }
     return render_to_string(BODY_TEMPLATE, context)
 

@@ -36,6 +36,7 @@ from tenants.access.permissions import (
     read_scopes,
 )
 from tenants.context import Scope, query_cross_tenant, scope_context
+from tenants.database.platform_settings import platform_settings
 from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import DomainError
 from tenants.models import ApiKey, Plan, Role, Tenant, TenantStatus
@@ -196,7 +197,7 @@ def authenticate_api_key(*, token: str, is_from: Callable[[Iterable[str]], bool]
     if key.allowed_addresses and not is_from(key.allowed_addresses):
         logger.warning("api_key.refused", code=KeyAddressError.code, prefix=prefix, tenant_id=str(key.tenant_id))
         raise KeyAddressError
-    if is_touch_due:
+    if is_touch_due and platform_settings.SITE_ROLE == "active":
         with scope_context(Scope(key.tenant_id)):
             ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
     return key

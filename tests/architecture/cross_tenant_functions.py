@@ -240,6 +240,18 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/compensation/duty.py": ({"compensate"}, "a dispatcher compensates the work of all tenants"),
     "scheduling/priority_rules/acting.py": ({"PriorityWatch.take_turn"}, "rules move jobs of all tenants"),
     "scheduling/priority_rules/what_if.py": ({"what_if_rule"}, "platform staff replay the starts of all tenants"),
+    "scheduling/sites/duty.py": (
+        {"guard_site", "SiteWatch.take_turn", "renew", "note_fault"},
+        "a dispatcher renews the epoch of the site",
+    ),
+    "scheduling/sites/service.py": (
+        {"plan_promotion", "promote", "_wait_until_writable", "_store"},
+        "the site belongs to the platform",
+    ),
+    "scheduling/sites/compare.py": (
+        {"find_lost", "_missing_of", "_describe"},
+        "an operator compares the jobs of all tenants",
+    ),
     "scheduling/load/duty.py": ({"LoadWatch.take_turn"}, "a dispatcher measures the platform and its pools"),
     "scheduling/load/queries.py": ({"_read_document"}, "load states belong to the platform"),
     "scheduling/load/service.py": ({"force_level", "release_level"}, "load states belong to the platform"),

@@ -6,15 +6,19 @@ import gc
 import threading
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from scheduling.alerts.sender import SENDING_DUTIES
 from scheduling.bulk.runner import BulkRunner
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
-from scheduling.dispatch.duties import ALERT_DUTIES, DutyRunner
+from scheduling.dispatch.duties import ALERT_DUTIES, SITE_DUTIES, DutyRunner
 from scheduling.dispatch.loop import DispatchLoop
 from scheduling.fleet.serving import ServingCommand
 from scheduling.fleet.supervisor import stop_event
 from scheduling.models import ProcessHeartbeat
 from scheduling.observability.exporter import export_counters
+from scheduling.sites.duty import guard_site
+from scheduling.sites.exceptions import SiteUnguardedError
 from scheduling.worker.watchdog import Watchdog
 
 # A turn changes a thousand jobs, in statements that may each take as long as the role's statement_timeout.
@@ -32,6 +36,10 @@ class Command(ServingCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            guard_site()
+        except SiteUnguardedError as error:
+            raise CommandError(f"{error.code}: {error.detail}") from error
         export_counters()
         stopped = stop_event()
         # A full collection traverses all loaded objects, which delays some tick by a tenth of a second.
@@ -41,11 +49,13 @@ class Command(ServingCommand):
         duties = DutyRunner(stopped, turn=watchdog.add("duties").turn)
         alerts = DutyRunner(stopped, ALERT_DUTIES, watchdog.add("alerts", patience=ALERT_PATIENCE).turn)
         messages = DutyRunner(stopped, SENDING_DUTIES, watchdog.add("alert messages", patience=ALERT_PATIENCE).turn)
+        site = DutyRunner(stopped, SITE_DUTIES, watchdog.add("site").turn)
         threads = [
             threading.Thread(target=bulk.run, name="bulk operations"),
             threading.Thread(target=duties.run, name="duties"),
             threading.Thread(target=alerts.run, name="alerts"),
             threading.Thread(target=messages.run, name="alert messages"),
+            threading.Thread(target=site.run, name="site"),
         ]
         for thread in threads:
             thread.start()

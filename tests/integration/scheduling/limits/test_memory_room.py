@@ -105,7 +105,7 @@ def test_tenant_whose_memory_was_taken_since_it_was_read_is_not_reserved(
         picked = pick_and_lock(reading.share, read_rows(rows_wanted(reading)))
         assert reading.has_memory_limits
         assert picked.picks
-        assert list(reserve_capacity(reading, picked.picks)) == []
+        assert list(reserve_capacity(pool.pk, reading, picked.picks)) == []
 
 
 def test_usage_has_the_memory_of_running_jobs(acme: Tenant, tick: Tick, worker: Registration) -> None:

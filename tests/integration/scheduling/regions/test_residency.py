@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduling.dispatch.claim import reserve_capacity
+from scheduling.dispatch.read import read_pool
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_execution
@@ -86,7 +87,7 @@ def test_claim_checks_the_region_again(acme: Tenant, us: Queue) -> None:
         class _Pick:
             tenant_id, message = acme.pk, 1
 
-        assert reserve_capacity(us.pool_id, [_Pick()]) == []  # type: ignore[list-item]
+        assert reserve_capacity(us.pool_id, read_pool(us.pool_id), [_Pick()]) == []  # type: ignore[list-item]
 
 
 def test_dispatched_job_is_taken_back_when_its_region_is_no_longer_allowed(acme: Tenant, us: Queue) -> None:

@@ -20,7 +20,7 @@ from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.settlement_builders import returned
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.jobs.cancellation import cancel_jobs
-from scheduling.models import Execution, Job, JobEvent, LiveExecution, Worker
+from scheduling.models import Execution, Job, JobEvent, LiveExecution, Site, Worker
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.database.conf import platform_role
@@ -371,3 +371,20 @@ def test_cancellations_and_turnovers_do_not_deadlock(acme: Tenant, local: LocalW
     assert errors == []
     assert {reload(job).state for job in jobs} <= {"completed", "cancelled", "dispatched", "executing"}
     assert faults_of("ledger", "executions") == []
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_list_of_a_held_site_does_not_continue(
+    acme: Tenant, local: LocalWorker, enlist: Merge, *, is_held: bool
+) -> None:
+    jobs, hold_id = submit(acme, 3, kind="scripted"), uuid4()
+    members = hold(local, *enlist(jobs), hold_id)
+    next_ids = [one.execution_id for one in members[1:]]
+    with all_tenants():
+        until = timezone.now() + timedelta(seconds=-1 if is_held else 60)
+        Site.objects.create(name="north", epoch=1, starts_until=until)
+    completed = Settlement.completed(members[0].execution_id, members[0].fence, None)
+    turnover = settle_and_begin(completed, next_ids, hold_id=hold_id)
+    assert turnover.settled is not None
+    assert (turnover.begun is None) == is_held
+    assert (begin_next_here(next_ids, hold_id=hold_id) is None) == is_held

@@ -912,6 +912,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
     "retry_jobs": lambda world: ["state:discarded", "--tenant", "acme", "--reason", "x", "--no-wait"],
     "revoke_api_key": lambda world: [in_acme(lambda: ApiKey.objects.get(pk=world.own["key"]).prefix)],
+    "promote": lambda world: [],
     "run_upkeep": lambda world: ["partitions"],
     "suspend_tenant": lambda world: ["acme", "--reason", "x"],
     "unlock_login": lambda world: ["viewer", "--reason", "x"],
