@@ -14,7 +14,6 @@ from django.db.models.functions import Now
 
 from scheduling.compensation.exceptions import CompensationNotFoundError, CompensationNotOpenError
 from scheduling.compensation.models import OPEN, Compensation
-from scheduling.kit import registry
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.reads import first_or_raise
@@ -31,11 +30,6 @@ class Undo:
     kind: str
     payload: Mapping[str, Any] | None
     max_retries: int | None = None
-
-
-def is_submittable(kind: str) -> bool:
-    """Return whether clients may submit jobs of this kind, so that one may undo work."""
-    return kind in registry.kinds() and not registry.get(kind).is_internal
 
 
 def record_work(

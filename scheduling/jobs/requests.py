@@ -271,3 +271,8 @@ def _check_labels(request: JobRequest) -> None:
         raise OptionInvalidError("unique_until must be started or ended.")
     if request.unique_until and not request.claimed_key:
         raise OptionInvalidError("unique_until requires a unique_key or a concurrency_key.")
+
+
+def is_submittable(kind: str) -> bool:
+    """Return whether clients may submit jobs of this kind."""
+    return kind in registry.kinds() and not registry.get(kind).is_internal

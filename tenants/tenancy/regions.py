@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
 from tenants.exceptions import FieldInvalidError
@@ -19,7 +20,7 @@ REGION = RegexValidator(
 )
 
 
-def region_list(verbose_name: str, help_text: str) -> ArrayField[list[str], list[str]]:
+def region_list(verbose_name: str | Promise, help_text: str | Promise) -> ArrayField[list[str], list[str]]:
     """Return a model field with the labels of at most MOST_REGIONS regions; empty means every region."""
     return ArrayField(
         models.CharField(max_length=REGION_LENGTH, validators=[REGION]),

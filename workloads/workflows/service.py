@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import ngettext
 
-from scheduling.compensation.service import is_submittable
+from scheduling.jobs.requests import is_submittable
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.reads import first_or_raise

@@ -181,12 +181,12 @@ def _tenant(standing: StartConditions) -> Iterator[WaitingReason]:
         detail = gettext("The tenant is at its cap: %(running)s of %(cap)s jobs in flight.") % values
         yield WaitingReason("tenant_cap_reached", detail, is_stop=standing.tenant_cap == 0)
     if standing.allowed_regions and standing.region not in standing.allowed_regions:
-        values = {"region": standing.region or gettext("none"), "allowed": ", ".join(standing.allowed_regions)}
+        regions = {"region": standing.region or gettext("none"), "allowed": ", ".join(standing.allowed_regions)}
         detail = gettext(
             "The tenant's jobs may run in %(allowed)s only, and the workers of this queue are in the region "
             "%(region)s. Move the job to a queue of an allowed region."
         )
-        yield WaitingReason("region_not_allowed", detail % values)
+        yield WaitingReason("region_not_allowed", detail % regions)
     if not standing.has_worker_time:
         ends = month_end(standing.now)
         used_up = {"seconds": f"{standing.worker_seconds or 0:,}", "until": format_moment(ends)}
