@@ -53,8 +53,8 @@ class Tenant(NamedModel, PauseFacts):
         help_text=_("Region to which routing rules send its jobs first; empty: none."),
     )
     allowed_regions = region_list(
-        _("allowed regions"),
-        _("The only regions that run its jobs, the nearest first, separated by commas; empty: all pools."),
+        verbose_name=_("allowed regions"),
+        help_text=_("The only regions that run its jobs, the nearest first, separated by commas; empty: all pools."),
     )
     status = models.CharField(_("status"), max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
     status_reason = models.CharField(_("status reason"), max_length=500, blank=True)

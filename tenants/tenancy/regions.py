@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
-from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
 from tenants.exceptions import FieldInvalidError
@@ -20,16 +20,15 @@ REGION = RegexValidator(
 )
 
 
-def region_list(verbose_name: str | Promise, help_text: str | Promise) -> ArrayField[list[str], list[str]]:
+def region_list(**texts: Any) -> ArrayField[list[str], list[str]]:
     """Return a model field with the labels of at most MOST_REGIONS regions; empty means every region."""
     return ArrayField(
         models.CharField(max_length=REGION_LENGTH, validators=[REGION]),
-        verbose_name=verbose_name,
         size=MOST_REGIONS,
         default=list,
         db_default=[],
         blank=True,
-        help_text=help_text,
+        **texts,
     )
 
 
