@@ -66,10 +66,9 @@ REMAP_VARIABLE = "REMAP_SIGTERM"
 POLL_SECONDS = 0.05
 # The niceness of children that run upkeep: they get a tenth of the processor time of each other process.
 UPKEEP_NICENESS = 10
-# The longest time to return unfinished jobs after their child is killed.
-RETURN_SECONDS = 5.0
-# The longest wait of a stopping worker for an unavailable database; then its lease shows that it stopped.
-RETIRE_SECONDS = 2.0
+# The longest time to return unfinished jobs after their child is killed; and the longest wait of a stopping worker for an
+# unavailable database: then its lease shows that it stopped.
+RETURN_SECONDS, RETIRE_SECONDS = 5.0, 2.0
 
 
 def restart_with_soft_sigterm() -> None:
@@ -84,12 +83,7 @@ def restart_with_soft_sigterm() -> None:
 
 
 def run_worker(
-    *,
-    pool_name: str,
-    slots: int | None,
-    processes: int | None = None,
-    exits_when_drained: bool = False,
-    region: str = "",
+    *, pool_name: str, slots: int | None, processes: int | None, exits_when_drained: bool, region: str
 ) -> int:
     """Run a worker of a pool until it is stopped, and return the exit status.
 

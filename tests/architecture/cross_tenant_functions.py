@@ -235,6 +235,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the platform restores a tenant that is suspended",
     ),
     "scheduling/backups/state_snapshot.py": ({"take_snapshot"}, "snapshots belong to the platform"),
+    "scheduling/backups/canary.py": ({"run_canary"}, "it runs in a scratch database, with a tenant of its own"),
     "scheduling/backups/drill.py": ({"run_drill", "_check"}, "backups belong to the platform"),
     "scheduling/outbox/relay.py": ({"OutboxRelay.take_turn"}, "a dispatcher delivers the messages of all tenants"),
     "scheduling/compensation/duty.py": ({"compensate"}, "a dispatcher compensates the work of all tenants"),
@@ -417,6 +418,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/migrations/0025_baselines.py": ({"delete_rule"}, "FORCE applies to the owner, which deletes a rule"),
     "scheduling/migrations/0030_shedding.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
     "scheduling/migrations/0031_backups.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
+    "scheduling/migrations/0033_outbox.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0029_load_states.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},

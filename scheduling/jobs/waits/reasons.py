@@ -12,36 +12,18 @@ from datetime import datetime
 
 from django.utils.translation import gettext
 
-from scheduling.dispatch.memory_room import need_of
 from scheduling.fairness.shares import Move
 from scheduling.jobs.batches.queries import awaited_batch
 from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.jobs.waits.job_eta import JobsAhead, StartTime, read_ahead, read_start
 from scheduling.jobs.waits.missing_keys import DATA_KEY_MISSING, read_key_wait
-from scheduling.jobs.waits.start_conditions import ActiveCircuit, ActiveStop, StartConditions, read_start_conditions
+from scheduling.jobs.waits.start_conditions import ActiveCircuit, StartConditions, read_start_conditions
+from scheduling.jobs.waits.tenant_reasons import memory_reasons, tenant_reasons
+from scheduling.jobs.waits.waiting_reason import WaitingReason, shown_time, stopped, with_end
 from scheduling.kit import registry
-from scheduling.limits.declared import CPU_SECONDS, IO_MIB
 from scheduling.models import Execution, Job, JobEvent, JobSuspended
 from scheduling.priority_rules.queries import read_move
 from tenants.context import all_tenants, require_scope
-from tenants.limits.declared import format_moment, get_limit, month_end
-
-# The reason of a wait for each limit of resources.
-_USED_UP = {CPU_SECONDS.key: "cpu_seconds_used_up", IO_MIB.key: "io_used_up"}
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingReason:
-    """One reason that keeps a job from starting: a stable code and a sentence.
-
-    ``until`` is when the reason ends by itself, or None. ``is_stop``: work in progress does not end the reason, only
-    ``until`` or a person does.
-    """
-
-    code: str
-    detail: str
-    until: datetime | None = None
-    is_stop: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +70,8 @@ def why_waiting(job: Job) -> Explanation | None:
 def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanation:
     standing = read_start_conditions(job)
     shown = standing if is_staff else standing.for_tenants()
-    reasons = [*_times(job, state, shown), *_slice(job, state), *_tenant(shown)]
-    reasons += [*_memory(job, shown), *_job(job, shown), *_topology(shown, is_staff=is_staff)]
+    reasons = [*_times(job, state, shown), *_slice(job, state), *tenant_reasons(shown)]
+    reasons += [*memory_reasons(job, shown), *_job(job, shown), *_topology(shown, is_staff=is_staff)]
     if any(reason.is_stop for reason in reasons):
         # A free slot would not help.
         reasons = [reason for reason in reasons if reason.code != "no_free_slot"]
@@ -118,7 +100,7 @@ def _suspension(job: Job) -> WaitingReason:
     if place.wake_at is None:
         return WaitingReason("awaits_answer", gettext("Waits for an answer to its request."))
     detail = gettext("Waits for an answer to its request, at the latest until %(until)s.") % {
-        "until": _moment(place.wake_at)
+        "until": shown_time(place.wake_at)
     }
     return WaitingReason("awaits_answer", detail, place.wake_at)
 
@@ -137,7 +119,7 @@ def _times(job: Job, state: JobState, standing: StartConditions) -> Iterator[Wai
         if cause == "sandbox_unavailable":
             detail = gettext("The host of its last worker has no sandbox for the files that it reads.")
             yield WaitingReason("sandbox_unavailable", detail, moment)
-        yield WaitingReason("scheduled", gettext("Not before %(moment)s.") % {"moment": _moment(moment)}, moment)
+        yield WaitingReason("scheduled", gettext("Not before %(moment)s.") % {"moment": shown_time(moment)}, moment)
     if state is JobState.RETRYABLE:
         detail = gettext("Attempt %(attempt)s failed; it is tried again after a back-off.") % {"attempt": job.attempt}
         yield WaitingReason("retry_backoff", detail, standing.due_at or standing.now)
@@ -146,8 +128,8 @@ def _times(job: Job, state: JobState, standing: StartConditions) -> Iterator[Wai
 def _key_missing(job: Job, moment: datetime) -> WaitingReason:
     wait = read_key_wait(tenant_id=job.tenant_id, job_id=job.pk)
     detail = gettext("Its data key has been missing since %(since)s; the next look-up is at %(moment)s.") % {
-        "since": _moment(wait.since or moment),
-        "moment": _moment(moment),
+        "since": shown_time(wait.since or moment),
+        "moment": shown_time(moment),
     }
     # The time alone does not start it: the key must exist.
     return WaitingReason(DATA_KEY_MISSING, detail)
@@ -168,49 +150,9 @@ def _slice(job: Job, state: JobState) -> Iterator[WaitingReason]:
         yield WaitingReason("yielded", detail, is_stop=False)
 
 
-def _tenant(standing: StartConditions) -> Iterator[WaitingReason]:
-    yield from _stopped("tenant_suspended", gettext("The tenant is suspended"), standing.suspension)
-    yield from _stopped("tenant_paused", gettext("The tenant's work is paused"), standing.tenant_pause)
-    if standing.locked_since is not None:
-        detail = gettext("The tenant's rows have been locked by another transaction since %(moment)s.") % {
-            "moment": _moment(standing.locked_since)
-        }
-        yield WaitingReason("rows_locked", detail)
-    if standing.tenant_in_flight >= standing.tenant_cap:
-        values = {"running": standing.tenant_in_flight, "cap": standing.tenant_cap}
-        detail = gettext("The tenant is at its cap: %(running)s of %(cap)s jobs in flight.") % values
-        yield WaitingReason("tenant_cap_reached", detail, is_stop=standing.tenant_cap == 0)
-    if standing.allowed_regions and standing.region not in standing.allowed_regions:
-        regions = {"region": standing.region or gettext("none"), "allowed": ", ".join(standing.allowed_regions)}
-        detail = gettext(
-            "The tenant's jobs may run in %(allowed)s only, and the workers of this queue are in the region "
-            "%(region)s. Move the job to a queue of an allowed region."
-        )
-        yield WaitingReason("region_not_allowed", detail % regions)
-    if not standing.has_worker_time:
-        ends = month_end(standing.now)
-        used_up = {"seconds": f"{standing.worker_seconds or 0:,}", "until": format_moment(ends)}
-        detail = gettext("The tenant's %(seconds)s s of worker time are used up until %(until)s.") % used_up
-        yield WaitingReason("worker_seconds_used_up", detail, ends)
-    if standing.used_up is not None:
-        ends = month_end(standing.now)
-        facts = {"title": gettext(get_limit(standing.used_up).title), "until": format_moment(ends)}
-        detail = gettext("The tenant's limit is used up until %(until)s: %(title)s.") % facts
-        yield WaitingReason(_USED_UP[standing.used_up], detail, ends)
-
-
-def _memory(job: Job, standing: StartConditions) -> Iterator[WaitingReason]:
-    need, limit = need_of(job.kind), standing.memory_limit_mib
-    if limit is None or standing.memory_in_use_mib + need <= limit:
-        return
-    values = {"need": f"{need:,}", "used": f"{standing.memory_in_use_mib:,}", "limit": f"{limit:,}"}
-    detail = gettext("It may need %(need)s MiB; the tenant's running jobs may need %(used)s of %(limit)s MiB.")
-    yield WaitingReason("memory_in_use", detail % values, is_stop=need > limit)
-
-
 def _job(job: Job, standing: StartConditions) -> Iterator[WaitingReason]:
     """Yield the reasons that concern jobs of its kind only."""
-    yield from _stopped("kind_paused", gettext("Jobs of this kind are paused"), standing.kind_pause)
+    yield from stopped("kind_paused", gettext("Jobs of this kind are paused"), standing.kind_pause)
     if standing.circuit.is_on:
         yield _circuit_open(standing.circuit)
     if standing.is_key_full:
@@ -240,7 +182,7 @@ def _circuit_open(circuit: ActiveCircuit) -> WaitingReason:
             if circuit.dependency
             else gettext("The breaker of this kind is forced open")
         )
-        return WaitingReason("circuit_open", _with_end(what, circuit.until, circuit.reason), circuit.until)
+        return WaitingReason("circuit_open", with_end(what, circuit.until, circuit.reason), circuit.until)
     what = (
         gettext("Its dependency %(dependency)s failed repeatedly") % {"dependency": circuit.dependency}
         if circuit.dependency
@@ -251,13 +193,13 @@ def _circuit_open(circuit: ActiveCircuit) -> WaitingReason:
         gettext("%(what)s; one job probes, and the others wait for its result.") % {"what": what}
         if circuit.until is None
         else gettext("%(what)s; one job probes at %(moment)s, and the others wait for its result.")
-        % {"what": what, "moment": _moment(circuit.until)}
+        % {"what": what, "moment": shown_time(circuit.until)}
     )
     return WaitingReason("circuit_open", detail, circuit.until)
 
 
 def _topology(standing: StartConditions, *, is_staff: bool) -> Iterator[WaitingReason]:
-    yield from _stopped("queue_paused", gettext("The queue is paused"), standing.queue_pause)
+    yield from stopped("queue_paused", gettext("The queue is paused"), standing.queue_pause)
     if standing.queue_cap is not None and standing.queue_in_flight >= standing.queue_cap:
         values = {"running": standing.queue_in_flight, "cap": standing.queue_cap}
         detail = (
@@ -269,8 +211,8 @@ def _topology(standing: StartConditions, *, is_staff: bool) -> Iterator[WaitingR
     if standing.rate_opens_at is not None:
         detail = gettext("The queue has reached its dispatch rate.")
         yield WaitingReason("queue_rate_reached", detail, standing.rate_opens_at, is_stop=False)
-    yield from _stopped("pool_paused", gettext("The workers of this queue are paused"), standing.pool_pause)
-    yield from _stopped("pool_draining", gettext("The workers of this queue are draining"), standing.pool_drain)
+    yield from stopped("pool_paused", gettext("The workers of this queue are paused"), standing.pool_pause)
+    yield from stopped("pool_draining", gettext("The workers of this queue are draining"), standing.pool_drain)
     if standing.slots == 0:
         detail = (
             gettext("No live worker serves the queue. Its workers are in the region %(region)s, which may be cut off.")
@@ -293,19 +235,3 @@ def _topology(standing: StartConditions, *, is_staff: bool) -> Iterator[WaitingR
         yield WaitingReason("broker_away", detail)
     elif not standing.is_ticked:
         yield WaitingReason("no_dispatcher", gettext("No jobs are dispatched: no dispatcher is running."))
-
-
-def _stopped(code: str, what: str, stop: ActiveStop) -> Iterator[WaitingReason]:
-    if stop.is_on:
-        yield WaitingReason(code, _with_end(what, stop.until, stop.reason), stop.until)
-
-
-def _with_end(what: str, until: datetime | None, reason: str) -> str:
-    """Return a stop as a sentence, followed by its reason."""
-    values = {"what": what, "until": _moment(until) if until else ""}
-    sentence = gettext("%(what)s until %(until)s.") % values if until else gettext("%(what)s.") % values
-    return f"{sentence} {reason}".strip()
-
-
-def _moment(value: datetime) -> str:
-    return value.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -16,7 +16,8 @@ from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
-from scheduling.jobs.waits.reasons import WaitingReason, why_waiting
+from scheduling.jobs.waits.reasons import why_waiting
+from scheduling.jobs.waits.waiting_reason import WaitingReason
 from scheduling.models import CFSPlanTier, Job, JobTemplateVersion
 from tenants.context import all_tenants
 from tenants.models import Tenant
