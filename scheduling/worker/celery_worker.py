@@ -66,8 +66,8 @@ REMAP_VARIABLE = "REMAP_SIGTERM"
 POLL_SECONDS = 0.05
 # The niceness of children that run upkeep: they get a tenth of the processor time of each other process.
 UPKEEP_NICENESS = 10
-# The longest time to return unfinished jobs after their child is killed; and the longest wait of a stopping worker for an
-# unavailable database: then its lease shows that it stopped.
+# The longest time to return unfinished jobs after their child is killed; and the longest wait of a stopping worker for
+# an unavailable database: then its lease shows that it stopped.
 RETURN_SECONDS, RETIRE_SECONDS = 5.0, 2.0
 
 
