@@ -14,7 +14,7 @@ UPDATE scheduling_routingrule SET balance = 'least_loaded' WHERE balance = 'near
 class Migration(migrations.Migration):
     dependencies = [
         ("scheduling", "0034_resources"),
-        ("tenants", "0004_tenant_regions"),
+        ("tenants", "0005_tenant_regions"),
     ]
 
     operations = [

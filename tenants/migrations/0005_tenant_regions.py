@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0003_tenant_provision_digest"),
+        ("tenants", "0004_limits_by_key"),
     ]
 
     operations = [
