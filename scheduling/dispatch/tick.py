@@ -68,8 +68,7 @@ class TickResult:
     accept and whose claim was undone. ``has_woken_others``: jobs of other pools may start because of this tick.
     ``awaited``: the events that may let another job start; None if the tick looked at no tenant, so that the value of
     the last tick still holds. ``has_held``: executions of the pool's lists waited for their turn in workers;
-    ``has_lists``: they did, or will after this tick. ``has_arrivals``:
-    jobs became available, or a circuit breaker moved.
+    ``has_lists``: they did, or will after this tick. ``has_arrivals``: jobs became available, or a breaker moved.
     """
 
     was_led: bool
