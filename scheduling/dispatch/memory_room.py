@@ -13,7 +13,7 @@ from uuid import UUID
 
 from scheduling.dispatch.pick import RowsReading, memory_gate_parameters
 from scheduling.dispatch.read import PoolReading
-from scheduling.fairness.shares import Pick, ReadRows
+from scheduling.fairness.shares import Pick, PoolShare, ReadRows
 from scheduling.kit import registry
 from scheduling.kit.base import MEMORY_MIB
 from tenants.database.prepared import fetch_all
@@ -27,13 +27,12 @@ def need_of(kind: str) -> int:
     return registry.memory_needs().get(kind, MEMORY_MIB["small"])
 
 
-def within_memory(reading: PoolReading, found: RowsReading) -> tuple[PoolReading, RowsReading]:
-    """Return both with only those jobs and messages of each tenant for which its limit of memory has room.
+def within_memory(reading: PoolReading, found: RowsReading) -> tuple[PoolShare, RowsReading]:
+    """Return what to pick from: those jobs and messages of each tenant for which its limit of memory has room.
 
-    The room is divided by the largest need of a tenant's jobs, so that any choice of them fits.
+    The room is divided by the largest need of a tenant's jobs, so that any choice of them fits. The reading itself
+    keeps the room by caps, because a tenant without memory stays eligible.
     """
-    if not reading.has_memory_limits:
-        return reading, found
     owners = _owners(reading)
     room = read_memory_room(set(owners.values()))
     rows, kept = dict(found.rows), set(found.kept)
@@ -52,8 +51,7 @@ def within_memory(reading: PoolReading, found: RowsReading) -> tuple[PoolReading
         tenant_id: min(messages, fitting.get(tenant_id, messages))
         for tenant_id, messages in reading.share.tenant_room.items()
     }
-    share = replace(reading.share, tenant_room=tenant_room)
-    return replace(reading, share=share), replace(found, rows=rows, kept=kept)
+    return replace(reading.share, tenant_room=tenant_room), replace(found, rows=rows, kept=kept)
 
 
 def tenants_beyond_memory(picks: Sequence[Pick]) -> set[UUID]:

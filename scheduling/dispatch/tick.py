@@ -68,8 +68,7 @@ class TickResult:
     accept and whose claim was undone. ``has_woken_others``: jobs of other pools may start because of this tick.
     ``awaited``: the events that may let another job start; None if the tick looked at no tenant, so that the value of
     the last tick still holds. ``has_held``: executions of the pool's lists waited for their turn in workers;
-    ``has_lists``: they did, or will after this tick. ``has_arrivals``:
-    jobs became available, or a circuit breaker moved.
+    ``has_lists``: they did, or will after this tick. ``has_arrivals``: jobs became available, or a breaker moved.
     """
 
     was_led: bool
@@ -232,10 +231,11 @@ def _pick(
         free=free,
     )
     reading, rates = limit_rates(reading)
-    kind, effects = only.kind if only else None, acting_effects(pool_id)
-    found = read_rows(rows_wanted(reading), kind=kind, slice_us=reading.slice_us, effects=effects)
-    reading, found = within_memory(reading, found.keeping(hold_refused_rows(pool_id, found.gated)))
-    return reading, rates, pick_and_lock(reading.share, found, is_careful=free is not None)
+    wanted, kind, effects = rows_wanted(reading), only.kind if only else None, acting_effects(pool_id)
+    found = read_rows(wanted, kind=kind, slice_us=reading.slice_us, effects=effects)
+    found = found.keeping(hold_refused_rows(pool_id, found.gated))
+    share, found = within_memory(reading, found) if reading.has_memory_limits else (reading.share, found)
+    return reading, rates, pick_and_lock(share, found, is_careful=free is not None)
 
 
 def _awaited(
