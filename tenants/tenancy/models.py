@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
@@ -12,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.database.ids import uuid7
 from tenants.plans.models import Plan
 from tenants.tenancy.bases import NamedModel, PauseFacts, TenantSelfManager
-from tenants.tenancy.regions import REGION, REGION_LENGTH, region_list
+from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
 
 
 class TenantStatus(models.TextChoices):
@@ -52,8 +53,13 @@ class Tenant(NamedModel, PauseFacts):
         db_default="",
         help_text=_("Region to which routing rules send its jobs first; empty: none."),
     )
-    allowed_regions = region_list(
+    allowed_regions = ArrayField(
+        models.CharField(max_length=REGION_LENGTH, validators=[REGION]),
         verbose_name=_("allowed regions"),
+        size=MOST_REGIONS,
+        default=list,
+        db_default=[],
+        blank=True,
         help_text=_("The only regions that run its jobs, the nearest first, separated by commas; empty: all pools."),
     )
     status = models.CharField(_("status"), max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)

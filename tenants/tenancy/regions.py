@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
-from django.db import models
 from django.utils.translation import gettext, gettext_lazy
 
 from tenants.exceptions import FieldInvalidError
@@ -18,18 +15,6 @@ REGION = RegexValidator(
     r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z",
     gettext_lazy("Use lower-case letters, digits and hyphens, without a hyphen at the beginning or the end."),
 )
-
-
-def region_list(**texts: Any) -> ArrayField[list[str], list[str]]:
-    """Return a model field with the labels of at most MOST_REGIONS regions; empty means every region."""
-    return ArrayField(
-        models.CharField(max_length=REGION_LENGTH, validators=[REGION]),
-        size=MOST_REGIONS,
-        default=list,
-        db_default=[],
-        blank=True,
-        **texts,
-    )
 
 
 def check_regions(*, home: str, allowed: Sequence[str]) -> None:
