@@ -19,6 +19,7 @@ from scheduling.jobs.waits.missing_keys import MissingKey, find_missing_keys
 from scheduling.jobs.waits.start_conditions import TICK_AGE
 from scheduling.models import PoolClock, SettledRefused, Worker, WorkerPool
 from scheduling.sandbox.layers import missing_of
+from scheduling.sites.queries import find_site_fault
 from scheduling.worker.child_limits import NONE
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
@@ -247,6 +248,17 @@ def check_foreign_process(process: str) -> Check:
         gettext("%(process)s consumes messages of the platform") % {"process": process},
         hint,
     )
+
+
+def check_site() -> Iterator[Check]:
+    """Yield one check that this site has renewed its epoch at the witness; nothing without a fault."""
+    with all_tenants():
+        is_held, fault = find_site_fault()
+    if fault:
+        hint = gettext(
+            "A held site starts nothing: make SITE_WITNESS reachable, or promote the site that should be active."
+        )
+        yield Check("site", gettext("site"), Health.FAILURE if is_held else Health.WARNING, fault, hint)
 
 
 def check_circuits(circuits: Mapping[tuple[str, str], int]) -> Check:

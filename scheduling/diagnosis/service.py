@@ -21,6 +21,7 @@ from scheduling.diagnosis.checks import (
     check_locked_tenants,
     check_refused,
     check_sandboxes,
+    check_site,
 )
 from scheduling.dispatch import broker_probes
 from scheduling.dispatch.locked_tenants import read_locked_tenants
@@ -145,6 +146,7 @@ def _liveness_checks() -> Iterator[Check]:
     yield from check_sandboxes(workers)
     yield from check_child_limits(workers)
     yield check_foreign_process(foreign)
+    yield from check_site()
     yield check_circuits(circuits)
     yield check_clock(liveness.worst_skew_seconds)
 

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.models.functions import Now
 
+from scheduling.diagnosis.service import Health, diagnose
 from scheduling.models import Site
 from scheduling.sites import service
 from scheduling.sites.duty import SiteWatch, guard_site
@@ -86,6 +87,8 @@ def test_old_site_is_held_after_the_promotion(
     SiteWatch().take_turn()
     with all_tenants():
         assert find_site_fault() == (True, "The site south has the epoch 2 at the witness.")
+    (check,) = (check for check in diagnose().checks if check.code == "site")
+    assert check.state is Health.FAILURE
 
 
 def test_promotion_without_a_witness_ends_the_guard(
