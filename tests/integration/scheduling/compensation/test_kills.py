@@ -27,7 +27,11 @@ from tests.integration.scheduling.worker import conftest as scripted
 from tests.processors import added_processor
 from workloads.webhooks.service import create_webhook
 
-pytestmark = pytest.mark.usefixtures("transactional_db")
+pytestmark = [
+    pytest.mark.usefixtures("transactional_db"),
+    # A process that dies leaves its cursor open.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 KILLS = int(os.environ.get("EFFECT_KILLS", "60"))
 SEED = int(os.environ.get("EFFECT_SEED", "1"))
 ENDS = ("completed", "declined", "cancelled")
