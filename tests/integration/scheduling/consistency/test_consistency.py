@@ -196,7 +196,7 @@ PLANTED: list[tuple[str, str, bool]] = [
     (
         (
             "INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)"
-            " SELECT gen_random_uuid(), tenant_id, job_id, at, name, state, actor, '', '{}' FROM scheduling_jobevent"
+            " SELECT uuidv7(), tenant_id, job_id, at, name, state, actor, '', '{}' FROM scheduling_jobevent"
             " WHERE state = 'completed'"
         ),
         "ended_twice",

@@ -124,8 +124,13 @@ def test_cached_routes_equal_the_stored_ones(forget: Callable[[], None], django_
         assert whole(first.pool) == whole(WorkerPool.objects.get(pk=first.pool_id))
         tiers = CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue", "io_queue")
         assert {
-            tier: {name: whole(queue) for name, queue in queues.items()} for tier, queues in kept.tier_queues.items()
-        } == {row.tier_id: {"cpu": whole(row.queue), "io": whole(row.io_queue or row.queue)} for row in tiers}
+            (tier, region): {name: whole(queue) for name, queue in queues.items()}
+            for tier, regions in kept.tier_queues.items()
+            for region, queues in regions.items()
+        } == {
+            (row.tier_id, row.region): {"cpu": whole(row.queue), "io": whole(row.io_queue or row.queue)}
+            for row in tiers
+        }
 
 
 def whole(row: Model) -> dict[str, Any]:
