@@ -46,10 +46,12 @@ INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
 SELECT tenant_id, id, queue_id, 0 FROM held WHERE pool_id <> %(pool_id)s;
 
 -- name: update_clocks
--- Write the clocks of a pool and of its queues.
+-- Write the clocks of a pool and of its queues. The time of a tick is smoothed over eight ticks, and over a second if they
+-- are rare: an idle pool forgets slow ticks as fast as a busy one.
 WITH pool AS (
     UPDATE scheduling_pool_clock SET virtual_time = %(virtual_time)s, picked_at = now(),
-        tick_us = (7 * coalesce(tick_us, %(tick_us)s) + %(tick_us)s) / 8
+        tick_us = coalesce(tick_us + (%(tick_us)s::int - tick_us) * greatest(0.125::float8,
+            1 - exp(-least(greatest(extract(epoch FROM now() - picked_at)::float8, 0), 60))), %(tick_us)s::int)::int
     WHERE pool_id = %(pool_id)s
 )
 UPDATE scheduling_queue_clock c SET

@@ -147,6 +147,15 @@ def test_tick_that_picks_jobs_records_its_time(acme: Tenant, worker: Registratio
     assert "tick" not in measured()["pool:default"]
 
 
+def test_slow_tick_of_an_idle_pool_is_soon_forgotten(acme: Tenant, worker: Registration, tick: Tick) -> None:
+    submit(acme)
+    with all_tenants():
+        PoolClock.objects.update(tick_us=3_000_000, picked_at=timezone.now() - timedelta(seconds=10))
+    tick()
+    with all_tenants():
+        assert PoolClock.objects.get(pool__name="default").tick_us < 1_000_000
+
+
 def test_absent_broker_counts_as_its_longest_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> float:
         raise BrokerUnavailableError("gone")
