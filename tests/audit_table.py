@@ -472,6 +472,7 @@ OF_PLATFORM = frozenset(
         "scheduling.loadstate",
         "scheduling.priorityrule",
         "scheduling.sheddingrule",
+        "scheduling.site",
         "scheduling.backup",
         "scheduling.backupplan",
         "scheduling.queue",
