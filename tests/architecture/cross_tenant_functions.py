@@ -291,7 +291,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/consistency/verification.py": ({"_repair"}, "faults of all tenants are repaired"),
     "scheduling/consistency/walk.py": ({"Table.look"}, "the state of all tenants is compared"),
-    "scheduling/diagnosis/checks.py": ({"check_flow", "check_refused"}, "the diagnosis covers the platform"),
+    "scheduling/diagnosis/checks.py": (
+        {"check_flow", "check_refused", "check_site"},
+        "the diagnosis covers the platform",
+    ),
     "scheduling/diagnosis/service.py": ({"_liveness_checks", "_number_checks"}, "the diagnosis covers the platform"),
     "scheduling/dispatch/broker_faults.py": (
         {"record_broker_outage", "record_refused_republish", "record_refused_hints"},
