@@ -49,6 +49,7 @@ STORED = re.compile(
     r"|\d+ / \d+ · entities|\w*\*{6,}"
     r"|[Uu]pkeep: \w+|account [\w-]+, address|seen \d+, state \w+, changed \d+, operation \w+"
     r"|name one_scope, prefix \w+, scopes"
+    r"|Traceback \(most recent call last\): …"
     # Names of the shipped alert rules and of their contact group, of rules of this world, the end of a contact's URL.
     rf"|{'|'.join(map(re.escape, sorted(NAMES_OF_RULES, reverse=True)))}|Platform admins|waits|seen|…erts"
 )

@@ -212,6 +212,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "tenants/audit/service.py:_UNSTORABLE": ("finditer", (("", "\x00"),)),
     "tenants/audit/service.py:_mask_field": ("bare name", (("", "A"),)),
     "tenants/middleware.py:_REQUEST_ID": ("fullmatch", ()),
+    "tenants/tenancy/regions.py:REGION": ("search", (("", "a"), ("a", "-"))),
     "tenants/tenancy/bases.py:_SLUG": ("fullmatch", ()),
     "tenants/plans/retry_rules.py:_KIND": ("fullmatch", ()),
     "tenants/plans/retry_rules.py:_LINE": (
