@@ -232,7 +232,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 CALLS |= {
     "small": lambda text: re.fullmatch(r"-?\d{1,5}", text, re.ASCII),
     "bare name": lambda text: re.sub(r"[^a-z0-9]", "", text.lower()),
-    "region": lambda text: REGION.regex.search(text),
+    "region": REGION.regex.search,
     "delays": lambda text: re.findall(r"[0-9]+", text),
 }
 
