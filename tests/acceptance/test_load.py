@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.requests import JobRequest
@@ -11,8 +14,9 @@ from scheduling.load.exceptions import OverloadedError
 from scheduling.load.models import LoadState, SheddingRule
 from scheduling.load.rules import Level
 from scheduling.load.service import force_level
-from scheduling.models import KindCost
+from scheduling.models import KindCost, LiveExecution, Worker
 from tenants.context import all_tenants, tenant_context
+from tenants.database.platform_settings import platform_settings
 from tenants.models import Tenant
 from tests.acceptance.conftest import SLOTS, Platform
 from tests.acceptance.helpers import submit, wait_for_all
@@ -20,8 +24,11 @@ from tests.acceptance.processes import eventually
 
 
 @pytest.fixture(autouse=True)
-def unknown_cost(db: None) -> None:
-    """Forget that jobs of other tests were short: such jobs share messages, and so slots."""
+def unknown_cost(platform: Platform) -> None:
+    """Forget that jobs of other tests were short: such jobs share messages, and so slots.
+
+    The platform is idle by now; whatever it settles later would be learned again.
+    """
     with all_tenants():
         KindCost.objects.filter(kind="sleep").delete()
 
@@ -36,14 +43,28 @@ def is_measured() -> bool:
         return LoadState.objects.filter(scope="pool:default").exists()
 
 
+def known_slots() -> int:
+    """Return the slots that the dispatcher fills; a killed worker's are among them until its lease is over."""
+    alive_since = timezone.now() - timedelta(seconds=platform_settings.LEASE_SECONDS)
+    with all_tenants():
+        workers = Worker.objects.filter(status="online", pool__name="default", heartbeat_at__gt=alive_since)
+        return sum(workers.values_list("slots", flat=True))
+
+
+def count_executing(tenant: Tenant) -> int:
+    with tenant_context(tenant):
+        return LiveExecution.objects.filter(started_at__isnull=False).count()
+
+
 def test_pool_is_busy_while_entitled_jobs_wait_and_normal_afterwards(
     platform: Platform, acme: Tenant, globex: Tenant
 ) -> None:
     eventually(is_measured, within=60, what="the load is measured")
-    # A worker that an earlier test has killed counts as slots that are free, until its lease is over.
+    eventually(lambda: known_slots() == SLOTS, within=60, what="only the shared worker is known")
     blocking = submit(acme, "sleep", *[{"seconds": 300}] * SLOTS)
-    waiting = submit(globex, "sleep", {"seconds": 0})
     try:
+        eventually(lambda: count_executing(acme) == SLOTS, within=60, what="all slots are in use")
+        waiting = submit(globex, "sleep", {"seconds": 0})
         eventually(lambda: level_of("pool:default") >= Level.BUSY, within=120, what="the pool is busy")
     finally:
         with tenant_context(acme):
