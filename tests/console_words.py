@@ -25,7 +25,7 @@ dataset pipeline workflow tasks maintenance default io small medium large text k
 all allow both first second skip none latest standard queue one cancel previous
 debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
-landlock seccomp cgroup erasures rollups artifacts
+landlock seccomp cgroup erasures rollups artifacts partitions history baselines
 rpo rto bucket prefix
 """
 # Rows of this world and of its migrations: stored texts are shown as written.
