@@ -96,8 +96,11 @@ class Proxy:
     def close(self) -> None:
         self.refuse()
         for pair in self._pairs:
-            pair.near.close()
-            pair.far.close()
+            for end in (pair.near, pair.far):
+                # A thread that reads from it would keep the connection open.
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
 
     def _listen(self, port: int) -> socket.socket:
         listener = socket.create_server(("127.0.0.1", port))
