@@ -103,9 +103,9 @@ def test_promotion_without_a_witness_ends_the_guard(
 
 def test_dry_run_changes_nothing(address: str, change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(SITE_NAME="south")
-    told = StringIO()
-    call_command("promote", "--dry-run", "--json", stdout=told)
-    assert json.loads(told.getvalue()) == {
+    printed = StringIO()
+    call_command("promote", "--dry-run", "--json", stdout=printed)
+    assert json.loads(printed.getvalue()) == {
         "site": "south",
         "epoch": 2,
         "wait_seconds": HOLD_SECONDS,
@@ -135,13 +135,13 @@ def test_database_that_accepts_writes_is_no_standby(address: str) -> None:
 def test_same_database_has_lost_nothing(acme: Tenant, address: str) -> None:
     submit(acme, 3)
     connections[APP_ALIAS].close()
-    told = StringIO()
-    call_command("compare_sites", f"--old={app_url()}", "--minutes=5", "--json", stdout=told)
-    assert json.loads(told.getvalue()) == []
+    printed = StringIO()
+    call_command("compare_sites", f"--old={app_url()}", "--minutes=5", "--json", stdout=printed)
+    assert json.loads(printed.getvalue()) == []
 
 
 def test_comparison_before_a_promotion_or_without_the_old_database_is_refused(address: str) -> None:
     with pytest.raises(CommandError, match="give --minutes"):
         call_command("compare_sites", f"--old={app_url()}")
     with pytest.raises(CommandError, match="cannot be read"):
-        call_command("compare_sites", "--old=postgresql://nobody@127.0.0.1:9/jobs", "--minutes=5")
+        call_command("compare_sites", "--old=postgresql://stranger@127.0.0.1:9/jobs", "--minutes=5")
