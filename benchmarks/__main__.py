@@ -29,6 +29,7 @@ MODULES = {
     "alerts": "benchmarks.alerts",
     "load": "benchmarks.load",
     "backup": "benchmarks.backup",
+    "neighbour": "benchmarks.neighbour",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
 }
@@ -46,6 +47,7 @@ def main() -> int:
     if PEERS in names and PEERS_PROGRAMS not in os.environ:
         parser.error(f"{PEERS}: {PEERS_PROGRAMS} is not set; run `make bench-peers`")
     raise_request_rates()
+    os.environ.setdefault("DIAGNOSTIC_KINDS", "true")
     with run_folder() as folder:
         # After django.setup(), because these modules import models.
         from benchmarks.harness.outcome import record

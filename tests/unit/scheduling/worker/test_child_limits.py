@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,30 @@ def test_process_limits_refuse_more_than_the_memory() -> None:
     script = "import django; django.setup()\n" + SCRIPT
     ended = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=60)
     assert ended.returncode == 42
+
+
+IN_GROUP = """
+import os, sys
+from pathlib import Path
+from scheduling.worker.child_limits import PROCESS, ChildLimits
+limits = ChildLimits.find()
+if limits.mode == PROCESS:
+    sys.exit(43)
+limits.apply(128)
+limits.set_weight(2)
+if f"job-{os.getpid()}" not in Path("/proc/self/cgroup").read_text():
+    sys.exit(44)
+held = bytearray(b"x") * (256 << 20)
+"""
+
+
+def test_group_of_this_host_ends_a_child_that_takes_more_memory() -> None:
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "jobsplatform.settings"}
+    script = "import django; django.setup()\n" + IN_GROUP
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=60)
+    if ended.returncode == 43:
+        pytest.skip("This host allows no control groups.")
+    assert ended.returncode == -signal.SIGKILL
 
 
 def test_process_without_the_right_to_lower_niceness_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
