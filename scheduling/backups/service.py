@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -87,13 +88,14 @@ def _make(target: Target, *, has_files: bool) -> Manifest:
     tools = require_tools()
     # Read before the snapshot, which then contains them.
     heads = list(last_heads())
-    with open_snapshot() as snapshot:
-        backup_id, secret, masters = uuid7(), new_secret(), master_keys()
-        name, archive = backup_name(snapshot.taken_at, backup_id), FileArchive(snapshot.connection)
-        sources = {DATABASE_PART: dump(tools.dump, reader_conninfo(), snapshot.id)}
-        if has_files:
-            sources[FILES_PART] = archive.pieces()
-        try:
+    with ExitStack() as undo:
+        with open_snapshot() as snapshot:
+            backup_id, secret, masters = uuid7(), new_secret(), master_keys()
+            name, archive = backup_name(snapshot.taken_at, backup_id), FileArchive(snapshot.connection)
+            undo.push(partial(_delete_on_error, target, name))
+            sources = {DATABASE_PART: dump(tools.dump, reader_conninfo(), snapshot.id)}
+            if has_files:
+                sources[FILES_PART] = archive.pieces()
             parts = tuple(target.write(name, part, encrypt(source, secret, part)) for part, source in sources.items())
             _require_deleted(archive.missing)
             manifest = Manifest(
@@ -111,12 +113,14 @@ def _make(target: Target, *, has_files: bool) -> Manifest:
                 parts=parts,
             )
             _require_rows(target, manifest, tools.restore, snapshot)
-            _finish(target, manifest)
-        except BaseException:
-            with suppress(DomainError):
-                target.delete(name)
-            raise
+        _finish(target, manifest)
     return manifest
+
+
+def _delete_on_error(target: Target, name: str, error: type[BaseException] | None, *_: object) -> None:
+    if error is not None:
+        with suppress(DomainError):
+            target.delete(name)
 
 
 def _finish(target: Target, manifest: Manifest) -> None:
