@@ -47,7 +47,7 @@ class _Result(NamedTuple):
 class MirrorRound:
     """Numbers of one round: ``missing`` contents are not here at its end, and ``faults`` says why of the first ones.
 
-    In a dry run ``copied`` is the number of those that would be copied.
+    In a dry run ``copied`` is the number of those that would be copied. ``is_whole``: it was not stopped.
     """
 
     contents: int = 0
@@ -55,6 +55,7 @@ class MirrorRound:
     copied_bytes: int = 0
     missing: int = 0
     faults: list[str] = field(default_factory=list)
+    is_whole: bool = True
     first_missing: UUID | None = None
 
     def add(self, row: _Row, result: _Result | None) -> None:
@@ -103,6 +104,7 @@ class Mirror:
                 noted_at = time.monotonic()
                 note(f"{done.contents:,} of {total:,} contents: {done.copied:,} copied, {done.missing:,} missing.")
             if is_stopped():
+                done.is_whole = False
                 return done
         self._start = min(done.first_missing or newest, _before(newest))
         return done

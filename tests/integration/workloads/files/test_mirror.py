@@ -124,7 +124,7 @@ def test_round_stops_between_pages_and_the_next_one_goes_on(
 ) -> None:
     monkeypatch.setattr(mirror_module, "_ROWS", 2)
     stopped = Mirror(str(files_root)).run_round(lambda _text: None, lambda: True)
-    assert (stopped.contents, stopped.copied) == (2, 2)
+    assert (stopped.contents, stopped.copied, stopped.is_whole) == (2, 2, False)
     assert numbers(mirror(files_root)) == (5, 3, 0, 0)
 
 

@@ -71,7 +71,7 @@ class Command(PlatformCommand):
             f"{done.missing:,} missing here."
         )
         self.show(options, facts, "\n".join([*done.faults, summary]))
-        return not done.missing
+        return done.is_whole and not done.missing
 
     def _note(self, text: str) -> None:
         self.stderr.write(text)
