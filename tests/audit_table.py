@@ -537,6 +537,7 @@ NO_ACTS: dict[str, str] = {
     "list_anomalies": "reads",
     "list_circuits": "reads",
     "list_schedules": "reads",
+    "mirror_files": "copies files under keys that rows have, and changes no row; a standby has no log of its own",
     "search_logs": "reads",
     "show_usage": "reads",
     "tail_job": "reads",

@@ -22,7 +22,7 @@ class BackupSerializer(ColumnsSerializer):
     """A backup with what its last drill found, or a snapshot of states."""
 
     plan = serializers.CharField(source="plan.name", allow_null=True, default=None)
-    state = serializers.CharField(help_text="`stored`, `failed` or `deleted`.")
+    state = serializers.CharField(help_text="`running`, `stored`, `failed` or `deleted`.")
 
     class Meta:
         model = Backup

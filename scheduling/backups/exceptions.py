@@ -41,6 +41,13 @@ class BackupTargetError(DomainError):
     code, category, title = "backup_target", "unavailable", gettext_noop("The place of the backups cannot be used")
 
 
+class BackupDatabaseError(DomainError):
+    """Raised if the connection to the database is lost while a backup is made."""
+
+    code, category = "backup_database", "unavailable"
+    title = gettext_noop("The database was lost while the backup was made (%(error)s); make another one.")
+
+
 class BackupNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", gettext_noop("There is no such backup")
 

@@ -9,9 +9,13 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from scheduling.backups.queries import is_backup_running
 from tenants.database.ids import uuid7
 from tenants.tenancy.bases import NamedModel
 
+# The error of a backup until it has ended; of a killed process it stays until the next one begins.
+UNENDED = "Its process has ended before the backup was whole."
+OVERTAKEN = "It had not ended when the next backup of its plan began."
 # A month.
 MOST_HOURS = 744
 
@@ -96,7 +100,7 @@ class Backup(models.Model):
 
     @property
     def state(self) -> str:
-        """Return failed, deleted or stored."""
+        """Return running, failed, deleted or stored."""
         if self.error:
-            return "failed"
+            return "running" if self.error == UNENDED and is_backup_running() else "failed"
         return "deleted" if self.deleted_at else "stored"

@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 
 from scheduling.backups.exceptions import BackupTargetError
 from scheduling.backups.manifest import Manifest
-from scheduling.backups.models import Backup, BackupPlan
+from scheduling.backups.models import OVERTAKEN, UNENDED, Backup, BackupPlan
 from scheduling.backups.rules import is_due, select_expired
 from scheduling.backups.service import delete_backup, make_backup, require_tools
 from scheduling.backups.target import S3, Target
@@ -67,22 +67,31 @@ def _last_begin(plan: BackupPlan) -> datetime | None:
 def run_plan(plan: BackupPlan) -> Backup:
     """Make the backup of a plan and delete its expired ones; return the row, which has the error if it failed.
 
-    Raise BackupNotReadyError or BackupProgramError in a process that cannot make backups at all.
+    The row is there from the beginning, so that a killed process leaves it with an error. Raise BackupNotReadyError or
+    BackupProgramError in a process that cannot make backups at all.
     """
     require_tools()
     began = time.monotonic()
-    target = Target(plan.target)
+    target, begun = Target(plan.target), _begin(plan)
     try:
         manifest = make_backup(target, has_files=plan.has_files)
     except DomainError as error:
         logger.exception("backup.failed", extra={"plan": plan.name})
         with all_tenants():
-            return Backup.objects.create(
-                plan=plan, name="–", target=plan.target, taken_at=read_clock(), error=str(error)[:MAX_ERROR_CHARACTERS]
-            )
-    row = record_backup(target, manifest, plan=plan, seconds=time.monotonic() - began)
+            begun.error = str(error)[:MAX_ERROR_CHARACTERS]
+            begun.save(update_fields=["error"])
+            return begun
+    with all_tenants():
+        row = record_backup(target, manifest, plan=plan, seconds=time.monotonic() - began)
+        begun.delete()
     _delete_expired(plan, target)
     return row
+
+
+def _begin(plan: BackupPlan) -> Backup:
+    with all_tenants():
+        plan.backups.filter(error=UNENDED).update(error=OVERTAKEN)
+        return Backup.objects.create(plan=plan, name="–", target=plan.target, taken_at=read_clock(), error=UNENDED)
 
 
 def record_backup(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+import psycopg
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error
 from django.utils.translation import gettext_noop
 
 from scheduling.backups.exceptions import (
     BackupDamagedError,
+    BackupDatabaseError,
     BackupFileMissingError,
     BackupNotReadyError,
     BackupRowsDifferError,
@@ -65,19 +69,33 @@ def make_backup(target: Target, *, has_files: bool = True) -> Manifest:
     """Store a backup of the database, and of the stored files, and return its manifest.
 
     Everything is of one snapshot. The dump is read back, and its rows are counted: raise BackupRowsDifferError if the
-    platform role sees others. Raise BackupBusyError, BackupFileMissingError, BackupProgramError or BackupTargetError;
-    then nothing is left.
+    platform role sees others. Raise BackupBusyError, BackupDatabaseError, BackupFileMissingError, BackupProgramError
+    or BackupTargetError; then nothing is left.
     """
+    with _database_errors():
+        return _make(target, has_files=has_files)
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    try:
+        yield
+    except (psycopg.Error, Error) as error:
+        raise BackupDatabaseError(values={"error": str(error).strip()[:400] or type(error).__name__}) from error
+
+
+def _make(target: Target, *, has_files: bool) -> Manifest:
     tools = require_tools()
     # Read before the snapshot, which then contains them.
     heads = list(last_heads())
-    with open_snapshot() as snapshot:
-        backup_id, secret, masters = uuid7(), new_secret(), master_keys()
-        name, archive = backup_name(snapshot.taken_at, backup_id), FileArchive(snapshot.connection)
-        sources = {DATABASE_PART: dump(tools.dump, reader_conninfo(), snapshot.id)}
-        if has_files:
-            sources[FILES_PART] = archive.pieces()
-        try:
+    with ExitStack() as undo:
+        with open_snapshot() as snapshot:
+            backup_id, secret, masters = uuid7(), new_secret(), master_keys()
+            name, archive = backup_name(snapshot.taken_at, backup_id), FileArchive(snapshot.connection)
+            undo.push(partial(_delete_on_error, target, name))
+            sources = {DATABASE_PART: dump(tools.dump, reader_conninfo(), snapshot.id)}
+            if has_files:
+                sources[FILES_PART] = archive.pieces()
             parts = tuple(target.write(name, part, encrypt(source, secret, part)) for part, source in sources.items())
             _require_deleted(archive.missing)
             manifest = Manifest(
@@ -95,15 +113,22 @@ def make_backup(target: Target, *, has_files: bool = True) -> Manifest:
                 parts=parts,
             )
             _require_rows(target, manifest, tools.restore, snapshot)
-            target.write_manifest(manifest)
-        except BaseException:
-            with suppress(DomainError):
-                target.delete(name)
-            raise
+        _finish(target, manifest)
+    return manifest
+
+
+def _delete_on_error(target: Target, name: str, error: type[BaseException] | None, *_: object) -> None:
+    if error is not None:
+        with suppress(DomainError):
+            target.delete(name)
+
+
+def _finish(target: Target, manifest: Manifest) -> None:
+    """Write the manifest in the transaction of the audit entry: there is neither without the other."""
     facts = {"target": target.address, "bytes": manifest.size, "rows": manifest.rows, "files": manifest.files}
     with all_tenants():
-        record_audit(action="backup.made", target=AuditTarget(AUDIT_TARGET, name), after=facts)
-    return manifest
+        record_audit(action="backup.made", target=AuditTarget(AUDIT_TARGET, manifest.name), after=facts)
+        target.write_manifest(manifest)
 
 
 def _require_rows(target: Target, manifest: Manifest, program: str, snapshot: Snapshot) -> None:

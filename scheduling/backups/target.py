@@ -52,7 +52,7 @@ class Target:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.storage = _open(address)
+        self.storage = open_storage(address)
 
     def names(self) -> list[str]:
         """Return the names of the backups, the newest first; one without a manifest is none."""
@@ -146,7 +146,8 @@ class Target:
             ) from error
 
 
-def _open(address: str) -> Storage:
+def open_storage(address: str) -> Storage:
+    """Return the storage of a folder or of ``s3://bucket/prefix``; raise BackupTargetError if boto3 is missing."""
     if not address.startswith(S3):
         return FileSystemStorage(address, file_permissions_mode=0o600, directory_permissions_mode=0o700)
     try:

@@ -85,6 +85,7 @@ MARKS: dict[str, Mark] = {
     "alert_firing": Mark("▲", gettext_noop("firing"), "bad"),
     "alert_resolved": Mark("✓", gettext_noop("resolved"), "good"),
     "backup_stored": Mark("✓", gettext_noop("stored"), "good"),
+    "backup_running": Mark("▶", gettext_noop("running"), "busy"),
     "backup_failed": Mark("✕", gettext_noop("Failed"), "bad"),
     "backup_deleted": Mark("⊘", gettext_noop("deleted"), "quiet"),
     "load_normal": Mark("●", gettext_noop("normal"), "good"),

@@ -14,8 +14,8 @@ from scheduling import signals
 from scheduling.alerts.evaluator import Evaluator
 from scheduling.anomalies.duty import AnomalyWatch
 from scheduling.breakers.state import prune_circuits
-from scheduling.compensation.duty import COMPENSATION_SECONDS, compensate
 from scheduling.conf import FIRE_INTERVAL_SECONDS
+from scheduling.dispatch.effects import EffectDuties
 from scheduling.dispatch.slices import request_slice_yields
 from scheduling.execution.rescue import run_sweep
 from scheduling.fleet.announced_kinds import tend_announced_kinds
@@ -27,7 +27,6 @@ from scheduling.jobs.batches.folding import fold_batches
 from scheduling.limits.admission import expire_limits
 from scheduling.load.duty import LoadWatch
 from scheduling.models import ProcessHeartbeat
-from scheduling.outbox.relay import RELAY_SECONDS, OutboxRelay
 from scheduling.plans.due_versions import apply_due_versions
 from scheduling.priority_rules.acting import READ_SECONDS, PriorityWatch
 from scheduling.schedules.firing import fire_due_schedules
@@ -64,7 +63,7 @@ _gauges = GaugeSampler()
 _folder = TallyFolder()
 _series = SeriesFolder()
 _relayer = EventRelayer()
-_outbox = OutboxRelay()
+_effects = EffectDuties()
 alert_evaluator = Evaluator()
 _anomalies = AnomalyWatch()
 _load = LoadWatch()
@@ -96,8 +95,8 @@ DUTIES: tuple[Duty, ...] = (
     Duty("completions", lambda: BATCH_SECONDS, fire_batches),
     Duty("cancelled_batches", lambda: CANCEL_SECONDS, tend_cancellations),
     Duty("relay", _relayer.interval_seconds, _relayer.take_turn),
-    Duty("outbox", lambda: RELAY_SECONDS, _outbox.take_turn),
-    Duty("compensations", lambda: COMPENSATION_SECONDS, compensate),
+    Duty("outbox", _effects.relay_seconds, _effects.relay),
+    Duty("compensations", _effects.compensation_seconds, _effects.compensate),
     Duty("shares", _sampler.interval_seconds, _sampler.take_turn),
     Duty("gauges", _gauges.interval_seconds, _gauges.take_turn),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),

@@ -181,7 +181,8 @@ class _Intake:
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
         self.allowance.standing.drains.refuse(request.kind, queue.name)
-        self.allowance.check_new(len(self.new))
+        # A refused child would fail the work of its parent, and a refused delivery would keep the messages.
+        self.allowance.check_new(len(self.new), may_emit=parent is None and not request.is_internal)
         self.queue_names[queue.pk] = queue.name
         max_retries = request.max_retries
         if max_retries is None:

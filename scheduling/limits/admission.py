@@ -15,13 +15,20 @@ from scheduling.dispatch.leadership import try_to_lead
 from scheduling.exceptions import BulkTooLargeError, DrainingError, QuotaExceededError, RateLimitedError
 from scheduling.fairness.gcra import Grant, Rate
 from scheduling.limits import rate_buckets
-from scheduling.limits.declared import JOBS_PER_BULK, MAX_WAITING_JOBS, SUBMIT_BURST, SUBMITS_PER_MINUTE, WORKER_SECONDS
+from scheduling.limits.declared import (
+    JOBS_PER_BULK,
+    MAX_WAITING_JOBS,
+    OUTBOX_PENDING,
+    SUBMIT_BURST,
+    SUBMITS_PER_MINUTE,
+    WORKER_SECONDS,
+)
 from scheduling.models import Drain
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.prepared import fetch_one
 from tenants.database.sql import load_sql
-from tenants.limits.declared import LimitReached, month_end
+from tenants.limits.declared import NO_PERIOD, LimitReached, month_end
 from tenants.limits.service import expire_tenant_limits, release_ended_periods
 from tenants.limits.usage import CachedLimits, EffectiveLimit, allowed_for, note_level
 from tenants.models import Tenant
@@ -39,7 +46,9 @@ NEVER_RETRY_AFTER_SECONDS = 3_600
 NEAR_JOBS = 16 * MAX_BULK_JOBS
 # Plans have few rates.
 _rate = lru_cache(maxsize=1_000)(Rate.per_minute)
-_OF_SUBMISSION = CachedLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
+_OF_SUBMISSION = CachedLimits(
+    "limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS, OUTBOX_PENDING)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ def seconds_left(until: datetime | None, now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionFacts:
-    """State of a tenant at ``now``: waiting jobs, worker time used this month, and drains.
+    """State of a tenant at ``now``: waiting jobs, worker time used this month, pending messages, and drains.
 
     ``lines`` maps ids of queues to ids of the tenant's nodes there, without those of fair keys.
     """
@@ -98,17 +107,21 @@ class SubmissionFacts:
     now: datetime
     waiting: int
     used_us: int
+    pending_messages: int
     lines: Mapping[int, int]
     drains: Drains
 
 
 def read_submission_facts(tenant_id: UUID) -> SubmissionFacts:
     """Return the present state of the tenant, in one query of the current transaction."""
-    row = fetch_one(_READ_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
+    row = fetch_one(_READ_STANDING, {
+        "tenant_id": tenant_id, "key": WORKER_SECONDS.key, "outbox_key": OUTBOX_PENDING.key, "no_period": NO_PERIOD,
+    })  # fmt: skip
     return SubmissionFacts(
         now=row.now,
         waiting=int(row.waiting),
         used_us=row.used_us,
+        pending_messages=row.pending_messages,
         lines=dict(zip(row.queue_ids or (), row.ids or (), strict=True)),
         drains=Drains.of(row.now, row.drains or ()),
     )
@@ -158,8 +171,11 @@ class SubmissionAllowance:
         """Return how many more jobs may wait."""
         return self._allowed(MAX_WAITING_JOBS.key) - self.standing.waiting
 
-    def check_new(self, new: int) -> None:
-        """Raise QuotaExceededError if no further job may be accepted after ``new`` jobs of this submission."""
+    def check_new(self, new: int, *, may_emit: bool) -> None:
+        """Raise QuotaExceededError if no further job may be accepted after ``new`` jobs of this submission.
+
+        Jobs that emit no messages are accepted at the limit of pending messages.
+        """
         seconds = self._allowed(WORKER_SECONDS.key)
         if self.standing.used_us >= seconds * WORKER_SECONDS.counts_per_unit:
             resets_at = month_end(self.standing.now)
@@ -182,6 +198,19 @@ class SubmissionAllowance:
                 {"allowed": f"{allowed:,}"},
                 retry_after_seconds=QUOTA_RETRY_AFTER_SECONDS,
                 limit=LimitReached(MAX_WAITING_JOBS.key, MAX_WAITING_JOBS.unit, allowed, self.standing.waiting + new),
+            )
+        if may_emit:
+            self._check_messages()
+
+    def _check_messages(self) -> None:
+        allowed, pending = self._allowed(OUTBOX_PENDING.key), self.standing.pending_messages
+        if pending >= allowed:
+            raise QuotaExceededError(
+                "%(pending)s outbox messages are not delivered; %(allowed)s may be. Repair their receivers, or "
+                "delete routes that are no longer needed.",
+                {"pending": f"{pending:,}", "allowed": f"{allowed:,}"},
+                retry_after_seconds=QUOTA_RETRY_AFTER_SECONDS,
+                limit=LimitReached(OUTBOX_PENDING.key, OUTBOX_PENDING.unit, allowed, pending),
             )
 
     def note_accepted(self, new: int) -> None:

@@ -8,6 +8,8 @@ SELECT now() AS now,
         AND key = %(key)s AND period =
         -- include: this_month
     ) AS used_us,
+    (SELECT coalesce(sum(amount), 0)::bigint FROM tenants_tenantusage WHERE tenant_id = %(tenant_id)s
+        AND key = %(outbox_key)s AND period = %(no_period)s) AS pending_messages,
     line.queue_ids, line.ids,
     (SELECT array_agg(ARRAY[scope, name, reason, until::text]) FROM scheduling_drain WHERE scope <> 'pool') AS drains
 FROM (SELECT coalesce(sum(waiting + keys_waiting), 0) AS waiting, array_agg(queue_id) AS queue_ids, array_agg(id) AS ids

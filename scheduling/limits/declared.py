@@ -150,6 +150,17 @@ LOG_BYTES: Final = Limit(
     default=1 << 30,
     warns=True,
 )
+OUTBOX_PENDING: Final = Limit(
+    key="outbox_messages_pending",
+    title=gettext_noop("Pending outbox messages"),
+    unit=gettext_noop("messages"),
+    counts=gettext_noop("Messages that jobs have emitted and that are not delivered yet, counted every five seconds."),
+    span=LimitPeriod.NOW,
+    enforced_at="submit",
+    default=100_000,
+    is_counter=True,
+    warns=True,
+)
 # By the classes of rows of `scheduling.upkeep.retention`: title, rows, days.
 _RETENTION: Final = {
     "finished_jobs": (gettext_noop("Retention of finished jobs"), gettext_noop("Completed and cancelled jobs."), 30),
@@ -189,5 +200,6 @@ LIMITS: Final = (
     SCHEDULE_INTERVAL,
     STREAMS,
     LOG_BYTES,
+    OUTBOX_PENDING,
     *RETENTION.values(),
 )

@@ -18,6 +18,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from django.db import DatabaseError
+from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from jobsplatform.embedded.servers import APP_ROLE
@@ -34,6 +35,7 @@ from tests.chaos.plugin.apps import ChaosConfig
 from tests.chaos.plugin.processor import TABLE
 from tests.keys import issue_api_key
 from tests.processors import added_processor
+from workloads.files.store import StoredContent, store_bytes
 
 BATCH, PAUSE_SECONDS = 30, 0.1
 SUBMIT_SECONDS = 8.0
@@ -156,6 +158,37 @@ def test_standby_serves_reads_and_refuses_changes(sites: TwoSites) -> None:
         assert process.status != 0
         assert "tenants.E010" in process.log
     platform.stop()
+
+
+def test_standby_mirrors_files_of_the_active_site(sites: TwoSites) -> None:
+    north, south = (sites.witness.parent / f"{name}-files" for name in ("north", "south"))
+
+    def store(text: bytes) -> StoredContent:
+        with sites.first.entered(), override_settings(MEDIA_ROOT=north):
+            stored = store_bytes(sites.tenant.pk, text)
+        found = "SELECT count(*) FROM files_content WHERE key = %s"
+        eventually(lambda: sites.second.database.read(found, stored.key) == [(1,)], what="the row is replicated")
+        return stored
+
+    first = store(b"stored before")
+    platform = sites.platform(sites.second, "standby")
+    command = ("mirror_files", f"--from={north}", "--json")
+    planned = platform.start(*command, "--dry-run", FILES_ROOT=str(south))
+    eventually(lambda: not planned.is_running, within=START_SECONDS, what="the dry run ends")
+    assert (planned.status, json.loads(planned.log.splitlines()[-1])["missing"]) == (1, 1), planned.log
+    watching = platform.start(*command, "--watch=1", FILES_ROOT=str(south))
+    for stored, text in ((first, b"stored before"), (store(b"stored later"), b"stored later")):
+        copy = south / stored.key
+        eventually(
+            lambda copy=copy, text=text: copy.exists() and copy.read_bytes() == text,
+            within=START_SECONDS,
+            what="the file is copied",
+        )
+    watching.ask_to_stop()
+    eventually(lambda: not watching.is_running, what="the command ends")
+    assert watching.status == 0, watching.log
+    last = json.loads(watching.log.splitlines()[-1])
+    assert (last["missing"], last["faults"]) == (0, [])
 
 
 def promote(platform: Platform, sites: TwoSites) -> dict[str, object]:

@@ -117,6 +117,9 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"sweep_artifacts", "sweep_contents", "_find_missing_files"},
         "upkeep checks the files of all tenants",
     ),
+    "workloads/files/mirror.py": ({"_count", "_pages"}, "the files of all tenants are copied to another site"),
+    "scheduling/dispatch/effects.py": ({"EffectDuties._read"}, "a dispatcher looks for the messages of all tenants"),
+    "scheduling/outbox/pending.py": ({"PendingCounter.take_turn"}, "a dispatcher counts the messages of all tenants"),
     "workloads/files/state_checks.py": (
         {"check_files", "check_use", "check_references"},
         "the files of all tenants are compared with the storage and with their references",
@@ -223,10 +226,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/anomalies/baselines.py": ({"tend_baselines"}, "upkeep learns what is usual for all tenants"),
     "scheduling/configuration/service.py": ({"Configured._scope"}, "rows of the platform belong to no tenant"),
-    "scheduling/backups/service.py": ({"make_backup", "delete_backup"}, "backups belong to the platform"),
+    "scheduling/backups/service.py": ({"_finish", "delete_backup"}, "backups belong to the platform"),
     "scheduling/backups/restore.py": ({"_record"}, "backups belong to the platform"),
     "scheduling/backups/plans.py": (
-        {"find_due_plans", "run_plan", "record_backup", "_delete_expired"},
+        {"find_due_plans", "run_plan", "_begin", "record_backup", "_delete_expired"},
         "backups belong to the platform",
     ),
     "scheduling/backups/tenant_restore.py": ({"restore_tenant"}, "the platform restores a tenant that is suspended"),

@@ -19,7 +19,15 @@ from jobsplatform.embedded import reaper
 from jobsplatform.embedded.binaries import postgres_program, valkey_program
 from jobsplatform.embedded.postgres import admin_url, start_postgres
 from jobsplatform.embedded.server_user import ServerUser, change_owner, choose_server_user, copy_for_user
-from jobsplatform.embedded.servers import APP_ROLE, AUDITOR_ROLE, DATABASE, OWNER_ROLE, PLATFORM_ROLE, Passwords
+from jobsplatform.embedded.servers import (
+    APP_ROLE,
+    AUDITOR_ROLE,
+    BACKUP_ROLE,
+    DATABASE,
+    OWNER_ROLE,
+    PLATFORM_ROLE,
+    Passwords,
+)
 from jobsplatform.embedded.supervision import HOST, Server, bare_environment
 from jobsplatform.embedded.valkey import UNION, broker_url, start_valkey
 from tenants.database.bootstrap import LoginRole, bootstrap_database
@@ -55,6 +63,10 @@ class Addresses:
     @property
     def auditor_url(self) -> str:
         return f"postgresql://{AUDITOR_ROLE}:{self.passwords.auditor}@{HOST}:{self.postgres_port}/{DATABASE}"
+
+    @property
+    def backup_url(self) -> str:
+        return f"postgresql://{BACKUP_ROLE}:{self.passwords.backup}@{HOST}:{self.postgres_port}/{DATABASE}"
 
     def database_url(self, *, port: int | None = None, is_owner: bool = False) -> str:
         role, password = (OWNER_ROLE, self.passwords.owner) if is_owner else (APP_ROLE, self.passwords.app)
@@ -201,6 +213,7 @@ def make_blueprint(folder: Path) -> None:
             app=LoginRole(APP_ROLE, addresses.passwords.app),
             auditor=LoginRole(AUDITOR_ROLE, addresses.passwords.auditor),
             platform=PLATFORM_ROLE,
+            backup=LoginRole(BACKUP_ROLE, addresses.passwords.backup),
         )
         environment = {**os.environ, **addresses.environment()}
         environment["DATABASE_OWNER_URL"] = addresses.database_url(is_owner=True)

@@ -30,6 +30,24 @@ class FileUnreadableError(DomainError):
     title = gettext_noop("The file cannot be read from the storage at the moment.")
 
 
+class MirrorSourceError(DomainError):
+    """Raised if the storage from which contents are mirrored cannot be read at all."""
+
+    code, category = "mirror_source", "unavailable"
+    title = gettext_noop(
+        "%(source)s cannot be read (%(error)s). Mount the folder, or check bucket and credentials; then run it again."
+    )
+
+
+class MirrorStorageError(DomainError):
+    """Raised if the storage of this site refuses a mirrored content."""
+
+    code, category = "mirror_storage", "unavailable"
+    title = gettext_noop(
+        "The file storage of this site refuses (%(error)s). Make room or grant the right; then run it again."
+    )
+
+
 def storage_errors() -> tuple[type[Exception], ...]:
     """Return the exception classes that the storage raises for an unreadable file.
 

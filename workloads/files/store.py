@@ -21,7 +21,7 @@ from typing import IO, Any, Final
 from uuid import UUID
 
 from django.core.files.base import File
-from django.core.files.storage import default_storage
+from django.core.files.storage import Storage, default_storage
 from django.db import transaction
 from django.db.models.functions import Greatest, Now
 
@@ -133,16 +133,16 @@ def errors_of_job() -> Iterator[None]:
         raise TransientError(f"The file storage is unavailable: {reason}.", code="storage_away") from error
 
 
-def fetch(key: str, sha256: str) -> IO[bytes]:
+def fetch(key: str, sha256: str, storage: Storage = default_storage) -> IO[bytes]:
     """Return a temporary copy of a content on the local disk, verified by its hash. It is deleted when it is closed.
 
     ``key`` must come from a row of the tenant and never from outside, because its owner is not checked. Raise
-    `StoredFileError` if the file cannot be read or differs.
+    `StoredFileError` if the file cannot be read from the storage or differs.
     """
     copy: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     digest = hashlib.sha256()
     try:
-        with default_storage.open(key, "rb") as stored:
+        with storage.open(key, "rb") as stored:
             while part := stored.read(_PART_BYTES):
                 digest.update(part)
                 copy.write(part)
@@ -230,7 +230,7 @@ def store_contents(
         check_room(tenant_id=tenant_id, limit=STORAGE_BYTES, wanted=size)
 
     def write(key: str) -> None:
-        if _write(key, by_key[key]):
+        if write_content(key, by_key[key]):
             written.append(key)
 
     at_once(write, by_key)
@@ -260,7 +260,7 @@ def lock_contents(keys: Iterable[str]) -> None:
     execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value}, is_planned=True)
 
 
-def _write(key: str, content: NewContent) -> bool:
+def write_content(key: str, content: NewContent) -> bool:
     """Stream a content into the storage unless all of it is there; return True if it was written.
 
     The caller holds its lock. Only `write_ahead` may begin the same file meanwhile, and may never complete it.

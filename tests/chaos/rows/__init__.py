@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tests.chaos.row import Row
 from tests.chaos.rows import (
     auditing,
+    backups,
     broker_limits,
     brokers,
     clients,
@@ -49,6 +50,7 @@ _ALL: tuple[type[Row], ...] = (
     *people.ROWS,
     *tenancy.ROWS,
     *auditing.ROWS,
+    *backups.ROWS,
     *requests.ROWS,
     *clients.ROWS,
 )

@@ -13,10 +13,11 @@ from django.db.models import F
 
 from scheduling.alerts.measures import measure_of
 from scheduling.backups.drill import run_drill
-from scheduling.backups.exceptions import BackupDamagedError
-from scheduling.backups.models import Backup, BackupPlan
+from scheduling.backups.exceptions import BackupDamagedError, BackupDatabaseError
+from scheduling.backups.models import OVERTAKEN, UNENDED, Backup, BackupPlan
 from scheduling.backups.plans import BACKUP_PLANS, find_due_plans, run_plan
 from scheduling.backups.service import make_backup
+from scheduling.backups.snapshot import connect, reader_conninfo
 from scheduling.backups.target import Target
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
@@ -127,6 +128,46 @@ def test_failed_backup_is_recorded_and_tried_again_later(
     with all_tenants():
         Backup.objects.update(taken_at=F("taken_at") - timedelta(minutes=16))
     assert find_due_plans() == [plan]
+
+
+def test_killed_backup_is_failed_and_the_next_one_succeeds(
+    plan: BackupPlan, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        with all_tenants():
+            assert Backup.objects.get().state == "running"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scheduling.backups.service.count_dumped_rows", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan)
+    monkeypatch.undo()
+    with all_tenants():
+        row = Backup.objects.get()
+        assert (row.state, row.error) == ("failed", UNENDED)
+    assert target.names() == []
+    made = run_plan(plan)
+    with all_tenants():
+        assert made.state == "stored"
+        assert set(Backup.objects.values_list("name", "error")) == {("–", OVERTAKEN), (made.name, "")}
+
+
+def test_lost_database_is_a_named_error_and_leaves_nothing(
+    acme: Tenant, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_session(*_: object) -> dict[str, int]:
+        with connect(reader_conninfo()) as reader:
+            reader.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        return {}
+
+    monkeypatch.setattr("scheduling.backups.service.count_dumped_rows", end_session)
+    monkeypatch.setattr("scheduling.backups.service.differing_tables", lambda *_: [])
+    with pytest.raises(BackupDatabaseError, match="make another one"):
+        make_backup(target)
+    assert list(Path(target.address).glob("*")) == []
 
 
 def test_upkeep_without_a_login_reports_what_is_missing(
