@@ -29,12 +29,12 @@ UPDATE scheduling_queue SET resource_class = CASE
 """
 
 
-def _run(statements):
-    def run(apps, schema_editor):
+def run(statements):
+    def run_statements(apps, schema_editor):
         with cross_tenant_migration(schema_editor):
             schema_editor.execute(statements)
 
-    return run
+    return run_statements
 
 
 def _resources(name, **options):
@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
                 help_text="What its pool must offer; none: the pool's resource class.",
             ),
         ),
-        migrations.RunPython(_run(FILL), _run(EMPTY)),
+        migrations.RunPython(run(FILL), run(EMPTY)),
         migrations.SeparateDatabaseAndState(
             database_operations=[
                 migrations.RunSQL(
