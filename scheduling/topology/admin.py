@@ -14,7 +14,7 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from scheduling.console.help_texts import HelpfulMixin
-from scheduling.jobs.routing.memory import kinds_beyond
+from scheduling.jobs.routing.resources import kinds_beyond
 from scheduling.models import Queue, Resource, WorkerPool
 from scheduling.regions.queries import read_regions
 from scheduling.stops.pauses import drain_pool, pause_pool, resume_pool
