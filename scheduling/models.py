@@ -69,6 +69,7 @@ from scheduling.topology.models import (
     Queue,
     QueueClock,
     QueueStanding,
+    Resource,
     Worker,
     WorkerPool,
 )
@@ -150,6 +151,7 @@ __all__ = [
     "QueueGauge",
     "QueueMinute",
     "QueueStanding",
+    "Resource",
     "ResultCacheEntry",
     "RollupClock",
     "RoutingRule",

@@ -56,6 +56,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "recovery": ("scheduling/dispatch/", "scheduling/execution/", "scheduling/worker/"),
     "regions": ("scheduling/regions/", "scheduling/dispatch/", "scheduling/topology/", "tenants/tenancy/"),
     "relay": ("scheduling/subscriptions/", "workloads/webhooks/", "scheduling/dispatch/"),
+    "resources": ("scheduling/topology/", "scheduling/jobs/routing/"),
     "rolling_deploys": ("scheduling/kit/", "scheduling/topology/", "scheduling/worker/", "scheduling/fleet/"),
     "schedules": ("scheduling/schedules/",),
     "sealing": ("tenants/audit/",),

@@ -21,7 +21,7 @@ from scheduling.jobs.job_keys.models import UniqueUntil
 from scheduling.jobs.job_keys.service import KindAndKey, claim_keys, find_holders, lock_idempotency_keys
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest, check_request, rank_of, retry_policy_on
-from scheduling.jobs.routing.memory import refuse_too_large
+from scheduling.jobs.routing.resources import refuse_too_large
 from scheduling.jobs.routing.service import Routes
 from scheduling.jobs.storing import store_jobs
 from scheduling.limits.admission import RateStatus, SubmissionAllowance, TokenGrant, refuse_draining_tenant

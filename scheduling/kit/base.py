@@ -45,6 +45,7 @@ __all__ = [
     "MemoryClass",
     "Outcome",
     "PermanentError",
+    "ResourceName",
     "Retry",
     "Snoozed",
     "Suspended",
@@ -56,8 +57,9 @@ __all__ = [
 
 # The version of the names in `__all__` and their signatures: the first number rises with a change, the second with an
 # addition.
-KIT_VERSION: Final = (1, 6)
+KIT_VERSION: Final = (1, 7)
 
+type ResourceName = Literal["cpu", "io", "memory", "gpu"]
 type MemoryClass = Literal["small", "medium", "large"]
 # What each class of memory may need, in MiB.
 MEMORY_MIB: Mapping[MemoryClass, int] = {"small": 256, "medium": 512, "large": 1_024}
@@ -126,6 +128,7 @@ class TaskProcessor(ABC):
       ``scheduling.kit.http.open_headers``; in other members submission refuses such text.
     - ``log_namespaces``: loggers whose records go into the job's log; None: the package of the class; empty: none.
     - ``memory_class``: what a job may need, 256, 512 or 1,024 MiB; only pools whose children have as much run it.
+    - ``needs``: what the pool of its queue must offer; a synchronous kind also needs cpu, unless it needs gpu.
     - ``has_circuit``: failures in a row make the tenant's other jobs of the kind wait.
     - ``dependencies``: those that every job needs; while one is down none starts. ``context.dependency`` adds others.
     - ``default_queue``: the queue of its jobs unless a routing rule matches the kind.
@@ -149,6 +152,7 @@ class TaskProcessor(ABC):
     secret_fields: ClassVar[Sequence[str]] = ()
     log_namespaces: ClassVar[Sequence[str] | None] = None
     memory_class: ClassVar[MemoryClass] = "small"
+    needs: ClassVar[Sequence[ResourceName]] = ()
     has_circuit: ClassVar[bool] = True
     dependencies: ClassVar[Sequence[Dependency]] = ()
     default_queue: ClassVar[str] = ""

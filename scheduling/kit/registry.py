@@ -12,13 +12,13 @@ import logging
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from inspect import iscoroutinefunction
-from typing import Literal
+from typing import Literal, get_args
 
 from django.apps import apps
 from django.utils.module_loading import import_string
 
 from scheduling.exceptions import KindUnknownError
-from scheduling.kit.base import MEMORY_MIB, MemoryClass, TaskProcessor
+from scheduling.kit.base import MEMORY_MIB, MemoryClass, ResourceName, TaskProcessor
 from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,11 @@ def travels_alone(kind: str) -> bool:
 def memory_needs() -> dict[str, int]:
     """Return the memory in MiB of each kind that needs more than the smallest memory class."""
     return {kind: MEMORY_MIB[name] for kind, name in _memory_classes().items() if name != "small"}
+
+
+def needs(kind: str) -> frozenset[str]:
+    """Return the resources that the pool of the kind's queue must offer; none for an unknown kind."""
+    return _needs().get(kind, frozenset())
 
 
 def concurrency_limit(kind: str) -> int:
@@ -113,6 +118,7 @@ def reset() -> None:
     _sharing_kinds.cache_clear()
     _asynchronous_kinds.cache_clear()
     _memory_classes.cache_clear()
+    _needs.cache_clear()
     concurrency_limits.cache_clear()
     _timeouts.cache_clear()
     _declared_dependencies.cache_clear()
@@ -162,6 +168,20 @@ def _memory_classes() -> dict[str, MemoryClass]:
         return {kind: processor.memory_class for kind, processor in _all().items()}
     except ProcessorInvalidError:
         logger.exception("processors.not_classed")
+        return {}
+
+
+@cache
+def _needs() -> dict[str, frozenset[str]]:
+    try:
+        waiting, computing = _asynchronous_kinds(), frozenset({"cpu"})
+        return {
+            kind: frozenset(processor.needs)
+            | (frozenset() if kind in waiting or "gpu" in processor.needs else computing)
+            for kind, processor in _all().items()
+        }
+    except ProcessorInvalidError:
+        logger.exception("processors.no_needs")
         return {}
 
 
@@ -243,4 +263,6 @@ def _import(path: str) -> type[TaskProcessor]:
         raise ProcessorInvalidError(f"{path} does not set `kind`.")
     if processor.concurrency_limit < 1:
         raise ProcessorInvalidError(f"{path} has a concurrency_limit below 1: {processor.concurrency_limit}.")
+    if unknown := set(processor.needs) - set(get_args(ResourceName.__value__)):
+        raise ProcessorInvalidError(f"{path} needs unknown resources: {', '.join(sorted(unknown))}.")
     return processor

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.models import KindCost, Worker
+from scheduling.models import KindCost, Resource, Worker
 from scheduling.stops.queries import Stop, TargetState
 from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.tenancy.regions import REGION_LENGTH
@@ -19,6 +19,15 @@ class StopRequestSerializer(StrictSerializer):
     reason = NameField(max_length=200)
     until = MomentField(
         required=False, allow_null=True, default=None, help_text="Absent or null: until a person ends it."
+    )
+
+
+def resources_field(*, help_text: str) -> serializers.ListField:
+    """Return an optional field of the names of resources."""
+    help_text = f"{help_text} Names: {', '.join(f'`{name}`' for name in Resource.values)}."
+    # Services check the names.
+    return serializers.ListField(
+        child=NameField(max_length=6), max_length=len(Resource), required=False, help_text=help_text
     )
 
 
@@ -34,6 +43,10 @@ class PoolChangeSerializer(StrictSerializer):
     )
     memory_mib = WholeNumberField(required=False, help_text="Memory of each child: 256, 512 or 1024. Default: 1024.")
     resource_class = NameField(max_length=3, required=False, help_text="`cpu` or `io`. Default: `cpu`.")
+    offers = resources_field(
+        help_text="What its queues and their kinds may need. Empty, or absent from a new pool or a change of class: "
+        "`cpu` and `memory`, or `io`."
+    )
     rate_milli = WholeNumberField(
         required=False, help_text="Share of slot time that is charged, in thousandths, 1 to 1,000. Default: 1,000."
     )
@@ -85,6 +98,7 @@ class PoolSerializer(TargetSerializer):
     region = serializers.SerializerMethodField(help_text="Where its workers run; empty: unknown.")
     memory_mib = serializers.SerializerMethodField()
     resource_class = serializers.SerializerMethodField()
+    offers = serializers.SerializerMethodField(help_text="What its queues and their kinds may need.")
     rate_milli = serializers.SerializerMethodField(help_text="Share of slot time that is charged, in thousandths.")
 
     def get_region(self, state: TargetState) -> str:
@@ -95,6 +109,9 @@ class PoolSerializer(TargetSerializer):
 
     def get_resource_class(self, state: TargetState) -> str:
         return str(self.context["pools"][state.name].resource_class)
+
+    def get_offers(self, state: TargetState) -> list[str]:
+        return list(self.context["pools"][state.name].offers)
 
     def get_rate_milli(self, state: TargetState) -> int:
         return int(self.context["pools"][state.name].rate_milli)

@@ -7,24 +7,20 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Model
+from django.db.models import Field, Model
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from scheduling.console.help_texts import HelpfulMixin
-from scheduling.jobs.routing.memory import kinds_beyond
-from scheduling.models import Queue, WorkerPool
+from scheduling.jobs.routing.resources import kinds_beyond
+from scheduling.models import Queue, Resource, WorkerPool
 from scheduling.regions.queries import read_regions
 from scheduling.stops.pauses import drain_pool, pause_pool, resume_pool
 from scheduling.stops.queries import find_drain
-from scheduling.topology.service import (
-    POOL_FIELDS,
-    check_new_name,
-    check_pool_class,
-    create_worker_pool,
-    update_worker_pool,
-)
+from scheduling.topology.resources import check_pool_class
+from scheduling.topology.service import POOL_FIELDS, check_new_name, create_worker_pool, update_worker_pool
 from tenants.access.permissions import Permission
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.post_actions import post_action, until_of
@@ -72,6 +68,17 @@ class TopologyAdmin(HelpfulMixin, PlatformStaffAdmin):
     edited_fields: ClassVar[tuple[str, ...]]
     state_fields: ClassVar[tuple[str, ...]] = ()
 
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name not in {"offers", "needs"}:
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        return forms.MultipleChoiceField(
+            label=capfirst(str(db_field.verbose_name)),
+            choices=Resource.choices,
+            required=False,
+            widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+            help_text=db_field.help_text,
+        )
+
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         shown = (*self.given_once, *(self.state_fields if obj else ()), *self.edited_fields)
         return (*shown, "reason") if self.has_change_permission(request) else shown
@@ -100,7 +107,7 @@ class WorkerPoolAdmin(TopologyAdmin):
     )
 
     list_before_template = "scheduling/dashboards/parts/regions.html"
-    list_display = ("name", "description", "region", "memory_mib", "resource_class", "rate_milli")
+    list_display = ("name", "description", "region", "memory_mib", "resource_class", "offered", "rate_milli")
     form = WorkerPoolForm
     given_once = ("name",)
     edited_fields = POOL_FIELDS
@@ -111,6 +118,10 @@ class WorkerPoolAdmin(TopologyAdmin):
         ),
         "description": gettext_lazy("Machines and queues of this pool, in one line."),
     }
+
+    @admin.display(description=gettext_lazy("Offers"))
+    def offered(self, pool: WorkerPool) -> str:
+        return ", ".join(str(Resource(name).label) for name in pool.offers)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         regions = read_regions()

@@ -12,7 +12,13 @@ from rest_framework.response import Response
 from scheduling.api.filters import NoQuerySerializer
 from scheduling.models import Queue
 from scheduling.stops.api import EDIT, OPERATE, StoppableViewSet
-from scheduling.stops.serializers import DrainSerializer, PauseSerializer, StopRequestSerializer, drain_facts
+from scheduling.stops.serializers import (
+    DrainSerializer,
+    PauseSerializer,
+    StopRequestSerializer,
+    drain_facts,
+    resources_field,
+)
 from scheduling.stops.service import StopScope
 from scheduling.topology.queries import get_queue
 from scheduling.topology.queue_rows import QueueRow, read_queue_rows
@@ -35,7 +41,7 @@ class QueueChangeSerializer(StrictSerializer):
         required=False, allow_null=True, help_text="Maximum number of dispatched jobs a minute."
     )
     dispatch_burst = WholeNumberField(required=False, allow_null=True, help_text="Maximum burst of dispatched jobs.")
-    resource_class = NameField(max_length=12, required=False, help_text="`cpu`, `io` or `cpu+memory`.")
+    needs = resources_field(help_text="What its pool must offer; empty or absent: the pool's resource class.")
     expected_seconds = NumberField(required=False, help_text="Cost assumed for a kind that has not run yet.")
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
@@ -53,7 +59,7 @@ class QueueSerializer(serializers.Serializer[Queue]):
     name = serializers.CharField()
     description = serializers.CharField()
     pool = serializers.CharField(source="pool.name")
-    resource_class = serializers.CharField(help_text="`cpu`, `io` or `cpu+memory`.")
+    needs = serializers.ListField(child=serializers.CharField(), help_text="What its pool must offer.")
     expected_seconds = serializers.FloatField(help_text="Cost assumed for a kind that has not run yet.")
     weight = serializers.IntegerField(help_text="Unless the active CFS plan overrides it.")
     cap = serializers.IntegerField(allow_null=True, help_text="Maximum number of messages in flight.")

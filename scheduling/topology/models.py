@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Value
@@ -18,6 +21,20 @@ class MemoryClass(models.IntegerChoices):
     SMALL = 256, _("small (256 MiB)")
     MEDIUM = 512, _("medium (512 MiB)")
     LARGE = 1024, _("large (1,024 MiB)")
+
+
+class Resource(models.TextChoices):
+    """What a pool may offer, and a queue or a kind may need."""
+
+    CPU = "cpu", _("CPU")
+    IO = "io", _("I/O")
+    MEMORY = "memory", _("memory")
+    GPU = "gpu", _("GPU")
+
+
+def _resources(name: Any, **options: Any) -> ArrayField[Any, Any]:
+    element = models.CharField(max_length=6, choices=Resource.choices)
+    return ArrayField(element, verbose_name=name, blank=True, **options)
 
 
 class WorkerPool(PauseFacts):
@@ -53,6 +70,11 @@ class WorkerPool(PauseFacts):
         db_default=ResourceClass.CPU,
         help_text=_("An I/O pool runs asynchronous kinds as coroutines: its slots wait rather than compute."),
     )
+    offers = _resources(
+        _("offers"),
+        db_default=[Resource.CPU.value, Resource.MEMORY.value],
+        help_text=_("What its queues and their kinds may need; none: CPU and memory, or I/O, by the resource class."),
+    )
     rate_milli = models.PositiveIntegerField(
         _("rate milli"),
         default=1000,
@@ -78,7 +100,8 @@ class WorkerPool(PauseFacts):
 
     def edited_values(self) -> list[object]:
         """Return what people edit: not what the dispatcher stores about its workers."""
-        return [self.description, self.region, self.memory_mib, self.resource_class, self.rate_milli, self.is_paused]
+        chosen = [self.memory_mib, self.resource_class, self.offers, self.rate_milli]
+        return [self.description, self.region, *chosen, self.is_paused]
 
 
 class PoolClock(models.Model):
@@ -187,11 +210,6 @@ class ProcessHeartbeat(models.Model):
 class Queue(PauseFacts):
     """Celery queue with a weight in its pool. The dispatcher, not Celery, decides the order of its jobs."""
 
-    class ResourceClass(models.TextChoices):
-        CPU = "cpu", _("CPU")
-        IO = "io", _("I/O")
-        CPU_MEMORY = "cpu+memory", _("CPU and memory")
-
     name = models.SlugField(_("name"), max_length=60, unique=True)
     description = models.CharField(_("description"), max_length=200, blank=True)
     pool = models.ForeignKey(WorkerPool, models.PROTECT, verbose_name=_("pool"), related_name="queues")
@@ -221,8 +239,10 @@ class Queue(PauseFacts):
         validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
         help_text=_("Maximum burst of dispatched jobs; empty for the jobs of one second, at least two."),
     )
-    resource_class = models.CharField(
-        _("resource class"), max_length=12, choices=ResourceClass.choices, default=ResourceClass.CPU
+    needs = _resources(
+        _("needs"),
+        db_default=[Resource.CPU.value],
+        help_text=_("What its pool must offer; none: the pool's resource class."),
     )
     expected_seconds = models.FloatField(
         _("expected seconds"),

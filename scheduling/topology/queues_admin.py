@@ -67,7 +67,6 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         "name": gettext_lazy("Lower-case letters, digits, hyphens and underscores; it cannot be changed later."),
         "pool": gettext_lazy("Its workers consume the queue from their next heartbeat on; it cannot be changed later."),
         "description": gettext_lazy("Purpose of this queue, in one line."),
-        "resource_class": gettext_lazy("Resource that its jobs use most; the pool's workers should have it."),
     }
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:

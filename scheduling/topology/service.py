@@ -14,12 +14,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext
 
-from scheduling.conf import UPKEEP_QUEUE
 from scheduling.dispatch.broker import wake_on_commit
-from scheduling.fleet.queries import live_workers
 from scheduling.jobs.routing.conditions import check_condition
-from scheduling.models import CFSPlanTier, PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
+from scheduling.jobs.routing.resources import queues_offering
+from scheduling.models import PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
 from scheduling.regions.service import follow_region
+from scheduling.topology.resources import check_pool_class, with_needs, with_offers
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
@@ -31,10 +31,10 @@ QUEUE_FIELDS = (
     "cap",
     "dispatches_per_minute",
     "dispatch_burst",
-    "resource_class",
+    "needs",
     "expected_seconds",
 )
-POOL_FIELDS = ("description", "region", "memory_mib", "resource_class", "rate_milli")
+POOL_FIELDS = ("description", "region", "memory_mib", "resource_class", "offers", "rate_milli")
 MAX_WEIGHT = 1_000
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
 # Keys of the broker itself; queues are keys by name too.
@@ -57,7 +57,8 @@ def create_worker_pool(*, name: str, values: Mapping[str, Any] | None = None, re
     """Add a pool. Dispatchers serve it within a second; it has no workers until some are started with its name."""
     with all_tenants():
         pool = WorkerPool()
-        assign(pool, {"name": check_new_name(name), **_only(values or {}, POOL_FIELDS)})
+        given = with_offers(pool, _only(values or {}, POOL_FIELDS))
+        assign(pool, {"name": check_new_name(name), **given})
         _insert(pool, "worker pool")
         PoolClock.objects.create(pool=pool)
         record_audit(
@@ -71,11 +72,13 @@ def create_queue(
 ) -> Queue:
     """Add a queue to a pool, given as a row or by name; the pool's workers consume it from their next heartbeat on.
 
-    It gets no jobs until a routing rule or a tier row of the active plan names it.
+    It gets no jobs until a routing rule or a tier row of the active plan names it. Raise FieldInvalidError if the pool
+    does not offer what the queue needs.
     """
     with all_tenants():
         queue = Queue(pool=_find_pool(pool))
-        assign(queue, {"name": check_new_name(name), **_queue_values(values or {})})
+        given = with_needs(queue.pool_id, _queue_values(values or {}))
+        assign(queue, {"name": check_new_name(name), **given})
         _insert(queue, "queue")
         QueueClock.objects.create(queue=queue)
         after = {"pool": queue.pool.name, **_values_of(queue, ("name", *QUEUE_FIELDS))}
@@ -99,16 +102,20 @@ def check_new_name(name: str) -> str:
 
 
 def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") -> Queue:
-    """Change a queue's weight, cap, rate or description; the next tick uses the new values."""
-    return _update(Queue.objects, queue, _queue_values(changes), action="queue.changed", reason=reason)
+    """Change a queue's weight, cap, rate, needs or description; the next tick uses the new values."""
+    values: Mapping[str, Any] = _queue_values(changes)
+    with all_tenants():
+        if "needs" in values:
+            values = with_needs(queue.pool_id, values)
+        return _update(Queue.objects, queue, values, action="queue.changed", reason=reason)
 
 
 def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: str = "") -> WorkerPool:
-    """Change a pool's description, region, memory class, resource class and rate.
+    """Change a pool's description, region, memory class, resource class, offers and rate.
 
     Jobs that need more memory than the pool now has are not dispatched. The resource class cannot be changed while
-    workers run, or queues are used, that need the old one, and the region while the pool has workers or jobs in flight;
-    a new rate applies to jobs that are dispatched from now on.
+    workers run, or queues are used, that need the old one, an offer while a queue needs it, and the region while the
+    pool has workers or jobs in flight; a new rate applies to jobs that are dispatched from now on.
     """
     if "resource_class" in changes:
         check_pool_class(pool, changes["resource_class"])
@@ -116,41 +123,8 @@ def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: 
         locked = WorkerPool.objects.select_for_update(no_key=True).get(pk=pool.pk)
         if changes.get("region", locked.region) != locked.region:
             follow_region(locked)
-        values = _only(changes, POOL_FIELDS)
+        values = with_offers(locked, _only(changes, POOL_FIELDS))
         return _update(WorkerPool.objects, pool, values, action="worker_pool.changed", reason=reason)
-
-
-def check_pool_class(pool: WorkerPool, resource_class: str) -> None:
-    """Raise FieldInvalidError if the pool's stored resource class is another one and workers or queues need it."""
-    is_io = resource_class == WorkerPool.ResourceClass.IO
-    with all_tenants():
-        running = live_workers().filter(pool_id=pool.pk).exclude(pool__resource_class=resource_class).count()
-        queues = Queue.objects.filter(pool_id=pool.pk).exclude(pool__resource_class=resource_class)
-        tiers = CFSPlanTier.objects.filter(plan__is_active=True)
-        planned = list(
-            queues.filter(pk__in=tiers.values("queue" if is_io else "io_queue")).values_list("name", flat=True)
-        )
-        has_upkeep = is_io and queues.filter(name=UPKEEP_QUEUE).exists()
-    if running:
-        raise FieldInvalidError.at(
-            "resource_class",
-            gettext("Workers of the pool are running (%(count)d). Stop them, then change the class.")
-            % {"count": running},
-        )
-    if has_upkeep:
-        raise FieldInvalidError.at(
-            "resource_class",
-            gettext("The pool has the queue of upkeep tasks, which need a CPU pool. Add another pool for I/O."),
-        )
-    if planned:
-        raise FieldInvalidError.at(
-            "resource_class",
-            gettext(
-                "The active CFS plan names queues of the pool: %(names)s. Name queues of another pool there, then "
-                "change the class."
-            )
-            % {"names": ", ".join(planned)},
-        )
 
 
 def create_routing_rule(
@@ -251,6 +225,9 @@ def _check_rule(rule: RoutingRule, targets: Mapping[int, int]) -> None:
         raise FieldInvalidError("balance: set how the jobs are spread over the queues.")
     if any(not 1 <= weight <= MAX_WEIGHT for weight in targets.values()):
         raise FieldInvalidError("weight: it must lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
+    named = Queue.objects.select_related("pool").filter(pk__in={rule.queue_id, *targets} - {None})
+    if rule.is_active and rule.kind and named:
+        queues_offering(rule.kind, named)
     try:
         rule.validate_unique()
         rule.validate_constraints()

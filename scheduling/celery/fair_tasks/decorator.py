@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # The kind's attributes that the decorator may set; the others come from the task.
 _ATTRIBUTES = frozenset(
     {"payload_schema", "timeout_seconds", "max_retries", "retry_delays_seconds", "is_mergeable", "travels_alone"}
-    | {"settings", "log_namespaces", "memory_class", "has_circuit", "dependencies", "concurrency_limit"}
+    | {"settings", "log_namespaces", "memory_class", "needs", "has_circuit", "dependencies", "concurrency_limit"}
 )
 
 

@@ -31,6 +31,7 @@ class JobKindSerializer(serializers.Serializer[JobKind]):
     retry_delays_seconds = serializers.ListField(child=serializers.FloatField())
     # A string and no enumeration in the schema: other resources have fields of this name with other choices.
     memory_class = serializers.CharField(help_text="`small`, `medium` or `large`: 256, 512 or 1,024 MiB.")
+    needs = serializers.ListField(child=serializers.CharField(), help_text="What the pool of its queue must offer.")
     concurrency_limit = serializers.IntegerField(help_text="How many jobs with one concurrency key run at once.")
     settings = serializers.ListField(child=serializers.CharField(), help_text="Tenant settings that it reads.")
     dependencies = serializers.ListField(child=serializers.CharField(), help_text="Dependencies of each of its jobs.")

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from scheduling.alerts.panels import read_panels
 from scheduling.alerts.rules import Per
 from scheduling.jobs.kinds.service import JobKind, list_job_kinds
+from scheduling.models import Resource
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
@@ -42,4 +43,5 @@ def _told(kind: JobKind) -> JobKind:
     """Return the kind translated, if a processor of the platform declares it."""
     description = gettext(kind.description) if kind.description else ""
     memory = gettext(MEMORY_WORDS.get(kind.memory_class, kind.memory_class))
-    return replace(kind, title=gettext(kind.title), description=description, memory_class=memory)
+    needs = [str(Resource(name).label) for name in kind.needs]
+    return replace(kind, title=gettext(kind.title), description=description, memory_class=memory, needs=needs)

@@ -39,6 +39,7 @@ class JobKind:
     max_retries: int
     retry_delays_seconds: Sequence[float]
     memory_class: str
+    needs: Sequence[str]
     concurrency_limit: int
     settings: Sequence[str]
     dependencies: Sequence[str]
@@ -103,6 +104,7 @@ def _describe(kind: str, processor: type[TaskProcessor], package: str, version: 
         max_retries=processor.max_retries,
         retry_delays_seconds=list(processor.retry_delays_seconds),
         memory_class=processor.memory_class,
+        needs=sorted(registry.needs(kind)),
         concurrency_limit=processor.concurrency_limit,
         settings=list(processor.settings),
         dependencies=[dependency.name for dependency in processor.dependencies],

@@ -1,6 +1,6 @@
 """The choice of a job's queue: the first rule that matches names it, or the queues to balance over.
 
-Of these queues only those count whose pools are in regions that the tenant allows. Rules may be a second old.
+Of these queues only those count whose pools offer what the kind needs, in allowed regions. Rules may be a second old.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
 from scheduling.fairness.balance import BalanceTarget, Spread
 from scheduling.fleet.queue_consumers import read_loads
 from scheduling.jobs.routing.conditions import describe_condition, failing_condition
+from scheduling.jobs.routing.resources import UNROUTABLE, queues_offering
 from scheduling.kit import registry
 from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
 from scheduling.regions.exceptions import RegionNotAllowedError
@@ -52,7 +53,7 @@ def read_routes() -> RouteTable:
 def cached_routes() -> RouteTable:
     """Return the rules from the cache, at most a second old."""
     # The key stands for the form of the document, because processes of two releases share the cache.
-    return _kept.get("by_region", _read)
+    return _kept.get("by_offer", _read)
 
 
 def _read() -> Mapping[str, Any]:
@@ -141,7 +142,7 @@ class Routes:
         """Return the queue for a job; ``requested`` is the queue that the tenant requests, or None.
 
         Raise QueueNotAllowedError if the rules do not allow the requested queue, RouteMissingError if there is none,
-        and RegionNotAllowedError if none is in a region that the tenant allows.
+        ResourceNotOfferedError and RegionNotAllowedError if none offers what the kind needs, or is in allowed regions.
         """
         rule = self._first_match(kind, payload)
         if requested is None:
@@ -161,7 +162,7 @@ class Routes:
         try:
             rule = self._first_match(kind, payload)
             allowed = self._all_for(rule, kind)
-        except (RouteMissingError, RegionNotAllowedError):
+        except UNROUTABLE:
             return None
         return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule, kind)
 
@@ -169,7 +170,7 @@ class Routes:
         """Return the names of all queues that such a job may go to, sorted: by the rule, or by the tenant's choice."""
         try:
             queues = self._all_for(self._first_match(kind, payload), kind)
-        except (RouteMissingError, RegionNotAllowedError):
+        except UNROUTABLE:
             return []
         return sorted({queue.name for queue in queues})
 
@@ -221,7 +222,8 @@ class Routes:
         return self._inside([*self._named_for(rule, kind), *choices], kind)
 
     def _inside(self, queues: Sequence[Queue], kind: str) -> Sequence[Queue]:
-        """Return the queues in regions that the tenant allows; raise RegionNotAllowedError if there is none."""
+        """Return the queues whose pools offer what the kind needs, in regions that the tenant allows; or raise."""
+        queues = queues_offering(kind, queues)
         inside = [queue for queue in queues if self.residency.allows(queue.pool.region)]
         if not inside:
             found = {f"{queue.name} ({queue.pool.region or gettext('no region')})" for queue in queues}

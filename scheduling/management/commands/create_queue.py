@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scheduling.models import Queue
+from scheduling.models import Resource
 from scheduling.topology.service import QUEUE_FIELDS, create_queue
 from tenants.management.base import PlatformCommand
 
@@ -26,7 +26,10 @@ class Command(PlatformCommand):
             "--dispatch-burst", type=int, help="maximum burst of dispatched jobs (default: the jobs of one second)"
         )
         parser.add_argument(
-            "--resource-class", choices=Queue.ResourceClass.values, help="resource that its jobs use most"
+            "--needs",
+            nargs="+",
+            choices=Resource.values,
+            help="what the pool must offer (default: the pool's resource class)",
         )
         parser.add_argument(
             "--expected-seconds", type=float, help="assumed cost of a kind that has not run yet (default: 1)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scheduling.models import MemoryClass, WorkerPool
+from scheduling.models import MemoryClass, Resource, WorkerPool
 from scheduling.topology.service import POOL_FIELDS, create_worker_pool
 from tenants.management.base import PlatformCommand
 
@@ -22,6 +22,12 @@ class Command(PlatformCommand):
         )
         parser.add_argument(
             "--resource-class", choices=WorkerPool.ResourceClass.values, help="io runs asynchronous kinds as coroutines"
+        )
+        parser.add_argument(
+            "--offers",
+            nargs="+",
+            choices=Resource.values,
+            help="what its queues and their kinds may need (default: cpu and memory, or io, by the resource class)",
         )
         parser.add_argument("--rate-milli", type=int, help="share of slot time charged, in thousandths (default: 1000)")
         parser.add_argument("--reason", default="", help="kept in the audit log")

@@ -25,7 +25,7 @@ def test_queue_is_paused_edited_and_resumed_only_by_staff(console: Console, staf
     assert (queue.is_paused, queue.pause_reason) == (True, "disk")
     client.post(act_url("queue", queue.pk, "resume"), {"reason": "more disk"})
     page = reverse("admin:scheduling_queue_change", args=[queue.pk])
-    data = {"description": "Documents", "weight": 5, "cap": "", "resource_class": "cpu", "expected_seconds": 12}
+    data = {"description": "Documents", "weight": 5, "cap": "", "expected_seconds": 12}
     assert client.post(page, data).status_code == 302
     queue.refresh_from_db()
     assert (queue.is_paused, queue.weight, queue.cap) == (False, 5, None)

@@ -19,7 +19,7 @@ ADD_POOL = "admin:scheduling_workerpool_add"
 
 def queue_form(**typed: object) -> dict[str, object]:
     default = WorkerPool.objects.get(name="default").pk
-    offered = {"name": "slow", "pool": default, "weight": 1, "resource_class": "cpu", "expected_seconds": 1}
+    offered = {"name": "slow", "pool": default, "weight": 1, "expected_seconds": 1}
     return {**offered, **typed}
 
 
@@ -84,7 +84,7 @@ def test_weight_is_that_of_the_active_plan_and_read_only(console: Console, staff
     shown = client.get(page).content.decode()
     assert f"8, set by the active CFS plan “cloud”; without it {queue.weight}." in shown
     assert 'name="weight"' not in shown
-    form = {"resource_class": queue.resource_class, "expected_seconds": queue.expected_seconds, "weight": 9}
+    form = {"needs": queue.needs, "expected_seconds": queue.expected_seconds, "weight": 9}
     assert client.post(page, {**form, "cap": 4, "reason": "small"}).status_code == 302
     after = Queue.objects.get(pk=queue.pk)
     assert (after.weight, after.cap) == (queue.weight, 4)

@@ -67,7 +67,7 @@ def test_audit_entry_contains_values_and_reason() -> None:
     create_queue(name="slow", pool=pool, values={"weight": 3, "cap": 2}, reason="scans")
     made, added = entry_of("worker_pool.created"), entry_of("queue.created")
     assert (made.reason, made.target_id) == ("small machines", str(pool.pk))
-    rest = {"description": "", "region": "", "resource_class": "cpu", "rate_milli": 1000}
+    rest = {"description": "", "region": "", "resource_class": "cpu", "offers": ["cpu", "memory"], "rate_milli": 1000}
     assert made.after == {"name": "far", "memory_mib": 256, **rest}
     assert (added.reason, added.after["pool"], added.after["weight"], added.after["cap"]) == ("scans", "far", 3, 2)
 
@@ -113,7 +113,7 @@ def test_invalid_name_is_refused_and_leaves_nothing(name: str) -> None:
         ("cap", -1),
         ("dispatches_per_minute", 0),
         ("dispatch_burst", 1_000_001),
-        ("resource_class", "gpu"),
+        ("needs", ["tape"]),
         ("expected_seconds", 0.0),
         ("expected_seconds", float("nan")),
         ("expected_seconds", float("inf")),
@@ -136,7 +136,8 @@ def test_queue_needs_an_existing_pool() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("memory_mib", 300), ("resource_class", "gpu"), ("rate_milli", 0), ("rate_milli", 1001)]
+    ("field", "value"),
+    [("memory_mib", 300), ("resource_class", "gpu"), ("offers", ["tape"]), ("rate_milli", 0), ("rate_milli", 1001)],
 )
 def test_value_of_a_pool_must_be_a_known_one(field: str, value: Any) -> None:
     with pytest.raises(FieldInvalidError, match=field):
@@ -175,7 +176,7 @@ def test_pool_of_a_plans_queue_for_asynchronous_kinds_stays_an_io_pool() -> None
     with pytest.raises(FieldInvalidError, match="coroutines"):
         update_worker_pool(pool=pool, changes={"resource_class": "cpu"})
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
-    update_worker_pool(pool=pool, changes={"resource_class": "cpu"})
+    update_worker_pool(pool=pool, changes={"resource_class": "cpu", "offers": ["cpu", "io"]})
     with pytest.raises(CFSPlanInvalidError, match="coroutines belongs to no I/O pool"):
         activate_cfs_plan(plan=plan)
 
@@ -208,9 +209,10 @@ def test_job_submitted_before_its_queue_had_a_clock_is_dispatched(
 
 def test_commands_create_both_and_print_json() -> None:
     options = ("--memory-mib", "512", "--resource-class", "io", "--rate-milli", "10", "--reason", "x")
+    options += ("--offers", "memory", "io")
     pool = run_json("create_worker_pool", "far", *options)
     facts = {"description": "", "memory_mib": 512, "resource_class": "io", "rate_milli": 10, "region": ""}
-    assert pool == {"name": "far", **facts}
+    assert pool == {"name": "far", "offers": ["io", "memory"], **facts}
     queue = run_json(
         *(
             "create_queue",
@@ -223,7 +225,7 @@ def test_commands_create_both_and_print_json() -> None:
             "60",
             "--dispatch-burst",
         ),
-        *("2", "--resource-class", "cpu+memory", "--expected-seconds", "2.5", "--description", "scans"),
+        *("2", "--needs", "memory", "--expected-seconds", "2.5", "--description", "scans"),
     )
     assert queue == {
         "name": "slow",
@@ -233,7 +235,7 @@ def test_commands_create_both_and_print_json() -> None:
         "cap": None,
         "dispatches_per_minute": 60,
         "dispatch_burst": 2,
-        "resource_class": "cpu+memory",
+        "needs": ["memory"],
         "expected_seconds": 2.5,
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 from scheduling.celery import fair_tasks
 from scheduling.kit import base, testing
 
-VERSION = (1, 6)
+VERSION = (1, 7)
 BASE = """
 KIT_VERSION
 MAX_CHILDREN
@@ -85,6 +85,7 @@ LogLevel
 MemoryClass
 Outcome
 PermanentError(message, *, code=)
+ResourceName
 Retry(error, after_seconds)
 Snoozed(state, seconds, reason)
 Suspended(state, seconds)
@@ -101,6 +102,7 @@ TaskProcessor.kind
 TaskProcessor.log_namespaces
 TaskProcessor.max_retries
 TaskProcessor.memory_class
+TaskProcessor.needs
 TaskProcessor.payload_schema
 TaskProcessor.preload()
 TaskProcessor.process(context)

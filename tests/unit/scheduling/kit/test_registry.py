@@ -37,6 +37,19 @@ class Waiting(AsyncTaskProcessor):
         return None
 
 
+class Rendering(TaskProcessor):
+    kind = "rendering"
+    needs = ("gpu", "memory")
+
+    def process(self, context: JobContext) -> None:
+        return None
+
+
+class Taping(Rendering):
+    kind = "taping"
+    needs = ("tape",)  # type: ignore[assignment]
+
+
 class Nameless(TaskProcessor):
     def process(self, context: JobContext) -> None:
         return None
@@ -109,6 +122,7 @@ def test_diagnostic_kinds_require_their_setting(
         (["Nameless"], "does not set `kind`"),
         (["NOT_A_PROCESSOR"], "not a subclass"),
         (["NoSuchClass"], "cannot be imported"),
+        (["Taping"], "needs unknown resources: tape"),
     ],
 )
 def test_broken_plug_in_is_named_in_the_error(install: Install, names: list[str], words: str) -> None:
@@ -123,3 +137,14 @@ def test_kind_whose_work_is_a_coroutine_waits_and_is_never_mergeable(install: In
     assert (registry.travels_alone("greeting"), registry.travels_alone("waiting")) == (False, True)
     classes = [registry.resource_class(kind) for kind in ("greeting", "waiting", "no_such_kind")]
     assert classes == ["cpu", "io", "cpu"]
+
+
+def test_needs_are_those_declared_and_a_processor_without_a_gpu(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("Greeting", "Waiting", "Rendering")
+    needs = [registry.needs(kind) for kind in ("greeting", "waiting", "rendering", "no_such_kind")]
+    assert needs == [{"cpu"}, set(), {"gpu", "memory"}, set()]
+    monkeypatch.setattr(Greeting, "needs", ("memory",))
+    registry.reset()
+    assert registry.needs("greeting") == {"cpu", "memory"}
