@@ -18,6 +18,7 @@ from scheduling.conf import UPKEEP_QUEUE
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.fleet.queries import live_workers
 from scheduling.jobs.routing.conditions import check_condition
+from scheduling.jobs.routing.strategies import check_balance
 from scheduling.models import CFSPlanTier, PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
 from scheduling.regions.service import follow_region
 from tenants.audit.service import record_audit
@@ -163,6 +164,7 @@ def create_routing_rule(
     with all_tenants():
         rule = RoutingRule()
         difference = assign(rule, _only(values, RULE_FIELDS))
+        check_balance(rule.balance)
         _check_rule(rule, targets or {})
         rule.save(force_insert=True)
         of_targets = _write_targets(rule, targets or {})
@@ -182,6 +184,8 @@ def update_routing_rule(
     with all_tenants():
         row = RoutingRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         difference = assign(row, _only(changes, RULE_FIELDS))
+        if "balance" in difference.after:
+            check_balance(row.balance)
         kept = dict(row.targets.values_list("queue_id", "weight"))
         _check_rule(row, kept if targets is None else targets)
         if difference:
