@@ -57,6 +57,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "regions": ("scheduling/regions/", "scheduling/dispatch/", "scheduling/topology/", "tenants/tenancy/"),
     "relay": ("scheduling/subscriptions/", "workloads/webhooks/", "scheduling/dispatch/"),
     "rolling_deploys": ("scheduling/kit/", "scheduling/topology/", "scheduling/worker/", "scheduling/fleet/"),
+    "routing_strategies": ("scheduling/jobs/routing/", "scheduling/kit/", "scheduling/fleet/"),
     "schedules": ("scheduling/schedules/",),
     "sealing": ("tenants/audit/",),
     "slices": ("scheduling/execution/", "scheduling/fairness/", "scheduling/kit/"),
