@@ -1,7 +1,7 @@
 """The routing strategies by name, from entry points and from installed apps.
 
-An installed app has names and dotted paths of its functions in ``routing_strategies`` of its AppConfig. A strategy is
-imported when the first job needs it; one that cannot be used stops no job.
+An installed app has names and dotted paths of its functions in ``routing_strategies`` of its AppConfig. A web server
+imports them when it has started, other processes when the first job needs one. One that cannot be used stops no job.
 """
 
 from __future__ import annotations
@@ -60,6 +60,12 @@ def find_strategy(name: str) -> Choose | NoChoice:
         return NoChoice(Cause.NOT_USABLE, f"{paths[0]} is not a function of (job, pools)")
     watch(choose)
     return choose
+
+
+def load_strategies() -> None:
+    """Import all installed strategies."""
+    for name in strategy_names():
+        find_strategy(name)
 
 
 def find_unusable() -> Mapping[str, NoChoice]:

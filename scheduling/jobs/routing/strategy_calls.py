@@ -81,7 +81,7 @@ class StrategyCaller:
                 found = _read(choose(job, pools), pools)
         except OutOfTimeError:
             found = NoChoice(Cause.TOO_SLOW)
-        except Exception as error:  # noqa: BLE001 - whatever foreign code raises is a cause to fall back
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever foreign code raises is a cause to fall back
             found = NoChoice(Cause.RAISED_ERROR, type(error).__name__[:MAX_REASON_CHARACTERS])
         cpu_seconds, seconds = self._cpu() - cpu_began, self._clock() - began
         allowance.cpu_seconds -= cpu_seconds
