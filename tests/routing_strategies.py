@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from django.apps import apps
 
 from scheduling.jobs.routing import balancing, strategies
 from scheduling.jobs.routing.strategy_calls import StrategyCaller
@@ -39,7 +40,7 @@ def raising(job: RoutedJob, pools: Pools) -> str:
 
 
 def changing(job: RoutedJob, pools: Pools) -> str:
-    job.payload["source"]["pages"] = 0  # type: ignore[index]
+    job.payload["source"]["pages"] = 0
     return pools[0].queue
 
 
@@ -98,6 +99,6 @@ def install(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     found = {name.rpartition(".")[2].lower(): name if "." in name else f"{__name__}.{name}" for name in names}
     strategies.reset()
     monkeypatch.setattr(strategies, "entry_points", lambda group: [])
-    monkeypatch.setattr(strategies.apps.get_app_config("scheduling"), "routing_strategies", found, raising=False)
+    monkeypatch.setattr(apps.get_app_config("scheduling"), "routing_strategies", found, raising=False)
     monkeypatch.setattr(balancing, "_caller", StrategyCaller())
     monkeypatch.setattr(balancing, "_logged_at", {})

@@ -6,7 +6,8 @@ import pytest
 
 from scheduling.fleet import queue_consumers
 from scheduling.fleet.queue_consumers import clear_loads
-from scheduling.models import Queue, Worker, WorkerPool
+from scheduling.models import Queue, Worker
+from scheduling.topology.service import create_queue, create_worker_pool
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
 
@@ -25,8 +26,8 @@ def east_and_west(db: None) -> tuple[Queue, Queue]:
     with all_tenants():
         now = read_moment()
         for name in ("east", "west"):
-            pool = WorkerPool.objects.create(name=name)
-            queues.append(Queue.objects.create(name=name, pool=pool))
+            pool = create_worker_pool(name=name)
+            queues.append(create_queue(name=name, pool=pool))
             facts = {"pool": pool, "hostname": name, "started_at": now, "heartbeat_at": now}
             Worker.objects.create(**facts, pid=1, slots=2, queues=[name])
     return queues[0], queues[1]

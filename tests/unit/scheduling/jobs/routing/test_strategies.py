@@ -125,7 +125,7 @@ def test_strategy_is_set_aside_after_three_slow_calls_for_a_pause(costs: dict[st
     assert [clocks.call() for _ in range(MOST_LATE)] == [NoChoice(Cause.TOO_SLOW)] * MOST_LATE
     assert clocks.call() == NoChoice(Cause.SET_ASIDE)
     clocks.cpu_cost = clocks.cost = 0.0
-    clocks.clock += PAUSE_SECONDS
+    clocks.clock += PAUSE_SECONDS + 1
     assert clocks.call() == Choice("east")
 
 
@@ -149,7 +149,8 @@ def test_payload_is_read_only_at_any_depth() -> None:
     source = JOB.payload["source"]
     assert (source["names"][0]["a"], len(source), sorted(source)) == (1, 2, ["names", "pages"])
     assert source == {"pages": 101, "names": ({"a": 1},)}
-    for place in (JOB.payload, source, source["names"][0]):
+    places: list[Any] = [JOB.payload, source, source["names"][0]]
+    for place in places:
         with pytest.raises(TypeError):
             place["a"] = 2
 
