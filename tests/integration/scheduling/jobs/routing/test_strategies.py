@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -276,3 +277,12 @@ def test_reroute_calls_no_strategy(acme: Tenant, use: Any) -> None:
     assert found is not None
     assert found.name in {"east", "west"}
     assert fallbacks("endless", "too_slow") == before
+
+
+def test_reversed_migration_leaves_rules_that_choose_by_load(use: Any) -> None:
+    rule = use("by_pages")
+    migration = import_module("scheduling.migrations.0038_routing_strategies")
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(migration.FORGET_STRATEGIES)
+    rule.refresh_from_db()
+    assert rule.balance == "least_loaded"
