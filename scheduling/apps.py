@@ -30,6 +30,7 @@ class SchedulingConfig(AppConfig):
         "scheduling.outbox.processor.OutboxDelivery",
     )
     outbox_adapters = ("scheduling.outbox.redis_stream.RedisStreamAdapter",)
+    web_preload = "scheduling.jobs.routing.strategies.load_strategies"
     measures_usage = "scheduling.limits.usage.measure_usage"
     versioned = ("scheduling.plans.service:CFS_PLANS", "scheduling.jobs.job_templates.service:TEMPLATES")
 

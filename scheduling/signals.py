@@ -9,6 +9,7 @@ from django.dispatch import Signal
 
 jobs_submitted = Signal()  # tenant_id, kind, queue, tier, count
 jobs_shed = Signal()  # kind, tier, action: refuse or delay; sent before the end of the transaction
+routing_fell_back = Signal()  # strategy, cause; sent before the end of the transaction
 jobs_dispatched = Signal()  # pool, count, seconds
 waiting_jobs_moved = Signal()  # event, state, count
 dispatch_undone = Signal()  # pool, count, error

@@ -58,6 +58,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "relay": ("scheduling/subscriptions/", "workloads/webhooks/", "scheduling/dispatch/"),
     "resources": ("scheduling/topology/", "scheduling/jobs/routing/"),
     "rolling_deploys": ("scheduling/kit/", "scheduling/topology/", "scheduling/worker/", "scheduling/fleet/"),
+    "routing_strategies": ("scheduling/jobs/routing/", "scheduling/kit/", "scheduling/fleet/"),
     "schedules": ("scheduling/schedules/",),
     "sealing": ("tenants/audit/",),
     "slices": ("scheduling/execution/", "scheduling/fairness/", "scheduling/kit/"),

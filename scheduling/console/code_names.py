@@ -13,6 +13,7 @@ from scheduling.priority_rules.words import move_words
 
 # Names of codes that are not the code's own words.
 NAMES = {
+    "batch_too_slow": gettext_noop("the strategies have used the time of this submission"),
     "charge": gettext_noop("charges"),
     "default_rows": gettext_noop("rows outside of partitions"),
     "execution": gettext_noop("executions"),
@@ -20,14 +21,21 @@ NAMES = {
     "joberror": gettext_noop("errors"),
     "jobevent": gettext_noop("events"),
     "joblog": gettext_noop("log lines"),
+    "named_no_queue": gettext_noop("the strategy named none of the queues"),
+    "not_installed": gettext_noop("the strategy is not installed"),
+    "not_usable": gettext_noop("the strategy cannot be used"),
     "partitions_made": gettext_noop("partitions created"),
+    "raised_error": gettext_noop("the strategy raised an error"),
     "runs_republished": gettext_noop("runs published again"),
+    "set_aside": gettext_noop("the strategy is set aside because it took too long"),
+    "too_slow": gettext_noop("the strategy took too long"),
 }
 # The other codes, for the catalogue. A code of a plug-in that it lacks is shown as it is.
 WORDS = {
     gettext_noop("cause"),
     gettext_noop("charged"),
     gettext_noop("dependency"),
+    gettext_noop("fallback"),
     gettext_noop("from"),
     gettext_noop("in flight"),
     gettext_noop("is shared"),
@@ -39,6 +47,7 @@ WORDS = {
     gettext_noop("reason"),
     gettext_noop("retry in"),
     gettext_noop("seconds"),
+    gettext_noop("strategy"),
     gettext_noop("to"),
     gettext_noop("until"),
     gettext_noop("waiting"),
@@ -127,7 +136,7 @@ def fact_words(key: str, value: Any) -> str:
         return f"{_named(key.removesuffix('_us'))} {duration_words(value / 1_000_000)}"
     if key.endswith("_seconds") and isinstance(value, int | float):
         return f"{_named(key.removesuffix('_seconds'))} {duration_words(value)}"
-    text = _(value) if key == "cause" and value else str(value)
+    text = _(NAMES.get(value, value)) if key == "cause" and value else str(value)
     return f"{_named(key)} {text if len(text) <= 160 else text[:159] + '…'}"
 
 

@@ -15,6 +15,7 @@ from scheduling.conf import UPKEEP_QUEUE
 from scheduling.diagnosis.starts import STALLED_AFTER, find_stalled_pools
 from scheduling.dispatch.locked_tenants import LockedTenant
 from scheduling.fleet.announced_kinds import UnknownKind
+from scheduling.jobs.routing.strategies import find_unusable
 from scheduling.jobs.waits.missing_keys import MissingKey, find_missing_keys
 from scheduling.jobs.waits.start_conditions import TICK_AGE
 from scheduling.models import PoolClock, SettledRefused, Worker, WorkerPool
@@ -53,7 +54,7 @@ SECOND_LOOK_SECONDS = 1.0
 
 
 def check_flow() -> Iterator[Check]:
-    """Yield checks of the flow of jobs: database writes, publishing to the broker, starts of jobs, data keys."""
+    """Yield checks of the flow of jobs: writes, publishing to the broker, starts of jobs, data keys, strategies."""
     yield _check_writes()
     with all_tenants():
         recent = PoolClock.objects.filter(publish_failed_at__gt=Now() - TICK_AGE).order_by("pool__name")
@@ -62,6 +63,7 @@ def check_flow() -> Iterator[Check]:
     yield _check_publishing(refused)
     yield _check_starts()
     yield _check_keys(missing)
+    yield from _check_strategies()
 
 
 def _check_writes() -> Check:
@@ -131,6 +133,20 @@ def _check_keys(missing: Sequence[MissingKey]) -> Check:
         "jobs then run within ten minutes. Otherwise cancel them, or set DATA_KEY_MISSING_HOURS."
     )
     return Check("data_keys", name, Health.FAILURE, "; ".join(waits), hint)
+
+
+def _check_strategies() -> Iterator[Check]:
+    """Yield one check of the routing strategies of active rules; nothing if all of them can be used."""
+    with all_tenants():
+        faults = find_unusable()
+    if faults:
+        names = ", ".join(f"{name} ({fault.detail or fault.cause})" for name, fault in faults.items())
+        measured = gettext("cannot be used: %(names)s") % {"names": names}
+        hint = gettext(
+            "Install the package that has the strategy, and restart the web servers. Until then its rules send jobs to "
+            "the least loaded queue."
+        )
+        yield Check("routing_strategies", gettext("routing strategies"), Health.WARNING, measured, hint)
 
 
 def check_locked_tenants(locked: Sequence[LockedTenant]) -> Check:

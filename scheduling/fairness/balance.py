@@ -60,8 +60,7 @@ class Spread:
     def by_load(self, targets: Sequence[BalanceTarget]) -> int:
         """Return the queue with the least waiting work per live slot, counting the work sent since the measurement."""
         best = min(self._alive(targets), key=lambda target: (self._per_slot(target), target.queue_id))
-        self.sent_us[best.queue_id] = self.sent_us.get(best.queue_id, 0) + best.expected_us
-        return best.queue_id
+        return self.send(best)
 
     def by_distance(self, targets: Sequence[BalanceTarget]) -> int:
         """Return the nearest queue with a live slot; of equally near ones that with the least waiting work per slot."""
@@ -69,15 +68,24 @@ class Spread:
         least = min(target.distance for target in alive)
         return self.by_load([target for target in alive if target.distance == least])
 
+    def send(self, target: BalanceTarget) -> int:
+        """Count a job that is sent to the queue, and return the queue."""
+        self.sent_us[target.queue_id] = self.sent_us.get(target.queue_id, 0) + target.expected_us
+        return target.queue_id
+
+    def load_of(self, queue_id: int) -> QueueLoad:
+        """Return the load of a queue, with the work sent since the measurement."""
+        load = self._load(queue_id)
+        return QueueLoad(load.work_us + self.sent_us.get(queue_id, 0), load.slots)
+
     def _alive(self, targets: Sequence[BalanceTarget]) -> Sequence[BalanceTarget]:
         """Return the queues with a live slot; all of them if none has one."""
         alive = [target for target in targets if self._load(target.queue_id).slots > 0]
         return alive or targets
 
     def _per_slot(self, target: BalanceTarget) -> float:
-        load = self._load(target.queue_id)
-        work_us = load.work_us + self.sent_us.get(target.queue_id, 0) + target.expected_us
-        return work_us / max(1, load.slots)
+        load = self.load_of(target.queue_id)
+        return (load.work_us + target.expected_us) / max(1, load.slots)
 
     def _load(self, queue_id: int) -> QueueLoad:
         return self.loads.get(queue_id, QueueLoad())

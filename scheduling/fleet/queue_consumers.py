@@ -94,7 +94,9 @@ def measure_queues(*, sums_work: bool = True) -> Mapping[str, bool]:
     changed: dict[str, bool] = {}
     with all_tenants():
         if try_to_lead(LockClass.STANDINGS):
-            weighs_work = RoutingRule.objects.filter(is_active=True, balance__in=RoutingRule.BY_WORK).exists()
+            weighs_work = (
+                RoutingRule.objects.filter(is_active=True).exclude(balance__in=RoutingRule.NOT_BY_WORK).exists()
+            )
             values = {
                 "lease": platform_settings.LEASE_SECONDS,
                 "sums_work": weighs_work and sums_work,

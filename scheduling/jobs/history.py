@@ -84,7 +84,7 @@ class ExecutionRecord:
 # An event that is no change of the job: a piece of its output.
 OUTPUT_EVENT = "job.output"
 # The event data shown to tenants; the scheduler's numbers (start tags, predictions) would reveal others' load.
-_VISIBLE_DATA = frozenset({"cause", "moved", "number", "reason", "retry_in_seconds"})
+_VISIBLE_DATA = frozenset({"cause", "fallback", "moved", "number", "reason", "retry_in_seconds", "strategy"})
 
 
 def visible_event_data(event: JobEvent) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import connection
 from django.db.models.fields import NOT_PROVIDED
@@ -102,6 +104,7 @@ _EVENT = """
         '{}'::jsonb
     FROM given
 """
+_EVENT_WITH_FACTS = _EVENT.replace("'{}'::jsonb", "facts")
 _WAKE = """
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, count(*) FROM given GROUP BY 1, 2, 3
@@ -111,17 +114,24 @@ _MADE: Final = frozenset({"state", "tags", "meta", "payload", "trace_id"})
 _NO_META: Final = Jsonb({})
 # Optional parts of the statement beside the jobs and the wakes.
 _KEYED: Final = {"parked": _PARKED, "key_news": _KEY_NEWS}
-_ALWAYS: Final = {"event": _EVENT, "entry": INSERT_ENTRY}
+_ALWAYS: Final = {"event": _EVENT, "event_with_facts": _EVENT_WITH_FACTS, "entry": INSERT_ENTRY}
 _PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "meta_members": _META} | _ALWAYS | _KEYED
 # Texts differ by which columns are shared by all jobs.
 _MOST_TEXTS: Final = 256
 
 
-def store_jobs(jobs: Sequence[Job], *, lines: Mapping[Line, int], event: str) -> None:
+def store_jobs(
+    jobs: Sequence[Job],
+    *,
+    lines: Mapping[Line, int],
+    event: str,
+    facts: Mapping[UUID, Mapping[str, str]] = MappingProxyType({}),
+) -> None:
     """Store new jobs of one tenant, their waiting rows and wakes, and an event and an audit entry named ``event``.
 
-    ``lines`` has the fair-share node of each (queue id, fair key) of the jobs. For a single job the statement is only
-    sent with the transaction's COMMIT or the next statement, and database errors are raised there.
+    ``lines`` has the fair-share node of each (queue id, fair key) of the jobs, and ``facts`` the data of the events of
+    jobs that have any, which is not encrypted. For a single job the statement is only sent with the transaction's
+    COMMIT or the next statement, and database errors are raised there.
     """
     scope = require_scope()
     for job in jobs:
@@ -129,6 +139,8 @@ def store_jobs(jobs: Sequence[Job], *, lines: Mapping[Line, int], event: str) ->
     actor = current_actor()
     entry = entry_parameters(action=event, target=_audit_target(jobs), after=_audit_summary(jobs))
     columns = _columns(jobs, lines)
+    if facts:
+        columns["facts"] = [Jsonb(dict(facts.get(job.pk, {}))) for job in jobs]
     arrays = frozenset(name for name, values in columns.items() if not _is_shared(values))
     parameters = {name: values if name in arrays else values[0] for name, values in columns.items()} | {
         "event": event,
@@ -136,7 +148,7 @@ def store_jobs(jobs: Sequence[Job], *, lines: Mapping[Line, int], event: str) ->
         "request_id": actor.request_id,
         **(entry or {}),
     }
-    statement = _statement(arrays, _parts_of(jobs, has_entry=entry is not None))
+    statement = _statement(arrays, _parts_of(jobs, has_entry=entry is not None, has_facts=bool(facts)))
     if len(jobs) == 1:
         execute_with_commit(statement, parameters)
     else:
@@ -171,7 +183,7 @@ def _is_shared(values: Sequence[Any]) -> bool:
     return all(value is first or value == first for value in values)
 
 
-def _parts_of(jobs: Sequence[Job], *, has_entry: bool) -> frozenset[str]:
+def _parts_of(jobs: Sequence[Job], *, has_entry: bool, has_facts: bool) -> frozenset[str]:
     states = {str(job.state) for job in jobs}
     is_keyed = {job.concurrency_key is not None for job in jobs if job.state == JobState.AVAILABLE}
     is_present = {
@@ -180,7 +192,8 @@ def _parts_of(jobs: Sequence[Job], *, has_entry: bool) -> frozenset[str]:
         "due": JobState.SCHEDULED in states,
         "deadline": any(job.deadline_at is not None for job in jobs),
         "meta_members": any(job.meta for job in jobs),
-        "event": True,
+        "event": not has_facts,
+        "event_with_facts": has_facts,
         "entry": has_entry,
     }
     return frozenset(name for name in _PARTS if is_present[name])
@@ -189,13 +202,13 @@ def _parts_of(jobs: Sequence[Job], *, has_entry: bool) -> frozenset[str]:
 @lru_cache(maxsize=_MOST_TEXTS)
 def _statement(arrays: frozenset[str], parts: frozenset[str]) -> str:
     present = {name: text for name, text in _PARTS.items() if name in parts}
-    texts = {"given": _given(arrays), "job": _job_statement()} | present
+    texts = {"given": _given(arrays, has_facts="event_with_facts" in parts), "job": _job_statement()} | present
     return f"WITH {', '.join(f'{name} AS ({text})' for name, text in texts.items())} {_WAKE}"
 
 
-def _given(arrays: frozenset[str]) -> str:
+def _given(arrays: frozenset[str], *, has_facts: bool) -> str:
     """Return the rows of all jobs: columns that differ by job are arrays, the others single values."""
-    types = _types()
+    types = {**_types(), "facts": "jsonb"} if has_facts else _types()
     names = [name for name in types if name in arrays]
     selected = ", ".join(
         f"v.{name}" if name in arrays else f"%({name})s::{type_name} AS {name}" for name, type_name in types.items()

@@ -129,6 +129,8 @@ class _Intake:
     allowance: SubmissionAllowance
     routes: Routes
     queue_names: dict[int, str] = field(default_factory=dict)
+    # What the first event of a job says about the choice of its queue.
+    routing_facts: dict[UUID, Mapping[str, str]] = field(default_factory=dict)
     known: dict[str, Job] = field(default_factory=dict)
     busy_keys: set[str] = field(default_factory=set)
     holders: dict[KindAndKey, Job] = field(default_factory=dict)
@@ -177,7 +179,7 @@ class _Intake:
         processor = check_request(request, now=self.now, plan=self.tenant.plan)
         if (holder := self.holders.get((request.kind, request.claimed_key))) is not None:
             return Submission(holder, created=False)
-        queue = self.routes.queue_for(request.kind, request.payload, request.queue)
+        queue, facts = self.routes.route(request.kind, request.payload, request.queue, request.tags)
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
         self.allowance.standing.drains.refuse(request.kind, queue.name)
@@ -187,12 +189,11 @@ class _Intake:
         max_retries = request.max_retries
         if max_retries is None:
             max_retries = retry_policy_on(self.tenant.plan, processor).max_retries
-        job = self._new_job(request, queue, max_retries)
+        job = self._new_job(request, queue, max_retries, parent)
         shed(job, self.load, tier=self.routes.tier_id, now=self.now)
-        if parent is not None:
-            job.parent = parent
-            job.traceparent = job.traceparent or parent.traceparent
         self.new.append(job)
+        if facts:
+            self.routing_facts[job.pk] = facts
         if key is not None:
             self.known[key] = job
         if request.claimed_key:
@@ -207,7 +208,7 @@ class _Intake:
         asked, stored = request.fingerprint(), bytes(known.payload_hash)
         return stored == asked or stored == digest_of(self.tenant.pk, asked)
 
-    def _new_job(self, request: JobRequest, queue: Queue, max_retries: int) -> Job:
+    def _new_job(self, request: JobRequest, queue: Queue, max_retries: int, parent: Job | None) -> Job:
         run_at = max(request.run_at or self.now, self.now)
         priority = self._default_priority() if request.priority is None else request.priority
         return new_row(
@@ -232,8 +233,9 @@ class _Intake:
             max_retries=max_retries,
             run_at=run_at,
             deadline_at=request.deadline,
-            traceparent=tracing.current_traceparent(),
+            traceparent=tracing.current_traceparent() or (parent and parent.traceparent),
             created_at=self.now,
+            parent=parent,
             batch=self.batch,
         )
 
@@ -265,7 +267,7 @@ class _Intake:
         if not self.new:
             return
         self.allowance.note_accepted(len(self.new))
-        store_jobs(self.new, lines=self._lines(), event="job.submitted")
+        store_jobs(self.new, lines=self._lines(), event="job.submitted", facts=self.routing_facts)
         wake_on_commit({self.queue_names[job.queue_id] for job in self.new}, is_filled=True)
         counts = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
         tenant_id, tier = self.tenant.pk, self.tenant.plan.tier_id

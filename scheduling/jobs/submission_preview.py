@@ -17,7 +17,7 @@ from tenants.models import Tenant
 def preview_submission(*, tenant: Tenant, request: JobRequest) -> tuple[str, Explanation | None]:
     """Return the queue of a job and the explanation of its wait; raise the DomainError of a job without a queue."""
     with tenant_context(tenant):
-        queue = Routes.of_tenant(tenant).queue_for(request.kind, request.payload, request.queue)
+        queue = Routes.of_tenant(tenant).queue_for(request.kind, request.payload, request.queue, request.tags)
         now = read_clock()
         run_at = max(request.run_at or now, now)
         job = new_row(

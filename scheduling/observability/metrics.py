@@ -27,6 +27,12 @@ SUBMITTED = Counter("jobs_submitted", "Jobs accepted.", _ROUTE, namespace=PREFIX
 SHED = Counter(
     "jobs_shed", "New jobs refused or delayed by rule under load.", ["kind", "tier", "action"], namespace=PREFIX
 )
+ROUTING_FALLBACKS = Counter(
+    "routing_fallbacks",
+    "Choices of queues that were made in place of a routing strategy, by cause.",
+    ["strategy", "cause"],
+    namespace=PREFIX,
+)
 DISPATCHED = Counter("jobs_dispatched", "Jobs published to the broker.", namespace=PREFIX)
 STARTED = Counter("executions_started", "Executions that a worker started.", _ROUTE, namespace=PREFIX)
 ENDED = Counter("executions_ended", "Executions that ended, by outcome.", (*_ROUTE, "outcome"), namespace=PREFIX)

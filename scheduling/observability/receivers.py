@@ -57,6 +57,7 @@ def connect_counters() -> None:
     receivers = (
         (signals.jobs_submitted, _on_submitted),
         (signals.jobs_shed, _on_shed),
+        (signals.routing_fell_back, _on_fallback),
         (signals.jobs_dispatched, _on_dispatched),
         (signals.waiting_jobs_moved, _on_moved),
         (signals.dispatch_undone, _on_undone),
@@ -106,6 +107,10 @@ def _on_submitted(sender: object, *, kind: str, queue: str, tier: str, count: in
 
 def _on_shed(sender: object, *, kind: str, tier: str, action: str, **_: Any) -> None:
     metrics.SHED.labels(kind, tier, action).inc()
+
+
+def _on_fallback(sender: object, *, strategy: str, cause: str, **_: Any) -> None:
+    metrics.ROUTING_FALLBACKS.labels(strategy, cause).inc()
 
 
 def _on_dispatched(sender: object, *, count: int, seconds: float, **_: Any) -> None:

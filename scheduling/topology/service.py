@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.jobs.routing.conditions import check_condition
 from scheduling.jobs.routing.resources import queues_offering
+from scheduling.jobs.routing.strategies import check_balance
 from scheduling.models import PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
 from scheduling.regions.service import follow_region
 from scheduling.topology.resources import check_pool_class, with_needs, with_offers
@@ -137,6 +138,7 @@ def create_routing_rule(
     with all_tenants():
         rule = RoutingRule()
         difference = assign(rule, _only(values, RULE_FIELDS))
+        check_balance(rule.balance)
         _check_rule(rule, targets or {})
         rule.save(force_insert=True)
         of_targets = _write_targets(rule, targets or {})
@@ -156,6 +158,8 @@ def update_routing_rule(
     with all_tenants():
         row = RoutingRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         difference = assign(row, _only(changes, RULE_FIELDS))
+        if "balance" in difference.after:
+            check_balance(row.balance)
         kept = dict(row.targets.values_list("queue_id", "weight"))
         _check_rule(row, kept if targets is None else targets)
         if difference:

@@ -8,8 +8,10 @@ from jsonschema import ValidationError
 
 from acme_word_count.corpus import CorpusCount
 from acme_word_count.processor import WordCount
+from acme_word_count.routing import by_length
 from acme_word_count.tasks import greet
 from scheduling.kit.base import KIT_VERSION, AwaitChildren, ChildJob, Complete, PermanentError, Yielded
+from scheduling.kit.routing import CandidateQueue, RoutedJob
 from scheduling.kit.testing import RecordingRuntime, try_processor
 
 
@@ -55,3 +57,14 @@ def test_the_package_names_its_kinds():
     assert points["acme_word_count"] is WordCount
     assert points["acme_greeting"] is greet
     assert KIT_VERSION[0] == 1
+
+
+@pytest.mark.parametrize(("text", "queue"), [("short", "near"), ("long " * 3_000, "large")])
+def test_strategy_sends_long_texts_to_the_pool_with_the_most_slots(text, queue):
+    pools = [
+        CandidateQueue("near", "near", live_slots=2, waiting_seconds=1.0),
+        CandidateQueue("large", "large", live_slots=40, waiting_seconds=900.0),
+    ]
+    choice = by_length(RoutedJob("acme_word_count", "team", "", {"texts": [text]}), pools)
+    assert choice.queue == queue
+    assert choice.reason

@@ -12,11 +12,15 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import TabularInline
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from scheduling.console.help_texts import HelpfulMixin, without_related_links
 from scheduling.console.links import queue_link
 from scheduling.console.tags import badge
+from scheduling.jobs.routing.balancing import is_strategy
 from scheduling.jobs.routing.conditions import check_condition
+from scheduling.jobs.routing.strategies import find_strategy, strategy_names
+from scheduling.jobs.routing.strategy_calls import NoChoice
 from scheduling.models import RoutingRule, RoutingTarget
 from scheduling.topology.service import RULE_FIELDS, create_routing_rule, update_routing_rule
 from tenants.access.permissions import Permission
@@ -32,6 +36,13 @@ class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
         model = RoutingRule
         fields = RULE_FIELDS
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(balance := self.fields.get("balance"), forms.ChoiceField):
+            # A rule whose strategy is not installed can be edited, too.
+            names = dict.fromkeys([*RoutingRule.Balance.values, *strategy_names(), self.instance.balance])
+            balance.choices = [(name, _balance_words(name)) for name in names]
+
     def clean_condition(self) -> Any:
         condition = self.cleaned_data["condition"] or None
         try:
@@ -39,6 +50,15 @@ class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
         except FieldInvalidError as refusal:
             raise ValidationError(refusal.detail) from refusal
         return condition
+
+
+def _balance_words(balance: str) -> str:
+    if not is_strategy(balance):
+        return str(RoutingRule.Balance(balance).label)
+    words = gettext("Several queues, by the strategy %(name)s") % {"name": balance}
+    if isinstance(find_strategy(balance), NoChoice):
+        return gettext("%(words)s, which cannot be used: the least loaded queue is chosen") % {"words": words}
+    return words
 
 
 class RoutingTargetInline(OfItsPage, TabularInline):
@@ -87,6 +107,17 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
         "is_active": gettext_lazy("Inactive rules are skipped."),
     }
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name != "balance":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        return forms.ChoiceField(
+            label=db_field.verbose_name,
+            help_text=db_field.help_text,
+            required=False,
+            choices=[],
+            widget=UnfoldAdminSelectWidget(),
+        )
+
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("targets__queue")
 
@@ -115,7 +146,7 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
         if rule.balance:
             targets = ((queue_link(target.queue.name), target.weight) for target in rule.targets.all())
             queues = format_html_join(", ", "{} × {}", targets)
-            return format_html("{}: {}", rule.get_balance_display(), queues)
+            return format_html("{}: {}", _balance_words(rule.balance), queues)
         return queue_link(rule.queue.name) if rule.queue else gettext("the tier's queue")
 
     @admin.display(description=gettext_lazy("State"))

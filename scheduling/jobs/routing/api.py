@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import NoQuerySerializer, page_response
-from scheduling.jobs.routing.trials import try_route
+from scheduling.conf import MAX_TAGS
+from scheduling.jobs.requests import MAX_TAG_CHARACTERS
+from scheduling.jobs.routing.strategies import MAX_NAME_CHARACTERS
+from scheduling.jobs.routing.trials import RouteTrial, try_route
 from scheduling.models import Queue, RoutingRule
 from scheduling.regions.rules import Residency
 from scheduling.topology.service import MAX_WEIGHT, create_routing_rule, update_routing_rule
@@ -39,6 +42,9 @@ class RouteQuestionSerializer(StrictSerializer):
     queue = NameField(
         max_length=60, required=False, allow_null=True, default=None, help_text="The queue that the tenant requests."
     )
+    tags = serializers.ListField(
+        child=NameField(max_length=MAX_TAG_CHARACTERS), required=False, default=list, max_length=MAX_TAGS
+    )
 
 
 class RuleVerdictSerializer(serializers.Serializer[object]):
@@ -50,7 +56,16 @@ class RuleVerdictSerializer(serializers.Serializer[object]):
     because = serializers.CharField(help_text="Why it does not match; empty if it does.")
 
 
-class RouteAnswerSerializer(serializers.Serializer[object]):
+class StrategyChoiceSerializer(serializers.Serializer[object]):
+    """The choice of a routing strategy, as the first event of the job would have it."""
+
+    strategy = serializers.CharField()
+    reason = serializers.CharField(default="", help_text="As the strategy states it, or a detail of the cause.")
+    fallback = serializers.CharField(default="", help_text="The balance that chose in its place; empty if it chose.")
+    cause = serializers.CharField(default="", help_text="Why the strategy did not choose.")
+
+
+class RouteAnswerSerializer(serializers.Serializer[RouteTrial]):
     """The queue of the job, and for each evaluated rule whether it matches."""
 
     queue = serializers.CharField(allow_null=True, help_text="Null if the job would be refused.")
@@ -59,7 +74,12 @@ class RouteAnswerSerializer(serializers.Serializer[object]):
     choices = serializers.ListField(
         child=serializers.CharField(), help_text="Possible queues: by the rule, or by the tenant's choice."
     )
+    choice = serializers.SerializerMethodField(help_text="Null if no strategy was to choose.")
     rules = RuleVerdictSerializer(many=True)
+
+    @extend_schema_field(StrategyChoiceSerializer(allow_null=True))
+    def get_choice(self, trial: RouteTrial) -> dict[str, Any] | None:
+        return dict(StrategyChoiceSerializer(trial.choice).data) if trial.choice else None
 
 
 class RoutingTrialViewSet(StaffViewSet):
@@ -94,7 +114,7 @@ class RoutingRuleSerializer(serializers.Serializer[RoutingRule]):
     queue = serializers.CharField(source="queue.name", default=None, allow_null=True)
     by_tier = serializers.BooleanField(help_text="To the queue that the active CFS plan names for the tier.")
     balance = serializers.CharField(
-        help_text="`weighted`, `least_loaded` or `nearest` over `targets`; empty: one queue."
+        help_text="`weighted`, `least_loaded`, `nearest` or a strategy's name, over `targets`; empty: one queue."
     )
     targets = serializers.SerializerMethodField(help_text="Weights by the names of the queues to balance over.")
     allows_queue_choice = serializers.BooleanField(help_text="Whether a tenant may choose one of the kind's queues.")
@@ -114,7 +134,7 @@ class RuleRequestSerializer(StrictSerializer):
     condition = serializers.JSONField(required=False, allow_null=True)
     queue = NameField(max_length=60, required=False, allow_null=True)
     by_tier = serializers.BooleanField(required=False)
-    balance = NameField(max_length=12, required=False, allow_blank=True)
+    balance = NameField(max_length=MAX_NAME_CHARACTERS, required=False, allow_blank=True)
     targets = serializers.DictField(child=WholeNumberField(min_value=1, max_value=MAX_WEIGHT), required=False)
     allows_queue_choice = serializers.BooleanField(required=False)
     is_active = serializers.BooleanField(required=False)

@@ -24,8 +24,8 @@ class RoutingRule(models.Model):
         LEAST_LOADED = "least_loaded", _("Several queues, the one with the least waiting work per live slot")
         NEAREST = "nearest", _("Several queues, the nearest to the tenant's home region that has live slots")
 
-    # The balances that compare the waiting work of queues.
-    BY_WORK = (Balance.LEAST_LOADED, Balance.NEAREST)
+    # All others, and strategies, compare the waiting work of queues.
+    NOT_BY_WORK = (Balance.NONE, Balance.WEIGHTED)
 
     position = models.PositiveIntegerField(
         _("position"), unique=True, help_text=_("Rules are evaluated from the lowest position up.")
@@ -63,8 +63,7 @@ class RoutingRule(models.Model):
     )
     balance = models.CharField(
         _("balance"),
-        max_length=12,
-        choices=Balance.choices,
+        max_length=40,
         blank=True,
         default="",
         db_default="",

@@ -13,17 +13,16 @@ from django.utils.translation import gettext
 from psycopg.rows import scalar_row
 
 from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
-from scheduling.fairness.balance import BalanceTarget, Spread
-from scheduling.fleet.queue_consumers import read_loads
+from scheduling.jobs.routing.balancing import Balancer, Routed, is_strategy, job_for_strategies
 from scheduling.jobs.routing.conditions import describe_condition, failing_condition
 from scheduling.jobs.routing.resources import UNROUTABLE, queues_offering
 from scheduling.kit import registry
+from scheduling.kit.routing import RoutedJob
 from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
 from scheduling.regions.exceptions import RegionNotAllowedError
 from scheduling.regions.queries import residency_of
 from scheduling.regions.rules import ANYWHERE, Residency
 from tenants.cache.shared_cache import SharedCache
-from tenants.database.ids import uuid7
 from tenants.database.prepared import fetch_one
 from tenants.database.rows import rows_of_json
 from tenants.database.sql import load_sql
@@ -104,7 +103,7 @@ class Routes:
     rules: Sequence[RoutingRule]
     tier_queues: Mapping[str, Mapping[str, Queue]]
     targets: Mapping[int, Sequence[RoutingTarget]]
-    spread: Spread = field(default_factory=Spread)
+    balancer: Balancer = field(default_factory=Balancer)
     # Default queues of kinds, as far as they were looked up.
     defaults: dict[str, Queue | None] = field(default_factory=dict)
     residency: Residency = ANYWHERE
@@ -122,15 +121,15 @@ class Routes:
     @classmethod
     def of(cls, known: RouteTable, tier_id: str) -> Self:
         """Return the routes of one tier by these rules, with current loads of the queues."""
-        return cls(tier_id, known.rules, known.tier_queues.get(tier_id, {}), known.targets, _new_spread(known.rules))
+        return cls(tier_id, known.rules, known.tier_queues.get(tier_id, {}), known.targets, _balancer_of(known))
 
     @classmethod
     def load_all(cls) -> Mapping[str, Self]:
         """Return the routes of every tier that the active CFS plan names, by the tier's id."""
         known = read_routes()
-        spread = _new_spread(known.rules)
+        balancer = _balancer_of(known)
         return {
-            tier_id: cls(tier_id, known.rules, queues, known.targets, spread)
+            tier_id: cls(tier_id, known.rules, queues, known.targets, balancer)
             for tier_id, queues in known.tier_queues.items()
         }
 
@@ -138,33 +137,42 @@ class Routes:
         """Return these routes in the regions of a tenant."""
         return self if residency == self.residency else replace(self, residency=residency)
 
-    def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
-        """Return the queue for a job; ``requested`` is the queue that the tenant requests, or None.
+    def queue_for(
+        self, kind: str, payload: Mapping[str, Any], requested: str | None, tags: Sequence[str] = ()
+    ) -> Queue:
+        """Return the queue for a job, as `route` does."""
+        return self.route(kind, payload, requested, tags).queue
+
+    def route(self, kind: str, payload: Mapping[str, Any], requested: str | None, tags: Sequence[str] = ()) -> Routed:
+        """Return the queue for a job, with the reason of a strategy; ``requested`` is the tenant's choice, or None.
 
         Raise QueueNotAllowedError if the rules do not allow the requested queue, RouteMissingError if there is none,
         ResourceNotOfferedError and RegionNotAllowedError if none offers what the kind needs, or is in allowed regions.
         """
         rule = self._first_match(kind, payload)
         if requested is None:
-            return self._balanced(rule, kind)
+            has_strategy = is_strategy(rule.balance)
+            job = job_for_strategies(kind, self.tier_id, self.residency, payload, tags) if has_strategy else None
+            return self._balanced(rule, kind, job)
         choices = {q.name: q for q in self._queues_of(kind)} if rule.allows_queue_choice else {}
         named = choices | {q.name: q for q in self._named_for(rule, kind)}
         if requested not in named:
             allowed = ", ".join(sorted(named))
             raise QueueNotAllowedError("%(kind)s may go to: %(allowed)s.", {"kind": kind, "allowed": allowed})
-        return self._inside([named[requested]], kind)[0]
+        return Routed(self._inside([named[requested]], kind)[0])
 
     def better_queue(self, kind: str, payload: Mapping[str, Any], queue_id: int) -> Queue | None:
         """Return the queue to which a waiting job in the queue ``queue_id`` should move by the current rules.
 
-        Return None if it may stay, or if no rule gives a queue.
+        Return None if it may stay, or if no rule gives a queue. No strategy is called: a dispatcher must not wait for
+        one.
         """
         try:
             rule = self._first_match(kind, payload)
             allowed = self._all_for(rule, kind)
         except UNROUTABLE:
             return None
-        return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule, kind)
+        return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule, kind, None).queue
 
     def choices(self, kind: str, payload: Mapping[str, Any]) -> list[str]:
         """Return the names of all queues that such a job may go to, sorted: by the rule, or by the tenant's choice."""
@@ -265,26 +273,12 @@ class Routes:
             raise RouteMissingError("There is no queue for %(names)s.", {"names": names})
         return queues
 
-    def _balanced(self, rule: RoutingRule, kind: str) -> Queue:
+    def _balanced(self, rule: RoutingRule, kind: str, job: RoutedJob | None) -> Routed:
         queues = {queue.pk: queue for queue in self._inside(self._named_for(rule, kind), kind)}
         if not rule.balance or (not rule.kind and registry.default_queue(kind)):
-            return next(iter(queues.values()))
-        targets = [
-            BalanceTarget(
-                row.queue_id,
-                row.weight,
-                max(1, int(row.queue.expected_seconds * 1_000_000)),
-                self.residency.distance(row.queue.pool.region),
-            )
-            for row in self.targets[rule.pk]
-            if row.queue_id in queues
-        ]
-        choose = {
-            RoutingRule.Balance.WEIGHTED: self.spread.by_weight,
-            RoutingRule.Balance.LEAST_LOADED: self.spread.by_load,
-            RoutingRule.Balance.NEAREST: self.spread.by_distance,
-        }[RoutingRule.Balance(rule.balance)]
-        return queues[choose(targets)]
+            return Routed(next(iter(queues.values())))
+        rows = [row for row in self.targets[rule.pk] if row.queue_id in queues]
+        return self.balancer.choose(rule.balance, rows, self.residency, job)
 
     def _queues_of(self, kind: str) -> list[Queue]:
         rules = [rule for rule in self.rules if rule.kind == kind]
@@ -292,9 +286,6 @@ class Routes:
         return named + [target.queue for rule in rules if rule.balance for target in self.targets[rule.pk]]
 
 
-def _new_spread(rules: Sequence[RoutingRule]) -> Spread:
-    if not any(rule.balance for rule in rules):
-        return Spread()
-    loads = read_loads()
-    # One seed a batch: single jobs are distributed by chance, those of a batch evenly.
-    return Spread(seed=uuid7().int % 2**32 / 2**32, loads=loads.by_queue, sent_us=loads.sent_us)
+def _balancer_of(known: RouteTable) -> Balancer:
+    """Return a balancer, with the loads of the queues if any rule needs them."""
+    return Balancer.load() if known.targets else Balancer()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scheduling.exceptions import TierNotFoundError
@@ -15,13 +15,17 @@ from tenants.models import Tier
 
 @dataclass(frozen=True, slots=True)
 class RouteTrial:
-    """The result of routing a hypothetical job: its queue or the refusal, possible queues, and the evaluated rules."""
+    """The result of routing a hypothetical job: its queue or the refusal, possible queues, and the evaluated rules.
+
+    ``choice`` is what the first event of the job would say about a strategy's choice; empty without one.
+    """
 
     queue: str | None
     refusal: str
     detail: str
     choices: Sequence[str]
     rules: Sequence[RuleMatch]
+    choice: Mapping[str, str] = field(default_factory=dict)
 
 
 def try_route(
@@ -30,6 +34,7 @@ def try_route(
     tier: str,
     payload: Mapping[str, Any],
     queue: str | None = None,
+    tags: Sequence[str] = (),
     residency: Residency = ANYWHERE,
 ) -> RouteTrial:
     """Route a hypothetical job as a submission would; store nothing. Raise TierNotFoundError for an unknown tier."""
@@ -39,7 +44,7 @@ def try_route(
     rule_matches = routes.trace(kind, payload)
     choices = routes.choices(kind, payload)
     try:
-        found = routes.queue_for(kind, payload, queue)
+        found = routes.route(kind, payload, queue, tags)
     except DomainError as refusal:
         return RouteTrial(None, refusal.code, refusal.detail, choices, rule_matches)
-    return RouteTrial(found.name, "", "", choices, rule_matches)
+    return RouteTrial(found.queue.name, "", "", choices, rule_matches, found.facts)

@@ -11,39 +11,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from scheduling.fleet import queue_consumers
-from scheduling.fleet.queue_consumers import clear_loads, measure_queues
-from scheduling.models import FairShareNode, Job, Queue, QueueStanding, RoutingRule, Worker, WorkerPool
+from scheduling.fleet.queue_consumers import measure_queues
+from scheduling.models import FairShareNode, Job, Queue, QueueStanding, RoutingRule, Worker
 from scheduling.topology.service import create_routing_rule, update_routing_rule
 from scheduling.worker.preloading import kinds_served
 from tenants.context import all_tenants
-from tenants.database.clock import read_moment
 from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
-
-
-@pytest.fixture(autouse=True)
-def _fresh_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let loads be read once for each test, however slow the machine is."""
-    monkeypatch.setattr(queue_consumers, "CACHED_SECONDS", 3_600.0)
-    clear_loads()
-
-
-@pytest.fixture
-def east_and_west(db: None) -> tuple[Queue, Queue]:
-    """Create two queues, each in its own pool with a live worker."""
-    queues = []
-    with all_tenants():
-        now = read_moment()
-        for name in ("east", "west"):
-            pool = WorkerPool.objects.create(name=name)
-            queues.append(Queue.objects.create(name=name, pool=pool))
-            facts = {"pool": pool, "hostname": name, "started_at": now, "heartbeat_at": now}
-            Worker.objects.create(**facts, pid=1, slots=2, queues=[name])
-    return queues[0], queues[1]
 
 
 def balance(how: str, weights: Mapping[int, int]) -> RoutingRule:
