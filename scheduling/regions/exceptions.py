@@ -22,7 +22,9 @@ class RegionNotAllowedError(DomainError):
         """Build the error of a job about the data ``subject``, which may run where ``residency`` allows it."""
         values = {"subject": subject, "allowed": ", ".join(residency.all_allowed()) or gettext("none")}
         return cls(
-            "Jobs about the data %(subject)s may run in these regions only: %(allowed)s. Ask the platform for a queue "
-            "in one of them, or allow another region for the data.",
+            gettext_noop(
+                "Jobs about the data %(subject)s may run in these regions only: %(allowed)s. Ask the platform for a "
+                "queue in one of them, or allow another region for the data."
+            ),
             values,
         )
