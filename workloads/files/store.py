@@ -32,6 +32,7 @@ from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from tenants.exceptions import DomainError
 from tenants.limits.usage import change_stored, check_room
+from workloads.files.cache import file_cache, forget
 from workloads.files.exceptions import storage_errors
 from workloads.files.limits import STORAGE_BYTES
 from workloads.files.models import Content
@@ -134,11 +135,23 @@ def errors_of_job() -> Iterator[None]:
 
 
 def fetch(key: str, sha256: str) -> IO[bytes]:
-    """Return a temporary copy of a content on the local disk, verified by its hash. It is deleted when it is closed.
+    """Return a copy of a content on the local disk, to be read and closed; it is verified by its hash.
 
-    ``key`` must come from a row of the tenant and never from outside, because its owner is not checked. Raise
-    `StoredFileError` if the file cannot be read or differs.
+    It is temporary, or that of the machine's `FileCache`, which then keeps it. ``key`` must come from a row of the
+    tenant and never from outside, because its owner is not checked. Raise `StoredFileError` if the file cannot be read
+    or differs.
     """
+    kept = file_cache()
+    if kept is not None and (cached := kept.open(key, sha256)) is not None:
+        return cached
+    copy = _download(key, sha256)
+    if kept is not None:
+        kept.add(key, copy)
+    copy.seek(0)
+    return copy
+
+
+def _download(key: str, sha256: str) -> IO[bytes]:
     copy: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     digest = hashlib.sha256()
     try:
@@ -153,7 +166,6 @@ def fetch(key: str, sha256: str) -> IO[bytes]:
     if digest.hexdigest() != sha256:
         copy.close()
         raise StoredFileError("The file in the storage differs from the uploaded one.")
-    copy.seek(0)
     return copy
 
 
@@ -192,6 +204,7 @@ def discard_unused(tenant_id: UUID, key: str) -> bool:
                 return False
             change_stored(tenant_id=tenant_id, limit=STORAGE_BYTES, change=-content.size_bytes)
         default_storage.delete(key)
+        forget(key)
     return True
 
 
