@@ -5,17 +5,20 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
+from scheduling.dispatch import pick
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution.start import start_execution
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job, submit_jobs
-from scheduling.models import Execution, Job, JobHeld, JobSubject, LiveExecution, Queue, RegionLabel, Worker
+from scheduling.models import Execution, Job, JobHeld, JobReady, JobSubject, LiveExecution, Queue, RegionLabel, Worker
 from scheduling.regions.exceptions import RegionNotAllowedError
 from scheduling.regions.labels import label_data
 from scheduling.topology.service import update_worker_pool
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
+from tenants.database.sql import load_sql
 from tenants.models import Tenant
 from tests.integration.scheduling.bulk.conftest import take_turns
 from tests.integration.scheduling.job_helpers import in_flight, reasons_of, reload, submit
@@ -157,3 +160,20 @@ def test_bulk_submission_stores_the_data_of_each_job(acme: Tenant, us: Queue) ->
         found = dict(JobSubject.objects.values_list("job_id", "subject"))
     first, _, third = (submission.job.pk for _, submission in done.accepted)
     assert found == {first: DATA, third: OTHER}
+
+
+def test_read_of_jobs_of_a_tenant_without_a_label_looks_up_no_data(acme: Tenant, globex: Tenant, us: Queue) -> None:
+    route(us)
+    about(acme)
+    label(globex, "eu")
+    statement = load_sql(pick.__file__)["read_rows"]
+    with all_tenants(), connection.cursor() as cursor:
+        lines = list(JobReady.objects.values_list("entity_id", flat=True))
+        values = {"entity_ids": lines, "asked": [10], "kind": None, "needs": pick.memory_gate_parameters()}
+        cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {statement}", values)
+        plan = [line for (line,) in cursor.fetchall()]
+    reads = [line for line in plan if "scheduling_job_subject" in line]
+    assert reads
+    assert all("never executed" in line for line in reads), plan
+    labels = [line for line in plan if "scheduling_region_label" in line and "never executed" not in line]
+    assert len(labels) == 1, plan

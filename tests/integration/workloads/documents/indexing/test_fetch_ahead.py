@@ -10,17 +10,18 @@ import pytest
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
+from scheduling.dispatch.tick import run_tick
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.conftest import ChangePlatformSettings
 from tests.integration.workloads.documents.indexing.conftest import upload
+from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.indexing.ahead import fetch_files_ahead
 from workloads.documents.models import Dataset, Document
 from workloads.files.cache import file_cache
 from workloads.files.store import discard_unused, fetch
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("worker")]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -36,11 +37,25 @@ def document() -> Document:
         return Document.objects.get()
 
 
-def test_files_of_waiting_documents_are_fetched_once(dataset: Dataset, globex_dataset: Dataset, folder: Path) -> None:
+def tick_pool() -> str:
+    """Let a tick count the jobs, and dispatch them if there is a worker; return the name of the pool."""
+    with all_tenants():
+        ((pool_id, name),) = set(Job.objects.values_list("queue__pool_id", "queue__pool__name"))
+    run_tick(pool_id)
+    return str(name)
+
+
+@pytest.mark.parametrize("state", ["available", "dispatched"])
+def test_files_of_next_documents_are_fetched_once(
+    dataset: Dataset, globex_dataset: Dataset, folder: Path, request: pytest.FixtureRequest, state: str
+) -> None:
+    if state == "dispatched":
+        request.getfixturevalue("worker")
     upload(dataset, a_txt=b"first", b_txt=b"second")
     upload(globex_dataset, a_txt=b"first")
+    name = tick_pool()
     with all_tenants():
-        (name,) = set(Job.objects.values_list("queue__pool__name", flat=True))
+        assert set(Job.objects.values_list("state", flat=True)) == {state}
         keys = set(Document.objects.values_list("storage_key", flat=True))
     assert fetch_files_ahead("no-such-pool") == (0, 0)
     assert fetch_files_ahead(name) == (3, len(b"firstsecondfirst"))
@@ -71,18 +86,14 @@ def test_deleted_content_leaves_no_copy(acme: Tenant, dataset: Dataset, folder: 
 
 def test_missing_file_is_left_to_its_job(dataset: Dataset, folder: Path) -> None:
     upload(dataset, a_txt=b"text")
-    with all_tenants():
-        (name,) = Job.objects.values_list("queue__pool__name", flat=True)
     default_storage.delete(document().storage_key)
-    assert fetch_files_ahead(name) == (0, 0)
+    assert fetch_files_ahead(tick_pool()) == (0, 0)
 
 
 def test_command_fetches_once_and_prints_numbers(dataset: Dataset, folder: Path) -> None:
     upload(dataset, a_txt=b"text")
-    with all_tenants():
-        (name,) = Job.objects.values_list("queue__pool__name", flat=True)
     printed = StringIO()
-    call_command("fetch_files", "--pool", name, "--once", "--json", stdout=printed)
+    call_command("fetch_files", "--pool", tick_pool(), "--once", "--json", stdout=printed)
     assert json.loads(printed.getvalue()) == {"files": 1, "bytes": 4}
 
 
