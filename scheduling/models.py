@@ -44,6 +44,7 @@ from scheduling.plans.models import (
     TenantKindCost,
 )
 from scheduling.priority_rules.models import PriorityRule
+from scheduling.regions.models import JobSubject, RegionLabel
 from scheduling.schedules.models import Schedule, ScheduleFire
 from scheduling.sites.models import Site
 from scheduling.statistics.models import (
@@ -123,6 +124,7 @@ __all__ = [
     "JobMeta",
     "JobNote",
     "JobReady",
+    "JobSubject",
     "JobSuspended",
     "JobTemplate",
     "JobTemplateVersion",
@@ -151,6 +153,7 @@ __all__ = [
     "QueueGauge",
     "QueueMinute",
     "QueueStanding",
+    "RegionLabel",
     "Resource",
     "ResultCacheEntry",
     "RollupClock",

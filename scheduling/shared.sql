@@ -90,11 +90,24 @@ CASE
     WHEN (SELECT NOT p.kinds ? r.kind FROM scheduling_workerpool p WHERE p.id = q.pool_id) THEN 'unknown ' || q.pool_id
     WHEN (%(needs)s::jsonb ->> r.kind)::int > (SELECT p.memory_mib FROM scheduling_workerpool p WHERE p.id = q.pool_id)
         THEN 'memory ' || q.pool_id
+    -- The labels are read once a statement: jobs of tenants without one are looked up nowhere.
+    WHEN r.tenant_id = ANY(ARRAY(SELECT l.tenant_id FROM scheduling_region_label l WHERE l.allowed_regions <> '{}'))
+        AND EXISTS (SELECT
+-- include: label_elsewhere
+        ) THEN 'region ' || (SELECT l.id
+-- include: label_elsewhere
+        ) || ' ' || q.pool_id
     -- One index probe shows whether any breaker of the kind is open.
     WHEN EXISTS (SELECT FROM scheduling_circuit_breaker a
         WHERE a.kind = r.kind AND a.state IN ('open', 'half_open', 'forced_open')) THEN 'circuit ' ||
 -- include: circuit_before
 END
+
+-- fragment: label_elsewhere
+-- From the label of the data that ready row ``r`` is about, if it does not allow the region of the pool of ``q``.
+FROM scheduling_job_subject s JOIN scheduling_region_label l ON l.tenant_id = s.tenant_id AND l.subject = s.subject
+WHERE s.job_id = r.job_id AND l.allowed_regions <> '{}'
+    AND (SELECT p.region FROM scheduling_workerpool p WHERE p.id = q.pool_id) <> ALL(l.allowed_regions)
 
 -- fragment: ready_columns
 -- The columns of ready rows, which held rows have too.

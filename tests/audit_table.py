@@ -549,6 +549,7 @@ NO_ACTS: dict[str, str] = {
     "autoscale_workers": "starts processes; whom it drains, the service that drains writes down",
     "run_worker": "the machine's own work, which stands in the events of jobs",
     "what_if": "simulates and stores nothing",
+    "fetch_files": "reads, and writes copies of files that only jobs read",
     "export_workload": "reads, and writes a file without names or payloads",
     "simulate_fairness": "computes, and asks no database",
     "tenants.tenanterasure verify": "recounts and stores nothing",

@@ -19,6 +19,7 @@ for _app in (
     "tenants",
     "scheduling",
     "workloads.documents",
+    "workloads.files",
     "workloads.model_endpoints",
     "workloads.pipelines",
     "workloads.workflows.records",

@@ -96,6 +96,8 @@ WITH
         gate = CASE WHEN r.gate < 'circuit' THEN 'cap ' || c.queue_id
             WHEN split_part(r.gate, ' ', 1) IN ('memory', 'unknown')
             THEN split_part(r.gate, ' ', 1) || ' ' || (SELECT q.pool_id FROM scheduling_queue q WHERE q.id = c.queue_id)
+            WHEN r.gate LIKE 'region %%' THEN 'region ' || split_part(r.gate, ' ', 2) || ' '
+                || (SELECT q.pool_id FROM scheduling_queue q WHERE q.id = c.queue_id)
             ELSE r.gate END
     FROM chosen c
     WHERE r.entity_id = c.entity_id AND r.rank = c.rank AND r.job_id = c.job_id

@@ -65,7 +65,15 @@ class Waiting(WaitingPosition):
     tier_id: str
     home_region: str
     allowed_regions: Sequence[str]
+    label_home: str
+    label_regions: Sequence[str]
     is_waiting: bool
+
+    @property
+    def residency(self) -> Residency:
+        """Return where the job may run."""
+        of_tenant = Residency(self.home_region, tuple(self.allowed_regions))
+        return of_tenant.of_data(Residency(self.label_home, tuple(self.label_regions)))
 
     def place(self, phase: str) -> list[Any]:
         """Return the key of this entry; the next read in this phase begins after it."""
@@ -179,8 +187,7 @@ def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[s
     # A job with an unreadable payload stays in its queue.
     if not row.is_waiting or row.tier_id not in routes or payload is None:
         return None
-    residency = Residency(row.home_region, tuple(row.allowed_regions))
-    return routes[row.tier_id].within(residency).better_queue(row.kind, payload, row.queue_id)
+    return routes[row.tier_id].within(row.residency).better_queue(row.kind, payload, row.queue_id)
 
 
 def _look(at: RerouteCursor, *, is_narrow: bool) -> list[Waiting]:

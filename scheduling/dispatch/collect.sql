@@ -462,6 +462,9 @@ WITH RECURSIVE gate_scan AS (
         WHEN gate = 'kind' THEN NOT EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = gate_scan.kind)
         WHEN gate LIKE 'unknown %%' THEN EXISTS (SELECT FROM scheduling_workerpool p
             WHERE 'unknown ' || p.id = gate_scan.gate AND coalesce(p.kinds ? gate_scan.kind, true))
+        WHEN gate LIKE 'region %%' THEN NOT EXISTS (SELECT FROM scheduling_region_label l, scheduling_workerpool p
+            WHERE l.id = split_part(gate_scan.gate, ' ', 2)::bigint AND p.id = split_part(gate_scan.gate, ' ', 3)::int
+                AND l.allowed_regions <> '{}' AND p.region <> ALL(l.allowed_regions))
         ELSE coalesce((%(needs)s::jsonb ->> gate_scan.kind)::int, 0) <= (
             SELECT max(p.memory_mib) FROM scheduling_workerpool p WHERE 'memory ' || p.id = gate_scan.gate)
     END

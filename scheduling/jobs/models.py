@@ -6,6 +6,8 @@ states that must be found are listed in tables of their own: ready, due, held, s
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q, Value
@@ -125,6 +127,9 @@ class Job(TenantModel):
         db_index=False,
         related_name="jobs",
     )
+
+    # Of a new job: the data that it is about. It is stored in a table of its own.
+    subject: UUID | None = None
 
     objects = JobManager()  # type: ignore[misc] # the base declares it as a ClassVar of its own row
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cache
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext
 from jsonschema import Draft202012Validator
@@ -58,6 +59,9 @@ class JobRequest:
     ``unique_key``, until it has started or ended, a request with the same key returns that job. Without a unique key
     ``unique_until`` applies to the concurrency key, and without ``unique_until`` a unique key is kept until the end.
 
+    ``subject`` is the id of the data that the job is about, such as a dataset: it runs only in regions that the label
+    of the data allows. Without it the kind finds the data of the payload.
+
     ``meta`` is shown with the job to all who may see it; filters find its members, such as `meta.order:4711`.
     """
 
@@ -76,6 +80,7 @@ class JobRequest:
     unique_key: str = ""
     unique_until: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    subject: UUID | None = None
 
     @property
     def claimed_key(self) -> str:
@@ -103,7 +108,9 @@ class JobRequest:
 
 _JOB_KEYS = ("concurrency_key", "unique_key", "unique_until", "meta")
 _FINGERPRINTED = tuple(
-    item.name for item in fields(JobRequest) if item.name not in {"idempotency_key", "is_internal", *_JOB_KEYS}
+    item.name
+    for item in fields(JobRequest)
+    if item.name not in {"idempotency_key", "is_internal", "subject", *_JOB_KEYS}
 )
 
 

@@ -98,6 +98,10 @@ _META = f"""
     WHERE jsonb_typeof(m.value) IN ('string', 'number', 'boolean')
         AND length(m.value #>> '{{}}') <= {MAX_FOUND_CHARACTERS}
 """  # noqa: S608 - constants
+_SUBJECT = """
+    INSERT INTO scheduling_job_subject (job_id, tenant_id, subject)
+    SELECT id, tenant_id, subject FROM given WHERE subject IS NOT NULL
+"""
 _EVENT = """
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, id, created_at, %(event)s::varchar, state, %(actor)s::varchar, %(request_id)s::varchar,
@@ -115,7 +119,11 @@ _NO_META: Final = Jsonb({})
 # Optional parts of the statement beside the jobs and the wakes.
 _KEYED: Final = {"parked": _PARKED, "key_news": _KEY_NEWS}
 _ALWAYS: Final = {"event": _EVENT, "event_with_facts": _EVENT_WITH_FACTS, "entry": INSERT_ENTRY}
-_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "meta_members": _META} | _ALWAYS | _KEYED
+_PARTS: Final = (
+    {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "meta_members": _META, "subjects": _SUBJECT}
+    | _ALWAYS
+    | _KEYED
+)
 # Texts differ by which columns are shared by all jobs.
 _MOST_TEXTS: Final = 256
 
@@ -174,6 +182,7 @@ def _columns(jobs: Sequence[Job], lines: Mapping[Line, int]) -> dict[str, list[A
         "trace_id": [as_uuid(trace_id_of(job.traceparent) or "") for job in jobs],
         "entity_id": [lines[job.queue_id, job.fair_key] for job in jobs],
         "event_id": uuid7s(len(jobs)),
+        "subject": [job.subject for job in jobs],
     }
 
 
@@ -192,6 +201,7 @@ def _parts_of(jobs: Sequence[Job], *, has_entry: bool, has_facts: bool) -> froze
         "due": JobState.SCHEDULED in states,
         "deadline": any(job.deadline_at is not None for job in jobs),
         "meta_members": any(job.meta for job in jobs),
+        "subjects": any(job.subject for job in jobs),
         "event": not has_facts,
         "event_with_facts": has_facts,
         "entry": has_entry,
@@ -250,7 +260,7 @@ def _types() -> Mapping[str, str]:
         if field.column in _DECIDED
     }
     # Arrays of arrays must have one length, so tags are passed as text.
-    return types | {"tags": "text", "entity_id": "bigint", "event_id": "uuid"}
+    return types | {"tags": "text", "entity_id": "bigint", "event_id": "uuid", "subject": "uuid"}
 
 
 def _audit_target(jobs: Sequence[Job]) -> AuditTarget:

@@ -12,10 +12,7 @@ from django.db import transaction
 
 from scheduling import signals, tracing
 from scheduling.dispatch.broker import wake_on_commit
-from scheduling.exceptions import (
-    IdempotencyInFlightError,
-    IdempotencyMismatchError,
-)
+from scheduling.exceptions import IdempotencyInFlightError, IdempotencyMismatchError
 from scheduling.jobs.fair_share_nodes import Line, node_ids
 from scheduling.jobs.job_keys.models import UniqueUntil
 from scheduling.jobs.job_keys.service import KindAndKey, claim_keys, find_holders, lock_idempotency_keys
@@ -24,6 +21,7 @@ from scheduling.jobs.requests import JobRequest, check_request, rank_of, retry_p
 from scheduling.jobs.routing.resources import refuse_too_large
 from scheduling.jobs.routing.service import Routes
 from scheduling.jobs.storing import store_jobs
+from scheduling.jobs.subjects import Subjects
 from scheduling.limits.admission import RateStatus, SubmissionAllowance, TokenGrant, refuse_draining_tenant
 from scheduling.load.queries import LoadView, current_load
 from scheduling.load.shedding import shed
@@ -105,6 +103,7 @@ def submit_jobs(
             raise TenantSuspendedError
         intake = _Intake.open(tenant, batch, len(requests), may_be_shed=is_rate_limited)
         intake.recognise_repeats(requests)
+        intake.subjects = Subjects.read(requests)
         for index, request in enumerate(requests):
             intake.admit(index, request, parents[index] if parents else None)
         tokens = intake.take_tokens() if is_rate_limited else None
@@ -131,6 +130,7 @@ class _Intake:
     queue_names: dict[int, str] = field(default_factory=dict)
     # What the first event of a job says about the choice of its queue.
     routing_facts: dict[UUID, Mapping[str, str]] = field(default_factory=dict)
+    subjects: Subjects = field(default_factory=Subjects)
     known: dict[str, Job] = field(default_factory=dict)
     busy_keys: set[str] = field(default_factory=set)
     holders: dict[KindAndKey, Job] = field(default_factory=dict)
@@ -179,7 +179,7 @@ class _Intake:
         processor = check_request(request, now=self.now, plan=self.tenant.plan)
         if (holder := self.holders.get((request.kind, request.claimed_key))) is not None:
             return Submission(holder, created=False)
-        queue, facts = self.routes.route(request.kind, request.payload, request.queue, request.tags)
+        queue, facts = self.subjects.route(self.routes, request)
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
         self.allowance.standing.drains.refuse(request.kind, queue.name)
@@ -190,6 +190,7 @@ class _Intake:
         if max_retries is None:
             max_retries = retry_policy_on(self.tenant.plan, processor).max_retries
         job = self._new_job(request, queue, max_retries, parent)
+        job.subject = self.subjects.of(request)
         shed(job, self.load, tier=self.routes.tier_id, now=self.now)
         self.new.append(job)
         if facts:

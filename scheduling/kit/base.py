@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, Literal
+from uuid import UUID
 
 from scheduling.kit.async_context import AsyncJobContext
 from scheduling.kit.children import MAX_CHILDREN, AwaitChildren, Child, ChildJob
@@ -167,6 +168,14 @@ class TaskProcessor(ABC):
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
         """Return the outcome for an error that ``process`` raised, or None to apply the platform's retry policy."""
         return None
+
+    @classmethod
+    def subjects_of(cls, payloads: Sequence[Json]) -> Sequence[UUID | None]:
+        """Return for each payload the id of the data that its job is about, or None: its label limits the regions.
+
+        Called at submission, in the tenant's scope and before the payloads are checked against the schema.
+        """
+        return [None] * len(payloads)
 
     @classmethod  # noqa: B027 - an optional hook, not a forgotten abstract method
     def preload(cls) -> None:

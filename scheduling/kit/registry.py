@@ -9,16 +9,18 @@ no models.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from inspect import iscoroutinefunction
 from typing import Literal, get_args
+from uuid import UUID
 
 from django.apps import apps
 from django.utils.module_loading import import_string
 
 from scheduling.exceptions import KindUnknownError
-from scheduling.kit.base import MEMORY_MIB, MemoryClass, ResourceName, TaskProcessor
+from scheduling.kit.base import MEMORY_MIB, Json, MemoryClass, ResourceName, TaskProcessor
 from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
@@ -74,6 +76,16 @@ def needs(kind: str) -> frozenset[str]:
 def concurrency_limit(kind: str) -> int:
     """Return how many jobs of the kind with the same concurrency key run at once; 1 for an unknown kind."""
     return concurrency_limits().get(kind, TaskProcessor.concurrency_limit)
+
+
+def subject_finder(kind: str) -> Callable[[Sequence[Json]], Sequence[UUID | None]] | None:
+    """Return `TaskProcessor.subjects_of` of a kind that overrides it; None for others and for an unknown kind."""
+    processor = _all().get(kind)
+    if processor is None or not any(
+        "subjects_of" in vars(base) for base in processor.__mro__[: -len(TaskProcessor.__mro__)]
+    ):
+        return None
+    return processor.subjects_of
 
 
 @cache

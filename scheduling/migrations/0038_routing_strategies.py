@@ -11,7 +11,7 @@ WHERE balance NOT IN ('', 'weighted', 'least_loaded', 'nearest');
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scheduling", "0036_sites"),
+        ("scheduling", "0037_offers_and_needs"),
     ]
 
     operations = [

@@ -18,20 +18,21 @@ from tenants.exceptions import FieldInvalidError
 from tenants.signals import tenant_regions_changed
 
 _LOCK_ELSEWHERE = load_sql(__file__)["lock_elsewhere"]
-_CAUSE = gettext_noop("the regions of the tenant have changed")
+CAUSE = gettext_noop("the regions of the tenant have changed")
 
 
-def enforce_regions(*, tenant_id: UUID) -> int:
-    """Return the tenant's dispatched executions that no worker has begun in regions that it no longer allows.
+def enforce_regions(*, tenant_id: UUID, cause: str = CAUSE) -> int:
+    """Return the tenant's dispatched executions that no worker has begun in regions that are no longer allowed.
 
-    Return how many. Call it in the transaction of the change: no tick runs until that ends, so no job is dispatched by
-    the former regions. Executions that have begun continue. A reroute then moves waiting jobs to allowed queues.
+    Return how many; ``cause`` is a text for their events. Call it in the transaction of the change: no tick runs until
+    that ends, so no job is dispatched by the former regions. Executions that have begun continue. A reroute then moves
+    waiting jobs to allowed queues.
     """
     stop_ticks(list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True)))
     found = fetch_all(_LOCK_ELSEWHERE, {"tenant_id": tenant_id})
     if found:
-        settle_here([returned(row.id, row.fence, cause=_CAUSE) for row in found], actor="system")
-    request_reroute(cause="the regions of a tenant have changed")
+        settle_here([returned(row.id, row.fence, cause=cause) for row in found], actor="system")
+    request_reroute(cause="the regions of a tenant or of its data have changed")
     return len(found)
 
 

@@ -57,6 +57,14 @@ def uuid7() -> uuid.UUID:
     return uuid7s(1)[0]
 
 
+def id_of(value: object) -> uuid.UUID | None:
+    """Return the UUID that a value from outside names, None if it names none."""
+    try:
+        return uuid.UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 def uuid7s(count: int) -> list[uuid.UUID]:
     """Return `count` new UUIDv7s in ascending order."""
     seed, *tails = struct.unpack(f">Q{count}I", os.urandom(8 + 4 * count))

@@ -22,6 +22,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the probe measures the platform, not a tenant",
     ),
     "scheduling/regions/queries.py": ({"read_regions"}, "shows the load of each region over all tenants"),
+    "scheduling/regions/labels.py": ({"label_data"}, "ticks that stop, and the reroute, are of all tenants"),
+    "workloads/documents/indexing/ahead.py": (
+        {"_next_contents"},
+        "a machine fetches the files of all tenants whose jobs its pool runs next",
+    ),
     "scheduling/topology/api.py": ({"QueueViewSet.list"}, "platform staff reads global numbers"),
     "scheduling/checks.py": ({"_ask"}, "clocks and queues belong to the platform"),
     "scheduling/management/commands/prune_finished.py": (

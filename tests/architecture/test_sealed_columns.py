@@ -101,6 +101,7 @@ BESIDE_ROWS = {
     "scheduling/execution/start.sql",
     "scheduling/jobs/result_cache/service.py",
     "scheduling/execution/settlement.sql",
+    "workloads/documents/indexing/ahead.py",
 }
 _COLUMN = "|".join(COLUMNS)
 _IN_SQL = re.compile(rf"\bscheduling_(?:job|schedule)\b(?!_)[\s\S]*\b(?:\w\.)?(?:{_COLUMN})\b(?!_)")

@@ -27,7 +27,7 @@ from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchM
 from workloads.documents.service import create_dataset, delete_dataset, update_dataset
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
-_SETTINGS = ("name", "description", "chunk_size", "chunk_overlap")
+_SETTINGS = ("name", "description", "chunk_size", "chunk_overlap", "home_region", "allowed_regions")
 _EXCERPT_WORDS = 20
 
 

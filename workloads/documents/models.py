@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_noop
 from pgvector.django import VectorField
 
 from tenants.tenancy.bases import NamedModel, TenantModel
+from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
 from workloads.documents.embedding import DIMENSIONS, current_model_name
 from workloads.documents.splitting import (
     DEFAULT_CHUNK_SIZE,
@@ -53,6 +55,26 @@ class Dataset(NamedModel, TenantModel):
         _("chunk overlap"),
         default=DEFAULT_OVERLAP,
         help_text=_("Tokens that a chunk repeats from the previous one; at most half of a chunk."),
+    )
+    home_region = models.CharField(
+        _("home region"),
+        max_length=REGION_LENGTH,
+        validators=[REGION],
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Region to which routing rules send jobs about it first; empty: that of the tenant."),
+    )
+    allowed_regions = ArrayField(
+        models.CharField(max_length=REGION_LENGTH, validators=[REGION]),
+        verbose_name=_("allowed regions"),
+        size=MOST_REGIONS,
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text=_(
+            "The only regions that run jobs about it, the nearest first, separated by commas; empty: its tenant's."
+        ),
     )
     embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)

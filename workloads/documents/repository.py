@@ -19,7 +19,7 @@ from django.db.models.functions import Coalesce, Now
 from psycopg.rows import scalar_row
 
 from tenants.context import tenant_context
-from tenants.database.ids import uuid7s
+from tenants.database.ids import id_of, uuid7s
 from tenants.database.prepared import fetch_all
 from tenants.database.reads import first_or_raise, from_row
 from tenants.database.sql import load_sql
@@ -70,6 +70,14 @@ def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> Document
     if document is None:
         raise DocumentGoneError(f"There is no document {document_id}.")
     return source_of(document, job_id=job_id)
+
+
+def datasets_of(document_ids: Sequence[object]) -> list[UUID | None]:
+    """Return for each value from outside the dataset of the document that it names, None if it names none."""
+    named = [id_of(value) for value in document_ids]
+    rows = Document.objects.filter(pk__in={value for value in named if value}).values_list("pk", "dataset_id")
+    found = dict(rows)
+    return [found.get(value) for value in named]
 
 
 def source_of(document: Document, *, job_id: UUID) -> DocumentSource:

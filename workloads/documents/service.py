@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext
 
+from scheduling.regions.labels import label_data
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
+from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.settings.schema import settings_of
+from tenants.tenancy.regions import check_regions
 from workloads.documents.exceptions import DatasetInUseError, DatasetNameTakenError, DatasetSettingsInvalidError
 from workloads.documents.models import Dataset, Document
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
-_SETTABLE = ("name", "description", "chunk_size", "chunk_overlap")
+_REGIONS = ("home_region", "allowed_regions")
+_SETTABLE = ("name", "description", "chunk_size", "chunk_overlap", *_REGIONS)
 
 
 def create_dataset(
@@ -24,11 +31,14 @@ def create_dataset(
     description: str = "",
     chunk_size: int | None = None,
     chunk_overlap: int | None = None,
+    home_region: str = "",
+    allowed_regions: Sequence[str] = (),
 ) -> Dataset:
     """Create an empty dataset for the embedding model in use.
 
-    Missing settings take the tenant's defaults. The default overlap is at most half of the chunk size. Raise
-    `DatasetSettingsInvalidError` or `DatasetNameTakenError`.
+    Missing settings take the tenant's defaults. The default overlap is at most half of the chunk size. Without allowed
+    regions those of the tenant apply. Raise `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or
+    `FieldInvalidError` for regions.
     """
     defaults = settings_of(tenant)
     if chunk_size is None:
@@ -41,15 +51,21 @@ def create_dataset(
         description=description,
         chunk_size=chunk_size,
         chunk_overlap=chunk_overlap,
+        home_region=home_region,
+        allowed_regions=list(allowed_regions),
     )
     with tenant_context(tenant):
         _save(dataset)
+        _label(dataset)
         record_audit(action="dataset.created", target=dataset, after=_facts(dataset))
     return dataset
 
 
-def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
-    """Change the name, description or settings of a dataset. Settings apply to documents that are indexed later."""
+def update_dataset(*, dataset: Dataset, **changes: Any) -> Dataset:
+    """Change the name, description, settings or regions of a dataset.
+
+    Settings apply to documents that are indexed later. Regions apply at once to all its jobs that have not begun.
+    """
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:
         raise TypeError(gettext("A dataset has no settings %(names)s.") % {"names": ", ".join(sorted(unknown))})
@@ -59,7 +75,10 @@ def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
         for name, value in changes.items():
             setattr(locked, name, value)
         _save(locked)
-        record_audit(action="dataset.updated", target=locked, before=before, after=_facts(locked))
+        after = _facts(locked)
+        if any(before[name] != after[name] for name in _REGIONS):
+            _label(locked)
+        record_audit(action="dataset.updated", target=locked, before=before, after=after)
     return locked
 
 
@@ -71,7 +90,24 @@ def delete_dataset(*, dataset: Dataset) -> None:
         if Document.objects.filter(dataset=locked).exists():
             raise DatasetInUseError
         record_audit(action="dataset.deleted", target=locked, before=_facts(locked))
+        label_data(tenant_id=locked.tenant_id, subject=locked.pk)
         locked.delete()
+
+
+def _label(dataset: Dataset) -> None:
+    """Check the dataset's regions against those of its tenant, and let its jobs follow them.
+
+    Regions that the tenant loses later are not removed: jobs about the dataset run where both allow it.
+    """
+    home, allowed = dataset.home_region, dataset.allowed_regions
+    check_regions(home=home, allowed=allowed)
+    of_tenant = Tenant.objects.only("allowed_regions").get(pk=dataset.tenant_id).allowed_regions
+    for name, regions in (("allowed_regions", allowed), ("home_region", [home] if home else [])):
+        if of_tenant and (outside := [region for region in regions if region not in of_tenant]):
+            detail = gettext("The tenant does not allow the regions %(regions)s; it allows %(allowed)s.")
+            values = {"regions": ", ".join(outside), "allowed": ", ".join(of_tenant)}
+            raise FieldInvalidError.at(name, detail % values)
+    label_data(tenant_id=dataset.tenant_id, subject=dataset.pk, home=home, allowed=allowed)
 
 
 def _save(dataset: Dataset) -> None:
@@ -95,5 +131,5 @@ def _save(dataset: Dataset) -> None:
         raise DatasetNameTakenError("The dataset %(name)r already exists.", {"name": dataset.name}) from error
 
 
-def _facts(dataset: Dataset) -> dict[str, str | int]:
+def _facts(dataset: Dataset) -> dict[str, Any]:
     return {name: getattr(dataset, name) for name in _SETTABLE}

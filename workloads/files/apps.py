@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy
 
+import workloads.files.platform_settings  # noqa: F401 - declares the keys that this app reads
 from workloads.files.limits import LIMITS
 
 

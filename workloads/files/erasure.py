@@ -12,6 +12,7 @@ from uuid import UUID
 from django.core.files.storage import default_storage
 
 from tenants.erasure.erasers import Erased, Eraser
+from workloads.files.cache import forget
 from workloads.files.store import at_once
 
 
@@ -19,6 +20,8 @@ def erase(tenant_id: UUID, most: int) -> Erased:
     """Delete up to `most` of the tenant's files, whether rows refer to them or not."""
     keys = list(islice(_files(str(tenant_id)), most))
     at_once(default_storage.delete, keys)
+    for key in keys:
+        forget(key)
     return Erased(is_done=len(keys) < most, removed={"files": len(keys)})
 
 

@@ -18,7 +18,7 @@ from scheduling.backups.target import open_storage
 from tenants.context import all_tenants
 from workloads.files.exceptions import MirrorSourceError, MirrorStorageError, storage_errors
 from workloads.files.models import Content
-from workloads.files.store import NewContent, StoredFileError, at_once, fetch, write_content
+from workloads.files.store import NewContent, StoredFileError, at_once, download, write_content
 
 _ROWS: Final = 200
 _FIRST: Final = UUID(int=0)
@@ -115,7 +115,7 @@ class Mirror:
                 return None
             if self._is_dry:
                 return self._look_for(row.key)
-            with fetch(row.key, row.sha256, self._source) as copy:
+            with download(row.key, row.sha256, self._source) as copy:
                 write_content(row.key, NewContent(row.sha256, row.size_bytes, copy))
         except StoredFileError as error:
             return _Result(str(error))

@@ -32,6 +32,7 @@ from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from tenants.exceptions import DomainError
 from tenants.limits.usage import change_stored, check_room
+from workloads.files.cache import file_cache, forget
 from workloads.files.exceptions import storage_errors
 from workloads.files.limits import STORAGE_BYTES
 from workloads.files.models import Content
@@ -133,12 +134,25 @@ def errors_of_job() -> Iterator[None]:
         raise TransientError(f"The file storage is unavailable: {reason}.", code="storage_away") from error
 
 
-def fetch(key: str, sha256: str, storage: Storage = default_storage) -> IO[bytes]:
-    """Return a temporary copy of a content on the local disk, verified by its hash. It is deleted when it is closed.
+def fetch(key: str, sha256: str) -> IO[bytes]:
+    """Return a copy of a content on the local disk, to be read and closed; it is verified by its hash.
 
-    ``key`` must come from a row of the tenant and never from outside, because its owner is not checked. Raise
-    `StoredFileError` if the file cannot be read from the storage or differs.
+    It is temporary, or that of the machine's `FileCache`, which then keeps it. ``key`` must come from a row of the
+    tenant and never from outside, because its owner is not checked. Raise `StoredFileError` if the file cannot be read
+    or differs.
     """
+    kept = file_cache()
+    if kept is not None and (cached := kept.open(key, sha256)) is not None:
+        return cached
+    copy = download(key, sha256)
+    if kept is not None:
+        kept.add(key, copy)
+    copy.seek(0)
+    return copy
+
+
+def download(key: str, sha256: str, storage: Storage = default_storage) -> IO[bytes]:
+    """Return a temporary copy of a content, verified by its hash; raise as `fetch`."""
     copy: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     digest = hashlib.sha256()
     try:
@@ -192,6 +206,7 @@ def discard_unused(tenant_id: UUID, key: str) -> bool:
                 return False
             change_stored(tenant_id=tenant_id, limit=STORAGE_BYTES, change=-content.size_bytes)
         default_storage.delete(key)
+        forget(key)
     return True
 
 

@@ -7,8 +7,9 @@ Whatever stops a run, it resumes from what was committed and repeats nothing of 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.utils.translation import gettext_noop
 
@@ -51,6 +52,11 @@ class RagPipeline(TaskProcessor):
     def preload(cls) -> None:
         """Load the embedding model in the worker's parent process, so that its children share the memory."""
         load_embedder()
+
+    @classmethod
+    def subjects_of(cls, payloads: Sequence[Mapping[str, Any]]) -> Sequence[UUID | None]:
+        """Return the datasets into which the runs load: their labels limit the regions."""
+        return repository.datasets_of([payload.get("run_id") for payload in payloads])
 
     def process(self, context: JobContext) -> Outcome:
         plan = repository.read_plan(context)

@@ -16,6 +16,7 @@ from django.db.models.functions import Coalesce, Now
 
 from scheduling.kit.base import JobContext, PermanentError
 from tenants.context import tenant_context
+from tenants.database.ids import id_of
 from tenants.database.prepared import execute
 from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
@@ -93,6 +94,14 @@ def read_plan(context: JobContext) -> RunPlan:
         embedding_model=dataset.embedding_model,
         entities_total=run.entities_total,
     )
+
+
+def datasets_of(run_ids: Sequence[object]) -> list[UUID | None]:
+    """Return for each value from outside the dataset into which the run that it names loads; None without one."""
+    named = [id_of(value) for value in run_ids]
+    rows = PipelineRun.objects.filter(pk__in={value for value in named if value})
+    found = dict(rows.values_list("pk", "version__dataset_id"))
+    return [found.get(value) for value in named]
 
 
 def check_batch(plan: RunPlan) -> None:

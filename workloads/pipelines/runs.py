@@ -127,6 +127,8 @@ def _begin(
         kind=RagPipeline.kind,
         payload={"run_id": str(run_id)},
         queue=PRIORITY_QUEUE if has_priority else None,
+        # The run is stored after its job, so the kind cannot find its dataset.
+        subject=version.dataset_id,
     )
     with suppress_nested_entries():
         job = submit_job(tenant=tenant, request=request, is_rate_limited=is_rate_limited).job

@@ -64,6 +64,7 @@ class StartConditions:
     circuit: ActiveCircuit
     region: str
     allowed_regions: list[str]
+    data_regions: list[str]
     memory_mib: int
     memory_need: int
     is_kind_announced: bool

@@ -15,7 +15,7 @@ SELECT clock_timestamp() AS now, d.due_at,
     ci.forced_reason AS circuit_forced_reason, ci.dependency AS circuit_dependency,
     ci.tenant_id IS NULL AS is_circuit_shared,
     wp.is_paused AS is_pool_paused, wp.pause_reason AS pool_pause_reason, wp.paused_until AS pool_paused_until,
-    wp.region, t.allowed_regions, wp.memory_mib, coalesce(wp.kinds ? %(kind)s::text, true) AS is_kind_announced,
+    wp.region, t.allowed_regions, coalesce(rl.allowed_regions, '{}') AS data_regions, wp.memory_mib, coalesce(wp.kinds ? %(kind)s::text, true) AS is_kind_announced,
     pd.id IS NOT NULL AS is_pool_drained, coalesce(pd.reason, '') AS pool_drain_reason, pd.until AS pool_drained_until,
     (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w WHERE w.pool_id = wp.id AND w.status = 'online'
         AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)) AS slots,
@@ -50,6 +50,8 @@ FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id
         AND k.kind = %(kind)s::text AND k.concurrency_key = %(concurrency_key)s::text), 0) AS in_flight,
         (SELECT count(*) FROM (SELECT FROM scheduling_job_ready o WHERE o.tenant_id = t.id AND o.kind = %(kind)s::text
             AND o.concurrency_key = %(concurrency_key)s::text LIMIT %(key_limit)s::int) o) AS ready) key
+    LEFT JOIN scheduling_job_subject js ON js.job_id = %(job_id)s
+    LEFT JOIN scheduling_region_label rl ON rl.tenant_id = js.tenant_id AND rl.subject = js.subject
     LEFT JOIN scheduling_drain pd ON pd.scope = 'pool' AND pd.name = wp.name
     LEFT JOIN scheduling_job_due d ON d.job_id = %(job_id)s
 WHERE t.id = %(tenant_id)s AND q.id = %(queue_id)s;

@@ -37,6 +37,13 @@ def tenant_reasons(standing: StartConditions) -> Iterator[WaitingReason]:
             "%(region)s. Move the job to a queue of an allowed region."
         )
         yield WaitingReason("region_not_allowed", detail % regions)
+    if standing.data_regions and standing.region not in standing.data_regions:
+        regions = {"region": standing.region or gettext("none"), "allowed": ", ".join(standing.data_regions)}
+        detail = gettext(
+            "Jobs about its data may run in %(allowed)s only, and the workers of this queue are in the region "
+            "%(region)s. Move the job to a queue of an allowed region."
+        )
+        yield WaitingReason("region_not_allowed", detail % regions)
     if not standing.has_worker_time:
         ends = month_end(standing.now)
         used_up = {"seconds": f"{standing.worker_seconds or 0:,}", "until": format_moment(ends)}

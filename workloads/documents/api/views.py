@@ -20,6 +20,7 @@ from tenants.api.input import NameField, StrictSerializer, TextField, WholeNumbe
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.limits.declared import SEARCH
+from tenants.tenancy.regions import MOST_REGIONS, REGION_LENGTH
 from workloads.documents.models import Dataset
 from workloads.documents.queries import get_dataset
 from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, SearchMode, Timings, search_dataset
@@ -45,7 +46,8 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
 
     class Meta:
         model = Dataset
-        fields = ["id", "name", "description", "chunk_size", "chunk_overlap", "embedding_model", "created_at"]
+        fields = ["id", "name", "description", "chunk_size", "chunk_overlap", "home_region", "allowed_regions"]
+        fields += ["embedding_model", "created_at"]
         read_only_fields = fields
 
 
@@ -63,6 +65,15 @@ class DatasetChangesSerializer(StrictSerializer):
     description = TextField(max_length=1_000, required=False, allow_blank=True)
     chunk_size = WholeNumberField(min_value=MIN_CHUNK_SIZE, max_value=MAX_CHUNK_SIZE, required=False)
     chunk_overlap = WholeNumberField(min_value=0, max_value=MAX_CHUNK_SIZE // 2, required=False)
+    home_region = NameField(
+        max_length=REGION_LENGTH, required=False, allow_blank=True, help_text="Empty: that of the tenant."
+    )
+    allowed_regions = serializers.ListField(
+        child=NameField(max_length=REGION_LENGTH),
+        required=False,
+        max_length=MOST_REGIONS,
+        help_text="The regions whose pools may run jobs about it, the nearest first; empty: those of the tenant.",
+    )
 
 
 class NewDatasetSerializer(DatasetChangesSerializer):
@@ -138,7 +149,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="datasets_update", request=DatasetChangesSerializer, responses=DatasetSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change a dataset. New settings apply to documents that are indexed from now on."""
+        """Change a dataset. New settings apply to documents that are indexed from now on, regions at once."""
         dataset = self.begin_edit(lambda: get_dataset(UUID(pk)))
         return _answer(update_dataset(dataset=dataset, **DatasetChangesSerializer.of(request.data).validated_data))
 

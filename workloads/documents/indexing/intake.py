@@ -30,7 +30,9 @@ def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: st
     """
     batch = create_batch(tenant=tenant, label=label, kind=DocumentIndexing.kind, total=len(documents))
     requests = [
-        JobRequest(kind=DocumentIndexing.kind, payload={"document_id": str(document.pk)}) for document in documents
+        # A new document is stored after its job, so the kind cannot find its dataset.
+        JobRequest(kind=DocumentIndexing.kind, payload={"document_id": str(document.pk)}, subject=document.dataset_id)
+        for document in documents
     ]
     answer = submit_jobs(tenant=tenant, requests=requests, batch=batch, is_rate_limited=is_rate_limited, is_atomic=True)
     for index, submission in answer.accepted:

@@ -5,7 +5,7 @@ Each chunk is stored exactly once, also if the job is interrupted and continues.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -70,6 +70,11 @@ class DocumentIndexing(TaskProcessor):
     def preload(cls) -> None:
         """Load the embedding model in the worker's parent process, so that its children share the memory."""
         load_embedder()
+
+    @classmethod
+    def subjects_of(cls, payloads: Sequence[Mapping[str, Any]]) -> Sequence[UUID | None]:
+        """Return the datasets of the documents: their labels limit the regions."""
+        return repository.datasets_of([payload.get("document_id") for payload in payloads])
 
     def process(self, context: JobContext) -> Outcome:
         source = read_source(context)

@@ -30,6 +30,7 @@ from scheduling.models import (
     JobLogTally,
     JobMeta,
     JobNote,
+    JobSubject,
     Worker,
     WorkerPool,
 )
@@ -163,10 +164,12 @@ def test_meta_and_notes_are_removed_with_their_job(acme: Tenant) -> None:
     with tenant_context(acme):
         for job in (removed, kept):
             JobMeta.objects.create(tenant=acme, job_id=job.pk, name="order", value="4711")
+            JobSubject.objects.create(tenant=acme, job_id=job.pk, subject=job.pk)
             add_note(job_id=job.pk, text="seen")
     assert run_upkeep(name="finished_jobs").counts["jobs"] == 1
     with tenant_context(acme):
         assert list(JobMeta.objects.values_list("job_id", flat=True)) == [kept.pk]
+        assert list(JobSubject.objects.values_list("job_id", flat=True)) == [kept.pk]
         assert list(JobNote.objects.values_list("job_id", flat=True)) == [kept.pk]
 
 
