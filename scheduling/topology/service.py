@@ -229,10 +229,9 @@ def _check_rule(rule: RoutingRule, targets: Mapping[int, int]) -> None:
         raise FieldInvalidError("balance: set how the jobs are spread over the queues.")
     if any(not 1 <= weight <= MAX_WEIGHT for weight in targets.values()):
         raise FieldInvalidError("weight: it must lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
-    ids = {pk for pk in (rule.queue_id, *targets) if pk is not None}
-    named = list(Queue.objects.select_related("pool").filter(pk__in=ids))
+    named = [*targets] if rule.queue_id is None else [rule.queue_id]
     if rule.is_active and rule.kind and named:
-        queues_offering(rule.kind, named)
+        queues_offering(rule.kind, list(Queue.objects.select_related("pool").filter(pk__in=named)))
     try:
         rule.validate_unique()
         rule.validate_constraints()

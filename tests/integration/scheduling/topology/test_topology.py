@@ -208,8 +208,8 @@ def test_job_submitted_before_its_queue_had_a_clock_is_dispatched(
 
 
 def test_commands_create_both_and_print_json() -> None:
-    options = ("--memory-mib", "512", "--resource-class", "io", "--rate-milli", "10", "--reason", "x")
-    options += ("--offers", "memory", "io")
+    offers = ("--offers", "memory", "io")
+    options = ("--memory-mib", "512", "--resource-class", "io", *offers, "--rate-milli", "10", "--reason", "x")
     pool = run_json("create_worker_pool", "far", *options)
     facts = {"description": "", "memory_mib": 512, "resource_class": "io", "rate_milli": 10, "region": ""}
     assert pool == {"name": "far", "offers": ["io", "memory"], **facts}
