@@ -16,7 +16,6 @@ from pathlib import Path
 from celery import _state, current_app
 
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.jobs.routing import strategies
 from scheduling.kit import registry
 
 EXAMPLE = BASE_DIR / "examples" / "acme_word_count"
@@ -61,7 +60,6 @@ def found_by_this_process(folder: Path) -> Iterator[None]:
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     registry.reset()
-    strategies.reset()
     # Celery stores each shared task's registration here, for future applications.
     shared = set(_state._on_app_finalizers)
     try:
@@ -75,7 +73,6 @@ def found_by_this_process(folder: Path) -> Iterator[None]:
             current_app.tasks.unregister(name)
         importlib.invalidate_caches()
         registry.reset()
-        strategies.reset()
 
 
 def _clean_environment() -> dict[str, str]:

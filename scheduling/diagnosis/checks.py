@@ -16,6 +16,7 @@ from scheduling.diagnosis.starts import STALLED_AFTER, find_stalled_pools
 from scheduling.dispatch.locked_tenants import LockedTenant
 from scheduling.fleet.announced_kinds import UnknownKind
 from scheduling.jobs.routing.strategies import find_unusable
+from scheduling.jobs.routing.strategy_calls import NoChoice
 from scheduling.jobs.waits.missing_keys import MissingKey, find_missing_keys
 from scheduling.jobs.waits.start_conditions import TICK_AGE
 from scheduling.models import PoolClock, SettledRefused, Worker, WorkerPool
@@ -59,11 +60,11 @@ def check_flow() -> Iterator[Check]:
     with all_tenants():
         recent = PoolClock.objects.filter(publish_failed_at__gt=Now() - TICK_AGE).order_by("pool__name")
         refused = dict(recent.values_list("pool__name", "publish_fault"))
-        missing = find_missing_keys()
+        missing, unusable = find_missing_keys(), find_unusable()
     yield _check_publishing(refused)
     yield _check_starts()
     yield _check_keys(missing)
-    yield from _check_strategies()
+    yield from _check_strategies(unusable)
 
 
 def _check_writes() -> Check:
@@ -135,10 +136,8 @@ def _check_keys(missing: Sequence[MissingKey]) -> Check:
     return Check("data_keys", name, Health.FAILURE, "; ".join(waits), hint)
 
 
-def _check_strategies() -> Iterator[Check]:
+def _check_strategies(faults: Mapping[str, NoChoice]) -> Iterator[Check]:
     """Yield one check of the routing strategies of active rules; nothing if all of them can be used."""
-    with all_tenants():
-        faults = find_unusable()
     if faults:
         names = ", ".join(f"{name} ({fault.detail or fault.cause})" for name, fault in faults.items())
         measured = gettext("cannot be used: %(names)s") % {"names": names}

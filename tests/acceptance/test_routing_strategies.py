@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from scheduling.jobs.routing import strategies
 from scheduling.models import Job, QueueStanding, RoutingRule
 from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
 from tenants.context import all_tenants
@@ -35,7 +36,9 @@ def rule(platform: Platform, example_folder: Path) -> Iterator[RoutingRule]:
         targets[create_queue(name=name, pool=name).pk] = 1
     workers = [platform.begin_worker(pool=name, concurrency=slots) for name, slots in SLOTS.items()]
     with found_by_this_process(example_folder):
+        strategies.reset()
         row = create_routing_rule(values={"position": 1, "kind": "noop", "balance": STRATEGY}, targets=targets)
+    strategies.reset()
     eventually(lambda: all(map(is_ready, workers)), within=START_SECONDS, what="the workers are ready")
     eventually(lambda: measured_slots() == SLOTS, within=START_SECONDS, what="the slots are measured")
     yield row

@@ -113,7 +113,7 @@ class Balancer:
 
 def is_strategy(balance: str) -> bool:
     """Return whether a rule's balance names a strategy, installed or not."""
-    return balance != "" and balance not in RoutingRule.Balance
+    return balance not in RoutingRule.Balance
 
 
 def job_for_strategies(

@@ -151,7 +151,7 @@ class Routes:
         """
         rule = self._first_match(kind, payload)
         if requested is None:
-            has_strategy = is_strategy(rule.balance)
+            has_strategy = rule.balance and is_strategy(rule.balance)
             job = job_for_strategies(kind, self.tier_id, self.residency, payload, tags) if has_strategy else None
             return self._balanced(rule, kind, job)
         choices = {q.name: q for q in self._queues_of(kind)} if rule.allows_queue_choice else {}

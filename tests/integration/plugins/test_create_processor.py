@@ -43,7 +43,7 @@ def test_example_package_passes_its_own_tests(tmp_path: Path) -> None:
     environment.install(package)
     done = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=package, PYTHONPATH=str(BASE_DIR))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
+    assert "8 passed" in done.stdout
 
 
 def test_tests_of_a_broken_processor_fail(tmp_path: Path) -> None:
