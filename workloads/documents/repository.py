@@ -77,7 +77,7 @@ def datasets_of(document_ids: Sequence[object]) -> list[UUID | None]:
     named = [id_of(value) for value in document_ids]
     rows = Document.objects.filter(pk__in={value for value in named if value}).values_list("pk", "dataset_id")
     found = dict(rows)
-    return [found.get(value) for value in named]
+    return [found.get(value) if value else None for value in named]
 
 
 def source_of(document: Document, *, job_id: UUID) -> DocumentSource:

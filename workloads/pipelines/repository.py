@@ -101,7 +101,7 @@ def datasets_of(run_ids: Sequence[object]) -> list[UUID | None]:
     named = [id_of(value) for value in run_ids]
     rows = PipelineRun.objects.filter(pk__in={value for value in named if value})
     found = dict(rows.values_list("pk", "version__dataset_id"))
-    return [found.get(value) for value in named]
+    return [found.get(value) if value else None for value in named]
 
 
 def check_batch(plan: RunPlan) -> None:
