@@ -22,6 +22,7 @@ from scheduling.jobs.routing.memory import refuse_too_large
 from scheduling.jobs.routing.service import Routes
 from scheduling.jobs.storing import store_jobs
 from scheduling.jobs.subjects import Subjects
+from scheduling.kit import registry
 from scheduling.limits.admission import RateStatus, SubmissionAllowance, TokenGrant, refuse_draining_tenant
 from scheduling.load.queries import LoadView, current_load
 from scheduling.load.shedding import shed
@@ -103,7 +104,8 @@ def submit_jobs(
             raise TenantSuspendedError
         intake = _Intake.open(tenant, batch, len(requests), may_be_shed=is_rate_limited)
         intake.recognise_repeats(requests)
-        intake.subjects = Subjects.read(requests)
+        if any(request.subject or registry.subject_finder(request.kind) for request in requests):
+            intake.subjects = Subjects.read(requests)
         for index, request in enumerate(requests):
             intake.admit(index, request, parents[index] if parents else None)
         tokens = intake.take_tokens() if is_rate_limited else None
@@ -128,7 +130,7 @@ class _Intake:
     allowance: SubmissionAllowance
     routes: Routes
     queue_names: dict[int, str] = field(default_factory=dict)
-    subjects: Subjects = field(default_factory=Subjects)
+    subjects: Subjects | None = None
     known: dict[str, Job] = field(default_factory=dict)
     busy_keys: set[str] = field(default_factory=set)
     holders: dict[KindAndKey, Job] = field(default_factory=dict)
@@ -177,7 +179,8 @@ class _Intake:
         processor = check_request(request, now=self.now, plan=self.tenant.plan)
         if (holder := self.holders.get((request.kind, request.claimed_key))) is not None:
             return Submission(holder, created=False)
-        queue = self.subjects.queue_for(self.routes, request)
+        asked, placing = (request.kind, request.payload, request.queue), self.subjects
+        queue = placing.queue_for(self.routes, request) if placing else self.routes.queue_for(*asked)
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
         self.allowance.standing.drains.refuse(request.kind, queue.name)
@@ -187,7 +190,7 @@ class _Intake:
         if max_retries is None:
             max_retries = retry_policy_on(self.tenant.plan, processor).max_retries
         job = self._new_job(request, queue, max_retries)
-        job.subject = self.subjects.of(request)
+        job.subject = self.subjects.of(request) if self.subjects else None
         shed(job, self.load, tier=self.routes.tier_id, now=self.now)
         if parent is not None:
             job.parent = parent
