@@ -22,6 +22,7 @@ from scheduling.jobs.routing.resources import refuse_too_large
 from scheduling.jobs.routing.service import Routes
 from scheduling.jobs.storing import store_jobs
 from scheduling.jobs.subjects import Subjects
+from scheduling.kit import registry
 from scheduling.limits.admission import RateStatus, SubmissionAllowance, TokenGrant, refuse_draining_tenant
 from scheduling.load.queries import LoadView, current_load
 from scheduling.load.shedding import shed
@@ -103,7 +104,8 @@ def submit_jobs(
             raise TenantSuspendedError
         intake = _Intake.open(tenant, batch, len(requests), may_be_shed=is_rate_limited)
         intake.recognise_repeats(requests)
-        intake.subjects = Subjects.read(requests)
+        if any(request.subject or registry.subject_finder(request.kind) for request in requests):
+            intake.subjects = Subjects.read(requests)
         for index, request in enumerate(requests):
             intake.admit(index, request, parents[index] if parents else None)
         tokens = intake.take_tokens() if is_rate_limited else None
@@ -130,7 +132,7 @@ class _Intake:
     queue_names: dict[int, str] = field(default_factory=dict)
     # What the first event of a job says about the choice of its queue.
     routing_facts: dict[UUID, Mapping[str, str]] = field(default_factory=dict)
-    subjects: Subjects = field(default_factory=Subjects)
+    subjects: Subjects | None = None
     known: dict[str, Job] = field(default_factory=dict)
     busy_keys: set[str] = field(default_factory=set)
     holders: dict[KindAndKey, Job] = field(default_factory=dict)
@@ -179,7 +181,8 @@ class _Intake:
         processor = check_request(request, now=self.now, plan=self.tenant.plan)
         if (holder := self.holders.get((request.kind, request.claimed_key))) is not None:
             return Submission(holder, created=False)
-        queue, facts = self.subjects.route(self.routes, request)
+        asked, about = (request.kind, request.payload, request.queue, request.tags), self.subjects
+        queue, facts = about.route(self.routes, request) if about else self.routes.route(*asked)
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
         self.allowance.standing.drains.refuse(request.kind, queue.name)
@@ -190,7 +193,7 @@ class _Intake:
         if max_retries is None:
             max_retries = retry_policy_on(self.tenant.plan, processor).max_retries
         job = self._new_job(request, queue, max_retries, parent)
-        job.subject = self.subjects.of(request)
+        job.subject = about.of(request) if about else None
         shed(job, self.load, tier=self.routes.tier_id, now=self.now)
         self.new.append(job)
         if facts:
@@ -202,10 +205,7 @@ class _Intake:
         return Submission(job, created=True)
 
     def _is_same(self, known: Job, request: JobRequest) -> bool:
-        """Return True if the job was submitted with this very request.
-
-        Its hash is in plain until `encrypt_stored_values` has reached it.
-        """
+        """Return True if the job has the request's hash, in plain until `encrypt_stored_values` has reached it."""
         asked, stored = request.fingerprint(), bytes(known.payload_hash)
         return stored == asked or stored == digest_of(self.tenant.pk, asked)
 

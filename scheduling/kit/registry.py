@@ -78,6 +78,7 @@ def concurrency_limit(kind: str) -> int:
     return concurrency_limits().get(kind, TaskProcessor.concurrency_limit)
 
 
+@cache
 def subject_finder(kind: str) -> Callable[[Sequence[Json]], Sequence[UUID | None]] | None:
     """Return `TaskProcessor.subjects_of` of a kind that overrides it; None for others and for an unknown kind."""
     processor = _all().get(kind)
@@ -132,6 +133,7 @@ def reset() -> None:
     _memory_classes.cache_clear()
     _needs.cache_clear()
     concurrency_limits.cache_clear()
+    subject_finder.cache_clear()
     _timeouts.cache_clear()
     _declared_dependencies.cache_clear()
     _default_queues.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
@@ -45,7 +46,7 @@ def test_document_is_indexed_in_the_region_of_its_dataset_from_a_copy(
         document = Document.objects.get()
     assert job.queue.name == FAR
 
-    cache = {"FILE_CACHE_DIR": str(tmp_path / "copies")}
+    cache: Any = {"FILE_CACHE_DIR": str(tmp_path / "copies")}
     fetching = platform.start("fetch_files", f"--pool={far_pool}", **cache)
     copy = tmp_path / "copies" / document.storage_key
     eventually(copy.exists, within=START_SECONDS, what="the file is fetched ahead")
