@@ -57,6 +57,8 @@ NOT_EXPECTED = frozenset(
     | {"C2", "C4"}
     # Each alteration is undone before the newest seals are verified again.
     | {"A1"}
+    # The next backup succeeds; a plan whose newest one is older than promised is reported.
+    | {"B1", "B2"}
 )
 
 

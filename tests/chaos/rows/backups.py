@@ -17,6 +17,7 @@ from jobsplatform.embedded.binaries import postgres_program
 from scheduling.backups.models import Backup, BackupPlan
 from scheduling.backups.plans import BACKUP_PLANS, RETRY
 from scheduling.backups.target import Target
+from scheduling.models import UpkeepRun
 from tenants.context import acting_as, all_tenants, command_actor
 from tests.acceptance.processes import ManagedProcess
 from tests.chaos.row import INCONCLUSIVE, Field, Row
@@ -171,7 +172,9 @@ class BackupProcessKilled(BackupRow):
             field.violations.append(f"the refused backup ended with {process.status}")
 
     def _expect_failed(self, field: Field, plan: BackupPlan, target: Target) -> None:
-        """Require that the page shows a failure, and that nothing is taken for a backup; make the next one due."""
+        """Require that the page shows a failure, and that nothing is taken for a backup; let the time pass until
+        the next one is due.
+        """
         field.stack.until(
             lambda: self._newest(plan).state == "failed", within=field.patience_seconds, what="the page shows a failure"
         )
@@ -179,6 +182,8 @@ class BackupProcessKilled(BackupRow):
             field.violations.append(f"a failed backup is taken for one: {target.names()}")
         with all_tenants():
             Backup.objects.filter(plan=plan).update(taken_at=F("taken_at") - RETRY - timedelta(minutes=1))
+            # The lease of a killed run is over before its plan is due again.
+            UpkeepRun.objects.filter(outcome=UpkeepRun.Outcome.RUNNING).update(lease_expires_at=F("started_at"))
 
     def _newest(self, plan: BackupPlan) -> Backup:
         with all_tenants():

@@ -8,6 +8,8 @@ import pytest
 
 from scheduling.dispatch.effects import IDLE_SECONDS, EffectDuties
 from scheduling.exceptions import QuotaExceededError
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from scheduling.limits.declared import OUTBOX_PENDING
 from scheduling.models import Job, OutboxMessage, OutboxRoute
 from scheduling.outbox import pending
@@ -23,7 +25,7 @@ from tests.integration.scheduling.outbox.conftest import Deliver, states
 from tests.integration.scheduling.outbox.test_outbox import emit, run_script, store
 from tests.integration.workloads.webhooks.conftest import Run
 
-pytestmark = [pytest.mark.usefixtures("transactional_db"), pytest.mark.parametrize("pool", ["prefork"])]
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 
 def counted(tenant: Tenant) -> int:
@@ -39,6 +41,7 @@ def limited(acme: Tenant) -> Tenant:
     return acme
 
 
+@pytest.mark.parametrize("pool", ["prefork"])
 @pytest.mark.parametrize("kind", ["scripted"], indirect=True)
 def test_new_jobs_are_refused_at_the_limit_and_running_ones_keep_their_messages(
     limited: Tenant, kind: str, run: Run, route: OutboxRoute, deliver: Deliver
@@ -55,7 +58,7 @@ def test_new_jobs_are_refused_at_the_limit_and_running_ones_keep_their_messages(
     # Delivery jobs and children are accepted.
     with tenant_context(limited):
         parent = Job.objects.get(pk=waiting.pk)
-    assert submit(limited, parent=parent, kind=kind)
+    assert submit_job(tenant=limited, request=JobRequest(kind), parent=parent).created
     assert deliver() == 1
     assert states() == ["delivered"] * 4
     PendingCounter().take_turn(has_pending=False)
