@@ -372,13 +372,14 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "queues, kinds and pools belong to the platform, and their jobs to all tenants",
     ),
     "scheduling/stops/tenant_work.py": ({"cancel_running"}, "the platform cancels the running jobs of a tenant"),
+    "scheduling/topology/resources.py": ({"check_pool_class"}, "pools and queues belong to the platform"),
     "scheduling/topology/service.py": (
         {
             "_update",
-            "check_pool_class",
             "create_queue",
             "create_routing_rule",
             "create_worker_pool",
+            "update_queue",
             "update_routing_rule",
             "update_worker_pool",
         },
@@ -430,6 +431,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/migrations/0030_shedding.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
     "scheduling/migrations/0031_backups.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0033_outbox.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
+    "scheduling/migrations/0037_offers_and_needs.py": (
+        {"run.run_statements"},
+        "FORCE applies to the owner, which converts rows of the platform",
+    ),
     "scheduling/migrations/0029_load_states.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},

@@ -154,7 +154,8 @@ def test_class_of_a_pool_changes_only_while_no_worker_runs() -> None:
     with all_tenants():
         Worker.objects.update(status=Worker.Status.STOPPED)
     assert update_worker_pool(pool=pool, changes={"resource_class": "io"}).resource_class == "io"
-    assert entry_of("worker_pool.changed", after__has_key="resource_class").before == {"resource_class": "cpu"}
+    before = entry_of("worker_pool.changed", after__has_key="resource_class").before
+    assert before == {"resource_class": "cpu", "offers": ["cpu", "memory"]}
 
 
 @pytest.mark.parametrize(("name", "words"), [("default", "tasks_sandbox"), ("maintenance", "upkeep")])
