@@ -50,7 +50,7 @@ def test_new_jobs_are_refused_at_the_limit_and_running_ones_keep_their_messages(
     run_script(run, limited, kind, emit(1, 2))
     PendingCounter().take_turn(has_pending=True)
     with pytest.raises(QuotaExceededError, match=r"2 outbox messages.*2 may be\. Repair their receivers") as refused:
-        submit(limited, kind=kind)
+        submit_job(tenant=limited, request=JobRequest(kind))
     assert refused.value.limit is not None
     assert (refused.value.limit.key, refused.value.limit.used) == (OUTBOX_PENDING.key, 2)
     run(waiting)
