@@ -46,8 +46,8 @@ def limited(acme: Tenant) -> Tenant:
 def test_new_jobs_are_refused_at_the_limit_and_running_ones_keep_their_messages(
     limited: Tenant, kind: str, run: Run, route: OutboxRoute, deliver: Deliver
 ) -> None:
-    (waiting,) = submit(limited, kind=kind)
     run_script(run, limited, kind, emit(1, 2))
+    (waiting,) = submit(limited, kind=kind)
     PendingCounter().take_turn(has_pending=True)
     with pytest.raises(QuotaExceededError, match=r"2 outbox messages.*2 may be\. Repair their receivers") as refused:
         submit_job(tenant=limited, request=JobRequest(kind))
@@ -56,10 +56,10 @@ def test_new_jobs_are_refused_at_the_limit_and_running_ones_keep_their_messages(
     run(waiting)
     assert states() == ["pending"] * 4
     # Delivery jobs and children are accepted.
+    assert deliver() == 1
     with tenant_context(limited):
         parent = Job.objects.get(pk=waiting.pk)
     assert submit_job(tenant=limited, request=JobRequest(kind), parent=parent).created
-    assert deliver() == 1
     assert states() == ["delivered"] * 4
     PendingCounter().take_turn(has_pending=False)
     assert counted(limited) == 0
