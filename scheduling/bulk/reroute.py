@@ -89,6 +89,7 @@ class RerouteCursor:
     pass_began_at: str | None = None
     found: int = 0
     passes: int = 0
+    extended_at: str | None = None
 
     @property
     def is_in_pass(self) -> bool:
@@ -112,6 +113,22 @@ def request_reroute(*, cause: str) -> None:
     """Create a reroute over all tenants that starts when this transaction commits; write no audit entry for it."""
     with suppress_nested_entries():
         _replace_open(cause[:MAX_CAUSE])
+    wake_on_commit()
+
+
+def extend_reroute(*, cause: str) -> None:
+    """Let an unfinished reroute look at all waiting jobs once more after now; create one if there is none.
+
+    It goes on from where it is, so that many changes do not keep it from moving jobs.
+    """
+    execute(_LOCK_REROUTES, {"reroute_lock": LockClass.REROUTE.value})
+    rows = BulkOperation.objects.select_for_update(no_key=True)
+    found = rows.filter(operation=BulkOperation.Operation.REROUTE, finished_at__isnull=True).first()
+    if found is None:
+        request_reroute(cause=cause)
+        return
+    found.position |= {"extended_at": read_moment().isoformat()}
+    found.save(update_fields=["position"])
     wake_on_commit()
 
 
@@ -141,7 +158,8 @@ def take_steps(operation: BulkOperation) -> bool:
     at, now, until = RerouteCursor(**operation.position), read_moment(), time.monotonic() + TURN_SECONDS
     if at.pass_began_at is None:
         at.pass_began_at, at.found = now.isoformat(), 0
-    began_at, settled_at = datetime.fromisoformat(at.pass_began_at), operation.created_at + _settle_time()
+    asked_at = operation.created_at if at.extended_at is None else datetime.fromisoformat(at.extended_at)
+    began_at, settled_at = datetime.fromisoformat(at.pass_began_at), asked_at + _settle_time()
     routes = Routes.load_all()
     moved = _take_step(operation, at, routes)
     while not moved and at.is_in_pass and time.monotonic() < until:

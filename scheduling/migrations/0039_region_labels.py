@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                         base_field=models.CharField(max_length=40), default=list, size=None
                     ),
                 ),
+                ("changed_at", models.DateTimeField()),
             ],
             options={
                 "db_table": "scheduling_region_label",

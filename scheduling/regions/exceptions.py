@@ -28,3 +28,7 @@ class RegionNotAllowedError(DomainError):
             ),
             values,
         )
+
+
+class RegionsJustChangedError(DomainError):
+    code, category, title = "regions_just_changed", "limited", gettext_noop("Regions of data were changed just now")

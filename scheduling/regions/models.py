@@ -20,6 +20,7 @@ class RegionLabel(models.Model):
     subject = models.UUIDField()
     home_region = models.CharField(max_length=REGION_LENGTH, blank=True)
     allowed_regions = ArrayField(models.CharField(max_length=REGION_LENGTH), default=list)
+    changed_at = models.DateTimeField()
 
     objects = TenantManager()
 

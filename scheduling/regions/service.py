@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext, gettext_noop
 
-from scheduling.bulk.reroute import request_reroute
+from scheduling.bulk.reroute import extend_reroute
 from scheduling.dispatch.tick import stop_ticks
 from scheduling.dispatch.wakes import wake_pool
 from scheduling.execution.settlement import settle_here
@@ -32,7 +32,7 @@ def enforce_regions(*, tenant_id: UUID, cause: str = CAUSE) -> int:
     found = fetch_all(_LOCK_ELSEWHERE, {"tenant_id": tenant_id})
     if found:
         settle_here([returned(row.id, row.fence, cause=cause) for row in found], actor="system")
-    request_reroute(cause="the regions of a tenant or of its data have changed")
+    extend_reroute(cause="the regions of a tenant or of its data have changed")
     return len(found)
 
 

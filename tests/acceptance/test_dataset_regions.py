@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import Job, Queue, Worker
+from scheduling.regions import labels
 from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -37,8 +38,9 @@ def far_pool(platform: Platform) -> str:
 
 
 def test_document_is_indexed_in_the_region_of_its_dataset_from_a_copy(
-    platform: Platform, acme: Tenant, far_pool: str, tmp_path: Path
+    platform: Platform, acme: Tenant, far_pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(labels, "CHANGE_SECONDS", 0.0)
     dataset = create_dataset(tenant=acme, name="far", home_region=FAR, allowed_regions=[FAR])
     done = upload_documents(tenant=acme, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"Some words.")])
     with tenant_context(acme):

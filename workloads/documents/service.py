@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext
 
-from scheduling.regions.labels import label_data
+from scheduling.regions.labels import label_data, remove_label
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.exceptions import FieldInvalidError
@@ -56,7 +56,7 @@ def create_dataset(
     )
     with tenant_context(tenant):
         _save(dataset)
-        _label(dataset)
+        _label(dataset, has_jobs=False)
         record_audit(action="dataset.created", target=dataset, after=_facts(dataset))
     return dataset
 
@@ -90,11 +90,11 @@ def delete_dataset(*, dataset: Dataset) -> None:
         if Document.objects.filter(dataset=locked).exists():
             raise DatasetInUseError
         record_audit(action="dataset.deleted", target=locked, before=_facts(locked))
-        label_data(tenant_id=locked.tenant_id, subject=locked.pk)
+        remove_label(tenant_id=locked.tenant_id, subject=locked.pk)
         locked.delete()
 
 
-def _label(dataset: Dataset) -> None:
+def _label(dataset: Dataset, *, has_jobs: bool = True) -> None:
     """Check the dataset's regions against those of its tenant, and let its jobs follow them.
 
     Regions that the tenant loses later are not removed: jobs about the dataset run where both allow it.
@@ -107,7 +107,7 @@ def _label(dataset: Dataset) -> None:
             detail = gettext("The tenant does not allow the regions %(regions)s; it allows %(allowed)s.")
             values = {"regions": ", ".join(outside), "allowed": ", ".join(of_tenant)}
             raise FieldInvalidError.at(name, detail % values)
-    label_data(tenant_id=dataset.tenant_id, subject=dataset.pk, home=home, allowed=allowed)
+    label_data(tenant_id=dataset.tenant_id, subject=dataset.pk, home=home, allowed=allowed, has_jobs=has_jobs)
 
 
 def _save(dataset: Dataset) -> None:

@@ -6,9 +6,16 @@ import pytest
 
 from scheduling.fleet.workers import register_worker
 from scheduling.models import Queue, RoutingRule
+from scheduling.regions import labels
 from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
 from tenants.models import Tenant
 from tenants.tenancy.service import update_tenant
+
+
+@pytest.fixture
+def labels_change_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let labels change again at once."""
+    monkeypatch.setattr(labels, "CHANGE_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
+from scheduling.bulk.turns import open_operations, take_turn
 from scheduling.dispatch import pick
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution.start import start_execution
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job, submit_jobs
 from scheduling.models import Execution, Job, JobHeld, JobReady, JobSubject, LiveExecution, Queue, RegionLabel, Worker
-from scheduling.regions.exceptions import RegionNotAllowedError
+from scheduling.regions import labels
+from scheduling.regions.exceptions import RegionNotAllowedError, RegionsJustChangedError
 from scheduling.regions.labels import label_data
 from scheduling.topology.service import update_worker_pool
 from tenants.context import all_tenants, tenant_context
@@ -24,7 +28,7 @@ from tests.integration.scheduling.bulk.conftest import take_turns
 from tests.integration.scheduling.job_helpers import in_flight, reasons_of, reload, submit
 from tests.integration.scheduling.regions.conftest import allow, route
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout", "labels_change_often")]
 DATA, OTHER = uuid7(), uuid7()
 
 
@@ -142,6 +146,40 @@ def test_reroute_moves_waiting_and_held_jobs_to_a_region_of_their_data(
     while tick_of(eu):
         pass
     assert {reload(job).state for job in jobs} == {"dispatched"}
+
+
+def test_change_just_after_another_is_refused(acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "CHANGE_SECONDS", 60.0)
+    label(acme, "eu")
+    for subject, allowed in ((DATA, ["us"]), (OTHER, ["us"]), (DATA, [])):
+        with pytest.raises(RegionsJustChangedError) as refused:
+            label(acme, *allowed, subject=subject)
+        assert refused.value.retry_after_seconds == 60
+    label(acme, subject=OTHER)  # changes nothing
+    label(globex, "us")
+    with all_tenants():
+        RegionLabel.objects.update(changed_at=Now() - timedelta(seconds=61))
+    label(acme, subject=DATA)
+
+
+def test_new_data_need_not_wait_and_stop_nothing(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "enforce_regions", lambda **_: pytest.fail("enforced"))
+    monkeypatch.setattr(labels, "CHANGE_SECONDS", 60.0)
+    with tenant_context(acme):
+        for subject in (DATA, OTHER):
+            label_data(tenant_id=acme.pk, subject=subject, allowed=["eu"], has_jobs=False)
+
+
+def test_changes_extend_a_reroute_that_runs(acme: Tenant, us: Queue, eu: Queue, no_settle_delay: None) -> None:
+    route(us, eu, balance="weighted")
+    jobs = [about(acme) for _ in range(6)]
+    label(acme, "us")
+    (first,) = open_operations()
+    take_turn(first)
+    label(acme, "eu")
+    assert [found.id for found in open_operations()] == [first.id]
+    take_turns()
+    assert {reload(job).queue_id for job in jobs} == {eu.pk}
 
 
 def test_labels_of_another_tenant_do_not_apply(acme: Tenant, globex: Tenant, us: Queue) -> None:

@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job, JobSubject, RegionLabel, WorkerPool
+from scheduling.regions import labels
 from scheduling.regions.exceptions import RegionNotAllowedError
 from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
 from tenants.context import all_tenants, tenant_context
@@ -21,6 +22,11 @@ from workloads.documents.service import delete_dataset, update_dataset
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/datasets/"
+
+
+@pytest.fixture(autouse=True)
+def _labels_change_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "CHANGE_SECONDS", 0.0)
 
 
 @pytest.fixture
