@@ -152,10 +152,12 @@ in_flight_places AS MATERIALIZED (
     WHERE period =
     -- include: this_month
 ), limited_resource AS (
-    -- Only a tenant that has such a limit is compared with it.
-    SELECT r.tenant_id, r.amount, r.amount - CASE r.key WHEN %(cpu_key)s THEN m.cpu_us ELSE m.io_bytes END AS before,
+    -- Only a tenant that has such a limit is compared with it. FULL and OFFSET as above.
+    SELECT r.tenant_id, r.amount, r.amount - CASE r.key WHEN %(cpu_key)s THEN r.cpu_us ELSE r.io_bytes END AS before,
         r.key, l.value AS most
-    FROM resource r JOIN by_month m USING (tenant_id, period) JOIN tenants_tenant t ON t.id = r.tenant_id
+    FROM (SELECT r.tenant_id, r.period, r.key, r.amount, m.cpu_us, m.io_bytes
+            FROM resource r FULL JOIN by_month m USING (tenant_id, period) OFFSET 0) r
+        JOIN tenants_tenant t ON t.id = r.tenant_id
         CROSS JOIN LATERAL (SELECT
         -- include: resource_limit
         AS value) l
