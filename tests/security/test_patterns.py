@@ -247,6 +247,7 @@ OWN: dict[str, str] = {
     "scheduling/jobs/api.py:IDEMPOTENCY_HEADER": "shown in the OpenAPI document, never run",
     "scheduling/kit/new_processor.py:_NAME": "an argument of a developer's command",
     "scheduling/jobs/routing/strategies.py:_NAME": "a name that an installed package has",
+    "workloads/files/cache.py:_KEY": "a storage key, which the platform makes",
     "workloads/documents/terms.py:_STOP_WORDS": "a constant list of words",
     "scheduling/jobs/dead_letters/groups.py:DeadLetterGroup": "a field of that name, no pattern",
     "scheduling/jobs/dead_letters/groups.py:_merge": "a field of that name, no pattern",

@@ -111,6 +111,7 @@ TaskProcessor.result_version
 TaskProcessor.retry_delays_seconds
 TaskProcessor.secret_fields
 TaskProcessor.settings
+TaskProcessor.subjects_of(payloads)
 TaskProcessor.timeout_seconds
 TaskProcessor.title
 TaskProcessor.travels_alone
