@@ -36,7 +36,9 @@ def label_data(
         return
     # No tick runs during a change, so a tenant must not make many.
     since = Now() - timedelta(seconds=CHANGE_SECONDS)
-    if has_jobs and any(row.is_new for row in rows.select_for_update().annotate(is_new=Q(changed_at__gt=since))):
+    if has_jobs and any(
+        row.is_new for row in rows.select_for_update(no_key=True).annotate(is_new=Q(changed_at__gt=since))
+    ):
         raise RegionsJustChangedError(retry_after_seconds=math.ceil(CHANGE_SECONDS))
     at: Any = Now() if has_jobs else _LONG_AGO
     values = {"home_region": home, "allowed_regions": list(allowed), "changed_at": at}
