@@ -14,8 +14,7 @@ import pytest
 from scheduling.execution.logs.queries import read_log
 from scheduling.fleet.workers import drain_worker
 from scheduling.jobs.cancellation import cancel_jobs
-from scheduling.models import Job, Queue, Worker
-from scheduling.topology.service import create_routing_rule
+from scheduling.models import Job, Worker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.tenancy.service import update_tenant
@@ -172,16 +171,3 @@ def test_drained_worker_of_two_processes_finishes_its_jobs(
         drain_worker(worker_id=Worker.objects.get(pid=worker.pid).pk)
     wait_for_all(jobs)
     assert worker.wait() == 0
-
-
-def test_synchronous_kind_does_not_run_in_an_io_pool(io_worker: ManagedProcess, acme: Tenant) -> None:
-    queue = Queue.objects.get(name="workflow_team")
-    rule = create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
-    try:
-        (job,) = submit(acme, "noop")
-        wait_for(submit(acme, KIND, {"seconds": 0})[0], "completed")
-        assert (fetch(job).state, executions_of(job)) == ("available", [])
-        cancel_all([job])
-    finally:
-        with all_tenants():
-            rule.delete()
