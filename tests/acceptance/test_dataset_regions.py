@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,17 @@ FAR, NOWHERE = "data-far", "data-nowhere"
 
 
 @pytest.fixture
-def far_pool(platform: Platform) -> str:
+def far_pool(platform: Platform) -> Iterator[str]:
     """Create a pool in a region; documents go to it or to the pool of the shared worker, which has no region."""
     create_worker_pool(name=FAR, values={"region": FAR})
     with all_tenants():
         shared = Queue.objects.filter(pool__name="default").earliest("pk")
     # Only for data of this home region: other tests share the database.
-    rule = {"position": 1, "kind": "document_indexing", "region": FAR, "balance": "weighted"}
-    create_routing_rule(values=rule, targets={create_queue(name=FAR, pool=FAR).pk: 1, shared.pk: 1000})
-    return FAR
+    values = {"position": 1, "kind": "document_indexing", "region": FAR, "balance": "weighted"}
+    rule = create_routing_rule(values=values, targets={create_queue(name=FAR, pool=FAR).pk: 1, shared.pk: 1000})
+    yield FAR
+    with all_tenants():
+        rule.delete()
 
 
 def test_document_is_indexed_in_the_region_of_its_dataset_from_a_copy(
