@@ -72,8 +72,8 @@ def regions(platform: Platform, link: Link) -> Iterator[Callable[[], ManagedProc
         create_worker_pool(name=region, values={"region": region})
         targets[create_queue(name=region, pool=region).pk] = 1
     # Only for tenants of this home region: other tests share the database.
-    rule = {"position": 1, "kind": "sleep", "region": FAR, "balance": "nearest"}
-    create_routing_rule(values=rule, targets=targets)
+    values = {"position": 1, "kind": "sleep", "region": FAR, "balance": "nearest"}
+    rule = create_routing_rule(values=values, targets=targets)
     far: list[ManagedProcess] = []
 
     def keep_running() -> ManagedProcess:
@@ -85,6 +85,8 @@ def regions(platform: Platform, link: Link) -> Iterator[Callable[[], ManagedProc
     eventually(lambda: is_ready(keep_running()) and is_ready(near), within=START_SECONDS, what="the workers are ready")
     yield keep_running
     far[-1].kill()
+    with all_tenants():
+        rule.delete()
 
 
 def has_live_worker(region: str) -> bool:
