@@ -30,8 +30,8 @@ _CONTROLLERS = {"cpu", "memory"}
 # The weights that the kernel gives to a group without one.
 _USUAL_WEIGHT: Final = {GROUPS_1: 1_024, GROUPS_2: 100}
 _CHILD = "job-"
-# Two of niceness are a third less of a contended processor.
-_NICE_STEP, _MOST_NICE = 2, 10
+# Five of niceness are a third of a contended processor.
+_NICE_STEP, _MOST_NICE = 5, 15
 _LEAST_NICE = 20
 
 

@@ -194,4 +194,4 @@ def test_process_limits_weigh_by_niceness(monkeypatch: pytest.MonkeyPatch) -> No
     limit_this_child(ChildLimits(), 512, TIERS)
     for tier in ("sandbox", "sandbox", "team", "professional"):
         serve_tier(tier)
-    assert given == [4, 2, 0]
+    assert given == [10, 5, 0]
