@@ -27,10 +27,12 @@ from tests.chaos.stack import Shape
 # Of a process that imports everything on a busy machine, and then dumps and restores.
 COMMAND_SECONDS = 240.0
 NAMED = re.compile(r"CommandError: (backup_\w+): ")
-# One session at a time: of the backup's login, or any other of the platform.
+# One session at a time: of the backup's login, or any other of the platform. A process that begins ends with a named
+# error if its first session does, so those of others are older.
 _TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND (usename = 'jobs_backup') = %s
+    AND (%s OR backend_start < now() - interval '5 seconds')
 ORDER BY random() LIMIT 1
 """
 # Less than the dump of an empty platform.
@@ -78,14 +80,17 @@ class BackupUnderKills(BackupRow):
     BACKUPS = 4
 
     def inject(self, field: Field) -> list[float]:
-        target, struck = self.target(field), 0
-        for _ in range(self.BACKUPS):
+        target, ended = self.target(field), 0
+        for number in range(self.BACKUPS):
             before = target.names()
             process = self.begin(field, "backup", f"--to={target.address}")
+            # Every second one loses a session for certain, the others by chance.
+            if number % 2:
+                ended += self._end_backup(field, process)
             while process.is_running:
-                struck += self._kill_one(field)
+                self._kill_one(field)
             self._check_end(field, target, process, before)
-        if not struck:
+        if not ended:
             field.violations.append(f"no session of a backup was ended: {INCONCLUSIVE}")
         healed_at = time.time()
         last = self.run(field, "backup", f"--to={target.address}")
@@ -96,8 +101,21 @@ class BackupUnderKills(BackupRow):
             self.check_drill(field, target, name)
         return [seconds]
 
-    def _kill_one(self, field: Field) -> int:
-        """Kill a process or end a session; return how many sessions of the backup were ended."""
+    def _end_backup(self, field: Field, process: ManagedProcess) -> bool:
+        """End a session of a backup as soon as it has one; return whether it had one before it ended."""
+        while process.is_running:
+            if self._end_session(field, is_of_backup=True):
+                return True
+            field.wait(0.02, 0.05)
+        return False
+
+    def _end_session(self, field: Field, *, is_of_backup: bool) -> bool:
+        with suppress(psycopg.OperationalError):
+            return bool(field.view.rows(_TERMINATE, [is_of_backup, is_of_backup]))
+        return False
+
+    def _kill_one(self, field: Field) -> None:
+        """Kill a process or end a session."""
         field.wait(0.2, 0.8)
         field.note_fault()
         choice = field.rng.random()
@@ -105,11 +123,7 @@ class BackupUnderKills(BackupRow):
             field.rng.choice(field.stack.workers).kill()
         elif choice < 0.4:
             field.rng.choice(field.stack.dispatchers).kill()
-        is_of_backup = choice > 0.6
-        with suppress(psycopg.OperationalError):
-            ended = field.view.rows(_TERMINATE, [is_of_backup])
-            return len(ended) if is_of_backup else 0
-        return 0
+        self._end_session(field, is_of_backup=choice > 0.6)
 
     def _check_end(self, field: Field, target: Target, process: ManagedProcess, before: list[str]) -> None:
         """Require a whole backup, or a named error and nothing left."""
