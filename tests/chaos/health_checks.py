@@ -21,6 +21,8 @@ LEAST_PROMPT = 4
 LAG_SECONDS = 5.0
 # Probes further apart than this belong to different seeds.
 GAP_SECONDS = 15.0
+# Code of a refusal by a rule of load, which health does not report as a fault.
+BY_RULE = "overloaded"
 # Checks that jobs do not need.
 SPARE_CHECKS = frozenset({"auditor"})
 
@@ -59,7 +61,9 @@ def _ready_without_starts(probes: Sequence[Probe], waits: Sequence[Wait], bound:
 
 
 def _ready_without_acceptance(probes: Sequence[Probe], witnesses: Sequence[Request], bound: float) -> list[str]:
-    replies = sorted((reply.at, reply.job_id is None) for request in witnesses for reply in request.replies)
+    replies = sorted(
+        (reply.at, reply.job_id is None) for request in witnesses for reply in request.replies if reply.code != BY_RULE
+    )
     faults = []
     for is_refused, group in groupby(replies, key=lambda reply: reply[1]):
         times = [at for at, _ in group]

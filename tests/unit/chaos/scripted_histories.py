@@ -96,7 +96,14 @@ class Story:
         return job_id
 
     def watch(
-        self, *, until: int, since: int = 0, state: str = "ready", accepts: bool = True, begins: bool = True
+        self,
+        *,
+        until: int,
+        since: int = 0,
+        state: str = "ready",
+        accepts: bool = True,
+        begins: bool = True,
+        code: str = "",
     ) -> None:
         """Add probes of health each second, and a job of the witness every other second, which begins at once."""
         failed = frozenset[str]() if state == "ready" else frozenset({"dispatcher"})
@@ -105,7 +112,7 @@ class Story:
         for second in range(since, until, 2):
             job_id = uuid4()
             reply = (201, job_id) if accepts else (503, None)
-            replies = [Reply(at(second).timestamp(), *reply, has_retry_after=True)]
+            replies = [Reply(at(second).timestamp(), *reply, code, has_retry_after=True)]
             key = f"{WITNESS_KEY}-{len(self.requests)}"
             self.requests.append(Request(WITNESS, "noop", {}, key, replies=replies))
             if accepts:

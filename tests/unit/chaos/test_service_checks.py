@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.chaos.checks import CHECKS
+from tests.chaos.health_checks import BY_RULE
 from tests.chaos.history import READY_PAGE, Effect, Execution, Probe, Process, Reply
 from tests.unit.chaos.scripted_histories import ACME, BEGAN, TERMS, Story, at, faultless_story
 
@@ -143,6 +144,13 @@ def test_short_refusal_with_ready_health_is_within_the_bound() -> None:
     story = faultless_story()
     story.watch(since=100, until=112, accepts=False)
     story.watch(since=112, until=150)
+    assert CHECKS["health"](story.history(), TERMS) == []
+
+
+def test_refusal_by_a_rule_of_load_is_no_fault_of_health() -> None:
+    story = faultless_story()
+    story.watch(since=100, until=130, accepts=False, code=BY_RULE)
+    story.watch(since=130, until=150)
     assert CHECKS["health"](story.history(), TERMS) == []
 
 
