@@ -12,10 +12,12 @@ from uuid import UUID
 
 import httpx
 
-from tests.chaos.history import ACCEPTED, Reply, Request
+from tests.chaos.history import ACCEPTED, UNAVAILABLE, Reply, Request
 
 TIMEOUT_SECONDS = 15.0
 BULK_JOBS = 1_000
+# An overloaded platform accepts again within this.
+REFUSED_SECONDS = 60.0
 CREATED = 201
 
 
@@ -110,8 +112,7 @@ class Client:
         found: list[UUID] = []
         for size in _parts(count, BULK_JOBS):
             jobs = [{"kind": kind, "payload": payload}] * size
-            response = self._http.post("jobs/bulk/", json={"jobs": jobs}, headers=headers, timeout=120.0)
-            response.raise_for_status()
+            response = self._post_when_accepted({"jobs": jobs}, headers)
             ids = [UUID(entry["id"]) for entry in response.json()["accepted"]]
             if len(ids) < size:
                 raise AssertionError(f"{size - len(ids)} of {size} jobs were refused: {response.text[-500:]}")
@@ -123,6 +124,15 @@ class Client:
                 ]
             found += ids
         return found
+
+    def _post_when_accepted(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> httpx.Response:
+        """Submit many jobs, again as long as an overloaded platform refuses them; raise HTTPStatusError otherwise."""
+        until = time.monotonic() + REFUSED_SECONDS
+        while True:
+            response = self._http.post("jobs/bulk/", json=body, headers=headers, timeout=120.0)
+            if response.status_code != UNAVAILABLE or time.monotonic() > until:
+                return response.raise_for_status()
+            time.sleep(float(response.headers.get("Retry-After", 1)))
 
     def unanswered(self) -> list[Request]:
         """Return the requests with an unknown result."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from tests.chaos.history import READY_PAGE, STARTED, WITNESS_KEY, History, Probe, Request
 from tests.chaos.terms import Terms
@@ -19,7 +19,7 @@ PROMPT_SECONDS = 5.0
 LEAST_PROMPT = 4
 # Health is measured before it is reported, and cached.
 LAG_SECONDS = 5.0
-# Probes further apart than this belong to different seeds.
+# Probes further apart than this belong to different seeds; in such a gap of accepted jobs the platform was away.
 GAP_SECONDS = 15.0
 # Code of a refusal by a rule of load, which health does not report as a fault.
 BY_RULE = "overloaded"
@@ -90,12 +90,22 @@ def _unready_with_starts(probes: Sequence[Probe], waits: Sequence[Wait], bound: 
         since, until = run[0].at + LAG_SECONDS, run[-1].at - LAG_SECONDS
         inside = [(accepted, started) for accepted, started in waits if since <= accepted <= until]
         prompt = [one for one in inside if one[1] is not None and one[1] - one[0] <= PROMPT_SECONDS]
-        if run[-1].at - run[0].at > bound and len(prompt) >= LEAST_PROMPT and len(prompt) == len(inside):
+        lasted = _longest_stretch([accepted for accepted, _ in prompt])
+        if lasted > bound - 2 * LAG_SECONDS and len(prompt) >= LEAST_PROMPT and len(prompt) == len(inside):
             said = ", ".join(sorted({f"{probe.state}: {' '.join(sorted(probe.failed))}" for probe in run}))
             faults.append(
                 f"health reported {said!r} for {run[-1].at - run[0].at:.0f} s, and all {len(prompt)} jobs began"
             )
     return faults
+
+
+def _longest_stretch(times: Sequence[float]) -> float:
+    """Return the seconds of the longest stretch of sorted times without a gap: in a gap nothing was accepted."""
+    longest, since = 0.0, times[0] if times else 0.0
+    for before, at in pairwise(times):
+        since = at if at - before > GAP_SECONDS else since
+        longest = max(longest, at - since)
+    return longest
 
 
 def _unready_runs(probes: Sequence[Probe]) -> Iterator[list[Probe]]:

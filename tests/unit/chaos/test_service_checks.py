@@ -147,6 +147,14 @@ def test_short_refusal_with_ready_health_is_within_the_bound() -> None:
     assert CHECKS["health"](story.history(), TERMS) == []
 
 
+def test_outage_between_jobs_that_begin_is_no_fault_of_health() -> None:
+    story = faultless_story()
+    story.watch(since=100, until=120, state="degraded")
+    story.watch(since=120, until=210, state="degraded", accepts=False)
+    story.watch(since=210, until=225, state="degraded")
+    assert CHECKS["health"](story.history(), TERMS) == []
+
+
 def test_refusal_by_a_rule_of_load_is_no_fault_of_health() -> None:
     story = faultless_story()
     story.watch(since=100, until=130, accepts=False, code=BY_RULE)
