@@ -30,7 +30,7 @@ _CONTROLLERS = {"cpu", "memory"}
 # The weights that the kernel gives to a group without one.
 _USUAL_WEIGHT: Final = {GROUPS_1: 1_024, GROUPS_2: 100}
 _CHILD = "job-"
-# Five of niceness are a third of a contended processor.
+# Five more of niceness leave a third of the weight.
 _NICE_STEP, _MOST_NICE = 5, 15
 _LEAST_NICE = 20
 
