@@ -101,6 +101,7 @@ PAGES = (
     Page(SCHEDULES, "django_celery_beat.ClockedSchedule"),
     Page(TENANTS, "tenants.Tenant", place="tenants"),
     Page(TENANTS, "tenants.TenantLimit"),
+    Page(TENANTS, "tenants.LegalHold"),
     Page(TENANTS, "tenants.TenantErasure"),
     Page(PLANS, "scheduling.CFSPlan", place="plans"),
     Page(PLANS, "tenants.Plan"),

@@ -15,6 +15,7 @@ from scheduling.upkeep.retention.rules import Cutoffs, first_due
 from tenants.context import all_tenants
 from tenants.database.prepared import execute, fetch_one
 from tenants.database.sql import load_sql
+from tenants.holds.service import list_held
 
 FINISHED_STATES = tuple(sorted(TERMINAL_STATES - DEAD_STATES))
 _DEAD = tuple(sorted(DEAD_STATES))
@@ -52,13 +53,15 @@ def prune_failed_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
 def prune_batches(cutoffs: Cutoffs, *, limit: int) -> int:
     """Delete at most ``limit`` old batches that have no jobs any more; return how many were deleted."""
     with all_tenants():
-        return execute(_SQL["prune_batches"], {**cutoffs.parameters(), "limit": limit}, is_planned=True)
+        values = {**cutoffs.without(list_held()).parameters(), "limit": limit}
+        return execute(_SQL["prune_batches"], values, is_planned=True)
 
 
 def count_prunable(cutoffs: Cutoffs) -> tuple[int, int]:
     """Return how many finished and how many failed jobs are old enough to prune. It scans these jobs, for a dry run."""
     counts = []
     with all_tenants(), connection.cursor() as cursor:
+        cutoffs = cutoffs.without(list_held())
         for name, states in (("count_finished", FINISHED_STATES), ("count_failed", _DEAD)):
             cursor.execute(_SQL[name], {**cutoffs.parameters(), "states": list(states)})
             counts.append(int(cursor.fetchone()[0]))

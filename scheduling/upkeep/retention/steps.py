@@ -15,6 +15,7 @@ from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, RetentionClass
 from tenants.audit.chain import PLATFORM_CHAIN
 from tenants.audit.removals import request_removal
 from tenants.context import all_tenants
+from tenants.holds.service import list_held
 from tenants.models import AuditRemoval
 
 # Phases of one walk through history: whole days first, then tenants with shorter retention.
@@ -58,9 +59,9 @@ def request_audit_pruning(budget: UpkeepBudget) -> UpkeepStep:
         return UpkeepStep({"chains": 1}, has_more=True, cursor={"after": str(NO_TENANT)})
     with all_tenants():
         cutoffs = read_cutoffs(RetentionClass.AUDIT, after=UUID(str(after)))
-        old = find_old_chains(cutoffs)
-    for chain in old:
-        request_removal(chain.tenant_id, AuditRemoval.Kind.RETENTION, before=chain.before)
+        old = find_old_chains(cutoffs.without(list_held()))
+        for chain in old:
+            request_removal(chain.tenant_id, AuditRemoval.Kind.RETENTION, before=chain.before)
     return UpkeepStep({"chains": len(old)}, has_more=not cutoffs.is_last_page, cursor=_page(cutoffs))
 
 
@@ -98,6 +99,7 @@ def _prune_batches(budget: UpkeepBudget) -> UpkeepStep:
 def _drop_day(number: int, table: str) -> UpkeepStep:
     dropped = history.drop_oldest_day(table)
     counts = {"days_dropped": int(dropped.partition is not None), "days_locked": int(dropped.was_locked)}
+    counts |= {"days_held": dropped.held} if dropped.held else {}
     return _go_on(number, counts, is_over=dropped.partition is None)
 
 

@@ -58,6 +58,7 @@ from tenants.access.memberships import add_member
 from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
+from tenants.holds.service import place_hold
 from tenants.models import AuditLogEntry, Membership, PlatformKey, Role, Tenant
 from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
@@ -253,6 +254,7 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
         "event_trigger": trigger.pk,
         "event": event.pk,
         "compensation": undo.pk,
+        "hold": place_hold(tenant=tenant, reason="case 7").pk,
     }
 
 
