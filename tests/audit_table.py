@@ -525,6 +525,7 @@ NO_ACTS: dict[str, str] = {
     "check": "Django's, reads",
     "clearsessions": "Django's; removes what has expired, as upkeep does",
     "collectstatic": "Django's; copies files of the program",
+    "restore_archive": "leaves archive.restored, and needs an archive: tests/integration/scheduling/upkeep",
     "restore_tenant": "leaves tenant.restored, and needs a backup: tests/integration/scheduling/backups",
     "restore": "leaves backup.restored in the database that it creates: tests/integration/scheduling/backups",
     "drill": "leaves backup.verified, and needs a backup: tests/integration/scheduling/backups",

@@ -103,6 +103,7 @@ PAGES = (
     Page(TENANTS, "tenants.TenantLimit"),
     Page(TENANTS, "tenants.LegalHold"),
     Page(TENANTS, "tenants.TenantErasure"),
+    Page(TENANTS, "scheduling.ArchiveObject"),
     Page(PLANS, "scheduling.CFSPlan", place="plans"),
     Page(PLANS, "tenants.Plan"),
     Page(PLANS, "tenants.Tier"),

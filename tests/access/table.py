@@ -266,6 +266,7 @@ DELETE alert-silences/{silence}/             alerts.respond
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 GET    alert-messages/                       jobs.view
 GET    alert-messages/{message}/             jobs.view
+GET    jobs/{job}/archived/                  jobs.view         404
 GET    compensations/                        jobs.view
 GET    compensations/{compensation}/         jobs.view
 POST   compensations/{compensation}/retry/   jobs.retry        {}
@@ -497,6 +498,7 @@ scheduling.alertowner              jobs.view       alerts.manage    alerts.manag
 scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertrule               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertsilence            jobs.view       alerts.respond   alerts.respond   end:alerts.respond
+scheduling.archiveobject           jobs.view       -                -
 scheduling.compensation            jobs.view       -                -                retry:jobs.retry settle:jobs.retry
 scheduling.eventtrigger            jobs.view       schedules.manage schedules.manage delete:schedules.manage
 scheduling.inboxevent              jobs.view       -                -

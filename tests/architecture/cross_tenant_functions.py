@@ -245,6 +245,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/backups/state_snapshot.py": ({"take_snapshot"}, "snapshots belong to the platform"),
     "scheduling/backups/canary.py": ({"run_canary"}, "it runs in a scratch database, with a tenant of its own"),
     "scheduling/backups/drill.py": ({"run_drill", "_check"}, "backups belong to the platform"),
+    "scheduling/archive/service.py": ({"remove_unfinished"}, "upkeep removes unfinished objects of all tenants"),
+    "scheduling/management/commands/restore_archive.py": (
+        {"Command.handle"},
+        "an operator names a job or an object by its id only",
+    ),
     "tenants/holds/service.py": ({"place_hold", "release_hold"}, "holds are placed and released by the platform"),
     "tenants/holds/api.py": ({"LegalHoldViewSet.list"}, "platform staff read the holds of all tenants"),
     "tenants/management/commands/erase_tenant.py": ({"Command._act"}, "a hold on the tenant refuses its erasure"),

@@ -30,6 +30,7 @@ from scheduling.models import (
     AlertRoute,
     AlertRule,
     AlertSilence,
+    ArchiveObject,
     Backup,
     BackupPlan,
     BulkOperation,
@@ -242,6 +243,7 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
         message = OutboxMessage.objects.create(
             tenant=tenant, route=route, job_id=work.failed.pk, topic="order.paid", body={"order": 1}, state="dead"
         )
+        ArchiveObject.objects.create(tenant=tenant, key="a.jsonl.gz", stored_at=timezone.now())
         undo = Compensation.objects.create(
             tenant=tenant, owner_type="batch", owner_id=work.failed.batch_id, work=str(work.failed.pk), kind="noop",
             payload={}, state="needs_attention", done_at=timezone.now(),
