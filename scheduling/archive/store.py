@@ -19,7 +19,7 @@ from scheduling.backups.target import S3, open_storage, storage_errors
 from tenants.database.platform_settings import platform_settings
 
 # Of one call of the object storage: jobs stay locked while their object is written.
-_CALL_SECONDS: Final = 15
+_CALL_SECONDS: Final = 10
 
 
 def is_archiving() -> bool:

@@ -13,8 +13,11 @@ from uuid import UUID
 
 import boto3
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from moto.server import ThreadedMotoServer
 from rest_framework.test import APIClient
@@ -25,6 +28,7 @@ from scheduling.archive.service import find_object, read_lines
 from scheduling.models import ArchiveObject, Batch, DeadLetter, Job, JobEvent, JobLog, JobMeta
 from scheduling.upkeep.retention import jobs as job_retention
 from scheduling.upkeep.runs import run_upkeep
+from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.erasure.erasers import count_outside
 from tenants.models import AuditLogEntry, Tenant
@@ -272,6 +276,20 @@ def test_archived_job_answers_by_id_to_its_tenant_only(acme: Tenant, globex: Ten
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     with tenant_context(globex), pytest.raises(NotArchivedError):
         find_object(job.pk)
+
+
+def test_console_finds_the_archived_job_by_its_id(acme: Tenant, folder: Path, client: Client) -> None:
+    job, other = old_job(acme, "completed", days=300), old_job(acme, "cancelled", days=300)
+    run_upkeep(name="finished_jobs")
+    user = User.objects.create_user("stella")
+    grant_platform_role(user=user, role="auditor")
+    client.force_login(user)
+    url = reverse("admin:scheduling_archiveobject_changelist")
+    page = client.get(f"{url}?q={job.pk}").content.decode()
+    assert (str(job.pk) in page, "&quot;completed&quot;" in page, str(other.pk) in page) == (True, True, False)
+    assert "&quot;completed&quot;" not in client.get(f"{url}?q={acme.pk}").content.decode()
+    folder.joinpath(objects()[0].key).unlink()
+    assert "missing or was changed" in client.get(f"{url}?q={job.pk}").content.decode()
 
 
 def test_erasure_deletes_the_archive_of_the_tenant(
