@@ -4,6 +4,7 @@ from tenants.access.models import ApiKey, Invitation, Membership, PlatformKey, P
 from tenants.audit.models import AuditCounter, AuditHead, AuditLogEntry, AuditPending, AuditRemoval, AuditSeal
 from tenants.encryption.models import TenantDataKey
 from tenants.erasure.models import ErasureStatus, TenantErasure
+from tenants.holds.models import LegalHold
 from tenants.limits.models import LimitWarning, TenantLimit, TenantUsage
 from tenants.plans.models import Plan, PlanLimit, PlanVersion, Tier
 from tenants.secrets.models import TenantSecret
@@ -22,6 +23,7 @@ __all__ = [
     "AuditSeal",
     "ErasureStatus",
     "Invitation",
+    "LegalHold",
     "LimitWarning",
     "Membership",
     "NamedModel",

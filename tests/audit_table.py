@@ -171,6 +171,8 @@ POST   investigations/{investigation}/outcome/ investigation.answered scheduling
 POST   objectives/                       objective.created       scheduling.objective
 PATCH  objectives/{objective}/           objective.changed       scheduling.objective
 DELETE objectives/{objective}/           objective.deleted       scheduling.objective
+POST   legal-holds/                      legal_hold.placed       tenants.legalhold
+POST   legal-holds/{hold}/release/       legal_hold.released     tenants.legalhold
 POST   compensations/{compensation}/retry/ compensation.retried scheduling.compensation
 POST   compensations/{compensation}/settle/ compensation.settled scheduling.compensation
 POST   outbox-routes/                    outbox_route.created    scheduling.outboxroute
@@ -341,6 +343,8 @@ tenants.tenant                      resume        tenant.resumed           tenan
 tenants.tenant                      suspend       tenant.suspended         tenants.tenant
 tenants.tenant                      reinstate     tenant.reinstated        tenants.tenant
 tenants.tenant                      drain         tenant.draining          tenants.tenant
+tenants.tenant                      hold          legal_hold.placed        tenants.legalhold
+tenants.legalhold                   release       legal_hold.released      tenants.legalhold
 tenants.tenant                      erase         tenant.erasure_requested tenants.tenanterasure
 tenants.tenanterasure               cancel        tenant.erasure_cancelled tenants.tenanterasure
 tenants.tenantlimit                 add           tenant.limit_set         tenants.tenant
@@ -521,6 +525,7 @@ NO_ACTS: dict[str, str] = {
     "check": "Django's, reads",
     "clearsessions": "Django's; removes what has expired, as upkeep does",
     "collectstatic": "Django's; copies files of the program",
+    "restore_archive": "leaves archive.restored, and needs an archive: tests/integration/scheduling/upkeep",
     "restore_tenant": "leaves tenant.restored, and needs a backup: tests/integration/scheduling/backups",
     "restore": "leaves backup.restored in the database that it creates: tests/integration/scheduling/backups",
     "drill": "leaves backup.verified, and needs a backup: tests/integration/scheduling/backups",

@@ -8,6 +8,7 @@ from rest_framework.routers import SimpleRouter
 from scheduling.alerts.api import AlertViewSet
 from scheduling.alerts.config_api import CONFIGURED_VIEWS, AlertMessageViewSet
 from scheduling.anomalies.api import AnomalyViewSet, BaselineViewSet
+from scheduling.archive.api import ArchivedJobViewSet
 from scheduling.backups.api import BackupPlanViewSet, BackupViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
@@ -119,6 +120,11 @@ urlpatterns = [
         rf"^jobs/(?P<job_id>{UUID_PATTERN})/artifacts/(?P<artifact_id>{UUID_PATTERN})/$",
         ArtifactViewSet.as_view({"get": "download"}),
         name="job-artifact",
+    ),
+    re_path(
+        rf"^jobs/(?P<job_id>{UUID_PATTERN})/archived/$",
+        ArchivedJobViewSet.as_view({"get": "retrieve"}),
+        name="job-archived",
     ),
     re_path(
         rf"^jobs/(?P<job_id>{UUID_PATTERN})/notes/$",

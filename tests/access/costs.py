@@ -80,6 +80,10 @@ GET    regions/                                                    1
 GET    load/                                                       1
 POST   load/{scope}/force/                                         2
 POST   load/{scope}/release/                                       2
+GET    jobs/{job_id}/archived/                                    5
+GET    legal-holds/                                               2
+POST   legal-holds/                                               2
+POST   legal-holds/{pk}/release/                                  2
 GET    compensations/                                             2
 GET    compensations/{pk}/                                        1
 POST   compensations/{pk}/retry/                                  2

@@ -266,6 +266,7 @@ DELETE alert-silences/{silence}/             alerts.respond
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 GET    alert-messages/                       jobs.view
 GET    alert-messages/{message}/             jobs.view
+GET    jobs/{job}/archived/                  jobs.view         404
 GET    compensations/                        jobs.view
 GET    compensations/{compensation}/         jobs.view
 POST   compensations/{compensation}/retry/   jobs.retry        {}
@@ -340,6 +341,9 @@ GET    backup-plans/{backup_plan}/           platform.view
 PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
 DELETE backup-plans/{backup_plan}/           backups.manage
 GET    backups/                              platform.view
+GET    legal-holds/                          platform.view
+POST   legal-holds/                          tenants.manage    {"tenant": "acme", "reason": "case 9"} 201
+POST   legal-holds/{hold}/release/           tenants.manage    {"reason": "settled"}
 GET    regions/                              platform.view
 GET    load/                                 platform.view
 POST   load/platform/force/                  queues.operate    {"state": "busy", "reason": "x"}
@@ -494,6 +498,7 @@ scheduling.alertowner              jobs.view       alerts.manage    alerts.manag
 scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertrule               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertsilence            jobs.view       alerts.respond   alerts.respond   end:alerts.respond
+scheduling.archiveobject           jobs.view       -                -
 scheduling.compensation            jobs.view       -                -                retry:jobs.retry settle:jobs.retry
 scheduling.eventtrigger            jobs.view       schedules.manage schedules.manage delete:schedules.manage
 scheduling.inboxevent              jobs.view       -                -
@@ -533,11 +538,12 @@ scheduling.workerpool              platform.view   fairness.manage  fairness.man
 tenants.apikey                     api_keys.view   api_keys.manage  -                rotate:api_keys.manage revoke:api_keys.manage
 tenants.auditlogentry              audit.view      -                -
 tenants.invitation                 members.view    members.manage   -                revoke:members.manage
+tenants.legalhold                  platform.view   -                -                release:tenants.manage
 tenants.membership                 members.view    -                members.manage   remove:members.manage
 tenants.platformkey                people.view     people.manage    -                rotate:people.manage revoke:people.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage     rollback:plans.manage withdraw:plans.manage
-tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate erase:tenants.erase
+tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate hold:tenants.manage erase:tenants.erase
 tenants.tenanterasure              tenants.erase   -                -                cancel:tenants.erase verify:tenants.erase
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
 tenants.tenantsecret               secrets.use     secrets.manage   secrets.manage   delete:secrets.manage

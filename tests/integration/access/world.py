@@ -30,6 +30,7 @@ from scheduling.models import (
     AlertRoute,
     AlertRule,
     AlertSilence,
+    ArchiveObject,
     Backup,
     BackupPlan,
     BulkOperation,
@@ -58,6 +59,7 @@ from tenants.access.memberships import add_member
 from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
+from tenants.holds.service import place_hold
 from tenants.models import AuditLogEntry, Membership, PlatformKey, Role, Tenant
 from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
@@ -241,6 +243,7 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
         message = OutboxMessage.objects.create(
             tenant=tenant, route=route, job_id=work.failed.pk, topic="order.paid", body={"order": 1}, state="dead"
         )
+        ArchiveObject.objects.create(tenant=tenant, key="a.jsonl.gz", stored_at=timezone.now())
         undo = Compensation.objects.create(
             tenant=tenant, owner_type="batch", owner_id=work.failed.batch_id, work=str(work.failed.pk), kind="noop",
             payload={}, state="needs_attention", done_at=timezone.now(),
@@ -253,6 +256,7 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
         "event_trigger": trigger.pk,
         "event": event.pk,
         "compensation": undo.pk,
+        "hold": place_hold(tenant=tenant, reason="case 7").pk,
     }
 
 

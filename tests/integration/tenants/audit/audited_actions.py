@@ -42,7 +42,7 @@ from tenants.access.invitations import invite
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.erasure.requests import request_erasure
 from tenants.limits.service import set_tenant_limit
-from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, Tier
+from tenants.models import ApiKey, LegalHold, Plan, PlatformMembership, Tenant, Tier
 from tenants.plans.service import update_plan
 from tenants.tenancy.service import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
@@ -87,6 +87,9 @@ def _pause_own_tenant(world: World) -> None:
 
 
 def _suspend_tenant(world: World) -> None:
+    with all_tenants():
+        # One in force refuses an erasure.
+        LegalHold.objects.update(released_at=timezone.now())
     suspend_tenant(tenant=acme(), reason="x")
 
 
