@@ -9,7 +9,7 @@ from tenants.exceptions import DomainError
 
 class EvidencePeriodError(DomainError):
     code, category = "evidence_period", "invalid"
-    title = gettext_noop("The period must begin before it ends, and end a minute ago or earlier.")
+    title = gettext_noop("The period must begin before it ends, and have ended ten seconds ago.")
 
 
 class EvidenceEmptyError(DomainError):

@@ -43,8 +43,8 @@ VERSION: Final = 1
 PREFIX: Final = b"evidence pack\n"
 MANIFEST: Final = "manifest.json"
 REPORT: Final = "report.html"
-# A transaction that seals entries commits within seconds of its time.
-_SETTLED: Final = timedelta(minutes=1)
+# A transaction that seals entries commits within two seconds of its time.
+_SETTLED: Final = timedelta(seconds=10)
 _SHOWN_ROWS: Final = 100
 _MOST_FAULTS: Final = 20
 _FETCHED_ROWS: Final = 5_000

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey as Key
 
 
 def encode(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def is_signed(keys: dict[str, Ed25519PublicKey], signature: str, key_id: str, message: bytes) -> bool:
+def is_signed(keys: dict[str, Key], signature: str, key_id: str, message: bytes) -> bool:
     try:
         keys[key_id].verify(base64.b64decode(signature), message)
     except (KeyError, ValueError, InvalidSignature):
@@ -26,7 +26,7 @@ def is_signed(keys: dict[str, Ed25519PublicKey], signature: str, key_id: str, me
     return True
 
 
-def verify_files(folder: Path, keys: dict[str, Ed25519PublicKey]) -> Iterator[str]:
+def verify_files(folder: Path, keys: dict[str, Key]) -> Iterator[str]:
     document = json.loads((folder / "manifest.json").read_bytes())
     manifest = document["manifest"]
     if not is_signed(keys, document["signature"], document["key_id"], b"evidence pack\n" + encode(manifest)):
@@ -38,7 +38,7 @@ def verify_files(folder: Path, keys: dict[str, Ed25519PublicKey]) -> Iterator[st
             yield f"{name}: missing, changed, or not in the manifest"
 
 
-def verify_chains(folder: Path, keys: dict[str, Ed25519PublicKey]) -> Iterator[str]:
+def verify_chains(folder: Path, keys: dict[str, Key]) -> Iterator[str]:
     signed, before = {}, ("", 0, "")
     for head in map(json.loads, (folder / "heads.jsonl").open("rb")):
         signed[head["chain"], head["sequence"]] = head["hash"]
@@ -56,6 +56,5 @@ def verify_chains(folder: Path, keys: dict[str, Ed25519PublicKey]) -> Iterator[s
 
 if __name__ == "__main__":
     given, *texts = sys.argv[1:] or sys.exit(__doc__)
-    raw = [base64.b64decode(text) for text in texts]
-    known = {hashlib.sha256(key).hexdigest()[:16]: Ed25519PublicKey.from_public_bytes(key) for key in raw}
+    known = {hashlib.sha256(raw).hexdigest()[:16]: Key.from_public_bytes(raw) for raw in map(base64.b64decode, texts)}
     sys.exit("\n".join([*verify_files(Path(given), known)] or verify_chains(Path(given), known)) or 0)
