@@ -131,7 +131,7 @@ def build_pack(
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
             facts = {"template": template.name, "since": since, "until": until, "faults": manifest["faults"]}
-            target = AuditTarget("scheduling.evidence", template.name, tenant_id=tenant and tenant.pk)
+            target = AuditTarget("scheduling.evidence", template.name, tenant_id=tenant.pk if tenant else None)
             record_audit(action="evidence.made", target=target, after=facts)
     except OSError as error:
         raise EvidenceFolderError(values={"folder": str(folder), "error": str(error)}) from error
@@ -186,7 +186,7 @@ def _write(folder: Path, template: Template, values: Mapping[str, Any], tenant: 
             elif part.section.statement:
                 for row in stream_rows(part.section.statement, values):
                     part.write(canonical({name: plain(value) for name, value in row.items()}) + b"\n")
-    own = str(chain_of(tenant and tenant.pk))
+    own = str(chain_of(tenant.pk if tenant else None))
     manifest: dict[str, Any] = {
         "version": VERSION,
         "template": template.name,

@@ -22,13 +22,15 @@ SELECT f.* FROM (
 
 -- name: read_rights
 -- Read who had which right at any time of a period. A right that ended or changed after the period is shown as it was
--- at its end. With ``is_now`` the period is the present moment, and what is true only now is added.
-SELECT r.kind, t.slug AS tenant, r.subject, r.role, r.given_at, r.given_by, r.ended_at, r.last_act_at,
+-- at its end. With ``is_now`` the period is the present moment, and what is true only now is added. A subject is
+-- written as entries name it, so that its last act is found by its name even when its account or key is gone.
+SELECT r.kind, t.slug AS tenant, r.subject, r.role, r.given_at, r.given_by, r.ended_at,
+    coalesce(o.at, a.at) AS last_act_at,
     CASE WHEN %(is_now)s THEN r.is_active END AS is_active, CASE WHEN %(is_now)s THEN r.last_used_at END AS last_used_at
 FROM (
     SELECT 'member' AS kind, m.id::text AS id, m.tenant_id, u.username AS subject, coalesce(c.role, m.role) AS role,
         m.created_at AS given_at, coalesce(g.actor_label, '') AS given_by, NULL::timestamptz AS ended_at,
-        l.at AS last_act_at, u.is_active, u.last_login AS last_used_at
+        u.is_active, u.last_login AS last_used_at
     FROM tenants_membership m JOIN auth_user u ON u.id = m.user_id
     LEFT JOIN LATERAL (
         SELECT e.before->>'role' AS role FROM tenants_auditlogentry e
@@ -38,14 +40,10 @@ FROM (
         SELECT e.actor_label FROM tenants_auditlogentry e
         WHERE e.target_type = 'tenants.membership' AND e.target_id = m.id::text AND e.action = 'membership.added'
         ORDER BY e.id LIMIT 1) g ON true
-    LEFT JOIN LATERAL (
-        SELECT e.at FROM tenants_auditlogentry e
-        WHERE e.tenant_id = m.tenant_id AND e.actor_id = u.id::text AND e.actor_kind = 'user' AND e.at < %(until)s
-        ORDER BY e.id DESC LIMIT 1) l ON true
     WHERE m.created_at < %(until)s AND (%(tenant)s::uuid IS NULL OR m.tenant_id = %(tenant)s::uuid)
     UNION ALL
     SELECT 'member', x.target_id, x.tenant_id, x.before->>'user', coalesce(c.role, x.before->>'role'), g.at,
-        coalesce(g.actor_label, ''), CASE WHEN x.at < %(until)s THEN x.at END, NULL, NULL, NULL
+        coalesce(g.actor_label, ''), CASE WHEN x.at < %(until)s THEN x.at END, NULL, NULL
     FROM tenants_auditlogentry x
     LEFT JOIN LATERAL (
         SELECT e.before->>'role' AS role FROM tenants_auditlogentry e
@@ -59,7 +57,7 @@ FROM (
       AND (%(tenant)s::uuid IS NULL OR x.tenant_id = %(tenant)s::uuid)
     UNION ALL
     SELECT 'platform role', u.id::text, NULL, u.username, coalesce(c.role, p.role, 'admin'),
-        coalesce(p.created_at, u.date_joined), coalesce(g.actor_label, ''), NULL, l.at, u.is_active, u.last_login
+        coalesce(p.created_at, u.date_joined), coalesce(g.actor_label, ''), NULL, u.is_active, u.last_login
     FROM auth_user u LEFT JOIN tenants_platformmembership p ON p.user_id = u.id
     LEFT JOIN LATERAL (
         SELECT e.before->>'role' AS role FROM tenants_auditlogentry e
@@ -70,16 +68,16 @@ FROM (
         WHERE e.target_type = 'auth.user' AND e.target_id = u.id::text AND e.after ? 'role'
           AND e.action IN ('platform_role.granted', 'user.created') AND e.at < %(until)s
         ORDER BY e.id DESC LIMIT 1) g ON true
-    LEFT JOIN LATERAL (
-        SELECT e.at FROM tenants_auditlogentry e
-        WHERE e.actor_id = u.id::text AND e.actor_kind = 'user' AND e.at < %(until)s
-        ORDER BY e.id DESC LIMIT 1) l ON true
     WHERE (p.id IS NOT NULL OR u.is_superuser) AND coalesce(p.created_at, u.date_joined) < %(until)s
       AND %(tenant)s::uuid IS NULL
     UNION ALL
-    SELECT 'platform role', x.target_id, NULL, x.before->>'name', x.before->>'role', g.at, coalesce(g.actor_label, ''),
-        CASE WHEN x.at < %(until)s THEN x.at END, NULL, NULL, NULL
+    SELECT 'platform role', x.target_id, NULL, x.before->>'name', coalesce(c.role, x.before->>'role'), g.at,
+        coalesce(g.actor_label, ''), CASE WHEN x.at < %(until)s THEN x.at END, NULL, NULL
     FROM tenants_auditlogentry x
+    LEFT JOIN LATERAL (
+        SELECT e.before->>'role' AS role FROM tenants_auditlogentry e
+        WHERE e.target_type = 'auth.user' AND e.target_id = x.target_id AND e.action = 'platform_role.changed'
+          AND e.at >= %(until)s AND e.id < x.id ORDER BY e.id LIMIT 1) c ON true
     LEFT JOIN LATERAL (
         SELECT e.actor_label, e.at FROM tenants_auditlogentry e
         WHERE e.target_type = 'auth.user' AND e.target_id = x.target_id AND e.after ? 'role'
@@ -89,10 +87,18 @@ FROM (
     UNION ALL
     SELECT CASE WHEN k.tenant_id IS NULL THEN 'platform key' ELSE 'key' END, k.id::text, k.tenant_id,
         k.name || ' (' || k.prefix || ')', array_to_string(k.scopes, ' '), k.created_at, coalesce(u.username, ''),
-        CASE WHEN k.ended_at < %(until)s THEN k.ended_at END, NULL, k.ended_at > %(until)s, k.last_used_at
+        CASE WHEN k.ended_at < %(until)s THEN k.ended_at END, k.ended_at > %(until)s, k.last_used_at
     FROM (SELECT *, least(revoked_at, expires_at, 'infinity') AS ended_at FROM tenants_apikey) k
     LEFT JOIN auth_user u ON u.id = k.created_by_id
     WHERE k.created_at < %(until)s AND k.ended_at >= %(since)s
       AND (%(tenant)s::uuid IS NULL OR k.tenant_id = %(tenant)s::uuid)
 ) r LEFT JOIN tenants_tenant t ON t.id = r.tenant_id
+LEFT JOIN LATERAL (
+    SELECT e.at FROM tenants_auditlogentry e
+    WHERE e.tenant_id = r.tenant_id AND e.actor_label = r.subject AND e.actor_kind IN ('user', 'api_key')
+      AND e.at < %(until)s ORDER BY e.id DESC LIMIT 1) o ON true
+LEFT JOIN LATERAL (
+    SELECT e.at FROM tenants_auditlogentry e
+    WHERE r.tenant_id IS NULL AND e.actor_label = r.subject AND e.actor_kind IN ('user', 'api_key')
+      AND e.at < %(until)s ORDER BY e.id DESC LIMIT 1) a ON true
 ORDER BY r.kind, t.slug NULLS FIRST, r.subject, r.given_at NULLS FIRST, r.id;

@@ -31,8 +31,10 @@ def test_pack_of_a_running_platform_verifies_without_it(platform: Platform, acme
     since = read(read_moment)
     pause_tenant(tenant=acme, reason="a trial")
     resume_tenant(tenant=acme)
-    unsealed = AuditLogEntry.objects.filter(seal__isnull=True, tenant_id=acme.pk)
-    eventually(lambda: not read(unsealed.exists), what="all entries are sealed")
+    entries = {"seal__isnull": True, "tenant_id": acme.pk}
+    eventually(
+        lambda: not read(lambda: AuditLogEntry.objects.filter(**entries).exists()), what="all entries are sealed"
+    )
     until = read(lambda: AuditSeal.objects.filter(chain=acme.pk).latest("sealed_at").sealed_at) + timedelta(
         seconds=0.001
     )
