@@ -29,7 +29,7 @@ SELECT r.kind, t.slug AS tenant, r.subject, r.role, r.given_at, r.given_by, r.en
     CASE WHEN %(is_now)s THEN r.is_active END AS is_active, CASE WHEN %(is_now)s THEN r.last_used_at END AS last_used_at
 FROM (
     SELECT 'member' AS kind, m.id::text AS id, m.tenant_id, u.username AS subject, coalesce(c.role, m.role) AS role,
-        m.created_at AS given_at, coalesce(g.actor_label, '') AS given_by, NULL::timestamptz AS ended_at,
+        coalesce(g.at, m.created_at) AS given_at, coalesce(g.actor_label, '') AS given_by, NULL::timestamptz AS ended_at,
         u.is_active, u.last_login AS last_used_at
     FROM tenants_membership m JOIN auth_user u ON u.id = m.user_id
     LEFT JOIN LATERAL (
@@ -37,7 +37,7 @@ FROM (
         WHERE e.target_type = 'tenants.membership' AND e.target_id = m.id::text
           AND e.action = 'membership.role_changed' AND e.at >= %(until)s ORDER BY e.id LIMIT 1) c ON true
     LEFT JOIN LATERAL (
-        SELECT e.actor_label FROM tenants_auditlogentry e
+        SELECT e.actor_label, e.at FROM tenants_auditlogentry e
         WHERE e.target_type = 'tenants.membership' AND e.target_id = m.id::text AND e.action = 'membership.added'
         ORDER BY e.id LIMIT 1) g ON true
     WHERE m.created_at < %(until)s AND (%(tenant)s::uuid IS NULL OR m.tenant_id = %(tenant)s::uuid)
@@ -57,14 +57,14 @@ FROM (
       AND (%(tenant)s::uuid IS NULL OR x.tenant_id = %(tenant)s::uuid)
     UNION ALL
     SELECT 'platform role', u.id::text, NULL, u.username, coalesce(c.role, p.role, 'admin'),
-        coalesce(p.created_at, u.date_joined), coalesce(g.actor_label, ''), NULL, u.is_active, u.last_login
+        coalesce(g.at, p.created_at, u.date_joined), coalesce(g.actor_label, ''), NULL, u.is_active, u.last_login
     FROM auth_user u LEFT JOIN tenants_platformmembership p ON p.user_id = u.id
     LEFT JOIN LATERAL (
         SELECT e.before->>'role' AS role FROM tenants_auditlogentry e
         WHERE e.target_type = 'auth.user' AND e.target_id = u.id::text AND e.action = 'platform_role.changed'
           AND e.at >= %(until)s ORDER BY e.id LIMIT 1) c ON true
     LEFT JOIN LATERAL (
-        SELECT e.actor_label FROM tenants_auditlogentry e
+        SELECT e.actor_label, e.at FROM tenants_auditlogentry e
         WHERE e.target_type = 'auth.user' AND e.target_id = u.id::text AND e.after ? 'role'
           AND e.action IN ('platform_role.granted', 'user.created') AND e.at < %(until)s
         ORDER BY e.id DESC LIMIT 1) g ON true
