@@ -102,7 +102,7 @@ def read_json(text: str) -> Any:
     """
     if text.count("[") + text.count("{") > MAX_LEVELS and _count_levels(text) > MAX_LEVELS:
         return text
-    return json.loads(text, parse_int=_whole, parse_float=_fraction)
+    return _DECODER.decode(text)
 
 
 def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, signed_at: datetime, key_id: str) -> bytes:
@@ -122,12 +122,12 @@ def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, sign
 
 def canonical(value: Mapping[str, Any]) -> bytes:
     """Return the canonical JSON encoding: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def moment_text(moment: datetime) -> str:
     """Return a time in the form that is hashed: UTC with microseconds, `2026-01-31T08:00:00.000000Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _count_levels(text: str) -> int:
@@ -165,3 +165,8 @@ def plain(value: Any) -> Any:
 
 def _encode_entry(entry: Mapping[str, Any]) -> bytes:
     return canonical({name: plain(entry[name]) for name in ENTRY_FIELDS})
+
+
+# `json.loads` and `json.dumps` would build them for each value.
+_DECODER: Final = json.JSONDecoder(parse_int=_whole, parse_float=_fraction)
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
