@@ -225,9 +225,9 @@ def _write_entries(parts: list[Part], values: Mapping[str, Any]) -> list[ChainEn
         entry = b"null" if row["id"] is None else encode_row(row)
         names = ("chain", "sequence", "entry_hash", "previous_hash", "sealed_at")
         seal = Link(*(row[name] for name in names)).encode()
-        if not chains or chains[-1].chain != str(row["chain"]):
+        if not chains or chains[-1].chain != row["chain"]:
             before = row["sequence"] - 1, row["previous_hash"]
-            chains.append(ChainEnds(str(row["chain"]), row["sequence"], row["previous_hash"], *before))
+            chains.append(ChainEnds(row["chain"], row["sequence"], row["previous_hash"], *before))
         chains[-1].take(row, entry, seal)
         line = b'{"entry":%b,"hash":%b,"seal":%b}\n' % (entry, json.dumps(row["hash"]).encode(), seal)
         for part in parts_of(row["action"], row["actor_kind"]):
