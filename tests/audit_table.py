@@ -423,6 +423,7 @@ backup               backup.made            scheduling.backup
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
 cancel_jobs          bulk_operation.started scheduling.bulkoperation
 change_password      user.password_changed  auth.user
+compliance_report    evidence.made          scheduling.evidence
 create_platform_admin user.created          auth.user
 create_queue         queue.created          scheduling.queue
 create_tenant        tenant.created         tenants.tenant
@@ -479,6 +480,7 @@ OF_PLATFORM = frozenset(
         "scheduling.site",
         "scheduling.backup",
         "scheduling.backupplan",
+        "scheduling.evidence",
         "scheduling.queue",
         "scheduling.routingrule",
         "scheduling.sharedcircuit",
@@ -531,6 +533,7 @@ NO_ACTS: dict[str, str] = {
     "drill": "leaves backup.verified, and needs a backup: tests/integration/scheduling/backups",
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
+    "access_review": "reads",
     "check_process": "reads",
     "compare_sites": "reads",
     "check_alert_rule": "reads",

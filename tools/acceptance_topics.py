@@ -38,6 +38,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "edges": ("jobsplatform/", "tenants/requests/", "tenants/api/"),
     "event_streams": ("scheduling/streams/", "tenants/requests/", "jobsplatform/"),
     "execution": ("scheduling/dispatch/", "scheduling/execution/", "scheduling/worker/"),
+    "evidence": ("scheduling/evidence/", "tenants/audit/"),
     "exporter": ("scheduling/observability/", "jobsplatform/health/"),
     "fair_tasks": ("scheduling/celery/", "scheduling/kit/"),
     "fairness": ("scheduling/dispatch/", "scheduling/fairness/", "scheduling/shares/"),

@@ -909,6 +909,10 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "investigate": lambda world: [str(world.own["alert"])],
     "silence_alert": lambda world: [str(world.own["alert"]), "--reason", "x"],
     "backup": lambda world: ["--to", str(Path(settings.MEDIA_ROOT) / "backups")],
+    "compliance_report": lambda world: [
+        *("--template", "soc2", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z", "--allow-empty"),
+        *("--output", str(Path(settings.MEDIA_ROOT) / "evidence")),
+    ],
     "snapshot": lambda world: [str(Path(settings.MEDIA_ROOT) / "states")],
     "load_state": lambda world: ["--force", "busy", "--reason", "x"],
     "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
