@@ -14,6 +14,7 @@ from tenants.access import (
 )
 from tenants.audit import admin as audit_log
 from tenants.erasure import admin as erasures
+from tenants.identity import admin as identity
 from tenants.limits import admin as limits
 from tenants.plans import admin as plans
 from tenants.secrets import admin as secrets
@@ -24,6 +25,7 @@ __all__ = [
     "access",
     "audit_log",
     "erasures",
+    "identity",
     "invitations",
     "limits",
     "plans",

@@ -6,6 +6,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any, override
 
+from django.conf import settings
 from django.contrib.admin import autodiscover
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -13,7 +14,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, URLResolver, path, reverse
-from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import get_language, gettext, gettext_lazy
 from unfold.sites import UnfoldAdminSite
 
 from tenants.access.caller import access_of
@@ -44,9 +45,23 @@ class ConsoleSite(UnfoldAdminSite):
         return bool(request.user.is_authenticated and request.user.is_active and has_place)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Serve Django's log-in page; after a log-in, exempt the browser from the account's limit of failed log-ins."""
-        response: HttpResponse = super().login(request, extra_context)
-        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+        """Serve the log-in page; after a log-in, exempt the browser from the account's limit of failed log-ins."""
+        if request.method == "GET" and self.has_permission(request):
+            return HttpResponseRedirect(reverse("admin:index"))
+        from tenants.identity.log_in import ConsoleLoginView
+
+        context = {
+            **self.each_context(request),
+            "title": gettext("Log in"),
+            "app_path": request.get_full_path(),
+            "username": request.user.get_username(),
+            "provider": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
+        }
+        view = ConsoleLoginView.as_view(
+            extra_context=context, authentication_form=self.login_form, template_name=self.login_template
+        )
+        response: HttpResponse = view(request)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND and request.user.is_authenticated:
             remember_device(request, response)
         return response
 

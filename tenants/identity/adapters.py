@@ -1,0 +1,95 @@
+"""Adapters through which django-allauth follows the platform's policy."""
+
+from __future__ import annotations
+
+from typing import Any, override
+
+import requests
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.providers.base import AuthError
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+
+from tenants.identity.pages import logger, provider_away_page, refusal_page
+from tenants.identity.protocol import ProviderProtocol
+from tenants.secrets.signing import seal, unseal
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Policy of log-ins: nobody signs up, and a closed account is told so."""
+
+    @override
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Return False: accounts are made by administrators, by invitations, and by the provider."""
+        return False
+
+    @override
+    def login(self, request: HttpRequest, user: Any) -> None:
+        """Log the account in, in the name of the backend that finds it again."""
+        user.backend = "django.contrib.auth.backends.ModelBackend"
+        super().login(request, user)
+
+    @override
+    def respond_user_inactive(self, request: HttpRequest, user: Any) -> HttpResponse:
+        """Return the page of a deactivated account."""
+        return refusal_page(
+            request,
+            gettext("This account is deactivated"),
+            gettext("Ask an admin of the platform to activate it."),
+        )
+
+
+class ProviderAdapter(DefaultSocialAccountAdapter):
+    """Policy of sign-ins through the OpenID Connect provider."""
+
+    @override
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        """Return True: an account of the provider gets one here."""
+        return True
+
+    @override
+    def get_provider(self, request: HttpRequest, provider: Any, client_id: Any = None) -> Any:
+        """Return the provider, whose discovery document is checked."""
+        found = super().get_provider(request, provider, client_id)
+        found.oauth2_adapter_class = ProviderProtocol
+        return found
+
+    @override
+    def list_apps(self, request: HttpRequest, provider: Any = None, client_id: Any = None) -> list[Any]:
+        """Return the provider of the settings; the table of providers is not used."""
+        apps: list[Any] = super().list_apps(request, provider, client_id)
+        return [app for app in apps if app.pk is None]
+
+    @override
+    def on_authentication_error(
+        self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
+    ) -> None:
+        """End the request with a page: 503 if the provider is away, 401 otherwise."""
+        if isinstance(exception, requests.RequestException):
+            raise ImmediateHttpResponse(provider_away_page(request, exception))
+        logger.warning("oidc.refused", error=str(exception or error)[:500])
+        if error == AuthError.CANCELLED:
+            text = gettext("The sign-in was cancelled.")
+        else:
+            text = gettext("The answer of the sign-in service was not accepted: it was late, repeated or not valid.")
+        title = gettext("Sign-in with %(provider)s did not succeed") % {"provider": settings.OIDC_NAME}
+        raise ImmediateHttpResponse(refusal_page(request, title, text, status=401))
+
+
+class FactorAdapter(DefaultMFAAdapter):
+    """Policy of second factors: their secrets are stored encrypted."""
+
+    @override
+    def encrypt(self, text: str) -> str:
+        """Return a secret as it is stored."""
+        return seal(text)
+
+    @override
+    def decrypt(self, encrypted_text: str) -> str:
+        """Return a stored secret."""
+        return unseal(encrypted_text)
