@@ -55,6 +55,17 @@ declare(
     PlatformSetting("API_KEY_MAX_DAYS", 365, "Maximum lifetime of an API key in days."),
     PlatformSetting("SESSION_IDLE_SECONDS", 7_200, "A session ends after this time without a request of its user."),
     PlatformSetting(
+        "SECOND_FACTOR_ROLES",
+        [],
+        "Roles of tenants and of the platform whose accounts must have a second factor, such as `admin`.",
+    ),
+    PlatformSetting(
+        "STEP_UP_SECONDS", 300, "Age of a second factor from which revealing, erasing, keys and plans need a fresh one."
+    ),
+    PlatformSetting(
+        "BREAK_GLASS_ACCOUNTS", [], "Names of local accounts for emergencies; each log-in of one fires an alert."
+    ),
+    PlatformSetting(
         "DEVICE_COOKIE_NAME", "device", "The cookie of browsers that have logged in before.", has_variable=False
     ),
     # Units a minute, and units at once.

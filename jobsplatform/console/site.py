@@ -19,6 +19,7 @@ from unfold.sites import UnfoldAdminSite
 
 from tenants.access.caller import access_of
 from tenants.access.devices import remember_device
+from tenants.access.errors import SecondFactorRequiredError
 from tenants.limits.declared import SEARCH, costs
 
 READING = frozenset({"GET", "HEAD"})
@@ -41,13 +42,15 @@ class ConsoleSite(UnfoldAdminSite):
         `is_staff` is ignored: in a host project it opens other admin pages, and the platform never sets it.
         """
         access = access_of(request)
-        has_place = access.platform_role is not None or access.role is not None
+        has_place = access.refusal is None and (access.platform_role is not None or access.role is not None)
         return bool(request.user.is_authenticated and request.user.is_active and has_place)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Serve the log-in page; after a log-in, exempt the browser from the account's limit of failed log-ins."""
         if request.method == "GET" and self.has_permission(request):
             return HttpResponseRedirect(reverse("admin:index"))
+        if request.method == "GET" and isinstance(access_of(request).refusal, SecondFactorRequiredError):
+            return HttpResponseRedirect(reverse("mfa_activate_totp"))
         from tenants.identity.log_in import ConsoleLoginView
 
         context = {

@@ -35,6 +35,7 @@ from unfold.admin import ModelAdmin
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.exceptions import DomainError, FieldInvalidError
+from tenants.identity.factors import ask_for_factor
 
 # Runs the action through a service. Returns the message to show, or a response of its own.
 Act = Callable[[Any, HttpRequest, Any, str], "str | HttpResponse"]
@@ -158,6 +159,8 @@ class PostActionsMixin(ModelAdmin):
         row = self.get_object(request, object_id)
         if row is None:
             raise Http404
+        if (asked := ask_for_factor(request, action.permission, self._page_of(row))) is not None:
+            return asked
         try:
             outcome = getattr(self, name)(request, row, read_reason(request))
         except DomainError as refusal:

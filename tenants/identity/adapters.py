@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, override
+from typing import Any, NoReturn, override
 
 import requests
 from allauth.account.adapter import DefaultAccountAdapter
@@ -15,8 +15,12 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
+from tenants.audit.service import record_audit
+from tenants.context import Actor, acting_as, all_tenants
+from tenants.exceptions import LastAdminError
 from tenants.identity.pages import logger, provider_away_page, refusal_page
 from tenants.identity.protocol import ProviderProtocol
+from tenants.identity.service import apply_claims, gives_role, record_refused_sign_in
 from tenants.secrets.signing import seal, unseal
 
 
@@ -58,6 +62,39 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
         found = super().get_provider(request, provider, client_id)
         found.oauth2_adapter_class = ProviderProtocol
         return found
+
+    @override
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Give a known account the roles of its claims; end the request with 403 if it has none then."""
+        data, subject = sociallogin.account.extra_data, sociallogin.account.uid
+        user = sociallogin.user if sociallogin.is_existing else None
+        try:
+            request_id = getattr(request, "request_id", "")
+            has_role = gives_role(data) if user is None else apply_claims(user=user, data=data, request_id=request_id)
+        except LastAdminError as refusal:
+            self._refuse(request, user, subject, refusal.detail)
+        if not has_role:
+            self._refuse(
+                request,
+                user,
+                subject,
+                gettext("None of your groups gives you a role here. Ask an admin of the platform for a claim rule."),
+            )
+
+    def _refuse(self, request: HttpRequest, user: Any, subject: str, text: str) -> NoReturn:
+        record_refused_sign_in(request, user=user, subject=subject, reason=text)
+        raise ImmediateHttpResponse(refusal_page(request, gettext("You have no access"), text))
+
+    @override
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> Any:
+        """Create the account of a person who signs in for the first time, with the roles of its claims."""
+        user = super().save_user(request, sociallogin, form)
+        after = {"name": user.get_username(), "email": user.email, "provider": settings.OIDC_NAME}
+        request_id = getattr(request, "request_id", "")
+        with all_tenants(), acting_as(Actor(kind="system", id="claims", label="sign-in", request_id=request_id)):
+            record_audit(action="user.created", target=user, after=after)
+        apply_claims(user=user, data=sociallogin.account.extra_data, request_id=request_id)
+        return user
 
     @override
     def list_apps(self, request: HttpRequest, provider: Any = None, client_id: Any = None) -> list[Any]:

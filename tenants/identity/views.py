@@ -13,6 +13,9 @@ from tenants.identity.protocol import ProviderProtocol
 
 def provider_login(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Redirect to the provider; the answer is 503 while it is away, 404 if none is configured."""
+    if request.GET.get("process", "login") != "login":
+        # The library would join the provider's account to the one that is logged in.
+        raise Http404
     return _answer(OAuth2LoginView, request, provider_id)
 
 
