@@ -25,7 +25,7 @@ from tenants.secrets.signing import seal, unseal
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Policy of log-ins: nobody signs up, and a closed account is told so."""
+    """Policy of log-ins: no account is made by signing up, and a deactivated one is refused with a page."""
 
     @override
     def is_open_for_signup(self, request: HttpRequest) -> bool:

@@ -81,7 +81,7 @@ def record_refused_sign_in(request: HttpRequest, *, user: Any, subject: str, rea
 
 
 def check_claim_rule(rule: ClaimRule) -> None:
-    """Raise `FieldInvalidError` for a rule that would give everybody or, unless confirmed, nobody a role."""
+    """Raise `FieldInvalidError` for a rule that would reach all accounts or, unless confirmed, none."""
     rule.claim, rule.value = rule.claim.strip(), rule.value.strip()
     roles = PlatformRole if rule.tenant_id is None else Role
     faults = (

@@ -210,6 +210,10 @@ def _locked_user(world: World) -> Any:
     return world.own["user"]
 
 
+def _factor_of_viewer(world: World) -> None:
+    TOTP.activate(get_user_model().objects.get(username="viewer"), generate_totp_secret())
+
+
 def _wrong_capacity(world: World) -> None:
     # The world's rows are made by hand: repair their other faults before.
     verify(repair=True)
@@ -719,10 +723,6 @@ def _with_factor(world: World, path: str, data: dict[str, Any]) -> Callable[[], 
     client.force_login(user)
     _recently_confirmed(client, user)
     return lambda: client.post(f"/admin/sign-in/second-factor/{path}", data, headers={"X-Request-ID": "coverage-1"})
-
-
-def _factor_of_viewer(world: World) -> None:
-    TOTP.activate(get_user_model().objects.get(username="viewer"), generate_totp_secret())
 
 
 def _log_in(world: World, password: str, path: str = "login/") -> Callable[[], Any]:
