@@ -32,3 +32,16 @@ def provider_away_page(request: HttpRequest, error: Exception) -> HttpResponse:
     )
     page.headers["Retry-After"] = str(RETRY_SECONDS)
     return page
+
+
+def codes_away_page(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Return a 503 page for a code that cannot be checked, and log the error."""
+    logger.warning("second_factor.redis_away", error=str(error)[:500])
+    page = refusal_page(
+        request,
+        gettext("Codes cannot be checked"),
+        gettext("Redis, which counts the codes that were tried, does not answer. Try again in a minute."),
+        status=503,
+    )
+    page.headers["Retry-After"] = str(RETRY_SECONDS)
+    return page

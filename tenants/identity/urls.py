@@ -18,11 +18,26 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
+from redis import RedisError
 
 from tenants.access.caller import access_of
 from tenants.access.errors import SecondFactorRequiredError
 from tenants.console.site import console_site
+from tenants.identity.pages import codes_away_page
 from tenants.identity.views import provider_callback, provider_login
+
+
+def _checked(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Return the view of codes, which responds with 503 while Redis, which counts them, is away."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except RedisError as error:
+            return codes_away_page(request, error)
+
+    return checked
 
 
 def _of_console(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -34,7 +49,7 @@ def _of_console(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
         must_enrol = isinstance(access.refusal, SecondFactorRequiredError)
         if access.role is None and access.platform_role is None and not must_enrol:
             return redirect_to_login(request.get_full_path(), reverse("admin:login"))
-        return view(request, *args, **kwargs)
+        return _checked(view)(request, *args, **kwargs)
 
     return guarded
 
@@ -45,7 +60,7 @@ urlpatterns: list[URLPattern] = [
     path("cancel/", require_POST(logout), name="account_logout"),
     path("password/", _of_console(reauthenticate), name="account_reauthenticate"),
     path("second-factor/", _of_console(factors.index), name="mfa_index"),
-    path("second-factor/authenticate/", factors.authenticate, name="mfa_authenticate"),
+    path("second-factor/authenticate/", _checked(factors.authenticate), name="mfa_authenticate"),
     path("second-factor/reauthenticate/", _of_console(factors.reauthenticate), name="mfa_reauthenticate"),
     path("second-factor/activate/", _of_console(totp.activate_totp), name="mfa_activate_totp"),
     path("second-factor/deactivate/", _of_console(totp.deactivate_totp), name="mfa_deactivate_totp"),

@@ -506,6 +506,15 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         },
         "accounts and platform roles belong to no tenant",
     ),
+    "tenants/identity/adapters.py": ({"ProviderAdapter.save_user"}, "an account belongs to no tenant"),
+    "tenants/identity/factors.py": (
+        {"record_factor_added", "record_factor_removed", "remove_factors"},
+        "an account and its second factors belong to no tenant",
+    ),
+    "tenants/identity/service.py": (
+        {"apply_claims", "gives_role", "record_refused_sign_in"},
+        "the rules of all tenants decide which of them an account belongs to",
+    ),
     "tenants/access/session_audit.py": ({"_record"}, "an account and its logins belong to no tenant"),
     "tenants/audit/heads.py": ({"last_heads", "sign_heads"}, "the chains of all tenants are signed"),
     "tenants/audit/pruning.py": (

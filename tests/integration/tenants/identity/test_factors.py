@@ -13,6 +13,7 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_tot
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from scheduling.jobs.requests import JobRequest
@@ -95,6 +96,13 @@ class TestLogIn:
             client.post(AUTHENTICATE, {"code": "000000"})
         assert client.post(AUTHENTICATE, {"code": code_of(secret)}).status_code == 200
         assert not is_in(client)
+
+    def test_code_gets_503_while_redis_is_away(self, secret: str, settings: Settings) -> None:
+        client = Client()
+        log_in(client)
+        settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:9/1"}}
+        answer = client.post(AUTHENTICATE, {"code": code_of(secret)})
+        assert (answer.status_code, "Codes cannot be checked" in answer.content.decode()) == (503, True)
 
     def test_secret_is_stored_encrypted(self, secret: str) -> None:
         assert secret not in str(Authenticator.objects.get().data)
