@@ -22,8 +22,10 @@ from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
 
 _P = Permission
-# What a stolen session must not do: payloads in the clear, erasures, keys, plans.
-STEP_UP: Final = frozenset({_P.JOBS_REVEAL, _P.TENANTS_ERASE, _P.API_KEYS_MANAGE, _P.PLANS_MANAGE, _P.TENANTS_MANAGE})
+# What a stolen session must not do: payloads in the clear, erasures, keys, plans, roles of people.
+STEP_UP: Final = frozenset(
+    {_P.JOBS_REVEAL, _P.TENANTS_ERASE, _P.API_KEYS_MANAGE, _P.PLANS_MANAGE, _P.TENANTS_MANAGE, _P.PEOPLE_MANAGE}
+)
 
 
 def lacks_factor(user: Any, access: Access) -> bool:
