@@ -37,7 +37,7 @@ def code_of(secret: str, steps: int = 0) -> str:
 
 @pytest.fixture
 def secret(acme_user: User) -> str:
-    """Give alice, the developer of acme, a second factor."""
+    """Give alice, an owner of acme, a second factor."""
     made = generate_totp_secret()
     TOTP.activate(acme_user, made)
     return made
@@ -136,7 +136,7 @@ class TestEnrolment:
     def test_role_that_requires_a_factor_leads_to_enrolment(self, acme_user: User) -> None:
         client = Client()
         log_in(client)
-        with override_platform_settings(SECOND_FACTOR_ROLES=["developer"]):
+        with override_platform_settings(SECOND_FACTOR_ROLES=["owner"]):
             answer = client.get("/admin/", follow=True)
             assert answer.redirect_chain[-1][0] == f"/admin/sign-in/password/?next={ENROL.replace('/', '%2F')}"
             refused = client.get("/api/v1/jobs/")
@@ -149,7 +149,7 @@ class TestEnrolment:
     ) -> None:
         client = Client()
         log_in(client)
-        with override_platform_settings(SECOND_FACTOR_ROLES=["owner", "admin"]):
+        with override_platform_settings(SECOND_FACTOR_ROLES=["developer", "admin"]):
             assert is_in(client)
             assert api_client(acme).get("/api/v1/jobs/").status_code == 200
 
@@ -185,7 +185,7 @@ class TestStepUp:
         make_stale(client)
         asked = self.reveal(client, job).headers["Location"]
         assert asked.startswith(f"{REAUTHENTICATE}?next=")
-        assert "job.revealed" not in actions()
+        assert "job.payload_revealed" not in actions()
         page = f"/admin/scheduling/job/{job.pk}/change/"
         back = client.post(asked, {"code": code_of(secret, steps=1), "next": page})
         assert back.headers["Location"] == page
