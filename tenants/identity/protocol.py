@@ -23,7 +23,8 @@ class ProviderProtocol(OpenIDConnectOAuth2Adapter):
         """Return the discovery document. End the request with 503 if the provider does not return a whole one."""
         try:
             found: Any = super().openid_config
-        except requests.RequestException as error:
+        except (requests.RequestException, AttributeError) as error:
+            # The library calls a method of whatever JSON it gets.
             raise ImmediateHttpResponse(provider_away_page(self.request, error)) from error
         if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in _ENDPOINTS):
             fault = OAuth2Error(f"The discovery document lacks one of {', '.join(_ENDPOINTS)}.")

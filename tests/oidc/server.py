@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import re
 import shutil
 import subprocess
@@ -36,12 +37,12 @@ class OidcServer:
 
     def person(self, **claims: Any) -> None:
         """Log in a person with these claims from now on; without claims the sign-in is refused."""
-        httpx.put(f"{self.issuer}/person", json=claims or None).raise_for_status()
+        httpx.put(f"{self.issuer}/person", content=json.dumps(claims or None)).raise_for_status()
 
     def stop(self) -> None:
         """Stop the server."""
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
     def settings(self) -> dict[str, Any]:
         """Return the value of SOCIALACCOUNT_PROVIDERS for it."""
