@@ -506,6 +506,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         },
         "accounts and platform roles belong to no tenant",
     ),
+    "scheduling/identity/api.py": ({"ClaimRuleViewSet.dispatch"}, "claim rules belong to no tenant"),
     "tenants/identity/adapters.py": ({"ProviderAdapter.save_user"}, "an account belongs to no tenant"),
     "tenants/identity/factors.py": (
         {"record_factor_added", "record_factor_removed", "remove_factors"},
