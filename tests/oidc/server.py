@@ -42,7 +42,9 @@ class OidcServer:
     def stop(self) -> None:
         """Stop the server."""
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def settings(self) -> dict[str, Any]:
         """Return the value of SOCIALACCOUNT_PROVIDERS for it."""
