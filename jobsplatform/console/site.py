@@ -60,7 +60,7 @@ class ConsoleSite(UnfoldAdminSite):
             "username": request.user.get_username(),
             "provider": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
         }
-        view = ConsoleLoginView.as_view(
+        view: Any = ConsoleLoginView.as_view(
             extra_context=context, authentication_form=self.login_form, template_name=self.login_template
         )
         response: HttpResponse = view(request)

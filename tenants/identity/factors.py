@@ -51,9 +51,9 @@ def ask_for_factor(request: HttpRequest, permission: Permission | None, back: st
 def _is_stale(request: HttpRequest) -> bool:
     """Return whether the account has a second factor that this session has not given for STEP_UP_SECONDS."""
     since = time.time() - platform_settings.STEP_UP_SECONDS
-    given = get_authentication_records(request, request.user)  # type: ignore[arg-type] # a person's request
+    given = get_authentication_records(request, request.user)
     is_fresh = any(record["method"] == "mfa" and record["at"] >= since for record in given)
-    return not is_fresh and is_mfa_enabled(request.user)  # type: ignore[arg-type]
+    return not is_fresh and bool(is_mfa_enabled(request.user))
 
 
 def remove_factors(*, user: Any, reason: str = "") -> int:
@@ -63,7 +63,7 @@ def remove_factors(*, user: Any, reason: str = "") -> int:
         if number:
             after = {"name": user.get_username(), "factors": number}
             record_audit(action="second_factor.removed", target=user, after=after, reason=reason)
-    return number
+    return int(number)
 
 
 def record_factor_added(sender: Any, instance: Authenticator, *, created: bool, **kwargs: Any) -> None:
