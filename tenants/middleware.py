@@ -181,7 +181,6 @@ def find_access(request: HttpRequest) -> Access:
     access = _access_of_person(request, user, is_api=is_api)
     if lacks_factor(user, access):
         return Access(platform_role=access.platform_role, refusal=SecondFactorRequiredError())
-    # The console asks for a code instead of hiding what needs one.
     return replace(access, withheld=withheld_permissions(request, access)) if is_api else access
 
 

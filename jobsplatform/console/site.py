@@ -6,7 +6,6 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any, override
 
-from django.conf import settings
 from django.contrib.admin import autodiscover
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -20,6 +19,7 @@ from unfold.sites import UnfoldAdminSite
 from tenants.access.caller import access_of
 from tenants.access.devices import remember_device
 from tenants.access.errors import SecondFactorRequiredError
+from tenants.database.platform_settings import platform_settings
 from tenants.limits.declared import SEARCH, costs
 
 READING = frozenset({"GET", "HEAD"})
@@ -58,7 +58,7 @@ class ConsoleSite(UnfoldAdminSite):
             "title": gettext("Log in"),
             "app_path": request.get_full_path(),
             "username": request.user.get_username(),
-            "provider": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
+            "provider": platform_settings.OIDC_NAME if platform_settings.OIDC_ISSUER else "",
         }
         view: Any = ConsoleLoginView.as_view(
             extra_context=context, authentication_form=self.login_form, template_name=self.login_template

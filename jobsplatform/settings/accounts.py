@@ -55,17 +55,16 @@ SESSION_COOKIE_AGE = env.int("SESSION_MAX_SECONDS")
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 # Sign-in by OpenID Connect and second factors. Without an issuer no provider is offered.
-OIDC_NAME = env.str("OIDC_NAME")
-OIDC_ISSUER = env.str("OIDC_ISSUER").rstrip("/")
+_OIDC_ISSUER = env.str("OIDC_ISSUER").rstrip("/")
 _OIDC_APP = {
     "provider_id": "oidc",
-    "name": OIDC_NAME,
+    "name": env.str("OIDC_NAME"),
     "client_id": env.str("OIDC_CLIENT_ID"),
     "secret": env.str("OIDC_CLIENT_SECRET"),
-    "settings": {"server_url": OIDC_ISSUER},
+    "settings": {"server_url": _OIDC_ISSUER},
 }
 SOCIALACCOUNT_PROVIDERS = {
-    "openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [_OIDC_APP] if OIDC_ISSUER else []},
+    "openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [_OIDC_APP] if _OIDC_ISSUER else []},
 }
 ACCOUNT_ADAPTER = "tenants.identity.adapters.AccountAdapter"
 SOCIALACCOUNT_ADAPTER = "tenants.identity.adapters.ProviderAdapter"

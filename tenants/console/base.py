@@ -35,7 +35,6 @@ from tenants.console.page_names import PageNamesMixin
 from tenants.console.post_actions import PostActionsMixin
 from tenants.console.refused_input import with_refusal
 from tenants.exceptions import DomainError
-from tenants.identity.factors import ask_for_factor
 from tenants.requests.bodies import MAX_UPLOAD_BYTES
 from tenants.tenancy.editions import hold_for_edit
 
@@ -179,11 +178,6 @@ class ConsoleAdmin(ExportMixin, PageNamesMixin, PostActionsMixin):
         # Before any look-up of rows: a caller without a tenant has no scope to query in.
         if object_id is not None and not self.has_view_or_change_permission(request):
             raise PermissionDenied
-        is_new = object_id is None
-        if is_new or request.method == "POST":
-            needed = self.add_permission if is_new else self.change_permission
-            if self._may(request, needed) and (asked := ask_for_factor(request, needed, request.path)) is not None:
-                return asked
         if object_id is not None and request.method == "POST" and self.has_change_permission(request):
             hold_for_edit(self.model, unquote(object_id))
         try:

@@ -11,12 +11,12 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from allauth.socialaccount.providers.base import AuthError
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
 from tenants.audit.service import record_audit
 from tenants.context import Actor, acting_as, all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import LastAdminError
 from tenants.identity.pages import logger, provider_away_page, refusal_page
 from tenants.identity.protocol import ProviderProtocol
@@ -89,7 +89,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> Any:
         """Create the account of a person who signs in for the first time, with the roles of its claims."""
         user = super().save_user(request, sociallogin, form)
-        after = {"name": user.get_username(), "email": user.email, "provider": settings.OIDC_NAME}
+        after = {"name": user.get_username(), "email": user.email, "provider": platform_settings.OIDC_NAME}
         request_id = getattr(request, "request_id", "")
         with all_tenants(), acting_as(Actor(kind="system", id="claims", label="sign-in", request_id=request_id)):
             record_audit(action="user.created", target=user, after=after)
@@ -114,7 +114,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
             text = gettext("The sign-in was cancelled.")
         else:
             text = gettext("The answer of the sign-in service was not accepted: it was late, repeated or not valid.")
-        title = gettext("Sign-in with %(provider)s did not succeed") % {"provider": settings.OIDC_NAME}
+        title = gettext("Sign-in with %(provider)s did not succeed") % {"provider": platform_settings.OIDC_NAME}
         raise ImmediateHttpResponse(refusal_page(request, title, text, status=401))
 
 

@@ -35,7 +35,7 @@ def lacks_factor(user: Any, access: Access) -> bool:
 
 
 def withheld_permissions(request: HttpRequest, access: Access) -> frozenset[Permission]:
-    """Return the permissions that a session has only after a fresh second factor, and has not given one."""
+    """Return the permissions that a session of the API lacks until a fresh second factor; the console asks for one."""
     held = access.granted & STEP_UP
     return held if held and _is_stale(request) else NOTHING
 

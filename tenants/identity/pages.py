@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import structlog
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
+
+from tenants.database.platform_settings import platform_settings
 
 logger = structlog.stdlib.get_logger("tenants.identity")
 
@@ -20,10 +21,10 @@ def refusal_page(request: HttpRequest, title: str, text: str, *, status: int = 4
 
 def provider_away_page(request: HttpRequest, error: Exception) -> HttpResponse:
     """Return a 503 page for a provider that does not answer as one, and log the error."""
-    logger.warning("oidc.provider_away", issuer=settings.OIDC_ISSUER, error=str(error)[:500])
+    logger.warning("oidc.provider_away", issuer=platform_settings.OIDC_ISSUER, error=str(error)[:500])
     page = refusal_page(
         request,
-        gettext("%(provider)s is unavailable") % {"provider": settings.OIDC_NAME},
+        gettext("%(provider)s is unavailable") % {"provider": platform_settings.OIDC_NAME},
         gettext(
             "The sign-in service does not answer. Nothing is lost: jobs run on, and open sessions and API keys stay "
             "valid. Try again in a minute, or log in with a local account."

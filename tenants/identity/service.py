@@ -16,6 +16,7 @@ from tenants.access.people import grant_platform_role, revoke_platform_role
 from tenants.access.permissions import PlatformRole
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import Actor, acting_as, all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import FieldInvalidError
 from tenants.identity.rules import OF_EVERYBODY, claims_of, roles_of
 from tenants.models import ClaimRule, Membership, PlatformMembership, Role
@@ -35,7 +36,7 @@ def apply_claims(*, user: Any, data: Mapping[str, Any], request_id: str = "") ->
 
     Roles given by hand stay. Raise `LastAdminError` if the platform would have no admin left.
     """
-    actor = Actor(kind="system", id="claims", label=f"claims from {settings.OIDC_NAME}", request_id=request_id)
+    actor = Actor(kind="system", id="claims", label=f"claims from {platform_settings.OIDC_NAME}", request_id=request_id)
     with all_tenants(), acting_as(actor):
         rules = ClaimRule.objects.select_related("tenant")
         given = roles_of(claims_of(data), rules)
@@ -75,7 +76,12 @@ def record_refused_sign_in(request: HttpRequest, *, user: Any, subject: str, rea
     name = None if user is None or user.pk is None else user.get_username()
     target = AuditTarget(settings.AUTH_USER_MODEL.lower(), "" if name is None else str(user.pk))
     actor = Actor(kind="system", label="anonymous request", request_id=getattr(request, "request_id", ""))
-    after = {"account": name, "address": client_address(request), "provider": settings.OIDC_NAME, "subject": subject}
+    after = {
+        "account": name,
+        "address": client_address(request),
+        "provider": platform_settings.OIDC_NAME,
+        "subject": subject,
+    }
     with all_tenants(), acting_as(actor):
         record_audit(action="session.refused", target=target, after=after, reason=reason)
 

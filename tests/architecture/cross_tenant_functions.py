@@ -431,6 +431,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/migrations/0030_shedding.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
     "scheduling/migrations/0031_backups.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0033_outbox.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
+    "scheduling/migrations/0040_break_glass.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0037_offers_and_needs.py": (
         {"run.run_statements"},
         "FORCE applies to the owner, which converts rows of the platform",

@@ -24,7 +24,8 @@ def running_oidc() -> Iterator[OidcServer]:
 
 @pytest.fixture
 def oidc(running_oidc: OidcServer, settings: Settings) -> OidcServer:
-    settings.OIDC_NAME, settings.OIDC_ISSUER = "Test login", running_oidc.issuer
+    names = {"OIDC_NAME": "Test login", "OIDC_ISSUER": running_oidc.issuer}
+    settings.JOBS_PLATFORM = {**settings.JOBS_PLATFORM, **names}
     settings.SOCIALACCOUNT_PROVIDERS = running_oidc.settings()
     return running_oidc
 
