@@ -26,7 +26,7 @@ class ClaimRuleAdmin(ConfiguredAdmin):
     ordering = ("claim", "value")
     sortable_by = ()
     empty_title = gettext_lazy("No claim rules")
-    empty_text = gettext_lazy("Without rules nobody can sign in through the OpenID Connect provider.")
+    empty_text = gettext_lazy("Without rules no account of the OpenID Connect provider can sign in.")
 
     @post_action(
         label=gettext_lazy("Delete"),
