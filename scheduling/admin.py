@@ -10,6 +10,7 @@ from scheduling.bulk import admin as bulk_operations
 from scheduling.compensation import admin as compensations
 from scheduling.execution import admin as history
 from scheduling.fleet import admin as workers
+from scheduling.identity import admin as identity
 from scheduling.inbox import admin as inbox
 from scheduling.investigation import admin as investigations
 from scheduling.jobs import admin as jobs
@@ -50,6 +51,7 @@ __all__ = [
     "fair_share",
     "fires",
     "history",
+    "identity",
     "inbox",
     "investigations",
     "job_templates",

@@ -15,6 +15,7 @@ from tenants.access import (
 from tenants.audit import admin as audit_log
 from tenants.erasure import admin as erasures
 from tenants.holds import admin as holds
+from tenants.identity import admin as identity
 from tenants.limits import admin as limits
 from tenants.plans import admin as plans
 from tenants.secrets import admin as secrets
@@ -26,6 +27,7 @@ __all__ = [
     "audit_log",
     "erasures",
     "holds",
+    "identity",
     "invitations",
     "limits",
     "plans",

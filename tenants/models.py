@@ -5,6 +5,7 @@ from tenants.audit.models import AuditCounter, AuditHead, AuditLogEntry, AuditPe
 from tenants.encryption.models import TenantDataKey
 from tenants.erasure.models import ErasureStatus, TenantErasure
 from tenants.holds.models import LegalHold
+from tenants.identity.models import ClaimRule
 from tenants.limits.models import LimitWarning, TenantLimit, TenantUsage
 from tenants.plans.models import Plan, PlanLimit, PlanVersion, Tier
 from tenants.secrets.models import TenantSecret
@@ -21,6 +22,7 @@ __all__ = [
     "AuditPending",
     "AuditRemoval",
     "AuditSeal",
+    "ClaimRule",
     "ErasureStatus",
     "Invitation",
     "LegalHold",

@@ -56,6 +56,9 @@ POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.shar
 POST   shedding-rules/                   shedding_rule.created   scheduling.sheddingrule
 PATCH  shedding-rules/{shedding_rule}/   shedding_rule.changed   scheduling.sheddingrule
 DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.sheddingrule
+POST   claim-rules/                      claim_rule.created      tenants.claimrule
+PATCH  claim-rules/{claim_rule}/         claim_rule.changed      tenants.claimrule
+DELETE claim-rules/{claim_rule}/         claim_rule.deleted      tenants.claimrule
 POST   priority-rules/                   priority_rule.created   scheduling.priorityrule
 PATCH  priority-rules/{priority_rule}/   priority_rule.changed   scheduling.priorityrule
 DELETE priority-rules/{priority_rule}/   priority_rule.deleted   scheduling.priorityrule
@@ -262,6 +265,9 @@ scheduling.circuit                  add           circuit.forced_open      sched
 scheduling.circuit                  reset         circuit.reset            scheduling.circuit
 scheduling.circuit                  force_open    circuit.forced_open      scheduling.circuit
 scheduling.circuit                  force_closed  circuit.forced_closed    scheduling.circuit
+tenants.claimrule                   add           claim_rule.created       tenants.claimrule
+tenants.claimrule                   change        claim_rule.changed       tenants.claimrule
+tenants.claimrule                   delete        claim_rule.deleted       tenants.claimrule
 scheduling.sheddingrule             add           shedding_rule.created    scheduling.sheddingrule
 scheduling.sheddingrule             change        shedding_rule.changed    scheduling.sheddingrule
 scheduling.sheddingrule             delete        shedding_rule.deleted    scheduling.sheddingrule
@@ -392,6 +398,12 @@ POST login/?wrong                          session.refused       auth.user
 POST logout/                               session.closed        auth.user
 POST invitation/                           invitation.accepted   tenants.invitation
 POST password_change/                      user.password_changed auth.user
+POST sign-in/                              session.opened        auth.user
+POST sign-in/cancel/                       session.closed        auth.user
+POST sign-in/second-factor/activate/       second_factor.added+second_factor.added auth.user
+POST sign-in/second-factor/deactivate/     second_factor.removed auth.user
+POST sign-in/second-factor/reauthenticate/ second_factor.refused auth.user
+POST sign-in/second-factor/recovery-codes/generate/ second_factor.added auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
@@ -459,6 +471,7 @@ run_template         job.submitted          scheduling.job
 import_templates     job_template.created   scheduling.jobtemplate
 suspend_tenant       tenant.suspended       tenants.tenant
 tenant_settings      settings.changed       tenants.tenant
+remove_second_factor second_factor.removed  auth.user
 unlock_login         user.unlocked          auth.user
 verify               state.repaired         scheduling.state
 """
@@ -477,6 +490,7 @@ OF_PLATFORM = frozenset(
         "scheduling.loadstate",
         "scheduling.priorityrule",
         "scheduling.sheddingrule",
+        "tenants.claimrule",
         "scheduling.site",
         "scheduling.backup",
         "scheduling.backupplan",

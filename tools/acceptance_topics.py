@@ -44,6 +44,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "fairness": ("scheduling/dispatch/", "scheduling/fairness/", "scheduling/shares/"),
     "foreign_consumers": ("scheduling/celery/", "scheduling/worker/", "scheduling/fleet/"),
     "https": ("jobsplatform/", "tenants/access/", "deploy/"),
+    "identity": ("tenants/identity/", "tenants/access/", "scheduling/identity/", "jobsplatform/console/"),
     "io_pool": ("scheduling/execution/", "scheduling/kit/", "scheduling/worker/"),
     "job_logs": ("scheduling/execution/", "scheduling/worker/"),
     "leftovers": ("scheduling/worker/",),

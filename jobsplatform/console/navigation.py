@@ -138,6 +138,7 @@ PAGES = (
     Page(SETTINGS, "tenants.Invitation"),
     Page(SETTINGS, "tenants.ApiKey"),
     Page(SETTINGS, "tenants.PlatformKey"),
+    Page(SETTINGS, "tenants.ClaimRule"),
     Page(SETTINGS, "tenants.TenantSecret"),
     Page(SETTINGS, "webhooks.Webhook"),
     Page(SETTINGS, "webhooks.Delivery"),

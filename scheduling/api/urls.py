@@ -18,6 +18,7 @@ from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
+from scheduling.identity.api import ClaimRuleViewSet
 from scheduling.inbox.api import EventTriggerViewSet, EventViewSet
 from scheduling.investigation.api import InvestigationViewSet
 from scheduling.jobs.api import JobViewSet
@@ -59,6 +60,7 @@ for view in (
     OutboxRouteViewSet,
     PriorityRuleViewSet,
     SheddingRuleViewSet,
+    ClaimRuleViewSet,
 ):
     router.register(view.path, view, basename=view.path.removesuffix("s"))
 router.register("backups", BackupViewSet, basename="backup")

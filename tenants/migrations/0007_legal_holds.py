@@ -9,7 +9,7 @@ from tenants.database.rls import EnableRowSecurity
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0005_tenant_regions")]
+    dependencies = [("tenants", "0006_claim_rules")]
 
     operations = [
         migrations.CreateModel(

@@ -59,6 +59,11 @@ GET    logs/                                                       5
 GET    logs/platform/                                              5
 GET    logs/summary/                                               5
 GET    logs/{line_id}/around/                                      1
+GET    claim-rules/                                                2
+POST   claim-rules/                                                2
+GET    claim-rules/{pk}/                                           1
+PATCH  claim-rules/{pk}/                                           2
+DELETE claim-rules/{pk}/                                           2
 GET    shedding-rules/                                             2
 POST   shedding-rules/                                             2
 GET    shedding-rules/{pk}/                                        1

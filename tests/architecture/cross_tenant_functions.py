@@ -439,6 +439,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/migrations/0030_shedding.py": ({"create_rules"}, "FORCE applies to the owner, which inserts the rules"),
     "scheduling/migrations/0031_backups.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0033_outbox.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
+    "scheduling/migrations/0041_break_glass.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0037_offers_and_needs.py": (
         {"run.run_statements"},
         "FORCE applies to the owner, which converts rows of the platform",
@@ -513,6 +514,16 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
             "revoke_platform_role",
         },
         "accounts and platform roles belong to no tenant",
+    ),
+    "scheduling/identity/api.py": ({"ClaimRuleViewSet.dispatch"}, "claim rules belong to no tenant"),
+    "tenants/identity/adapters.py": ({"ProviderAdapter.save_user"}, "an account belongs to no tenant"),
+    "tenants/identity/factors.py": (
+        {"record_factor_added", "record_factor_removed", "remove_factors"},
+        "an account and its second factors belong to no tenant",
+    ),
+    "tenants/identity/service.py": (
+        {"apply_claims", "gives_role", "record_refused_sign_in"},
+        "the rules of all tenants decide which of them an account belongs to",
     ),
     "tenants/access/session_audit.py": ({"_record"}, "an account and its logins belong to no tenant"),
     "tenants/audit/heads.py": ({"last_heads", "sign_heads"}, "the chains of all tenants are signed"),

@@ -60,7 +60,7 @@ from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.holds.service import place_hold
-from tenants.models import AuditLogEntry, Membership, PlatformKey, Role, Tenant
+from tenants.models import AuditLogEntry, ClaimRule, Membership, PlatformKey, Role, Tenant
 from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
@@ -118,12 +118,15 @@ def make_world() -> World:
     own, foreign = _make_rows(acme, users["viewer"]), _make_rows(globex, User.objects.get(username="gustav"))
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
     with all_tenants():
+        own["claim_rule"] = ClaimRule.objects.create(claim="groups", value="auditors", role="auditor").pk
         own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
         own["priority_rule"] = PriorityRule.objects.create(name="first", position=1, kind="noop", offset_seconds=30).pk
         plan = BackupPlan.objects.create(name="nightly", target="/nightly")
         Backup.objects.create(plan=plan, name="20260101T000000Z-00000000", target=plan.target, taken_at=timezone.now())
         own["backup_plan"] = plan.pk
-    foreign |= {name: uuid7() for name in ("platform_key", "shedding_rule", "priority_rule", "backup_plan")}
+    foreign |= {
+        name: uuid7() for name in ("platform_key", "claim_rule", "shedding_rule", "priority_rule", "backup_plan")
+    }
     return World(
         api=_api_clients(acme, users),
         console=_console_clients(users),
