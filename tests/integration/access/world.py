@@ -379,7 +379,7 @@ def _key_of(model: Any, tenant: Tenant) -> Any:
     rows = model._base_manager.all()
     if model is Tenant:
         rows = rows.filter(pk=tenant.pk)
-    elif model is PlatformKey:
+    elif model in (PlatformKey, ClaimRule):
         rows = rows.filter(tenant=None)
     elif any(field.attname == "tenant_id" for field in model._meta.concrete_fields):
         rows = rows.filter(tenant_id=tenant.pk)
