@@ -124,9 +124,8 @@ def make_world() -> World:
         plan = BackupPlan.objects.create(name="nightly", target="/nightly")
         Backup.objects.create(plan=plan, name="20260101T000000Z-00000000", target=plan.target, taken_at=timezone.now())
         own["backup_plan"] = plan.pk
-    foreign |= {
-        name: uuid7() for name in ("platform_key", "claim_rule", "shedding_rule", "priority_rule", "backup_plan")
-    }
+    platform_rows = ("platform_key", "claim_rule", "shedding_rule", "priority_rule", "backup_plan", "hold")
+    foreign |= {name: uuid7() for name in platform_rows}
     return World(
         api=_api_clients(acme, users),
         console=_console_clients(users),
