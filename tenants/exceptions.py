@@ -182,7 +182,7 @@ class LegalHoldError(DomainError):
 
 
 class LegalHoldNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", gettext_noop("There is no such legal hold.")
+    code, category, title = "legal_hold_not_found", "not_found", gettext_noop("There is no such legal hold.")
 
 
 class LegalHoldReleasedError(DomainError):
