@@ -41,8 +41,9 @@ SECTIONS: Final = (
     Section("rights", "Who had which right", statement=READ_RIGHTS),
     Section(
         "access_changes",
-        "Changes of accounts, roles, invitations and API keys",
-        ("membership.*", "invitation.*", "platform_role.*", "api_key.*", "user.*"),
+        "Changes of accounts, roles, claim rules, second factors, invitations and API keys",
+        (*(f"{noun}.*" for noun in ("membership", "invitation", "platform_role", "claim_rule", "second_factor")),
+         "api_key.*", "user.*"),
     ),
     Section("sessions", "Log-ins, refused log-ins and log-outs", ("session.*",)),
     Section(
@@ -59,7 +60,11 @@ SECTIONS: Final = (
          *(f"{noun}.*" for noun in ("queue", "worker_pool", "tenant.limit", "settings", "outbox_route", "alert_route")),
          "tenant.limit_*", "backup_plan.*", "alert_rule.*"),
     ),
-    Section("retention", "Removals after retention", ("audit.pruned", "jobs.prun*", "upkeep.*", "backup.deleted")),
+    Section(
+        "retention",
+        "Removals after retention, legal holds and the archive",
+        ("audit.pruned", "jobs.prun*", "upkeep.*", "backup.deleted", "legal_hold.*", "archive.*"),
+    ),
     Section("erasures", "Erasures of tenants", ("tenant.erasure_*", "tenant.erased")),
     Section("backups", "Backups, drills and restores", ("backup.*", "snapshot.*", "tenant.restored")),
     Section("failures", "Alerts that fired and checks that failed", statement=_SQL["read_failures"]),
