@@ -172,7 +172,7 @@ def test_new_data_need_not_wait_and_stop_nothing(acme: Tenant, monkeypatch: pyte
 
 def test_changes_extend_a_reroute_that_runs(acme: Tenant, us: Queue, eu: Queue, no_settle_delay: None) -> None:
     route(us, eu, balance="weighted")
-    jobs = [about(acme) for _ in range(6)]
+    jobs = [about(acme) for _ in range(24)]  # by chance in both queues
     label(acme, "us")
     (first,) = open_operations()
     take_turn(first)
