@@ -41,6 +41,7 @@ acme globex greta saas gustav newcomer outsider viewer developer owner auditor o
 greeting soon handbook nightly ops timeout keyerror pages spare upload broke parseerror start send it test
 order orders paid shop reconciliation
 cloud community professional sandbox team api guest four
+case groups auditors
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
 NAMES_OF_RULES = {

@@ -58,7 +58,7 @@ class LegalHoldViewSet(StaffViewSet):
     def list(self, request: Request) -> Response:
         """List the holds, also those that were released."""
         with all_tenants():
-            page = self.paginate_queryset(LegalHold.objects.select_related("tenant"))
+            page = self.paginate_queryset(self.filter_queryset(LegalHold.objects.select_related("tenant")))
             return self.get_paginated_response(LegalHoldSerializer(page, many=True).data)
 
     @extend_schema(
