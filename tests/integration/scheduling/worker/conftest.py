@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution.message import execute
@@ -134,6 +135,8 @@ def run(local: LocalWorker, pool: str) -> Run:
     """Dispatch and execute one job; return the job afterwards."""
 
     def run_job(job: Job) -> Job:
+        with all_tenants():
+            Worker.objects.update(heartbeat_at=Now())  # a test may have waited for longer than a heartbeat is valid
         run_tick(WorkerPool.objects.get(name="default").pk)
         with all_tenants():
             live = LiveExecution.objects.get(job_id=job.pk)
