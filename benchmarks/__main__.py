@@ -29,6 +29,7 @@ MODULES = {
     "alerts": "benchmarks.alerts",
     "load": "benchmarks.load",
     "backup": "benchmarks.backup",
+    "evidence": "benchmarks.evidence",
     "neighbour": "benchmarks.neighbour",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",

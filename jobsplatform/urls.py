@@ -60,6 +60,8 @@ handler404 = "jobsplatform.console.error_pages.not_found_page"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    # Before the console, whose last pattern matches everything below it.
+    path(CONSOLE_PREFIX.removeprefix("/") + "sign-in/", include("tenants.identity.urls")),
     path(CONSOLE_PREFIX.removeprefix("/"), console_site.urls),
     path(_API, include([*api_patterns, path("", RootView.as_view(), name="api-root")])),
     # Without this pattern, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.

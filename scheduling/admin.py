@@ -3,12 +3,14 @@
 from scheduling.alerts import admin as alerts
 from scheduling.alerts import config_admin as alert_config
 from scheduling.alerts import rule_admin as alert_rules
+from scheduling.archive import admin as archive
 from scheduling.backups import admin as backups
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
 from scheduling.compensation import admin as compensations
 from scheduling.execution import admin as history
 from scheduling.fleet import admin as workers
+from scheduling.identity import admin as identity
 from scheduling.inbox import admin as inbox
 from scheduling.investigation import admin as investigations
 from scheduling.jobs import admin as jobs
@@ -37,6 +39,7 @@ __all__ = [
     "alert_config",
     "alert_rules",
     "alerts",
+    "archive",
     "backups",
     "batches",
     "beat",
@@ -48,6 +51,7 @@ __all__ = [
     "fair_share",
     "fires",
     "history",
+    "identity",
     "inbox",
     "investigations",
     "job_templates",

@@ -11,6 +11,7 @@ from scheduling.alerts.contact_models import (
 )
 from scheduling.alerts.models import Alert, AlertCause, AlertClock, AlertRule, MeasureMinute, PlatformIncident
 from scheduling.anomalies.models import Anomaly, SeriesBaseline, SeriesSummary
+from scheduling.archive.models import ArchiveObject
 from scheduling.backups.models import Backup, BackupPlan
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
@@ -87,6 +88,7 @@ __all__ = [
     "AlertRule",
     "AlertSilence",
     "Anomaly",
+    "ArchiveObject",
     "Backup",
     "BackupPlan",
     "Batch",

@@ -92,6 +92,11 @@ declare(
     PlatformSetting(
         "POSTGRES_PROGRAMS", "", "Folder of `pg_dump` and `pg_restore`, which backups use; empty: those in PATH."
     ),
+    PlatformSetting(
+        "ARCHIVE",
+        "",
+        "Folder, or s3://BUCKET/PREFIX, in which ended jobs are stored before retention deletes them; empty: none.",
+    ),
     PlatformSetting("SITE_NAME", "main", "Name of this site, different from those of the other sites."),
     PlatformSetting(
         "SITE_WITNESS",

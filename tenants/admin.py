@@ -14,6 +14,8 @@ from tenants.access import (
 )
 from tenants.audit import admin as audit_log
 from tenants.erasure import admin as erasures
+from tenants.holds import admin as holds
+from tenants.identity import admin as identity
 from tenants.limits import admin as limits
 from tenants.plans import admin as plans
 from tenants.secrets import admin as secrets
@@ -24,6 +26,8 @@ __all__ = [
     "access",
     "audit_log",
     "erasures",
+    "holds",
+    "identity",
     "invitations",
     "limits",
     "plans",

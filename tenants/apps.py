@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, post_save
 from django.utils.translation import gettext_lazy
 
 import tenants.platform_settings  # noqa: F401 - declares the keys that this app reads
@@ -21,6 +21,8 @@ class TenantsConfig(AppConfig):
     versioned = ("tenants.plans.service:PLANS",)
 
     def ready(self) -> None:
+        from allauth.mfa.models import Authenticator
+        from allauth.mfa.signals import authentication_failed, authenticator_removed
         from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
         from django.core.signals import request_started
 
@@ -28,6 +30,7 @@ class TenantsConfig(AppConfig):
         from tenants.access import session_audit, sessions
         from tenants.database import grants
         from tenants.database.platform_settings import platform_settings
+        from tenants.identity import factors
         from tenants.limits.service import warn_after_change
         from tenants.requests.bodies import wrap_body_input
         from tenants.signals import tenant_scheduling_changed
@@ -41,8 +44,12 @@ class TenantsConfig(AppConfig):
             user_logged_in.disconnect(dispatch_uid="update_last_login")
         else:
             user_logged_in.connect(session_audit.record_session_opened, dispatch_uid="tenants.session_opened")
+            user_logged_in.connect(session_audit.record_break_glass, dispatch_uid="tenants.break_glass")
             user_logged_out.connect(session_audit.record_session_closed, dispatch_uid="tenants.session_closed")
             user_login_failed.connect(session_audit.record_session_refused, dispatch_uid="tenants.session_refused")
+            authentication_failed.connect(session_audit.record_factor_refused, dispatch_uid="tenants.factor_refused")
+        post_save.connect(factors.record_factor_added, sender=Authenticator, dispatch_uid="tenants.factor_added")
+        authenticator_removed.connect(factors.record_factor_removed, dispatch_uid="tenants.factor_removed")
         # The signal is sent for each app after all migrations; once is enough.
         post_migrate.connect(grants.grant_after_migrate, sender=self, dispatch_uid="tenants.grants")
         request_started.connect(wrap_body_input, dispatch_uid="tenants.bodies")

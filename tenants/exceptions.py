@@ -175,6 +175,20 @@ class ErasureNotFoundError(DomainError):
     code, category, title = "erasure_not_found", "not_found", gettext_noop("There is no such erasure.")
 
 
+class LegalHoldError(DomainError):
+    """Raised if data would be deleted that a legal hold keeps."""
+
+    code, category, title = "legal_hold", "conflict", gettext_noop("A legal hold keeps the data of the tenant.")
+
+
+class LegalHoldNotFoundError(DomainError):
+    code, category, title = "legal_hold_not_found", "not_found", gettext_noop("There is no such legal hold.")
+
+
+class LegalHoldReleasedError(DomainError):
+    code, category, title = "legal_hold_released", "conflict", gettext_noop("The legal hold was released before.")
+
+
 class AlreadyMemberError(DomainError):
     code, category, title = "already_member", "conflict", gettext_noop("The user is already a member of this tenant.")
 

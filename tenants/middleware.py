@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from structlog.contextvars import bound_contextvars
 
 from tenants.access.addresses import is_from
 from tenants.access.caller import NO_ACCESS, Access, access_by_key, authenticate_api_key
-from tenants.access.errors import KeyAddressError, KeyExpiredError
+from tenants.access.errors import KeyAddressError, KeyExpiredError, SecondFactorRequiredError
 from tenants.access.memberships import remember_tenant_choice
 from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import Permission, PlatformRole
@@ -44,6 +45,7 @@ from tenants.exceptions import (
     TenantRequiredError,
     UrlInvalidError,
 )
+from tenants.identity.factors import lacks_factor, withheld_permissions
 from tenants.models import Membership, Role
 from tenants.requests import long_polls
 from tenants.requests.bodies import received_body
@@ -176,6 +178,13 @@ def find_access(request: HttpRequest) -> Access:
     if is_session_over(request):
         logout(request)
         return NO_ACCESS
+    access = _access_of_person(request, user, is_api=is_api)
+    if lacks_factor(user, access):
+        return Access(platform_role=access.platform_role, refusal=SecondFactorRequiredError())
+    return replace(access, withheld=withheld_permissions(request, access)) if is_api else access
+
+
+def _access_of_person(request: HttpRequest, user: Any, *, is_api: bool) -> Access:
     places = find_user_roles(user)
     if places.platform_role is not None:
         return _platform_access(request, places.platform_role, is_api=is_api)

@@ -4,6 +4,8 @@ from tenants.access.models import ApiKey, Invitation, Membership, PlatformKey, P
 from tenants.audit.models import AuditCounter, AuditHead, AuditLogEntry, AuditPending, AuditRemoval, AuditSeal
 from tenants.encryption.models import TenantDataKey
 from tenants.erasure.models import ErasureStatus, TenantErasure
+from tenants.holds.models import LegalHold
+from tenants.identity.models import ClaimRule
 from tenants.limits.models import LimitWarning, TenantLimit, TenantUsage
 from tenants.plans.models import Plan, PlanLimit, PlanVersion, Tier
 from tenants.secrets.models import TenantSecret
@@ -20,8 +22,10 @@ __all__ = [
     "AuditPending",
     "AuditRemoval",
     "AuditSeal",
+    "ClaimRule",
     "ErasureStatus",
     "Invitation",
+    "LegalHold",
     "LimitWarning",
     "Membership",
     "NamedModel",

@@ -54,6 +54,19 @@ declare(
     PlatformSetting("API_KEY_DEFAULT_DAYS", 90, "Lifetime of an API key in days if its issuer sets no end."),
     PlatformSetting("API_KEY_MAX_DAYS", 365, "Maximum lifetime of an API key in days."),
     PlatformSetting("SESSION_IDLE_SECONDS", 7_200, "A session ends after this time without a request of its user."),
+    PlatformSetting("OIDC_ISSUER", "", "Issuer of the OpenID Connect provider for sign-in; empty: none is offered."),
+    PlatformSetting("OIDC_NAME", "OpenID Connect", "The name of the OpenID Connect provider on the log-in page."),
+    PlatformSetting(
+        "SECOND_FACTOR_ROLES",
+        [],
+        "Roles of tenants and of the platform whose accounts must have a second factor, such as `admin`.",
+    ),
+    PlatformSetting(
+        "STEP_UP_SECONDS", 300, "Age of a second factor from which revealing, erasing, keys and plans need a fresh one."
+    ),
+    PlatformSetting(
+        "BREAK_GLASS_ACCOUNTS", [], "Names of local accounts for emergencies; each log-in of one fires an alert."
+    ),
     PlatformSetting(
         "DEVICE_COOKIE_NAME", "device", "The cookie of browsers that have logged in before.", has_variable=False
     ),

@@ -56,6 +56,9 @@ POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.shar
 POST   shedding-rules/                   shedding_rule.created   scheduling.sheddingrule
 PATCH  shedding-rules/{shedding_rule}/   shedding_rule.changed   scheduling.sheddingrule
 DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.sheddingrule
+POST   claim-rules/                      claim_rule.created      tenants.claimrule
+PATCH  claim-rules/{claim_rule}/         claim_rule.changed      tenants.claimrule
+DELETE claim-rules/{claim_rule}/         claim_rule.deleted      tenants.claimrule
 POST   priority-rules/                   priority_rule.created   scheduling.priorityrule
 PATCH  priority-rules/{priority_rule}/   priority_rule.changed   scheduling.priorityrule
 DELETE priority-rules/{priority_rule}/   priority_rule.deleted   scheduling.priorityrule
@@ -171,6 +174,8 @@ POST   investigations/{investigation}/outcome/ investigation.answered scheduling
 POST   objectives/                       objective.created       scheduling.objective
 PATCH  objectives/{objective}/           objective.changed       scheduling.objective
 DELETE objectives/{objective}/           objective.deleted       scheduling.objective
+POST   legal-holds/                      legal_hold.placed       tenants.legalhold
+POST   legal-holds/{hold}/release/       legal_hold.released     tenants.legalhold
 POST   compensations/{compensation}/retry/ compensation.retried scheduling.compensation
 POST   compensations/{compensation}/settle/ compensation.settled scheduling.compensation
 POST   outbox-routes/                    outbox_route.created    scheduling.outboxroute
@@ -260,6 +265,9 @@ scheduling.circuit                  add           circuit.forced_open      sched
 scheduling.circuit                  reset         circuit.reset            scheduling.circuit
 scheduling.circuit                  force_open    circuit.forced_open      scheduling.circuit
 scheduling.circuit                  force_closed  circuit.forced_closed    scheduling.circuit
+tenants.claimrule                   add           claim_rule.created       tenants.claimrule
+tenants.claimrule                   change        claim_rule.changed       tenants.claimrule
+tenants.claimrule                   delete        claim_rule.deleted       tenants.claimrule
 scheduling.sheddingrule             add           shedding_rule.created    scheduling.sheddingrule
 scheduling.sheddingrule             change        shedding_rule.changed    scheduling.sheddingrule
 scheduling.sheddingrule             delete        shedding_rule.deleted    scheduling.sheddingrule
@@ -341,6 +349,8 @@ tenants.tenant                      resume        tenant.resumed           tenan
 tenants.tenant                      suspend       tenant.suspended         tenants.tenant
 tenants.tenant                      reinstate     tenant.reinstated        tenants.tenant
 tenants.tenant                      drain         tenant.draining          tenants.tenant
+tenants.tenant                      hold          legal_hold.placed        tenants.legalhold
+tenants.legalhold                   release       legal_hold.released      tenants.legalhold
 tenants.tenant                      erase         tenant.erasure_requested tenants.tenanterasure
 tenants.tenanterasure               cancel        tenant.erasure_cancelled tenants.tenanterasure
 tenants.tenantlimit                 add           tenant.limit_set         tenants.tenant
@@ -388,6 +398,12 @@ POST login/?wrong                          session.refused       auth.user
 POST logout/                               session.closed        auth.user
 POST invitation/                           invitation.accepted   tenants.invitation
 POST password_change/                      user.password_changed auth.user
+POST sign-in/                              session.opened        auth.user
+POST sign-in/cancel/                       session.closed        auth.user
+POST sign-in/second-factor/activate/       second_factor.added+second_factor.added auth.user
+POST sign-in/second-factor/deactivate/     second_factor.removed auth.user
+POST sign-in/second-factor/reauthenticate/ second_factor.refused auth.user
+POST sign-in/second-factor/recovery-codes/generate/ second_factor.added auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
@@ -419,6 +435,7 @@ backup               backup.made            scheduling.backup
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
 cancel_jobs          bulk_operation.started scheduling.bulkoperation
 change_password      user.password_changed  auth.user
+compliance_report    evidence.made          scheduling.evidence
 create_platform_admin user.created          auth.user
 create_queue         queue.created          scheduling.queue
 create_tenant        tenant.created         tenants.tenant
@@ -454,6 +471,7 @@ run_template         job.submitted          scheduling.job
 import_templates     job_template.created   scheduling.jobtemplate
 suspend_tenant       tenant.suspended       tenants.tenant
 tenant_settings      settings.changed       tenants.tenant
+remove_second_factor second_factor.removed  auth.user
 unlock_login         user.unlocked          auth.user
 verify               state.repaired         scheduling.state
 """
@@ -472,9 +490,11 @@ OF_PLATFORM = frozenset(
         "scheduling.loadstate",
         "scheduling.priorityrule",
         "scheduling.sheddingrule",
+        "tenants.claimrule",
         "scheduling.site",
         "scheduling.backup",
         "scheduling.backupplan",
+        "scheduling.evidence",
         "scheduling.queue",
         "scheduling.routingrule",
         "scheduling.sharedcircuit",
@@ -521,11 +541,13 @@ NO_ACTS: dict[str, str] = {
     "check": "Django's, reads",
     "clearsessions": "Django's; removes what has expired, as upkeep does",
     "collectstatic": "Django's; copies files of the program",
+    "restore_archive": "leaves archive.restored, and needs an archive: tests/integration/scheduling/upkeep",
     "restore_tenant": "leaves tenant.restored, and needs a backup: tests/integration/scheduling/backups",
     "restore": "leaves backup.restored in the database that it creates: tests/integration/scheduling/backups",
     "drill": "leaves backup.verified, and needs a backup: tests/integration/scheduling/backups",
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
+    "access_review": "reads",
     "check_process": "reads",
     "compare_sites": "reads",
     "check_alert_rule": "reads",

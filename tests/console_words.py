@@ -7,7 +7,14 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser
 
-from scheduling.migrations._alert_seeds import ANOMALY_RULES, BACKUP_RULES, EFFECT_RULES, LOAD_RULES, RULES
+from scheduling.migrations._alert_seeds import (
+    ANOMALY_RULES,
+    BACKUP_RULES,
+    EFFECT_RULES,
+    IDENTITY_RULES,
+    LOAD_RULES,
+    RULES,
+)
 from scheduling.migrations._shedding_seeds import RULES as SHEDDING_RULES
 
 # Elements whose text is not prose: code to copy, user input, names of icons.
@@ -34,10 +41,12 @@ acme globex greta saas gustav newcomer outsider viewer developer owner auditor o
 greeting soon handbook nightly ops timeout keyerror pages spare upload broke parseerror start send it test
 order orders paid shop reconciliation
 cloud community professional sandbox team api guest four
+case groups auditors
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
 NAMES_OF_RULES = {
-    facts[0] for facts in {**RULES, **ANOMALY_RULES, **LOAD_RULES, **BACKUP_RULES, **EFFECT_RULES}.values()
+    facts[0]
+    for facts in {**RULES, **ANOMALY_RULES, **LOAD_RULES, **BACKUP_RULES, **EFFECT_RULES, **IDENTITY_RULES}.values()
 } | {name for name, *_ in SHEDDING_RULES}
 STORED = re.compile(
     # Stored errors.

@@ -13,11 +13,13 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, URLResolver, path, reverse
-from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import get_language, gettext, gettext_lazy
 from unfold.sites import UnfoldAdminSite
 
 from tenants.access.caller import access_of
 from tenants.access.devices import remember_device
+from tenants.access.errors import SecondFactorRequiredError
+from tenants.database.platform_settings import platform_settings
 from tenants.limits.declared import SEARCH, costs
 
 READING = frozenset({"GET", "HEAD"})
@@ -40,13 +42,29 @@ class ConsoleSite(UnfoldAdminSite):
         `is_staff` is ignored: in a host project it opens other admin pages, and the platform never sets it.
         """
         access = access_of(request)
-        has_place = access.platform_role is not None or access.role is not None
+        has_place = access.refusal is None and (access.platform_role is not None or access.role is not None)
         return bool(request.user.is_authenticated and request.user.is_active and has_place)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Serve Django's log-in page; after a log-in, exempt the browser from the account's limit of failed log-ins."""
-        response: HttpResponse = super().login(request, extra_context)
-        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+        """Serve the log-in page; after a log-in, exempt the browser from the account's limit of failed log-ins."""
+        if request.method == "GET" and self.has_permission(request):
+            return HttpResponseRedirect(reverse("admin:index"))
+        if request.method == "GET" and isinstance(access_of(request).refusal, SecondFactorRequiredError):
+            return HttpResponseRedirect(reverse("mfa_activate_totp"))
+        from tenants.identity.log_in import ConsoleLoginView
+
+        context = {
+            **self.each_context(request),
+            "title": gettext("Log in"),
+            "app_path": request.get_full_path(),
+            "username": request.user.get_username(),
+            "provider": platform_settings.OIDC_NAME if platform_settings.OIDC_ISSUER else "",
+        }
+        view: Any = ConsoleLoginView.as_view(
+            extra_context=context, authentication_form=self.login_form, template_name=self.login_template
+        )
+        response: HttpResponse = view(request)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND and request.user.is_authenticated:
             remember_device(request, response)
         return response
 

@@ -53,3 +53,31 @@ SESSION_COOKIE_AGE = env.int("SESSION_MAX_SECONDS")
 
 # Preloading HSTS is the domain owner's decision, because it binds all other hosts.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
+
+# Sign-in by OpenID Connect and second factors. Without an issuer no provider is offered.
+_OIDC_ISSUER = env.str("OIDC_ISSUER").rstrip("/")
+_OIDC_APP = {
+    "provider_id": "oidc",
+    "name": env.str("OIDC_NAME"),
+    "client_id": env.str("OIDC_CLIENT_ID"),
+    "secret": env.str("OIDC_CLIENT_SECRET"),
+    "settings": {"server_url": _OIDC_ISSUER},
+}
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [_OIDC_APP] if _OIDC_ISSUER else []},
+}
+ACCOUNT_ADAPTER = "tenants.identity.adapters.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "tenants.identity.adapters.ProviderAdapter"
+MFA_ADAPTER = "tenants.identity.adapters.FactorAdapter"
+# A form that posted to the provider would be blocked by the content security policy. The state parameter protects the
+# answer, whatever started the sign-in.
+SOCIALACCOUNT_LOGIN_ON_GET = True
+# Seconds for one request to the provider, during which the sign-in holds a thread and a transaction.
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+# An account is found by issuer and subject, never by its address, which is neither confirmed nor unique.
+ACCOUNT_EMAIL_VERIFICATION = SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_UNIQUE_EMAIL = False
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+# A step of 30 s before and after: clocks of telephones differ.
+MFA_TOTP_TOLERANCE = 1
+MFA_TOTP_ISSUER = "Jobs platform"

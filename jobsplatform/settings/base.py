@@ -42,6 +42,11 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "csp",
     "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
     "health_check",
     "tenants",
     "scheduling",
@@ -68,6 +73,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "jobsplatform.middleware.ConsoleMessageMiddleware",
+    # Its context holds the request for the forms of second factors.
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "scheduling.sites.middleware.StandbyMiddleware",
     # Before the caller is looked up, which costs a query.

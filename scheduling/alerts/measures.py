@@ -23,6 +23,7 @@ SOURCES = (
     "scheduling.log_search.measures:MEASURES",
     "scheduling.anomalies.measures:MEASURES",
     "scheduling.load.measures:MEASURES",
+    "scheduling.identity.measures:MEASURES",
     "scheduling.backups.measures:MEASURES",
     "scheduling.outbox.measures:MEASURES",
     "scheduling.compensation.measures:MEASURES",

@@ -8,6 +8,7 @@ from rest_framework.routers import SimpleRouter
 from scheduling.alerts.api import AlertViewSet
 from scheduling.alerts.config_api import CONFIGURED_VIEWS, AlertMessageViewSet
 from scheduling.anomalies.api import AnomalyViewSet, BaselineViewSet
+from scheduling.archive.api import ArchivedJobViewSet
 from scheduling.backups.api import BackupPlanViewSet, BackupViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
@@ -17,6 +18,7 @@ from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
+from scheduling.identity.api import ClaimRuleViewSet
 from scheduling.inbox.api import EventTriggerViewSet, EventViewSet
 from scheduling.investigation.api import InvestigationViewSet
 from scheduling.jobs.api import JobViewSet
@@ -58,6 +60,7 @@ for view in (
     OutboxRouteViewSet,
     PriorityRuleViewSet,
     SheddingRuleViewSet,
+    ClaimRuleViewSet,
 ):
     router.register(view.path, view, basename=view.path.removesuffix("s"))
 router.register("backups", BackupViewSet, basename="backup")
@@ -119,6 +122,11 @@ urlpatterns = [
         rf"^jobs/(?P<job_id>{UUID_PATTERN})/artifacts/(?P<artifact_id>{UUID_PATTERN})/$",
         ArtifactViewSet.as_view({"get": "download"}),
         name="job-artifact",
+    ),
+    re_path(
+        rf"^jobs/(?P<job_id>{UUID_PATTERN})/archived/$",
+        ArchivedJobViewSet.as_view({"get": "retrieve"}),
+        name="job-archived",
     ),
     re_path(
         rf"^jobs/(?P<job_id>{UUID_PATTERN})/notes/$",

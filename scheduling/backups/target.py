@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, Storage
@@ -139,28 +139,36 @@ class Target:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except _storage_errors() as error:
+        except storage_errors() as error:
             raise BackupTargetError(
                 gettext_noop("%(target)s cannot be used: %(error)s"),
                 {"target": self.address, "error": f"{type(error).__name__}: {error}"},
             ) from error
 
 
-def open_storage(address: str) -> Storage:
-    """Return the storage of a folder or of ``s3://bucket/prefix``; raise BackupTargetError if boto3 is missing."""
+def open_storage(address: str, *, call_seconds: int | None = None) -> Storage:
+    """Return the storage of a folder or of ``s3://bucket/prefix``; raise BackupTargetError if boto3 is missing.
+
+    ``call_seconds`` bounds each call of the object storage; None: as boto3 does.
+    """
     if not address.startswith(S3):
         return FileSystemStorage(address, file_permissions_mode=0o600, directory_permissions_mode=0o700)
     try:
+        from botocore.config import Config
         from storages.backends.s3 import S3Storage
     except ImportError as error:
         raise BackupTargetError(gettext_noop("Backups in S3 need boto3: pip install django-storages[s3].")) from error
     bucket, _, prefix = address.removeprefix(S3).partition("/")
-    options = {"bucket_name": bucket, "location": prefix, "max_memory_size": _PART_BYTES}
+    options: dict[str, Any] = {"bucket_name": bucket, "location": prefix, "max_memory_size": _PART_BYTES}
+    if call_seconds is not None:
+        options["client_config"] = Config(
+            connect_timeout=call_seconds, read_timeout=call_seconds, retries={"total_max_attempts": 2}
+        )
     storage: Storage = S3Storage(file_overwrite=False, default_acl=None, **options)
     return storage
 
 
-def _storage_errors() -> tuple[type[Exception], ...]:
+def storage_errors() -> tuple[type[Exception], ...]:
     """Return the errors of a storage: OSError and, if boto3 is in use, its own."""
     boto3, botocore = (sys.modules.get(f"{name}.exceptions") for name in ("boto3", "botocore"))
     if boto3 is None or botocore is None:

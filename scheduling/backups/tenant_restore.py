@@ -27,6 +27,7 @@ from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 from tenants.erasure.catalog import TenantTable, tenant_tables
+from tenants.holds.service import refuse_if_held
 from tenants.models import (
     ApiKey,
     AuditHead,
@@ -35,6 +36,7 @@ from tenants.models import (
     AuditSeal,
     ErasureStatus,
     Invitation,
+    LegalHold,
     Membership,
     Tenant,
     TenantDataKey,
@@ -44,7 +46,8 @@ from tenants.models import (
 )
 
 _SQL = load_sql(__file__)
-# The tenant itself with its audit log, which goes on, and access: what was revoked since stays revoked.
+# The tenant itself with its audit log, which goes on, and access and legal holds: what was revoked or released since
+# stays so.
 _KEPT: Final = frozenset(
     model._meta.db_table
     for model in (
@@ -55,6 +58,7 @@ _KEPT: Final = frozenset(
         Tenant,
         ApiKey,
         Invitation,
+        LegalHold,
         Membership,
         TenantSecret,
     )
@@ -78,10 +82,14 @@ def find_backup(target: Target, at: datetime) -> Manifest:
 
 
 def require_restorable(slug: str) -> Tenant:
-    """Return the suspended tenant, locked; raise TenantNotRestorableError. The caller sees all tenants."""
+    """Return the suspended tenant, locked; raise TenantNotRestorableError or LegalHoldError.
+
+    The caller sees all tenants.
+    """
     tenant = Tenant.objects.select_for_update(no_key=True).filter(slug=slug).first()
     if tenant is None:
         raise TenantNotRestorableError(gettext_noop("There is no tenant %(slug)s."), {"slug": slug})
+    refuse_if_held(tenant.pk)
     if TenantErasure.objects.filter(subject_id=tenant.pk).exclude(status=ErasureStatus.CANCELLED).exists():
         raise TenantNotRestorableError(gettext_noop("The tenant %(slug)s is being erased."), {"slug": slug})
     if tenant.status != TenantStatus.SUSPENDED or LiveExecution.objects.filter(tenant=tenant).exists():

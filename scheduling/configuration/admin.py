@@ -69,4 +69,4 @@ class ConfiguredAdmin(HelpfulMixin, TenantScopedAdmin):
         """Delete the row, say so, and return to the list."""
         self.configured.delete(row, reason=reason)
         self.message_user(request, gettext("%(row)s is deleted.") % {"row": row})
-        return HttpResponseRedirect(reverse(f"admin:scheduling_{self.opts.model_name}_changelist"))
+        return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))

@@ -136,4 +136,4 @@ def find_named(row: models.Model, field: str, name: str) -> Any:
 
 
 def _name_of(row: models.Model) -> str:
-    return row._meta.db_table.removeprefix("scheduling_")
+    return row._meta.db_table.removeprefix(f"{row._meta.app_label}_")

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_noop
 
+from scheduling.archive.exceptions import ArchiveUnavailableError
 from scheduling.consistency.registry import (
     NEVER,
     NOT_PROVED,
@@ -76,7 +77,7 @@ def check_erasures(piece: CheckRange) -> CheckPage:
     end = {"id": str(erasure.pk)}
     try:
         found = verify_erasure(erasure_id=erasure.pk)
-    except BrokerAwayError as error:
+    except (ArchiveUnavailableError, BrokerAwayError) as error:
         away = ConsistencyFault(NOT_PROVED.code, erasure.subject_id, f"erasure {erasure.pk}", str(error))
         return CheckPage(replace(piece, until=end), [away], end)
     faults: list[ConsistencyFault] = []

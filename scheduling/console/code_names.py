@@ -107,6 +107,8 @@ WORDS = {
     gettext_noop("series hour"),
     gettext_noop("series summarized"),
     gettext_noop("series summary"),
+    gettext_noop("archived jobs"),
+    gettext_noop("days held"),
     gettext_noop("investigations"),
     gettext_noop("sessions"),
     gettext_noop("share minute"),

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from scheduling.archive.exceptions import JobArchivedError
 from scheduling.exceptions import JobNotFoundError
 from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.models import MARK_FIELDS
 from scheduling.jobs.querysets import JobQuerySet
-from scheduling.models import Job
+from scheduling.models import ArchiveObject, Job
 from tenants.database.reads import first_or_raise
 
 COUNT_LIMIT = 10_000
@@ -43,11 +44,16 @@ def scan_jobs(job_filter: JobFilter) -> JobQuerySet | None:
 
 
 def get_job(job_id: UUID) -> Job:
-    """Return one job with its queue, tenant and plan; raise `JobNotFoundError`, also for another tenant's."""
+    """Return one job with its queue, tenant and plan; raise `JobNotFoundError`, also for another tenant's.
+
+    For a job that is only in the archive, raise `JobArchivedError`.
+    """
     try:
         return Job.objects.select_related("queue", "tenant__plan").get(id=job_id)
     except Job.DoesNotExist:
-        raise JobNotFoundError from None
+        objects = ArchiveObject.objects.filter(first_id__lte=job_id, last_id__gte=job_id)
+        is_archived = objects.filter(job_ids__contains=[job_id]).exists()
+        raise (JobArchivedError if is_archived else JobNotFoundError) from None
 
 
 def read_mark(job_id: UUID) -> str:

@@ -145,6 +145,9 @@ EFFECT_RULES = {
     ),
 }
 
+# Those of 0040.
+IDENTITY_RULES = {"break_glass": ("Account for emergencies used", "break_glass", "check", "ge", 1, CRITICAL, {})}
+
 
 def create_rules(apps, schema_editor):
     """Create the first shipped rules, and the clock of the evaluation."""

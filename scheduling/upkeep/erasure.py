@@ -1,4 +1,4 @@
-"""Scheduling's part of the erasure of a tenant: cancels running jobs, deletes its keys and what the platform found.
+"""Scheduling's part of the erasure of a tenant: cancels running jobs, deletes its keys and its archive.
 
 Waiting jobs need not be cancelled: jobs of a suspended tenant are never dispatched, and their rows are erased with the
 tenant's other rows.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
+from scheduling.archive import store
 from scheduling.dispatch import broker_keys
 from scheduling.exceptions import BrokerAwayError, BrokerUnavailableError
-from scheduling.models import Alert, Investigation, LiveExecution
+from scheduling.models import Alert, ArchiveObject, Investigation, LiveExecution
 from scheduling.stops.tenant_work import cancel_running
 from tenants.erasure.erasers import Erased, Eraser
 
@@ -19,11 +20,10 @@ REASON = "the tenant is erased"
 
 
 def erase(tenant_id: UUID, most: int) -> Erased:
-    """Cancel the jobs in flight or, when they have stopped, delete keys and alerts; return whether all is done.
+    """Cancel the jobs in flight or, when they have stopped, delete alerts, archived objects and keys.
 
-    It does not wait: it is called again until all is done.
+    Return whether all is done. It does not wait: it is called again until all is done.
     """
-    del most  # at most a tenant's cap are in flight, and a tenant has few keys
     in_flight = LiveExecution.objects.filter(tenant_id=tenant_id)
     if in_flight.filter(cancel_requested_at=None).exists():
         cancel_running(tenant_id=tenant_id, reason=REASON)
@@ -33,6 +33,11 @@ def erase(tenant_id: UUID, most: int) -> Erased:
     # Those of the platform name the tenant; its own are erased with its other rows.
     Alert.objects.filter(tenant=None, about_tenant=tenant_id).delete()
     Investigation.objects.filter(tenant=None, named_tenants__contains=[tenant_id]).delete()
+    archived = store.list_keys(tenant_id)[:most] if _has_archive(tenant_id) else []
+    for key in archived:
+        store.delete(key)
+    if archived:
+        return Erased(is_done=False, removed={"archived_objects": len(archived)})
     try:
         return Erased(is_done=True, removed={"keys": broker_keys.delete_keys_of(tenant_id)})
     except BrokerUnavailableError:
@@ -40,11 +45,20 @@ def erase(tenant_id: UUID, most: int) -> Erased:
 
 
 def count(tenant_id: UUID) -> Mapping[str, int]:
-    """Return the number of the tenant's keys in broker and cache; raise BrokerAwayError without a broker."""
+    """Return the number of the tenant's archived objects, and of its keys in broker and cache.
+
+    Raise ArchiveUnavailableError, or BrokerAwayError without a broker.
+    """
+    archived = len(store.list_keys(tenant_id)) if _has_archive(tenant_id) else 0
     try:
-        return {"keys": broker_keys.count_keys_of(tenant_id)}
+        return {"archived_objects": archived, "keys": broker_keys.count_keys_of(tenant_id)}
     except BrokerUnavailableError as error:
         raise BrokerAwayError from error
+
+
+def _has_archive(tenant_id: UUID) -> bool:
+    """Return whether there may be objects: there is an archive, or rows of one that is no longer set."""
+    return store.is_archiving() or ArchiveObject.objects.filter(tenant_id=tenant_id, stored_at__isnull=False).exists()
 
 
 ERASER = Eraser(erase, count)

@@ -54,8 +54,8 @@ class MembershipAdmin(TenantPeopleAdmin):
     empty_text = gettext_lazy("Invite people to the tenant; their role sets their permissions.")
     post_actions = ("remove",)
 
-    fields = ("user", "role", "created_at")
-    readonly_fields = ("user", "created_at")
+    fields = ("user", "role", "is_by_claims", "created_at")
+    readonly_fields = ("user", "is_by_claims", "created_at")
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         change_role(membership=Membership.objects.get(pk=obj.pk), role=form.cleaned_data["role"])

@@ -59,6 +59,8 @@ class Access:
     platform_role: PlatformRole | None = None
     api_key: ApiKey | None = None
     refusal: DomainError | None = None
+    # What the session may do only after a fresh second factor.
+    withheld: frozenset[Permission] = NOTHING
 
     @property
     def scope(self) -> Scope | None:
@@ -94,8 +96,8 @@ class Access:
     def permissions(self) -> frozenset[Permission]:
         """Return the permissions at the first use; members and keys of a suspended tenant may only read."""
         if self.platform_role is None and self.tenant is not None and self.tenant.status == TenantStatus.SUSPENDED:
-            return self.granted & READ_ONLY
-        return self.granted
+            return (self.granted & READ_ONLY) - self.withheld
+        return self.granted - self.withheld
 
     def may(self, permission: Permission) -> bool:
         """Return whether the caller has this permission now."""

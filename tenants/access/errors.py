@@ -16,6 +16,16 @@ class KeyAddressError(DomainError):
     code, category, title = "key_address", "forbidden", gettext_noop("The API key is not accepted from this address.")
 
 
+class SecondFactorRequiredError(DomainError):
+    code, category = "second_factor_required", "forbidden"
+    title = gettext_noop("Your role requires a second factor; log in to the console and set one up.")
+
+
+class FreshFactorRequiredError(DomainError):
+    code, category = "fresh_factor_required", "forbidden"
+    title = gettext_noop("This needs a fresh code of your second factor; enter one in the console.")
+
+
 class KeyEndedError(DomainError):
     code, category, title = "key_ended", "conflict", gettext_noop("The API key is revoked or expired; issue a new one.")
 

@@ -15,11 +15,13 @@ from tenants.exceptions import AlreadyMemberError, FieldInvalidError, LastOwnerE
 from tenants.models import Membership, Role, Tenant
 
 
-def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Role.VIEWER) -> Membership:
+def add_member(
+    *, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Role.VIEWER, is_by_claims: bool = False
+) -> Membership:
     """Make `user` a member of `tenant`. Raise `AlreadyMemberError` if `user` is one already."""
     role = read_role(role)
     with tenant_context(tenant):
-        membership = Membership(tenant=tenant, user_id=user.pk, role=role)
+        membership = Membership(tenant=tenant, user_id=user.pk, role=role, is_by_claims=is_by_claims)
         try:
             with transaction.atomic():
                 membership.save(force_insert=True)
@@ -30,8 +32,8 @@ def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Rol
     return membership
 
 
-def change_role(*, membership: Membership, role: Role | str) -> Membership:
-    """Change a member's role. Raise `LastOwnerError` if the tenant would have no owner left.
+def change_role(*, membership: Membership, role: Role | str, keeps_owner: bool = True) -> Membership:
+    """Change a member's role. Raise `LastOwnerError` if the tenant would have no owner left, unless that is accepted.
 
     If the new role may not invite, the member's pending invitations are revoked.
     """
@@ -39,7 +41,8 @@ def change_role(*, membership: Membership, role: Role | str) -> Membership:
     with tenant_context(membership.tenant_id):
         before = membership.role
         if before != role:
-            _keep_an_owner(membership)
+            if keeps_owner:
+                _keep_an_owner(membership)
             membership.role = role
             membership.save(update_fields=["role"])
             record_audit(
@@ -50,13 +53,14 @@ def change_role(*, membership: Membership, role: Role | str) -> Membership:
     return membership
 
 
-def remove_member(*, membership: Membership) -> None:
+def remove_member(*, membership: Membership, keeps_owner: bool = True) -> None:
     """Remove a member from its tenant, and revoke the API keys and invitations that the member has issued for it.
 
-    Raise `LastOwnerError` if the member is the last owner.
+    Raise `LastOwnerError` if the member is the last owner, unless that is accepted.
     """
     with tenant_context(membership.tenant_id):
-        _keep_an_owner(membership)
+        if keeps_owner:
+            _keep_an_owner(membership)
         before = {"user": membership.user.get_username(), "role": membership.role}
         record_audit(action="membership.removed", target=membership, before=before)
         membership.delete()

@@ -107,6 +107,13 @@ class Membership(TenantModel):
         help_text=_("Viewers read, developers also run jobs, owners also manage members and keys."),
     )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    is_by_claims = models.BooleanField(
+        _("by claims"),
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("Given by claims at a sign-in, and taken when they end."),
+    )
     last_chosen_at = models.DateTimeField(
         _("last chosen at"), null=True, editable=False, help_text=_("When its user last chose this tenant.")
     )
@@ -188,6 +195,13 @@ class PlatformMembership(models.Model):
         max_length=20,
         choices=PLATFORM_ROLE_CHOICES,
         help_text=_("Admins do everything; operators run the platform; auditors read everything and change nothing."),
+    )
+    is_by_claims = models.BooleanField(
+        _("by claims"),
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("Given by claims at a sign-in, and taken when they end."),
     )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 

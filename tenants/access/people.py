@@ -65,7 +65,9 @@ def change_password(*, user: Any, password: str, reason: str = "") -> None:
         record_audit(action="user.password_changed", target=user, after=after, reason=reason)
 
 
-def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = "") -> PlatformMembership:
+def grant_platform_role(
+    *, user: Any, role: PlatformRole | str, reason: str = "", is_by_claims: bool = False
+) -> PlatformMembership:
     """Set the user's platform role, in place of an earlier one. The superuser flag is removed.
 
     Raise `LastAdminError` if no active admin would be left.
@@ -77,7 +79,8 @@ def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = ""
         if role is not PlatformRole.ADMIN:
             _keep_an_admin(user)
             _end_platform_keys(user)
-        membership, _ = PlatformMembership.objects.update_or_create(user_id=user.pk, defaults={"role": role})
+        values = {"role": role, "is_by_claims": is_by_claims}
+        membership, _ = PlatformMembership.objects.update_or_create(user_id=user.pk, defaults=values)
         _accounts().filter(pk=user.pk).update(is_superuser=False)
         user.is_superuser = False
         if before != role:

@@ -14,13 +14,26 @@ from django.http import HttpRequest
 
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import Actor, acting_as, all_tenants
+from tenants.database.platform_settings import platform_settings
 
+BREAK_GLASS = "session.break_glass"
 _TARGET = settings.AUTH_USER_MODEL.lower()
 
 
 def record_session_opened(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
     """Write the audit entry of a log-in (receiver of `user_logged_in`)."""
     _record("session.opened", request, user)
+
+
+def record_break_glass(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
+    """Write the audit entry that an alert follows if a local account for emergencies logs in."""
+    if user.get_username() in platform_settings.BREAK_GLASS_ACCOUNTS:
+        _record(BREAK_GLASS, request, user)
+
+
+def record_factor_refused(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+    """Write the audit entry of a wrong code (receiver of django-allauth's `authentication_failed`)."""
+    _record("second_factor.refused", request, user)
 
 
 def record_session_closed(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from tenants.access.api import ApiKeyViewSet, InvitationViewSet, MemberViewSet, PlatformKeyViewSet
 from tenants.audit.api import AuditLogViewSet
+from tenants.holds.api import LegalHoldViewSet
 from tenants.limits.api import UsageViewSet
 from tenants.plans.api import PlanViewSet, TierViewSet
 from tenants.secrets.api import SecretViewSet
@@ -21,6 +22,7 @@ router.register("platform-keys", PlatformKeyViewSet, basename="platform-key")
 router.register("secrets", SecretViewSet, basename="secret")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
 router.register("tenants", PlatformTenantViewSet, basename="tenant")
+router.register("legal-holds", LegalHoldViewSet, basename="legal-hold")
 router.register("plans", PlanViewSet, basename="plan")
 router.register("tiers", TierViewSet, basename="tier")
 router.register("usage", UsageViewSet, basename="usage")

@@ -22,6 +22,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tenants.access.caller import Access, access_of
+from tenants.access.errors import FreshFactorRequiredError
 from tenants.access.permissions import READ_ONLY, Permission
 from tenants.api.input import StrictJSONParser
 from tenants.api.list_options import ListOptions
@@ -81,6 +82,8 @@ def needed_permission(request: Request, view: APIView) -> Permission | None:
 
 
 def _holds(access: Access, needed: Permission) -> bool:
+    if needed in access.withheld:
+        raise FreshFactorRequiredError
     if needed in access.granted and not access.may(needed):
         reason = access.tenant.status_reason if access.tenant else ""
         raise TenantSuspendedError("The tenant is suspended: %(reason)s", {"reason": reason})

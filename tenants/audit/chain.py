@@ -54,9 +54,9 @@ class Link:
     previous_hash: str
     sealed_at: datetime
 
-    def hash(self) -> str:
-        """Return the hash of this seal: the SHA-256 of its fields."""
-        return _sha256(
+    def encode(self) -> bytes:
+        """Return the bytes that are hashed: the canonical JSON of the fields."""
+        return canonical(
             {
                 "chain": str(self.chain),
                 "entry_hash": self.entry_hash,
@@ -67,6 +67,10 @@ class Link:
             }
         )
 
+    def hash(self) -> str:
+        """Return the hash of this seal: the SHA-256 of its fields."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
 
 def chain_of(tenant_id: UUID | None) -> UUID:
     """Return the id of the chain that holds the entries of a tenant; None selects the platform's chain."""
@@ -75,15 +79,20 @@ def chain_of(tenant_id: UUID | None) -> UUID:
 
 def hash_entry(entry: Mapping[str, Any]) -> str:
     """Return the SHA-256 of an audit entry. `entry` maps each of ENTRY_FIELDS; `before` and `after` are parsed JSON."""
-    return _sha256({name: _plain(entry[name]) for name in ENTRY_FIELDS})
+    return hashlib.sha256(_encode_entry(entry)).hexdigest()
 
 
 def hash_row(row: Mapping[str, Any]) -> str:
     """Return the SHA-256 of an audit entry read by SQL, whose `before` and `after` are JSON text."""
+    return hashlib.sha256(encode_row(row)).hexdigest()
+
+
+def encode_row(row: Mapping[str, Any]) -> bytes:
+    """Return the bytes that are hashed of an audit entry read by SQL, whose `before` and `after` are JSON text."""
     entry = {name: row[name] for name in ENTRY_FIELDS}
     for name in ("before", "after"):
         entry[name] = None if entry[name] is None else read_json(entry[name])
-    return hash_entry(entry)
+    return _encode_entry(entry)
 
 
 def read_json(text: str) -> Any:
@@ -93,7 +102,7 @@ def read_json(text: str) -> Any:
     """
     if text.count("[") + text.count("{") > MAX_LEVELS and _count_levels(text) > MAX_LEVELS:
         return text
-    return json.loads(text, parse_int=_whole, parse_float=_fraction)
+    return _DECODER.decode(text)
 
 
 def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, signed_at: datetime, key_id: str) -> bytes:
@@ -113,12 +122,12 @@ def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, sign
 
 def canonical(value: Mapping[str, Any]) -> bytes:
     """Return the canonical JSON encoding: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def moment_text(moment: datetime) -> str:
     """Return a time in the form that is hashed: UTC with microseconds, `2026-01-31T08:00:00.000000Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _count_levels(text: str) -> int:
@@ -147,11 +156,17 @@ def _fraction(digits: str) -> float | str:
     return number if isfinite(number) else digits
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as it is hashed: times and ids as text, others unchanged."""
     if isinstance(value, datetime):
         return moment_text(value)
     return str(value) if isinstance(value, UUID) else value
 
 
-def _sha256(value: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical(value)).hexdigest()
+def _encode_entry(entry: Mapping[str, Any]) -> bytes:
+    return canonical({name: plain(entry[name]) for name in ENTRY_FIELDS})
+
+
+# `json.loads` and `json.dumps` would build them for each value.
+_DECODER: Final = json.JSONDecoder(parse_int=_whole, parse_float=_fraction)
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -35,6 +35,7 @@ from unfold.admin import ModelAdmin
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.exceptions import DomainError, FieldInvalidError
+from tenants.identity.factors import ask_for_factor
 
 # Runs the action through a service. Returns the message to show, or a response of its own.
 Act = Callable[[Any, HttpRequest, Any, str], "str | HttpResponse"]
@@ -138,6 +139,9 @@ class PostActionsMixin(ModelAdmin):
     """Mixin that shows an admin's `post_actions` above the form and runs them at `<row>/act/<name>/`."""
 
     post_actions: ClassVar[tuple[str, ...]] = ()
+    # The permissions to add and change; None: not possible here.
+    add_permission: ClassVar[Permission | None] = None
+    change_permission: ClassVar[Permission | None] = None
     change_form_outer_before_template = "tenants/admin/post_actions.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -158,6 +162,8 @@ class PostActionsMixin(ModelAdmin):
         row = self.get_object(request, object_id)
         if row is None:
             raise Http404
+        if (asked := ask_for_factor(request, action.permission, self._page_of(row))) is not None:
+            return asked
         try:
             outcome = getattr(self, name)(request, row, read_reason(request))
         except DomainError as refusal:
@@ -175,6 +181,11 @@ class PostActionsMixin(ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
+        if object_id is None or request.method == "POST":
+            needed = self.add_permission if object_id is None else self.change_permission
+            is_permitted = needed is not None and access_of(request).may(needed)
+            if is_permitted and (asked := ask_for_factor(request, needed, request.path)) is not None:
+                return asked
         context = {**(extra_context or {}), "post_actions": []}
         if object_id is not None and self.post_actions and self.has_view_permission(request):
             row = self.get_object(request, object_id)

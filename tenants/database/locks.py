@@ -49,6 +49,8 @@ class LockClass(IntEnum):
     BACKUP = 0x6261636B
     OUTBOX = 0x6F757462
     COMPENSATIONS = 0x636F6D70
+    # Held to place a legal hold, and shared by every deletion that a hold stops.
+    LEGAL_HOLDS = 0x68656C64
     # Held during one turn of a bulk operation, with its id.
     BULK_OPERATION = 0x62756C6B
     # Held where concurrent checks would each see room that the other takes.
@@ -79,6 +81,11 @@ class LockClass(IntEnum):
         ``text`` is an SQL expression; a tenant's text begins with its id.
         """
         return f"pg_advisory_xact_lock(hashtextextended({text}, {self.value}))"
+
+    def share(self) -> None:
+        """Wait until no transaction holds the lock of the class, and exclude those until this one ends."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", [self.value])
 
     def hold(self, name: str | None = None) -> None:
         """Wait for the lock of the class, or of ``name`` within it, and hold it until the transaction ends."""

@@ -13,6 +13,7 @@ from tenants.context import all_tenants
 from tenants.database.clock import read_moment
 from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import ErasureNotFoundError, ErasureOpenError, ErasureRefusedError
+from tenants.holds.service import refuse_if_held
 from tenants.models import ErasureStatus, Tenant, TenantErasure, TenantStatus
 from tenants.tenancy.pausing import actor_words, require_reason
 from tenants.translation import LocalizableText
@@ -21,8 +22,8 @@ from tenants.translation import LocalizableText
 def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasure:
     """Request the erasure of a suspended tenant. It starts after the grace period. `confirm` must be the tenant's slug.
 
-    Raise `ErasureRefusedError` if it is not, or if the tenant is not suspended; `ErasureOpenError` if an erasure of the
-    tenant is already pending or running.
+    Raise `ErasureRefusedError` if it is not, or if the tenant is not suspended; `LegalHoldError` if it has a hold;
+    `ErasureOpenError` if an erasure of the tenant is already pending or running.
     """
     kept = require_reason(reason)
     with all_tenants():
@@ -31,6 +32,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
             raise ErasureRefusedError("Enter the tenant's slug to confirm.")
         if locked.status != TenantStatus.SUSPENDED:
             raise ErasureRefusedError("Only a suspended tenant can be erased; suspend it first.")
+        refuse_if_held(locked.pk)
         now = read_moment()
         # A suspension that ended by itself would admit the tenant during its erasure.
         Tenant.objects.filter(pk=locked.pk).update(suspended_until=None)

@@ -20,6 +20,7 @@ from tenants.erasure.catalog import count_rows, delete_rows, tenant_tables
 from tenants.erasure.erasers import count_outside, find_erasers
 from tenants.erasure.proof import build_proof, hash_proof
 from tenants.erasure.requests import record_erasure
+from tenants.holds.service import find_hold
 from tenants.models import (
     AuditHead,
     AuditLogEntry,
@@ -50,11 +51,14 @@ def due_erasures() -> list[UUID]:
 def advance(erasure_id: UUID, *, most: int = BATCH_ROWS) -> bool:
     """Do one bounded part of an erasure in a transaction. Return whether another call would find work at once.
 
-    Return False if the erasure is not due, or if another process works on it.
+    Return False if the erasure is not due, if another process works on it, or while the tenant has a legal hold.
     """
     with all_tenants():
         erasure = TenantErasure.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=erasure_id).first()
         if erasure is None or not _is_due(erasure):
+            return False
+        if (hold := find_hold(erasure.subject_id)) is not None:
+            TenantErasure.objects.filter(pk=erasure_id).update(note=f"Waits for the release of legal hold {hold.pk}.")
             return False
         if erasure.status == ErasureStatus.PENDING:
             _begin(erasure)

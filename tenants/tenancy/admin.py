@@ -24,6 +24,7 @@ from tenants.console.links import invitation_link
 from tenants.console.post_actions import post_action, until_of
 from tenants.console.site import console_site
 from tenants.erasure.requests import request_erasure
+from tenants.holds.service import place_hold
 from tenants.limits.admin import override_address, usage_panel
 from tenants.middleware import choose_tenant
 from tenants.models import Tenant, TenantStatus
@@ -79,7 +80,7 @@ class TenantAdmin(TenantScopedAdmin):
     # The actions are on the page.
     change_form_outer_before_template = ""
     search_fields = ("slug", "name")
-    post_actions = ("pause", "drain", "resume", "suspend", "reinstate", "erase")
+    post_actions = ("pause", "drain", "resume", "suspend", "reinstate", "hold", "erase")
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         own = ("slug", "name", "plan")
@@ -232,6 +233,16 @@ class TenantAdmin(TenantScopedAdmin):
     def reinstate(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         reinstate_tenant(tenant=tenant)
         return gettext("%(tenant)s is active again.") % {"tenant": tenant}
+
+    @post_action(
+        label=gettext_lazy("Place legal hold"),
+        consequence=gettext_lazy("Until it is released, neither retention nor an erasure deletes its data."),
+        permission=Permission.TENANTS_MANAGE,
+        asks_reason=True,
+    )
+    def hold(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        place_hold(tenant=tenant, reason=reason)
+        return gettext("All data of %(tenant)s is kept until the hold is released.") % {"tenant": tenant}
 
     @post_action(
         label=gettext_lazy("Erase permanently"),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from tenants.access.caller import Access
 from tenants.access.permissions import Permission
-from tenants.models import ApiKey, AuditLogEntry, Invitation, Membership, Plan, Tenant, TenantSecret
+from tenants.models import ApiKey, AuditLogEntry, Invitation, LegalHold, Membership, Plan, Tenant, TenantSecret
 
 # Lines of a part; its link leads to all of them.
 SHOWN = 8
@@ -43,6 +43,10 @@ class PagePart:
 
 def tenant_parts(tenant: Tenant, access: Access) -> Iterator[PagePart]:
     """Yield the parts that the viewer may see; each reads at most a page of rows."""
+    if access.may(Permission.PLATFORM_VIEW):
+        holds = newest(LegalHold.objects.filter(tenant=tenant, released_at=None))
+        lines = [PartLine(row.reason, _page("tenants_legalhold", row), row.placed_by) for row in holds]
+        yield PagePart("holds", _("Legal holds"), list_url("tenants_legalhold", tenant), lines, _("No legal holds."))
     if access.may(Permission.MEMBERS_VIEW):
         yield PagePart(
             "members",

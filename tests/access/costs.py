@@ -59,6 +59,11 @@ GET    logs/                                                       5
 GET    logs/platform/                                              5
 GET    logs/summary/                                               5
 GET    logs/{line_id}/around/                                      1
+GET    claim-rules/                                                2
+POST   claim-rules/                                                2
+GET    claim-rules/{pk}/                                           1
+PATCH  claim-rules/{pk}/                                           2
+DELETE claim-rules/{pk}/                                           2
 GET    shedding-rules/                                             2
 POST   shedding-rules/                                             2
 GET    shedding-rules/{pk}/                                        1
@@ -80,6 +85,10 @@ GET    regions/                                                    1
 GET    load/                                                       1
 POST   load/{scope}/force/                                         2
 POST   load/{scope}/release/                                       2
+GET    jobs/{job_id}/archived/                                    5
+GET    legal-holds/                                               2
+POST   legal-holds/                                               2
+POST   legal-holds/{pk}/release/                                  2
 GET    compensations/                                             2
 GET    compensations/{pk}/                                        1
 POST   compensations/{pk}/retry/                                  2

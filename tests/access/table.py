@@ -266,6 +266,7 @@ DELETE alert-silences/{silence}/             alerts.respond
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 GET    alert-messages/                       jobs.view
 GET    alert-messages/{message}/             jobs.view
+GET    jobs/{job}/archived/                  jobs.view         404
 GET    compensations/                        jobs.view
 GET    compensations/{compensation}/         jobs.view
 POST   compensations/{compensation}/retry/   jobs.retry        {}
@@ -328,6 +329,11 @@ POST   shedding-rules/                       fairness.manage   {"name": "new", "
 GET    shedding-rules/{shedding_rule}/       platform.view
 PATCH  shedding-rules/{shedding_rule}/       fairness.manage   {"is_enabled": false}
 DELETE shedding-rules/{shedding_rule}/       fairness.manage
+GET    claim-rules/                          people.view
+POST   claim-rules/                          people.manage     {"claim": "groups", "value": "new", "role": "auditor"}
+GET    claim-rules/{claim_rule}/             people.view
+PATCH  claim-rules/{claim_rule}/             people.manage     {"is_confirmed": true}
+DELETE claim-rules/{claim_rule}/             people.manage
 GET    priority-rules/                       platform.view
 POST   priority-rules/                       fairness.manage   {"name": "new", "position": 99, "kind": "noop", "offset_seconds": 30}
 GET    priority-rules/{priority_rule}/       platform.view
@@ -340,6 +346,9 @@ GET    backup-plans/{backup_plan}/           platform.view
 PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
 DELETE backup-plans/{backup_plan}/           backups.manage
 GET    backups/                              platform.view
+GET    legal-holds/                          platform.view
+POST   legal-holds/                          tenants.manage    {"tenant": "acme", "reason": "case 9"} 201
+POST   legal-holds/{hold}/release/           tenants.manage    {"reason": "settled"}
 GET    regions/                              platform.view
 GET    load/                                 platform.view
 POST   load/platform/force/                  queues.operate    {"state": "busy", "reason": "x"}
@@ -494,6 +503,7 @@ scheduling.alertowner              jobs.view       alerts.manage    alerts.manag
 scheduling.alertroute              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertrule               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
 scheduling.alertsilence            jobs.view       alerts.respond   alerts.respond   end:alerts.respond
+scheduling.archiveobject           jobs.view       -                -
 scheduling.compensation            jobs.view       -                -                retry:jobs.retry settle:jobs.retry
 scheduling.eventtrigger            jobs.view       schedules.manage schedules.manage delete:schedules.manage
 scheduling.inboxevent              jobs.view       -                -
@@ -533,11 +543,13 @@ scheduling.workerpool              platform.view   fairness.manage  fairness.man
 tenants.apikey                     api_keys.view   api_keys.manage  -                rotate:api_keys.manage revoke:api_keys.manage
 tenants.auditlogentry              audit.view      -                -
 tenants.invitation                 members.view    members.manage   -                revoke:members.manage
+tenants.legalhold                  platform.view   -                -                release:tenants.manage
 tenants.membership                 members.view    -                members.manage   remove:members.manage
 tenants.platformkey                people.view     people.manage    -                rotate:people.manage revoke:people.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
+tenants.claimrule                  people.view     people.manage    people.manage    delete:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage     rollback:plans.manage withdraw:plans.manage
-tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate erase:tenants.erase
+tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate hold:tenants.manage erase:tenants.erase
 tenants.tenanterasure              tenants.erase   -                -                cancel:tenants.erase verify:tenants.erase
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
 tenants.tenantsecret               secrets.use     secrets.manage   secrets.manage   delete:secrets.manage
@@ -590,6 +602,26 @@ POST   invitation/                           anyone            {}               
 GET    roles/                                members.view
 ANY    search/                               console
 GET    jsi18n/                               console
+GET    sign-in/                              anyone
+POST   sign-in/                              anyone            {"username": "unknown", "password": "wrong"}
+POST   sign-in/cancel/                       anyone                                    302
+GET    sign-in/password/                     console
+POST   sign-in/password/                     console           {"password": "wrong"}
+GET    sign-in/second-factor/                console
+GET    sign-in/second-factor/authenticate/   anyone                                    302
+POST   sign-in/second-factor/authenticate/   anyone            {"code": "0"}           302
+GET    sign-in/second-factor/reauthenticate/ console
+POST   sign-in/second-factor/reauthenticate/ console           {"code": "0"}
+GET    sign-in/second-factor/activate/       console
+POST   sign-in/second-factor/activate/       console           {"code": "0"}
+GET    sign-in/second-factor/deactivate/     console                                   404
+POST   sign-in/second-factor/deactivate/     console                                   404
+GET    sign-in/second-factor/recovery-codes/ console                                   404
+GET    sign-in/second-factor/recovery-codes/generate/ console
+POST   sign-in/second-factor/recovery-codes/generate/ console
+GET    sign-in/second-factor/recovery-codes/download/ console                          404
+GET    sign-in/oidc/                         anyone                                    404
+GET    sign-in/oidc/callback/                anyone                                    404
 GET    password_change/                      console
 POST   password_change/                      console           {"old_password": "the password of the cast", "new_password1": "another one of theirs", "new_password2": "another one of theirs"} 302
 GET    password_change/done/                 console

@@ -31,6 +31,7 @@ from tenants.database.locks import LockClass
 from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from tenants.exceptions import DomainError
+from tenants.holds.service import find_hold
 from tenants.limits.usage import change_stored, check_room
 from workloads.files.cache import file_cache, forget
 from workloads.files.exceptions import storage_errors
@@ -192,13 +193,13 @@ def discard_on_commit(tenant_id: UUID, *keys: str) -> None:
 
 
 def discard_unused(tenant_id: UUID, key: str) -> bool:
-    """Delete the content, unless a row of the tenant refers to it or it is still held.
+    """Delete the content, unless a row of the tenant refers to it, it is reserved, or a legal hold keeps it.
 
     Return whether it was deleted.
     """
     with tenant_context(tenant_id):
         lock_contents([key])
-        if used_keys([key]):
+        if used_keys([key]) or find_hold(tenant_id) is not None:
             return False
         content = Content.objects.filter(key=key).first()
         if content is not None:

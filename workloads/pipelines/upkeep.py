@@ -13,6 +13,7 @@ from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.database.sql import load_sql
+from tenants.holds.service import without_held
 from workloads.pipelines.ending import end_runs
 from workloads.pipelines.models import OPEN_RUNS, PipelineRun
 
@@ -46,8 +47,10 @@ def _close_entities(after: str, rows: int) -> UpkeepStep:
 def prune_runs(budget: UpkeepBudget) -> UpkeepStep:
     """Delete runs, with their entities, PIPELINE_RUN_DAYS after their end; their documents stay."""
     with all_tenants():
-        old = PipelineRun.objects.exclude(state__in=OPEN_RUNS).filter(
-            ended_at__lt=Now() - timedelta(days=platform_settings.PIPELINE_RUN_DAYS)
+        old = (
+            without_held(PipelineRun.objects.all())
+            .exclude(state__in=OPEN_RUNS)
+            .filter(ended_at__lt=Now() - timedelta(days=platform_settings.PIPELINE_RUN_DAYS))
         )
         ids = list(old.order_by("ended_at").values_list("pk", flat=True)[:RUNS_PER_STEP])
         PipelineRun.objects.filter(pk__in=ids).delete()

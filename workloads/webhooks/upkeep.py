@@ -10,6 +10,7 @@ from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
+from tenants.holds.service import without_held
 from workloads.webhooks.models import Delivery
 
 KEPT = timedelta(days=30)
@@ -18,7 +19,7 @@ KEPT = timedelta(days=30)
 def prune_deliveries(budget: UpkeepBudget) -> UpkeepStep:
     """Delete the oldest delivery attempts that are more than thirty days old, one batch per step."""
     with all_tenants():
-        old = Delivery.objects.filter(pk__lt=uuid7_floor(read_clock() - KEPT)).order_by("pk")
+        old = without_held(Delivery.objects.all()).filter(pk__lt=uuid7_floor(read_clock() - KEPT)).order_by("pk")
         ids = list(old.values_list("pk", flat=True)[: budget.batch_rows])
         Delivery.objects.filter(pk__in=ids).delete()
     return UpkeepStep({"deliveries": len(ids)}, has_more=len(ids) == budget.batch_rows)

@@ -16,13 +16,14 @@ from django.db import OperationalError
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import scalar_row, tuple_row
 
-from scheduling.upkeep.partitions import LOCK_TIMEOUT, list_partitions
+from scheduling.upkeep.partitions import LOCK_TIMEOUT, Partition, list_partitions
 from scheduling.upkeep.retention.rules import Cutoffs, RetentionClass, first_due, greatest_cutoff
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor, uuid7s
 from tenants.database.partitions import drop_partition
-from tenants.database.prepared import execute, fetch_all, set_config
+from tenants.database.prepared import execute, fetch_all, fetch_one, set_config
 from tenants.database.sql import load_sql
+from tenants.holds.service import list_held
 from tenants.tenancy.queries import read_pages
 
 # Class of each history table.
@@ -49,6 +50,7 @@ _LEDGER_VALUES = {
     "scheduling_charge": "microseconds",
 }
 _CLOSE = _SQL["close_ledger"]
+_HAS_ROWS_OF = _SQL["has_rows_of"]
 _DUE = f"{_SQL['probe_due_tenants']} FROM {{table}} h WHERE {{is_old}} {_SQL['until_first_due']}"
 _SUMS = {"scheduling_execution": _SQL["sum_executions"], "scheduling_charge": _SQL["sum_charges"]}
 _CHOOSE = "SELECT h.id FROM {table} h WHERE {is_old} LIMIT %(limit)s"
@@ -59,11 +61,13 @@ _DELETE = "DELETE FROM {table} WHERE id = ANY (%s) RETURNING tenant_id, {value}"
 class DroppedDay:
     """Name of the dropped partition, or None.
 
-    ``was_locked`` means that the table was in use, so the partition was kept.
+    ``was_locked`` means that the table was in use, so the partition was kept. ``held`` is the number of old partitions
+    that were kept because they have rows of tenants with a legal hold.
     """
 
     partition: str | None
     was_locked: bool = False
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,17 @@ class PrunedHistory:
 
 
 def drop_oldest_day(table: str) -> DroppedDay:
-    """Drop the oldest partition of a table if no plan keeps any of its rows."""
+    """Drop the oldest partition of a table if no plan and no legal hold keeps any of its rows.
+
+    Of a partition that a hold keeps, the rows of other tenants are deleted by `prune_tenant_history`.
+    """
     try:
         with all_tenants():
             until = uuid7_floor(greatest_cutoff(TABLES[table]))
-            old = [part for part in list_partitions(table) if part.until <= until]
+            expired, held = [part for part in list_partitions(table) if part.until <= until], list_held()
+            old = [part for part in expired if not (held and _has_rows_of(held, table, part))]
             if not old:
-                return DroppedDay(None)
+                return DroppedDay(None, held=len(expired))
             oldest = min(old, key=lambda part: part.until)
             # The long read comes first, then the lock that blocks all others.
             sums = _day_sums(table, oldest.since, oldest.until)
@@ -123,6 +131,11 @@ def _delete(table: str, ids: list[UUID]) -> int:
         sums[tenant_id] = sums.get(tenant_id, 0) + microseconds
     _close(sums)
     return len(gone)
+
+
+def _has_rows_of(tenant_ids: list[UUID], table: str, part: Partition) -> bool:
+    values = {"tenant_ids": tenant_ids, "first": part.since, "behind": part.until}
+    return bool(fetch_one(_HAS_ROWS_OF.format(table=table), values, scalar_row, is_planned=True))
 
 
 def _day_sums(table: str, since: UUID, until: UUID) -> dict[UUID, int]:

@@ -1,3 +1,8 @@
+-- fragment: has_rows_of
+-- Return whether any of these tenants has rows in a day of a history table: one index probe for each tenant.
+SELECT EXISTS (SELECT FROM unnest(%(tenant_ids)s::uuid[]) AS d(tenant_id) CROSS JOIN LATERAL (
+    SELECT FROM {table} h WHERE h.tenant_id = d.tenant_id AND h.id >= %(first)s AND h.id < %(behind)s LIMIT 1) AS found)
+
 -- name: sum_executions
 -- Return what the executions of a day subtract from the ledger, by tenant.
 SELECT tenant_id, sum(-

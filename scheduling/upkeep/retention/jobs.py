@@ -1,20 +1,23 @@
-"""Pruning of ended jobs with log and output, and of batches without jobs. Jobs that have not ended are never pruned."""
+"""Pruning of ended jobs with log and output, after they are archived, and of batches without jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from psycopg.rows import scalar_row
 
+from scheduling.archive.service import begin_object, write_object
 from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.jobs.lifecycle import DEAD_STATES, TERMINAL_STATES, JobState
-from scheduling.upkeep.retention.rules import Cutoffs, first_due
+from scheduling.upkeep.retention.rules import Cutoffs, DueTenant, first_due
 from tenants.context import all_tenants
-from tenants.database.prepared import execute, fetch_one
+from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.database.sql import load_sql
+from tenants.holds.service import list_held
 
 FINISHED_STATES = tuple(sorted(TERMINAL_STATES - DEAD_STATES))
 _DEAD = tuple(sorted(DEAD_STATES))
@@ -31,6 +34,7 @@ class PrunedJobs:
     jobs: int
     letters: int
     log_lines: int
+    archived: int = 0
 
 
 def prune_finished_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
@@ -52,13 +56,15 @@ def prune_failed_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
 def prune_batches(cutoffs: Cutoffs, *, limit: int) -> int:
     """Delete at most ``limit`` old batches that have no jobs any more; return how many were deleted."""
     with all_tenants():
-        return execute(_SQL["prune_batches"], {**cutoffs.parameters(), "limit": limit}, is_planned=True)
+        values = {**cutoffs.without(list_held()).parameters(), "limit": limit}
+        return execute(_SQL["prune_batches"], values, is_planned=True)
 
 
 def count_prunable(cutoffs: Cutoffs) -> tuple[int, int]:
     """Return how many finished and how many failed jobs are old enough to prune. It scans these jobs, for a dry run."""
     counts = []
     with all_tenants(), connection.cursor() as cursor:
+        cutoffs = cutoffs.without(list_held())
         for name, states in (("count_finished", FINISHED_STATES), ("count_failed", _DEAD)):
             cursor.execute(_SQL[name], {**cutoffs.parameters(), "states": list(states)})
             counts.append(int(cursor.fetchone()[0]))
@@ -71,10 +77,23 @@ def _prune(ended: str, states: Sequence[JobState], cutoffs: Cutoffs, limit: int)
         due = first_due(cutoffs, _SQL[f"find_{ended}"], parameters)
         if due is None:
             return PrunedJobs(None, 0, 0, 0)
-        pruned = fetch_one(_SQL[f"prune_{ended}"], {**parameters, **due.parameters()}, is_planned=True)
-        log_lines = 0
-        if pruned.job_ids:
-            values = {"job_ids": pruned.job_ids, "first": pruned.job_ids[0]}
-            log_lines = execute(_PRUNE_LOGS, values, is_planned=True)
-            execute(_PRUNE_OUTPUT, {**values, **due.parameters(), "output": OUTPUT_EVENT}, is_planned=True)
-    return PrunedJobs(due.tenant_id, len(pruned.job_ids), pruned.letters, log_lines)
+        entry = begin_object(due.tenant_id)
+    with all_tenants():
+        job_ids = []
+        if due.tenant_id not in list_held():
+            values = {**parameters, **due.parameters()}
+            job_ids = fetch_all(_SQL[f"choose_{ended}"], values, scalar_row, is_planned=True)
+        if entry is not None:
+            job_ids = write_object(entry, due.floor, job_ids)
+        return replace(_delete(due, job_ids), archived=0 if entry is None else len(job_ids))
+
+
+def _delete(due: DueTenant, job_ids: list[UUID]) -> PrunedJobs:
+    """Delete locked jobs of a tenant, with log and output."""
+    if not job_ids:
+        return PrunedJobs(due.tenant_id, 0, 0, 0)
+    values = {**due.parameters(), "job_ids": job_ids, "first": min(job_ids)}
+    deleted = fetch_one(_SQL["delete_jobs"], values, is_planned=True)
+    log_lines = execute(_PRUNE_LOGS, values, is_planned=True)
+    execute(_PRUNE_OUTPUT, {**values, "output": OUTPUT_EVENT}, is_planned=True)
+    return PrunedJobs(due.tenant_id, deleted.jobs, deleted.letters, log_lines)

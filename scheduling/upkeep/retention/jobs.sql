@@ -3,11 +3,18 @@
 -- gives the range of ids, in which all but a few jobs have ended.
 FROM scheduling_job j
 WHERE j.tenant_id = d.tenant_id AND j.id < d.floor AND j.state = ANY (%(states)s) AND j.finished_at < d.cutoff
+-- include: is_not_restored
 
 -- fragment: failed_of_each
 -- Failed jobs of a tenant ``d``, found by their dead letters, because they are few among the jobs.
 FROM scheduling_deadletter l JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.tenant_id
 WHERE l.tenant_id = d.tenant_id AND l.id < d.floor AND j.state = ANY (%(states)s) AND j.finished_at < d.cutoff
+-- include: is_not_restored
+
+-- fragment: is_not_restored
+-- True unless the job was restored from the archive and is still to be kept.
+AND NOT EXISTS (SELECT FROM scheduling_archive_object a
+    WHERE a.tenant_id = j.tenant_id AND a.restored_until > now() AND j.id = ANY (a.restored_ids))
 
 -- name: find_finished
 -- Find the first tenant with finished jobs beyond its retention.
@@ -39,30 +46,26 @@ CROSS JOIN LATERAL (SELECT 1 AS one
     -- include: failed_of_each
 ) AS j;
 
--- name: prune_finished
--- Delete the oldest finished jobs of one tenant, with their dead letters. The tenant is passed by value: only then can
--- the planner estimate the rows before the limit.
-WITH rows_to_delete AS (
-    SELECT j.id, j.tenant_id, j.batch_id FROM scheduling_job j
-    WHERE j.tenant_id = %(tenant_id)s AND j.id < %(floor)s AND j.state = ANY (%(states)s) AND j.finished_at < %(cutoff)s
-    ORDER BY j.id LIMIT %(limit)s FOR UPDATE OF j SKIP LOCKED
-)
--- include: delete_doomed
-;
+-- name: choose_finished
+-- Lock the oldest finished jobs of one tenant and return their ids. The tenant is passed by value: only then can the
+-- planner estimate the rows before the limit.
+SELECT j.id FROM scheduling_job j
+WHERE j.tenant_id = %(tenant_id)s AND j.id < %(floor)s AND j.state = ANY (%(states)s) AND j.finished_at < %(cutoff)s
+-- include: is_not_restored
+ORDER BY j.id LIMIT %(limit)s FOR UPDATE OF j SKIP LOCKED;
 
--- name: prune_failed
--- Delete the oldest failed jobs of one tenant, with their dead letters.
-WITH rows_to_delete AS (
-    SELECT j.id, j.tenant_id, j.batch_id
-    FROM scheduling_deadletter l JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.tenant_id
-    WHERE l.tenant_id = %(tenant_id)s AND l.id < %(floor)s AND j.state = ANY (%(states)s) AND j.finished_at < %(cutoff)s
-    ORDER BY l.id LIMIT %(limit)s FOR UPDATE OF j SKIP LOCKED
-)
--- include: delete_doomed
-;
+-- name: choose_failed
+-- Lock the oldest failed jobs of one tenant and return their ids.
+SELECT j.id FROM scheduling_deadletter l JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.tenant_id
+WHERE l.tenant_id = %(tenant_id)s AND l.id < %(floor)s AND j.state = ANY (%(states)s) AND j.finished_at < %(cutoff)s
+-- include: is_not_restored
+ORDER BY l.id LIMIT %(limit)s FOR UPDATE OF j SKIP LOCKED;
 
--- fragment: delete_doomed
--- Rest of such a statement: delete the jobs with their meta and count them in their batches.
+-- name: delete_jobs
+-- Delete locked jobs of one tenant with their dead letters and meta, and count them in their batches.
+WITH rows_to_delete AS (
+    SELECT id, batch_id FROM scheduling_job WHERE tenant_id = %(tenant_id)s AND id = ANY (%(job_ids)s::uuid[])
+)
 , letter AS (
     DELETE FROM scheduling_deadletter l USING rows_to_delete d WHERE l.job_id = d.id RETURNING l.id
 ), meta AS (
@@ -76,7 +79,7 @@ WITH rows_to_delete AS (
 ), job AS (
     DELETE FROM scheduling_job j USING rows_to_delete d WHERE j.id = d.id RETURNING j.id
 )
-SELECT (SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM job) AS job_ids, (SELECT count(*) FROM letter) AS letters
+SELECT (SELECT count(*) FROM job) AS jobs, (SELECT count(*) FROM letter) AS letters;
 
 -- name: prune_logs
 -- Delete the log lines of jobs. Lines are younger than their job, so its id bounds the days to scan.

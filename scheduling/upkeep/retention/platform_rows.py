@@ -34,6 +34,7 @@ from scheduling.models import (
 )
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
+from tenants.holds.service import without_held
 from tenants.models import LimitWarning
 
 STOPPED_WORKERS = timedelta(days=7)
@@ -109,5 +110,7 @@ def _prune_messages(limit: int) -> int:
 
 
 def _delete[RowT: Model](rows: QuerySet[RowT], limit: int) -> int:
+    if any(field.name == "tenant" for field in rows.model._meta.fields):
+        rows = without_held(rows)
     keys = list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
     return rows.model._default_manager.filter(pk__in=keys).delete()[0] if keys else 0

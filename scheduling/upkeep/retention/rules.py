@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,6 +15,7 @@ from scheduling.limits.declared import RETENTION
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
+from tenants.holds.service import list_held
 
 # Tenants of one step.
 TENANTS_PER_STEP = 500
@@ -69,6 +70,11 @@ class Cutoffs:
         """Return for each tenant the least id that is kept."""
         return [uuid7_floor(moment) for moment in self.moments]
 
+    def without(self, tenant_ids: Collection[UUID]) -> Cutoffs:
+        """Return the cutoffs of the other tenants."""
+        kept = [number for number, tenant_id in enumerate(self.tenant_ids) if tenant_id not in tenant_ids]
+        return Cutoffs([self.tenant_ids[number] for number in kept], [self.moments[number] for number in kept])
+
     @property
     def last(self) -> UUID | None:
         """Return the id of the last tenant, or None if there are no tenants."""
@@ -91,10 +97,9 @@ def read_cutoffs(kept: RetentionClass, *, after: UUID = NO_TENANT) -> Cutoffs:
 
 
 def first_due(cutoffs: Cutoffs, statement: str, parameters: Mapping[str, Any]) -> DueTenant | None:
-    """Return the first tenant with old rows that ``statement`` finds, or None."""
-    due: DueTenant | None = fetch_one(
-        statement, {**cutoffs.parameters(), **parameters}, class_row(DueTenant), is_planned=True
-    )
+    """Return the first tenant with old rows that ``statement`` finds and that no legal hold keeps, or None."""
+    values = {**cutoffs.without(list_held()).parameters(), **parameters}
+    due: DueTenant | None = fetch_one(statement, values, class_row(DueTenant), is_planned=True)
     return due
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
+from scheduling.archive.service import remove_unfinished
+from scheduling.archive.store import is_archiving
 from scheduling.statistics.rollups import prune_rollups
 from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep
 from scheduling.upkeep.retention import history, jobs
@@ -15,6 +17,7 @@ from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, RetentionClass
 from tenants.audit.chain import PLATFORM_CHAIN
 from tenants.audit.removals import request_removal
 from tenants.context import all_tenants
+from tenants.holds.service import list_held
 from tenants.models import AuditRemoval
 
 # Phases of one walk through history: whole days first, then tenants with shorter retention.
@@ -28,6 +31,8 @@ def prune_finished(budget: UpkeepBudget) -> UpkeepStep:
     """Prune completed and cancelled jobs, and then batches without jobs."""
     if "batches_after" in budget.cursor:
         return _prune_batches(budget)
+    if not budget.cursor and is_archiving():
+        remove_unfinished()
     step = _prune_jobs(budget, RetentionClass.FINISHED_JOBS, jobs.prune_finished_jobs)
     return step if step.has_more else replace(step, has_more=True, cursor={"batches_after": str(NO_TENANT)})
 
@@ -58,9 +63,9 @@ def request_audit_pruning(budget: UpkeepBudget) -> UpkeepStep:
         return UpkeepStep({"chains": 1}, has_more=True, cursor={"after": str(NO_TENANT)})
     with all_tenants():
         cutoffs = read_cutoffs(RetentionClass.AUDIT, after=UUID(str(after)))
-        old = find_old_chains(cutoffs)
-    for chain in old:
-        request_removal(chain.tenant_id, AuditRemoval.Kind.RETENTION, before=chain.before)
+        old = find_old_chains(cutoffs.without(list_held()))
+        for chain in old:
+            request_removal(chain.tenant_id, AuditRemoval.Kind.RETENTION, before=chain.before)
     return UpkeepStep({"chains": len(old)}, has_more=not cutoffs.is_last_page, cursor=_page(cutoffs))
 
 
@@ -78,9 +83,10 @@ def _prune_jobs(budget: UpkeepBudget, kept: RetentionClass, prune: Callable[...,
         return UpkeepStep()
     pruned = prune(cutoffs, limit=budget.batch_rows)
     counts = {"jobs": pruned.jobs, "dead_letters": pruned.letters, "log_lines": pruned.log_lines}
+    counts |= {"archived_jobs": pruned.archived} if pruned.archived else {}
     if pruned.tenant_id is not None:
-        # Locked rows are left to the next run.
-        is_over = pruned.jobs < budget.batch_rows
+        # Locked rows are left to the next run; an object of the archive may end before all of a batch.
+        is_over = pruned.jobs == 0 if pruned.archived else pruned.jobs < budget.batch_rows
         return UpkeepStep(counts, has_more=True, cursor={"after": str(pruned.tenant_id if is_over else after)})
     return UpkeepStep(counts, has_more=not cutoffs.is_last_page, cursor=_page(cutoffs))
 
@@ -98,6 +104,7 @@ def _prune_batches(budget: UpkeepBudget) -> UpkeepStep:
 def _drop_day(number: int, table: str) -> UpkeepStep:
     dropped = history.drop_oldest_day(table)
     counts = {"days_dropped": int(dropped.partition is not None), "days_locked": int(dropped.was_locked)}
+    counts |= {"days_held": dropped.held} if dropped.held else {}
     return _go_on(number, counts, is_over=dropped.partition is None)
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from tenants.context import all_tenants
 from tenants.erasure.proof import find_erasure
 from tenants.erasure.requests import cancel_erasure, request_erasure
 from tenants.erasure.steps import advance
+from tenants.holds.service import refuse_if_held
 from tenants.management.base import PlatformCommand
 from tenants.models import TenantErasure
 from tenants.tenancy.queries import find_tenant
@@ -45,6 +47,8 @@ class Command(PlatformCommand):
         erasure = request_erasure(tenant=tenant, reason=options["reason"], confirm=options["confirm"])
         while options["wait"] and erasure.is_open:
             if not advance(erasure.pk):
+                with all_tenants():
+                    refuse_if_held(tenant.pk)
                 time.sleep(LOOK_SECONDS)
             erasure = find_erasure(erasure_id=erasure.pk)
         return erasure

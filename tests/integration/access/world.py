@@ -30,6 +30,7 @@ from scheduling.models import (
     AlertRoute,
     AlertRule,
     AlertSilence,
+    ArchiveObject,
     Backup,
     BackupPlan,
     BulkOperation,
@@ -58,7 +59,8 @@ from tenants.access.memberships import add_member
 from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
-from tenants.models import AuditLogEntry, Membership, PlatformKey, Role, Tenant
+from tenants.holds.service import place_hold
+from tenants.models import AuditLogEntry, ClaimRule, Membership, PlatformKey, Role, Tenant
 from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
@@ -116,12 +118,14 @@ def make_world() -> World:
     own, foreign = _make_rows(acme, users["viewer"]), _make_rows(globex, User.objects.get(username="gustav"))
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
     with all_tenants():
+        own["claim_rule"] = ClaimRule.objects.create(claim="groups", value="auditors", role="auditor").pk
         own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
         own["priority_rule"] = PriorityRule.objects.create(name="first", position=1, kind="noop", offset_seconds=30).pk
         plan = BackupPlan.objects.create(name="nightly", target="/nightly")
         Backup.objects.create(plan=plan, name="20260101T000000Z-00000000", target=plan.target, taken_at=timezone.now())
         own["backup_plan"] = plan.pk
-    foreign |= {name: uuid7() for name in ("platform_key", "shedding_rule", "priority_rule", "backup_plan")}
+    platform_rows = ("platform_key", "claim_rule", "shedding_rule", "priority_rule", "backup_plan", "hold")
+    foreign |= {name: uuid7() for name in platform_rows}
     return World(
         api=_api_clients(acme, users),
         console=_console_clients(users),
@@ -241,6 +245,7 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
         message = OutboxMessage.objects.create(
             tenant=tenant, route=route, job_id=work.failed.pk, topic="order.paid", body={"order": 1}, state="dead"
         )
+        ArchiveObject.objects.create(tenant=tenant, key="a.jsonl.gz", stored_at=timezone.now())
         undo = Compensation.objects.create(
             tenant=tenant, owner_type="batch", owner_id=work.failed.batch_id, work=str(work.failed.pk), kind="noop",
             payload={}, state="needs_attention", done_at=timezone.now(),
@@ -253,6 +258,7 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
         "event_trigger": trigger.pk,
         "event": event.pk,
         "compensation": undo.pk,
+        "hold": place_hold(tenant=tenant, reason="case 7").pk,
     }
 
 
@@ -372,7 +378,7 @@ def _key_of(model: Any, tenant: Tenant) -> Any:
     rows = model._base_manager.all()
     if model is Tenant:
         rows = rows.filter(pk=tenant.pk)
-    elif model is PlatformKey:
+    elif model in (PlatformKey, ClaimRule):
         rows = rows.filter(tenant=None)
     elif any(field.attname == "tenant_id" for field in model._meta.concrete_fields):
         rows = rows.filter(tenant_id=tenant.pk)

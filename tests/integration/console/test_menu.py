@@ -25,7 +25,7 @@ Console = Callable[[User], Client]
 MOST_ENTRIES = 15
 MOST_CLICKS = 2
 # Pages outside the menu: of the account, of the log-in, and parts, files and redirects that are no pages.
-OUTSIDE = ("password_change/", "login/", "logout/", "invitation/")
+OUTSIDE = ("password_change/", "login/", "logout/", "sign-in/", "invitation/")
 
 
 @pytest.fixture

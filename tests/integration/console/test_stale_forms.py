@@ -263,6 +263,7 @@ LIKE = {
             "scheduling.priorityrule",
             "scheduling.outboxroute",
             "scheduling.sheddingrule",
+            "tenants.claimrule",
             "scheduling.backupplan",
         ),
         "scheduling.contactgroup",

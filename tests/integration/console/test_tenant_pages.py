@@ -135,7 +135,7 @@ def test_page_shows_share_backlog_failures_and_schedules(
     assert re.search(r"\b10[0-3] % of the entitlement used while jobs waited", words)
     assert [chart.line.slug for chart in page.context["charts"]] == ["acme"]
     parts = {part.name: part for part in page.context["parts"]}
-    assert list(parts) == ["failures", "schedules", "members", "keys", "secrets", "plans"]
+    assert list(parts) == ["failures", "schedules", "holds", "members", "keys", "secrets", "plans"]
     for part in parts.values():
         for url in (part.url, *(line.url for line in part.lines)):
             assert client.get(url).status_code == 200, url

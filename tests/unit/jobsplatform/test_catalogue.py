@@ -74,6 +74,10 @@ def test_catalogue_has_only_texts_of_the_code(catalog: Catalog) -> None:
     assert {(str(message.id), message.context) for message in read_catalog()} <= extracted, CURE
 
 
+# The bytes of an evidence pack are the same for every reader.
+ENGLISH_ONLY = ("evidence.html",)
+
+
 @pytest.mark.parametrize("word", GLOSSARY)
 def test_terms_are_translated_as_in_the_glossary(word: str) -> None:
     message = read_catalog().get(word)
@@ -94,7 +98,7 @@ def test_caps_of_tenant_and_queue_are_worded_alike() -> None:
 
 def test_templates_have_words_in_translate_tags_only() -> None:
     folders = [ROOT / "templates", *(ROOT / package for package in PACKAGES)]
-    files = [path for folder in folders for path in folder.rglob("*.html")]
+    files = [path for folder in folders for path in folder.rglob("*.html") if path.name not in ENGLISH_ONLY]
     assert len(files) > 50
     faults = {str(path): texts for path in files if (texts := list(untranslated(path.read_text(encoding="utf-8"))))}
     assert faults == {}

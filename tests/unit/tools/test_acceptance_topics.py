@@ -27,7 +27,7 @@ def test_table_has_each_test_file_and_existing_paths() -> None:
         (["tests/acceptance/test_sealing.py"], ["sealing"]),
         (
             ["workloads/pipelines/admin.py", "tenants/audit/service.py"],
-            ["backups", "pipelines", "sealing", "verification"],
+            ["backups", "evidence", "pipelines", "sealing", "verification"],
         ),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -42,7 +45,7 @@ from tenants.access.invitations import invite
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.erasure.requests import request_erasure
 from tenants.limits.service import set_tenant_limit
-from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, Tier
+from tenants.models import ApiKey, LegalHold, Plan, PlatformMembership, Tenant, Tier
 from tenants.plans.service import update_plan
 from tenants.tenancy.service import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
@@ -60,6 +63,7 @@ from workloads.workflows.service import add_version
 # The actor of a console act, where it is not the admin.
 ACTORS: dict[str, tuple[str, str]] = {
     "POST login/?wrong": ("system", "anonymous request"),
+    "POST sign-in/second-factor/reauthenticate/": ("user", "admin"),
     "POST invitation/": ("user", "invited"),
 }
 # Prepares the world for an act; returns the key of the row to act on, if it is not the usual one.
@@ -87,6 +91,9 @@ def _pause_own_tenant(world: World) -> None:
 
 
 def _suspend_tenant(world: World) -> None:
+    with all_tenants():
+        # One in force refuses an erasure.
+        LegalHold.objects.update(released_at=timezone.now())
     suspend_tenant(tenant=acme(), reason="x")
 
 
@@ -204,6 +211,10 @@ def _inactive_user(world: World) -> Any:
 def _locked_user(world: World) -> Any:
     Client().post("/admin/login/", {"username": "viewer", "password": "wrong"})
     return world.own["user"]
+
+
+def _factor_of_viewer(world: World) -> None:
+    TOTP.activate(get_user_model().objects.get(username="viewer"), generate_totp_secret())
 
 
 def _wrong_capacity(world: World) -> None:
@@ -387,6 +398,7 @@ PREPARE: dict[str, Prepare] = {
     "auth.user activate": _inactive_user,
     "auth.user unlock": _locked_user,
     "unlock_login": _locked_user,
+    "remove_second_factor": _factor_of_viewer,
     "verify": _wrong_capacity,
     "POST upkeep-runs/": _no_open_run,
     f"POST workers/{SAMPLE_ID}/drain/": _worker,
@@ -566,6 +578,8 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "is_enabled": "on",
     },
     "scheduling.sheddingrule change": lambda world: {"name": "changed"},
+    "tenants.claimrule add": lambda world: {"claim": "groups", "value": "new", "role": "auditor"},
+    "tenants.claimrule change": lambda world: {"value": "changed"},
     "scheduling.priorityrule add": lambda world: {
         "name": "new",
         "position": 99,
@@ -688,11 +702,37 @@ def _post(world: World, path: str, data: dict[str, Any], role: str = "admin") ->
     return lambda: client.post(f"/admin/{path}", data, headers=headers)
 
 
-def _log_in(world: World, password: str) -> Callable[[], Any]:
+def _recently_confirmed(client: Client, user: Any) -> None:
+    """Let the session be one whose account has just confirmed itself."""
+    session = client.session
+    session[AUTHENTICATION_METHODS_SESSION_KEY] = [{"method": "password", "at": time.time(), "reauthenticated": True}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
+
+
+def _activate_factor(world: World) -> Callable[[], Any]:
+    client, user = Client(), get_user_model().objects.get(username="admin")
+    client.force_login(user)
+    _recently_confirmed(client, user)
+    page = "/admin/sign-in/second-factor/activate/"
+    secret = client.get(page).context["form"].secret
+    code = format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+    return lambda: client.post(page, {"code": code}, headers={"X-Request-ID": "coverage-1"})
+
+
+def _with_factor(world: World, path: str, data: dict[str, Any]) -> Callable[[], Any]:
+    client, user = Client(), get_user_model().objects.get(username="admin")
+    TOTP.activate(user, generate_totp_secret())
+    client.force_login(user)
+    _recently_confirmed(client, user)
+    return lambda: client.post(f"/admin/sign-in/second-factor/{path}", data, headers={"X-Request-ID": "coverage-1"})
+
+
+def _log_in(world: World, password: str, path: str = "login/") -> Callable[[], Any]:
     user = get_user_model().objects.get(username="admin")
     user.set_password(PASSWORD)
     user.save()
-    return _post(world, "login/", {"username": "admin", "password": password}, role="anonymous")
+    return _post(world, path, {"username": "admin", "password": password}, role="anonymous")
 
 
 def _change_own_password(world: World) -> Callable[[], Any]:
@@ -729,6 +769,14 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST logout/": lambda world: _post(world, "logout/", {}),
     "POST invitation/": lambda world: _accept_invitation(),
     "POST password_change/": _change_own_password,
+    "POST sign-in/": lambda world: _log_in(world, PASSWORD, "sign-in/"),
+    "POST sign-in/cancel/": lambda world: _post(world, "sign-in/cancel/", {}),
+    "POST sign-in/second-factor/activate/": _activate_factor,
+    "POST sign-in/second-factor/deactivate/": lambda world: _with_factor(world, "deactivate/", {}),
+    "POST sign-in/second-factor/reauthenticate/": lambda world: _with_factor(world, "reauthenticate/", {"code": "0"}),
+    "POST sign-in/second-factor/recovery-codes/generate/": lambda world: _with_factor(
+        world, "recovery-codes/generate/", {}
+    ),
     "POST auth/user/{user}/password/": lambda world: _post(
         world,
         f"auth/user/{world.own['user']}/password/",
@@ -792,6 +840,14 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
 }
 # Routes of the console that change nothing, as `tests/access/table.py` writes them.
 CONSOLE_READS = (
+    # Of a log-in that has begun, and of the provider: tests/integration/tenants/identity/ has their entries.
+    "sign-in/password/",
+    "sign-in/second-factor/",
+    "sign-in/second-factor/authenticate/",
+    "sign-in/second-factor/recovery-codes/",
+    "sign-in/second-factor/recovery-codes/download/",
+    "sign-in/oidc/",
+    "sign-in/oidc/callback/",
     "correlation/",
     "wait/",
     "heat-map/",
@@ -906,6 +962,10 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "investigate": lambda world: [str(world.own["alert"])],
     "silence_alert": lambda world: [str(world.own["alert"]), "--reason", "x"],
     "backup": lambda world: ["--to", str(Path(settings.MEDIA_ROOT) / "backups")],
+    "compliance_report": lambda world: [
+        *("--template", "soc2", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z", "--allow-empty"),
+        *("--output", str(Path(settings.MEDIA_ROOT) / "evidence")),
+    ],
     "snapshot": lambda world: [str(Path(settings.MEDIA_ROOT) / "states")],
     "load_state": lambda world: ["--force", "busy", "--reason", "x"],
     "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
@@ -916,6 +976,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "run_upkeep": lambda world: ["partitions"],
     "suspend_tenant": lambda world: ["acme", "--reason", "x"],
     "unlock_login": lambda world: ["viewer", "--reason", "x"],
+    "remove_second_factor": lambda world: ["viewer", "--reason", "x"],
     "verify": lambda world: ["counters", "--repair", "--reason", "x"],
     "run_template": lambda world: ["acme/greeting"],
     "import_templates": _import_templates,

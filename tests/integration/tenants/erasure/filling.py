@@ -17,6 +17,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.platform_settings import platform_settings
 from tenants.erasure.catalog import count_rows, tenant_tables
 from tenants.erasure.erasers import count_outside
+from tenants.holds.service import place_hold, release_hold
 from tenants.models import Role, Tenant
 from tests.auditing import seal_entries, sign_heads
 from tests.integration.console.conftest import make_work
@@ -70,6 +71,8 @@ def fill(tenant: Tenant) -> None:
     start_run(tenant=tenant, pipeline_id=create_pipeline(tenant=tenant, name="pages", definition=definition).pk)
     add_member(tenant=tenant, user=User.objects.create_user(f"member-of-{tenant.slug}"), role=Role.OWNER)
     issue_api_key(tenant=tenant, name="spare")
+    # One in force would refuse the erasure.
+    release_hold(hold_id=place_hold(tenant=tenant, reason="case 7").pk, reason="settled")
     run = new_run(tenant)
     with tenant_context(tenant):
         save_records(run, [new_node(run)])

@@ -8,11 +8,18 @@ import pytest
 
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.alerts.measures import measures
-from scheduling.migrations._alert_seeds import ANOMALY_RULES, BACKUP_RULES, EFFECT_RULES, LOAD_RULES, RULES
+from scheduling.migrations._alert_seeds import (
+    ANOMALY_RULES,
+    BACKUP_RULES,
+    EFFECT_RULES,
+    IDENTITY_RULES,
+    LOAD_RULES,
+    RULES,
+)
 
 RUNBOOK = (BASE_DIR / "docs" / "alerting.md").read_text().partition("\n## Runbook\n")[2].partition("\n## ")[0]
 HEADINGS = re.findall(r"^### (.+)$", RUNBOOK, re.MULTILINE)
-SHIPPED = {**RULES, **ANOMALY_RULES, **LOAD_RULES, **BACKUP_RULES, **EFFECT_RULES}
+SHIPPED = {**RULES, **ANOMALY_RULES, **LOAD_RULES, **BACKUP_RULES, **EFFECT_RULES, **IDENTITY_RULES}
 ANCHORS = {heading.lower().replace(" ", "-") for heading in HEADINGS}
 
 

@@ -1,0 +1,104 @@
+-- name: read_heads
+-- Read the heads that the auditor signed in a period.
+SELECT chain, kind, sequence, hash, signed_at, key_id, signature FROM tenants_audithead
+WHERE signed_at >= %(since)s AND signed_at < %(until)s AND (%(tenant)s::uuid IS NULL OR chain = %(tenant)s::uuid)
+ORDER BY chain, sequence, id;
+
+-- name: read_failures
+-- Read the alerts that fired and the runs of upkeep that failed in a period. What changed after its end is left out.
+SELECT f.* FROM (
+    SELECT 'alert' AS kind, a.id, a.tenant_id AS tenant, a.rule_name AS name, a.object_key AS object, a.severity,
+        a.fired_at AS failed_at, CASE WHEN a.resolved_at < %(until)s THEN a.resolved_at END AS resolved_at,
+        CASE WHEN a.acknowledged_at < %(until)s THEN a.acknowledged_by END AS acknowledged_by
+    FROM scheduling_alert a
+    WHERE a.fired_at >= %(since)s AND a.fired_at < %(until)s
+      AND (%(tenant)s::uuid IS NULL OR a.tenant_id = %(tenant)s::uuid)
+    UNION ALL
+    SELECT 'upkeep', u.id, NULL, u.name, left(u.error, 200), '', u.finished_at, NULL, NULL
+    FROM scheduling_upkeep_run u
+    WHERE u.outcome = 'failed' AND u.finished_at >= %(since)s AND u.finished_at < %(until)s
+      AND %(tenant)s::uuid IS NULL
+) f ORDER BY f.failed_at, f.id;
+
+-- name: read_rights
+-- Read who had which right at any time of a period. A right that ended or changed after the period is shown as it was
+-- at its end. With ``is_now`` the period is the present moment, and what is true only now is added. A subject is
+-- written as entries name it, so that its last act is found by its name even when its account or key is gone.
+SELECT r.kind, t.slug AS tenant, r.subject, r.role, r.given_at, r.given_by, r.ended_at,
+    coalesce(o.at, a.at) AS last_act_at,
+    CASE WHEN %(is_now)s THEN r.is_active END AS is_active, CASE WHEN %(is_now)s THEN r.last_used_at END AS last_used_at
+FROM (
+    SELECT 'member' AS kind, m.id::text AS id, m.tenant_id, u.username AS subject, coalesce(c.role, m.role) AS role,
+        coalesce(g.at, m.created_at) AS given_at, coalesce(g.actor_label, '') AS given_by, NULL::timestamptz AS ended_at,
+        u.is_active, u.last_login AS last_used_at
+    FROM tenants_membership m JOIN auth_user u ON u.id = m.user_id
+    LEFT JOIN LATERAL (
+        SELECT e.before->>'role' AS role FROM tenants_auditlogentry e
+        WHERE e.target_type = 'tenants.membership' AND e.target_id = m.id::text
+          AND e.action = 'membership.role_changed' AND e.at >= %(until)s ORDER BY e.id LIMIT 1) c ON true
+    LEFT JOIN LATERAL (
+        SELECT e.actor_label, e.at FROM tenants_auditlogentry e
+        WHERE e.target_type = 'tenants.membership' AND e.target_id = m.id::text AND e.action = 'membership.added'
+        ORDER BY e.id LIMIT 1) g ON true
+    WHERE m.created_at < %(until)s AND (%(tenant)s::uuid IS NULL OR m.tenant_id = %(tenant)s::uuid)
+    UNION ALL
+    SELECT 'member', x.target_id, x.tenant_id, x.before->>'user', coalesce(c.role, x.before->>'role'), g.at,
+        coalesce(g.actor_label, ''), CASE WHEN x.at < %(until)s THEN x.at END, NULL, NULL
+    FROM tenants_auditlogentry x
+    LEFT JOIN LATERAL (
+        SELECT e.before->>'role' AS role FROM tenants_auditlogentry e
+        WHERE e.target_type = 'tenants.membership' AND e.target_id = x.target_id
+          AND e.action = 'membership.role_changed' AND e.at >= %(until)s ORDER BY e.id LIMIT 1) c ON true
+    LEFT JOIN LATERAL (
+        SELECT e.actor_label, e.at FROM tenants_auditlogentry e
+        WHERE e.target_type = 'tenants.membership' AND e.target_id = x.target_id AND e.action = 'membership.added'
+        ORDER BY e.id LIMIT 1) g ON true
+    WHERE x.action = 'membership.removed' AND x.at >= %(since)s AND (g.at IS NULL OR g.at < %(until)s)
+      AND (%(tenant)s::uuid IS NULL OR x.tenant_id = %(tenant)s::uuid)
+    UNION ALL
+    SELECT 'platform role', u.id::text, NULL, u.username, coalesce(c.role, p.role, 'admin'),
+        coalesce(g.at, p.created_at, u.date_joined), coalesce(g.actor_label, ''), NULL, u.is_active, u.last_login
+    FROM auth_user u LEFT JOIN tenants_platformmembership p ON p.user_id = u.id
+    LEFT JOIN LATERAL (
+        SELECT e.before->>'role' AS role FROM tenants_auditlogentry e
+        WHERE e.target_type = 'auth.user' AND e.target_id = u.id::text AND e.action = 'platform_role.changed'
+          AND e.at >= %(until)s ORDER BY e.id LIMIT 1) c ON true
+    LEFT JOIN LATERAL (
+        SELECT e.actor_label, e.at FROM tenants_auditlogentry e
+        WHERE e.target_type = 'auth.user' AND e.target_id = u.id::text AND e.after ? 'role'
+          AND e.action IN ('platform_role.granted', 'user.created') AND e.at < %(until)s
+        ORDER BY e.id DESC LIMIT 1) g ON true
+    WHERE (p.id IS NOT NULL OR u.is_superuser) AND coalesce(p.created_at, u.date_joined) < %(until)s
+      AND %(tenant)s::uuid IS NULL
+    UNION ALL
+    SELECT 'platform role', x.target_id, NULL, x.before->>'name', coalesce(c.role, x.before->>'role'), g.at,
+        coalesce(g.actor_label, ''), CASE WHEN x.at < %(until)s THEN x.at END, NULL, NULL
+    FROM tenants_auditlogentry x
+    LEFT JOIN LATERAL (
+        SELECT e.before->>'role' AS role FROM tenants_auditlogentry e
+        WHERE e.target_type = 'auth.user' AND e.target_id = x.target_id AND e.action = 'platform_role.changed'
+          AND e.at >= %(until)s AND e.id < x.id ORDER BY e.id LIMIT 1) c ON true
+    LEFT JOIN LATERAL (
+        SELECT e.actor_label, e.at FROM tenants_auditlogentry e
+        WHERE e.target_type = 'auth.user' AND e.target_id = x.target_id AND e.after ? 'role'
+          AND e.action IN ('platform_role.granted', 'user.created') AND e.id < x.id ORDER BY e.id DESC LIMIT 1) g ON true
+    WHERE x.action = 'platform_role.revoked' AND x.at >= %(since)s AND (g.at IS NULL OR g.at < %(until)s)
+      AND %(tenant)s::uuid IS NULL
+    UNION ALL
+    SELECT CASE WHEN k.tenant_id IS NULL THEN 'platform key' ELSE 'key' END, k.id::text, k.tenant_id,
+        k.name || ' (' || k.prefix || ')', array_to_string(k.scopes, ' '), k.created_at, coalesce(u.username, ''),
+        CASE WHEN k.ended_at < %(until)s THEN k.ended_at END, k.ended_at > %(until)s, k.last_used_at
+    FROM (SELECT *, least(revoked_at, expires_at, 'infinity') AS ended_at FROM tenants_apikey) k
+    LEFT JOIN auth_user u ON u.id = k.created_by_id
+    WHERE k.created_at < %(until)s AND k.ended_at >= %(since)s
+      AND (%(tenant)s::uuid IS NULL OR k.tenant_id = %(tenant)s::uuid)
+) r LEFT JOIN tenants_tenant t ON t.id = r.tenant_id
+LEFT JOIN LATERAL (
+    SELECT e.at FROM tenants_auditlogentry e
+    WHERE e.tenant_id = r.tenant_id AND e.actor_label = r.subject AND e.actor_kind IN ('user', 'api_key')
+      AND e.at < %(until)s ORDER BY e.id DESC LIMIT 1) o ON true
+LEFT JOIN LATERAL (
+    SELECT e.at FROM tenants_auditlogentry e
+    WHERE r.tenant_id IS NULL AND e.actor_label = r.subject AND e.actor_kind IN ('user', 'api_key')
+      AND e.at < %(until)s ORDER BY e.id DESC LIMIT 1) a ON true
+ORDER BY r.kind, t.slug NULLS FIRST, r.subject, r.given_at NULLS FIRST, r.id;

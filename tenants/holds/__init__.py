@@ -1,0 +1,1 @@
+"""Legal holds: while a tenant has one, neither retention nor an erasure deletes its data."""

@@ -1,0 +1,1 @@
+"""Identity: sign-in by OpenID Connect, roles by claims, second factors."""
