@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 
+from tenants.console.site import console_site
 from tenants.database.platform_settings import platform_settings
 
 logger = structlog.stdlib.get_logger("tenants.identity")
@@ -16,7 +17,8 @@ RETRY_SECONDS = 30
 
 def refusal_page(request: HttpRequest, title: str, text: str, *, status: int = 403) -> HttpResponse:
     """Return a page that says why a sign-in did not succeed and what to do, with a link to the log-in."""
-    return render(request, "tenants/admin/sign_in_refused.html", {"title": title, "text": text}, status=status)
+    context = {**console_site.each_context(request), "title": title, "text": text}
+    return render(request, "tenants/admin/sign_in_refused.html", context, status=status)
 
 
 def provider_away_page(request: HttpRequest, error: Exception) -> HttpResponse:

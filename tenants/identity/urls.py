@@ -16,6 +16,7 @@ from allauth.mfa.recovery_codes import views as codes
 from allauth.mfa.totp import views as totp
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from redis import RedisError
@@ -28,14 +29,17 @@ from tenants.identity.views import provider_callback, provider_login
 
 
 def _checked(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Return the view of codes, which responds with 503 while Redis, which counts them, is away."""
+    """Return the view of codes in the frame of the console; 503 while Redis, which counts the codes, is away."""
 
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
-            return view(request, *args, **kwargs)
+            response = view(request, *args, **kwargs)
         except RedisError as error:
             return codes_away_page(request, error)
+        if isinstance(response, TemplateResponse):
+            response.context_data = {**console_site.each_context(request), **(response.context_data or {})}
+        return response
 
     return checked
 
