@@ -2,11 +2,12 @@
 
 `.ci/accepted` holds the commit at which `make acceptance` last passed as a whole. A test file runs if a file of its
 topic has changed since, or the file itself, or a module that acceptance tests share. All run if git does not find the
-commit.
+commit. Files of the mark `core` are left out: `make test` has run them.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "tests/acceptance/"
 ACCEPTED = ROOT / ".ci" / "accepted"
+_CORE = re.compile(r"^pytestmark = .*\bmark\.core\b", re.MULTILINE)
 # Changes to these concern every process.
 SHARED = (
     "jobsplatform/celery.py",
@@ -22,7 +24,7 @@ SHARED = (
     "pyproject.toml",
     "requirements",
 )
-# Test files by name, with the paths of their topics. `make test` runs those of the mark `core`, whatever has changed.
+# Test files by name, with the paths of their topics.
 TOPICS: dict[str, tuple[str, ...]] = {
     "alerts": ("scheduling/alerts/", "scheduling/configuration/", "scheduling/dispatch/", "tenants/mail.py"),
     "autoscaling": ("scheduling/fleet/", "scheduling/worker/"),
@@ -103,9 +105,14 @@ def concerned_tests(changed: list[str] | None) -> list[str]:
     return sorted(test for test, paths in tests.items() if any(name.startswith((test, *paths)) for name in changed))
 
 
+def is_core(test: str) -> bool:
+    """Return whether all tests of a file have the mark `core`, by which `make test` runs them."""
+    return _CORE.search((ROOT / test).read_text(encoding="utf-8")) is not None
+
+
 def _is_shared(name: str, tests: dict[str, tuple[str, ...]]) -> bool:
     return name.startswith(SHARED) or (name.startswith(FOLDER) and name not in tests)
 
 
 if __name__ == "__main__":
-    sys.stdout.writelines(f"{test}\n" for test in concerned_tests(changed_files()))
+    sys.stdout.writelines(f"{test}\n" for test in concerned_tests(changed_files()) if not is_core(test))

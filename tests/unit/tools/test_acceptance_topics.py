@@ -8,7 +8,7 @@ import pytest
 
 from jobsplatform.settings.env import BASE_DIR
 from tools import acceptance_topics
-from tools.acceptance_topics import FOLDER, TOPICS, changed_files, concerned_tests
+from tools.acceptance_topics import FOLDER, TOPICS, changed_files, concerned_tests, is_core
 
 ALL = sorted(str(path.relative_to(BASE_DIR)) for path in (BASE_DIR / FOLDER).glob("test_*.py"))
 
@@ -45,3 +45,8 @@ def test_unknown_commit_selects_every_test(tmp_path: Path, monkeypatch: pytest.M
     assert changed_files() is None
     (tmp_path / "accepted").write_text("0" * 40 + "\n")
     assert changed_files() is None
+
+
+def test_mark_core_stands_for_whole_files() -> None:
+    marked = [test for test in ALL if "mark.core" in (BASE_DIR / test).read_text(encoding="utf-8")]
+    assert [test for test in ALL if is_core(test)] == marked != []

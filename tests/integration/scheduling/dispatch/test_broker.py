@@ -15,7 +15,8 @@ from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.worker.canary_sender import CANARY_KEPT_SECONDS, canary_queue, publish_canary
 
-NOWHERE = "redis://127.0.0.1:9/0"
+# Without options kombu tries again for six seconds.
+NOWHERE = Connection("redis://127.0.0.1:9/0", transport_options={"max_retries": 0})
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def broker_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Point Celery's connections at an unreachable broker."""
     _forget_connections()
     app = current_app._get_current_object()
-    monkeypatch.setattr(app, "connection_for_write", lambda *_, **__: Connection(NOWHERE))
+    monkeypatch.setattr(app, "connection_for_write", lambda *_, **__: NOWHERE.clone())
     yield
     _forget_connections()
 
