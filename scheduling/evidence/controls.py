@@ -38,7 +38,12 @@ _SOC2: Final = Template(
         Control("CC6.2", "Accounts are registered and approved before access", ("access_changes",)),
         Control("CC6.3", "Rights follow roles and are changed and removed", ("rights", "access_changes")),
         Control("CC6.4", "Physical access is restricted", note=_OUTSIDE),
-        Control("CC6.5", "Data are removed before media leave protection", ("erasures", "retention"), "Media: state."),
+        Control(
+            "CC6.5",
+            "Data are removed before media leave protection",
+            ("deletions", "erasures", "retention"),
+            "Media: state.",
+        ),
         Control("CC6.6", "Access from outside is restricted", ("sessions",), "Networks and firewalls: state."),
         Control("CC6.7", "Movement of data is restricted", ("reveals",), "Transport is TLS by configuration."),
         Control("CC6.8", "Unwanted software is prevented", ("plan_and_route_changes",), "Software of hosts: state."),
@@ -62,7 +67,7 @@ _ISO: Final = Template(
         Control("A.8.2", "Privileged access", ("rights", "privileged_acts")),
         Control("A.8.3", "Access to information is restricted", ("rights", "reveals")),
         Control("A.8.5", "Secure authentication", ("sessions",)),
-        Control("A.8.10", "Information is deleted", ("erasures", "retention")),
+        Control("A.8.10", "Information is deleted", ("deletions", "erasures", "retention")),
         Control("A.8.11", "Values are masked", ("reveals",)),
         Control("A.8.13", "Backups", ("backups",)),
         Control("A.8.15", "Logging", ("chains",)),
@@ -80,8 +85,19 @@ _GDPR: Final = Template(
         Control("30(1)(c)", "Categories of people and of data", note=_OUTSIDE),
         Control("30(1)(d)", "Recipients of data", ("rights", "reveals"), "Recipients outside the platform: state."),
         Control("30(1)(e)", "Transfers to other countries", ("plan_and_route_changes",), "Countries: state."),
-        Control("30(1)(f)", "Time limits of erasure", ("retention", "erasures"), "The limits are in the plans."),
+        Control(
+            "30(1)(f)", "Time limits of erasure", ("deletions", "retention", "erasures"), "The limits are in the plans."
+        ),
         Control("30(1)(g)", "Security measures", ("rights", "key_rotations", "backups", "failures")),
     ),
 )
-TEMPLATES: Final = {template.name: template for template in (_SOC2, _ISO, _GDPR)}
+_DELETION: Final = Template(
+    "deletion",
+    "Deletion report",
+    (
+        Control("1", "Data are deleted when their retention ends", ("deletions", "retention")),
+        Control("2", "Data of a tenant are erased on request", ("deletions", "erasures"), "Requests outside: state."),
+        Control("3", "What was deleted is proven by the audit log", ("chains",)),
+    ),
+)
+TEMPLATES: Final = {template.name: template for template in (_SOC2, _ISO, _GDPR, _DELETION)}
