@@ -152,6 +152,11 @@ def check_pack(
         raise EvidenceKeyError from error
     except OSError as error:
         raise EvidenceFolderError(values={"folder": str(folder), "error": str(error)}) from error
+    check_period(since, until, tenant=tenant, is_empty_allowed=is_empty_allowed)
+
+
+def check_period(since: datetime, until: datetime, *, tenant: Tenant | None, is_empty_allowed: bool) -> None:
+    """Raise EvidencePeriodError, EvidenceUnsealedError or EvidenceEmptyError."""
     with chain_scope(tenant):
         values = {"since": since, "until": until, "tenant": tenant and tenant.pk}
         state = fetch_one(_SQL["read_state"], values, is_planned=True)
