@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import FileResponse
 from drf_spectacular.types import OpenApiTypes
@@ -15,14 +15,14 @@ from scheduling.configuration.serializers import row_serializer
 from scheduling.evidence.models import EvidencePack
 from scheduling.evidence.service import PACKS, SCHEDULES, open_pack
 from tenants.access.permissions import Permission
+from tenants.limits.declared import HEAVY
 
 _SHOWN = ("state", "error", "entries", "faults", "size_bytes", "sha256", "requested_by", "requested_at")
 
 
 def download_response(pack: EvidencePack) -> FileResponse:
     """Return the response with a pack as a ZIP archive; raise EvidenceNotStoredError or ArchiveUnavailableError."""
-    headers = {"Content-Length": str(pack.size_bytes), "Cache-Control": "private, no-store"}
-    name = f"evidence-{pack.template}-{pack.since:%Y-%m-%d}-{pack.until:%Y-%m-%d}.zip"
+    name, headers = f"evidence-{pack.template}-{pack.since:%Y-%m-%d}.zip", {"Cache-Control": "private, no-store"}
     return FileResponse(open_pack(pack), as_attachment=True, filename=name, headers=headers)
 
 
@@ -30,6 +30,8 @@ class EvidencePackViewSet(ConfiguredViewSet):
     """Signed packs of a period, made in the background. A requested pack is not changed."""
 
     path, configured, shown = "evidence-packs", PACKS, row_serializer(PACKS, *_SHOWN)
+    http_method_names: ClassVar[list[str]] = ["get", "head", "post", "delete"]
+    request_costs: ClassVar[dict[str, int]] = {"download": HEAVY}
     views, changes = Permission.AUDIT_VIEW, Permission.AUDIT_EXPORT
     others = {"download": Permission.AUDIT_EXPORT}
 

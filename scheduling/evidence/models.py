@@ -18,7 +18,7 @@ _EMPTY: Final = _("Make the pack also of a period without audit entries.")
 
 
 class EvidenceSchedule(NamedModel, OptionalTenantModel):
-    """Schedule of packs of each month or quarter, of a tenant or of the platform, and the contacts that get their links."""
+    """Schedule of packs of each month or quarter, of a tenant or of the platform, and who gets their links."""
 
     class Every(models.TextChoices):
         MONTH = "month", _("month")

@@ -34,7 +34,6 @@ from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.exceptions import DomainError, FieldInvalidError
-from tenants.holds.service import refuse_if_held
 from tenants.tenancy.pausing import actor_words
 from tenants.translation import LocalizableText
 
@@ -47,9 +46,7 @@ _ZIP_EPOCH: Final = datetime(1980, 1, 2, tzinfo=UTC).timestamp()
 
 
 def check_request(pack: EvidencePack) -> None:
-    """Raise the error with which the pack could not be made; a pack that was requested is never changed."""
-    if not pack._state.adding:
-        raise FieldInvalidError.at("template", gettext("A requested pack is not changed: request another."))
+    """Raise the error with which the pack could not be made."""
     _require_store()
     check_period(pack.since, pack.until, tenant=pack.tenant, is_empty_allowed=pack.is_empty_allowed)
     pack.requested_by = actor_words()
@@ -72,9 +69,7 @@ class StoredPacks(Configured[EvidencePack]):
     """Packs, which are deleted with their object in the archive."""
 
     def delete(self, row: EvidencePack, *, reason: str = "") -> None:
-        """Delete a pack; raise `LegalHoldError` or ArchiveUnavailableError."""
-        if row.tenant_id:
-            refuse_if_held(row.tenant_id)
+        """Delete a pack; raise ArchiveUnavailableError."""
         Configured.delete(self, row, reason=reason)
         if row.key:
             store.delete(row.key)
@@ -90,7 +85,7 @@ def open_pack(pack: EvidencePack) -> IO[bytes]:
     """Record the download of a pack, and return its file; raise EvidenceNotStoredError or ArchiveUnavailableError."""
     if pack.state != State.STORED:
         raise EvidenceNotStoredError
-    record_audit(action="evidence_pack.downloaded", target=pack)
+    record_audit(action="evidence_pack.downloaded", target=pack, after={"sha256": pack.sha256})
     return store.open_file(pack.key)
 
 

@@ -245,6 +245,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/backups/state_snapshot.py": ({"take_snapshot"}, "snapshots belong to the platform"),
     "scheduling/backups/canary.py": ({"run_canary"}, "it runs in a scratch database, with a tenant of its own"),
     "scheduling/backups/drill.py": ({"run_drill", "_check"}, "backups belong to the platform"),
+    "scheduling/evidence/service.py": (
+        {"make_packs", "_settle"},
+        "upkeep makes the packs of all tenants, and delivers their links",
+    ),
     "scheduling/archive/service.py": ({"remove_unfinished"}, "upkeep removes unfinished objects of all tenants"),
     "scheduling/management/commands/restore_archive.py": (
         {"Command.handle"},
