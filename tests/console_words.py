@@ -34,6 +34,7 @@ debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
 landlock seccomp cgroup erasures rollups artifacts partitions history baselines
 rpo rto bucket prefix
+soc iso iec gdpr cc
 """
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """

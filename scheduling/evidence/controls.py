@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from django.utils.translation import gettext_noop
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
@@ -32,7 +34,7 @@ class Template:
 _OUTSIDE: Final = "Outside the platform: state it beside this report."
 _SOC2: Final = Template(
     "soc2",
-    "SOC 2, common criteria CC6 and CC7",
+    gettext_noop("SOC 2, common criteria CC6 and CC7"),
     (
         Control("CC6.1", "Access is protected by identities, rights and keys", ("rights", "sessions", "key_rotations")),
         Control("CC6.2", "Accounts are registered and approved before access", ("access_changes",)),
@@ -56,7 +58,7 @@ _SOC2: Final = Template(
 )
 _ISO: Final = Template(
     "iso27001",
-    "ISO/IEC 27001:2022, Annex A, controls of the platform",
+    gettext_noop("ISO/IEC 27001:2022, Annex A, controls of the platform"),
     (
         Control("A.5.15", "Access control", ("rights", "access_changes")),
         Control("A.5.16", "Identities from their creation to their end", ("access_changes",)),
@@ -78,7 +80,7 @@ _ISO: Final = Template(
 )
 _GDPR: Final = Template(
     "gdpr",
-    "GDPR, record of processing (article 30)",
+    gettext_noop("GDPR, record of processing (article 30)"),
     (
         Control("30(1)(a)", "Controller, representative and officer", note=_OUTSIDE),
         Control("30(1)(b)", "Purposes of the processing", note=_OUTSIDE),
@@ -93,7 +95,7 @@ _GDPR: Final = Template(
 )
 _DELETION: Final = Template(
     "deletion",
-    "Deletion report",
+    gettext_noop("Deletion report"),
     (
         Control("1", "Data are deleted when their retention ends", ("deletions", "retention")),
         Control("2", "Data of a tenant are erased on request", ("deletions", "erasures"), "Requests outside: state."),

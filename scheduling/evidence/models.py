@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from scheduling.evidence.controls import TEMPLATES
 from tenants.tenancy.bases import NamedModel, OptionalTenantModel
 
-_CHOICES: Final = [(template.name, template.title) for template in TEMPLATES.values()]
+_CHOICES: Final = [(template.name, _(template.title)) for template in TEMPLATES.values()]
 _EMPTY: Final = _("Make the pack also of a period without audit entries.")
 
 
