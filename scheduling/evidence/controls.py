@@ -97,9 +97,9 @@ _DELETION: Final = Template(
     "deletion",
     gettext_noop("Deletion report"),
     (
-        Control("1", "Data are deleted when their retention ends", ("deletions", "retention")),
-        Control("2", "Data of a tenant are erased on request", ("deletions", "erasures"), "Requests outside: state."),
-        Control("3", "What was deleted is proven by the audit log", ("chains",)),
+        Control("D.1", "Data are deleted when their retention ends", ("deletions", "retention")),
+        Control("D.2", "Data of a tenant are erased on request", ("deletions", "erasures"), "Requests outside: state."),
+        Control("D.3", "What was deleted is proven by the audit log", ("chains",)),
     ),
 )
 TEMPLATES: Final = {template.name: template for template in (_SOC2, _ISO, _GDPR, _DELETION)}

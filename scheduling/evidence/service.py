@@ -19,12 +19,7 @@ from scheduling.alerts.messages import absolute_url, send_notice
 from scheduling.archive import store
 from scheduling.configuration.service import Configured
 from scheduling.evidence.controls import TEMPLATES
-from scheduling.evidence.exceptions import (
-    EvidenceEmptyError,
-    EvidenceNotStoredError,
-    EvidencePeriodError,
-    EvidenceStoreError,
-)
+from scheduling.evidence.exceptions import EvidenceEmptyError, EvidenceNotStoredError, EvidenceStoreError
 from scheduling.evidence.models import EvidencePack, EvidenceSchedule
 from scheduling.evidence.packs import build_pack, check_period
 from scheduling.evidence.rules import last_period
@@ -129,6 +124,8 @@ def _make(pack: EvidencePack) -> str:
     scope = {"since": pack.since, "until": pack.until, "tenant": pack.tenant}
     key = f"{chain_of(pack.tenant_id)}/evidence/{pack.pk}.zip"
     try:
+        # What a killed process has left is no pack.
+        store.delete(key)
         with tempfile.TemporaryDirectory(prefix="evidence-") as scratch:
             folder = Path(scratch) / "pack"
             manifest = build_pack(
@@ -139,26 +136,25 @@ def _make(pack: EvidencePack) -> str:
             whole = Path(shutil.make_archive(str(folder), "zip", folder))
             with whole.open("rb") as file:
                 facts: dict[str, Any] = {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-            # What a killed process has left is no pack.
-            store.delete(key)
             store.put_file(key, whole)
             facts |= {"key": key, "size_bytes": whole.stat().st_size, "faults": manifest["faults"]}
     except DomainError as error:
-        is_final = isinstance(error, EvidenceEmptyError | EvidencePeriodError)
+        is_final = isinstance(error, EvidenceEmptyError)
         _settle(pack, state=State.FAILED if is_final else State.QUEUED, error=str(error)[:500])
         return str(error)
     rows = {part["name"]: part["rows"] for part in manifest["sections"]}
-    _settle(pack, state=State.STORED, error="", entries=rows["audit_log"], **facts)
+    if not _settle(pack, state=State.STORED, error="", entries=rows["audit_log"], **facts):
+        store.delete(key)
     return ""
 
 
-def _settle(pack: EvidencePack, **columns: Any) -> None:
-    """Store the outcome, and send its link to the contacts of the schedule if it is final."""
+def _settle(pack: EvidencePack, **columns: Any) -> bool:
+    """Store the outcome, and send its link to the contacts of the schedule if it is final; False if it was deleted."""
     with all_tenants():
-        EvidencePack.objects.filter(pk=pack.pk).update(**columns)
+        is_there = bool(EvidencePack.objects.filter(pk=pack.pk).update(**columns))
         schedule = EvidenceSchedule.objects.filter(pk=pack.schedule).select_related("group").first()
         if schedule is None or columns["state"] == State.QUEUED:
-            return
+            return is_there
         url = absolute_url(reverse("admin:scheduling_evidencepack_change", args=[pack.pk]))
         facts = {"pack": pack, "url": url, "faults": columns.get("faults", 0), "error": columns["error"]}
         text = gettext("%(pack)s was made, with %(faults)s faults of the hash chains: %(url)s")
@@ -166,3 +162,4 @@ def _settle(pack: EvidencePack, **columns: Any) -> None:
             text = gettext("%(pack)s could not be made: %(error)s %(url)s")
         contacts = list(schedule.group.contacts.filter(is_enabled=True))
         send_notice(tenant_id=pack.tenant_id, subject=str(pack), text=text % facts, contacts=contacts)
+    return is_there
