@@ -544,6 +544,7 @@ NO_ACTS: dict[str, str] = {
     "POST alert-rules/preview/": "computes times and stores nothing",
     "POST priority-rules/{priority_rule}/what-if/": "replays the last hour and stores nothing",
     "POST schedules/preview/": "computes times and stores nothing",
+    "PATCH evidence-packs/{evidence_pack}/": "refused: a requested pack is not changed",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
     "POST workflows/check/": "checks a definition and stores nothing",

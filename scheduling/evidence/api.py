@@ -30,7 +30,6 @@ class EvidencePackViewSet(ConfiguredViewSet):
     """Signed packs of a period, made in the background. A requested pack is not changed."""
 
     path, configured, shown = "evidence-packs", PACKS, row_serializer(PACKS, *_SHOWN)
-    http_method_names: ClassVar[list[str]] = ["get", "head", "post", "delete"]
     request_costs: ClassVar[dict[str, int]] = {"download": HEAVY}
     views, changes = Permission.AUDIT_VIEW, Permission.AUDIT_EXPORT
     others = {"download": Permission.AUDIT_EXPORT}

@@ -41,7 +41,9 @@ _ZIP_EPOCH: Final = datetime(1980, 1, 2, tzinfo=UTC).timestamp()
 
 
 def check_request(pack: EvidencePack) -> None:
-    """Raise the error with which the pack could not be made."""
+    """Raise the error with which the pack could not be made; one that was requested is never changed."""
+    if not pack._state.adding:
+        raise FieldInvalidError.at("template", gettext("A requested pack is not changed: request another."))
     _require_store()
     check_period(pack.since, pack.until, tenant=pack.tenant, is_empty_allowed=pack.is_empty_allowed)
     pack.requested_by = actor_words()

@@ -239,6 +239,7 @@ GET    baselines/                                                  2
 GET    evidence-packs/                                             2
 POST   evidence-packs/                                             2
 GET    evidence-packs/{pk}/                                        1
+PATCH  evidence-packs/{pk}/                                        2
 GET    evidence-packs/{pk}/download/                               20
 DELETE evidence-packs/{pk}/                                        2
 GET    evidence-schedules/                                         2

@@ -154,6 +154,7 @@ GET    evidence-packs/                       audit.view
 POST   evidence-packs/                       audit.export      {"template": "gdpr", "since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
 GET    evidence-packs/{evidence_pack}/       audit.view
 GET    evidence-packs/{evidence_pack}/download/ audit.export
+PATCH  evidence-packs/{evidence_pack}/       audit.export      {"template": "gdpr"} 422
 DELETE evidence-packs/{evidence_pack}/       audit.export
 GET    evidence-schedules/                   audit.view
 POST   evidence-schedules/                   audit.export      {"name": "new", "template": "soc2", "group": "ops", "is_empty_allowed": true}
@@ -480,6 +481,7 @@ PATCH  objectives/{objective}/               alerts.manage     {"target_share": 
 DELETE objectives/{objective}/               alerts.manage
 POST   evidence-packs/                       audit.export      {"template": "gdpr", "since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
 GET    evidence-packs/{evidence_pack}/download/ audit.export
+PATCH  evidence-packs/{evidence_pack}/       audit.export      {"template": "gdpr"} 422
 DELETE evidence-packs/{evidence_pack}/       audit.export
 POST   evidence-schedules/                   audit.export      {"name": "new", "template": "soc2", "group": "Platform admins", "is_empty_allowed": true}
 PATCH  evidence-schedules/{evidence_schedule}/ audit.export    {"is_enabled": false}

@@ -398,7 +398,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "pools, queues and rules belong to the platform",
     ),
     "scheduling/upkeep/retention/steps.py": (
-        {"_prune_batches", "_prune_jobs", "_prune_tenants", "request_audit_pruning"},
+        {"_prune_batches", "_prune_jobs", "_prune_tenants", "prune_platform", "request_audit_pruning"},
         "the cutoffs of many tenants are read at once",
     ),
     "scheduling/celery/beat_tasks.py": ({"find_undelivered"}, "tasks of beat and pools belong to the platform"),
