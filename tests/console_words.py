@@ -38,7 +38,7 @@ soc iso iec gdpr cc
 """
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
-acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
+acme globex monthly greta saas gustav newcomer outsider viewer developer owner auditor operator admin
 greeting soon handbook nightly ops timeout keyerror pages spare upload broke parseerror start send it test
 order orders paid shop reconciliation
 cloud community professional sandbox team api guest four
