@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -74,10 +74,7 @@ class EvidencePack(OptionalTenantModel):
         db_table = "scheduling_evidence_pack"
         verbose_name = _("evidence pack")
         verbose_name_plural = _("evidence packs")
-        constraints = [
-            models.UniqueConstraint(fields=["schedule", "since"], name="evidence_pack_once"),
-            models.CheckConstraint(condition=Q(until__gt=F("since")), name="evidence_pack_period"),
-        ]
+        constraints = [models.UniqueConstraint(fields=["schedule", "since"], name="evidence_pack_once")]
         indexes = [models.Index(fields=["id"], condition=Q(state="queued"), name="evidence_pack_queued")]
 
     def __str__(self) -> str:

@@ -103,12 +103,7 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(condition=models.Q(("state", "queued")), fields=["id"], name="evidence_pack_queued")
                 ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("schedule", "since"), name="evidence_pack_once"),
-                    models.CheckConstraint(
-                        condition=models.Q(("until__gt", models.F("since"))), name="evidence_pack_period"
-                    ),
-                ],
+                "constraints": [models.UniqueConstraint(fields=("schedule", "since"), name="evidence_pack_once")],
             },
         ),
         migrations.CreateModel(

@@ -10,17 +10,17 @@ import pytest
 from scheduling.evidence.controls import TEMPLATES
 from scheduling.evidence.packs import build_pack
 from scheduling.models import Batch, JobMeta
-from scheduling.upkeep.retention import history
 from scheduling.upkeep.runs import run_upkeep
-from tenants.context import all_tenants, tenant_context
+from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.evidence import test_packs
 from tests.integration.scheduling.evidence.test_packs import LONG_AGO, act, lines, seal, verify
-from tests.integration.scheduling.upkeep.test_retention import keep, old_history, old_id, old_job
+from tests.integration.scheduling.upkeep.test_retention import keep, make_day, old_history, old_id, old_job
+from tests.integration.tenants.erasure import test_erasure
 from tests.integration.tenants.erasure.test_erasure import asked, run_to_the_end
 
-pytestmark = pytest.mark.django_db(transaction=True)
 settled_at_once = test_packs.settled_at_once
+no_grace = test_erasure.no_grace
 DELETION = TEMPLATES["deletion"]
 
 
@@ -30,13 +30,15 @@ def entries_of(tenant: Tenant | None) -> list[dict[str, Any]]:
         return [dict(entry.after or {}) for entry in found]
 
 
+@pytest.mark.django_db
 def test_pruned_jobs_are_recorded_by_table_in_the_chain_of_their_tenant(acme: Tenant, globex: Tenant) -> None:
-    keep(acme, finished_jobs=5, failed_jobs=5)
-    with tenant_context(acme):
-        Batch.objects.create(id=old_id(9), tenant=acme, created_at=LONG_AGO)
+    with all_tenants():
+        keep(acme, finished_jobs=5, failed_jobs=5)
+        batch = Batch.objects.create(id=old_id(9), tenant=acme, label="b")
+        Batch.objects.filter(pk=batch.pk).update(created_at=LONG_AGO)
     jobs = [old_job(acme, "completed", days=8), old_job(acme, "completed", days=7)]
-    with tenant_context(acme):
-        JobMeta.objects.create(tenant=acme, job=jobs[0], document={})
+    with all_tenants():
+        JobMeta.objects.create(tenant=acme, job_id=jobs[0].pk, name="order", value="4711")
     old_job(acme, "discarded", days=8)
     for name in ("finished_jobs", "failed_jobs"):
         run_upkeep(name=name)
@@ -49,33 +51,33 @@ def test_pruned_jobs_are_recorded_by_table_in_the_chain_of_their_tenant(acme: Te
     assert entries_of(globex) == []
 
 
+@pytest.mark.django_db
 def test_pruned_history_is_recorded_by_table(acme: Tenant) -> None:
-    keep(acme, events=5)
+    with all_tenants():
+        keep(acme, events=5)
     old_history(acme, days=8)
     run_upkeep(name="history")
     (facts,) = [facts for facts in entries_of(acme) if facts["rule"] == "events"]
     assert facts["removed"] == {"scheduling_jobevent": 1}
 
 
-def test_dropped_day_is_recorded_with_its_rows(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(history, "drop_partition", lambda partition: None)
-    monkeypatch.setattr(history, "record_pruning", lambda *args, **facts: recorded.append((*args, facts)))
-    old_history(acme, days=1)
+@pytest.mark.django_db
+def test_dropped_day_is_recorded_with_its_rows(acme: Tenant, globex: Tenant) -> None:
+    make_day(500)
+    for tenant in (acme, globex):
+        old_history(tenant, days=499.5)
+    run_upkeep(name="history")
+    found = [facts["removed"] for facts in entries_of(None) if "partition" in facts]
+    assert {"scheduling_jobevent": 2} in found
+    assert {"scheduling_charge": 4} in found
+
+
+@pytest.mark.django_db(transaction=True)
+def test_report_counts_what_was_deleted_and_names_the_seals(
+    acme: Tenant, globex: Tenant, tmp_path: Path, no_grace: None
+) -> None:
     with all_tenants():
-        (part,) = [
-            part
-            for part in history.list_partitions("scheduling_jobevent")
-            if part.since <= old_id(1) and old_id(1) < part.until
-        ]
-    monkeypatch.setattr(history, "uuid7_floor", lambda moment: part.until)
-    monkeypatch.setattr(history, "list_partitions", lambda table: [part])
-    assert history.drop_oldest_day("scheduling_jobevent").partition == part.name
-    assert recorded == [("events", {"scheduling_jobevent": 1}, {"partition": part.name})]
-
-
-def test_report_counts_what_was_deleted_and_names_the_seals(acme: Tenant, globex: Tenant, tmp_path: Path) -> None:
-    keep(acme, finished_jobs=5)
+        keep(acme, finished_jobs=5)
     for _ in range(3):
         old_job(acme, "completed", days=8)
     run_upkeep(name="finished_jobs")
