@@ -175,6 +175,7 @@ POST   objectives/                       objective.created       scheduling.obje
 PATCH  objectives/{objective}/           objective.changed       scheduling.objective
 DELETE objectives/{objective}/           objective.deleted       scheduling.objective
 POST   evidence-packs/                   evidence_pack.created   scheduling.evidencepack
+PATCH  evidence-packs/{evidence_pack}/   evidence_pack.changed   scheduling.evidencepack
 DELETE evidence-packs/{evidence_pack}/   evidence_pack.deleted   scheduling.evidencepack
 POST   evidence-schedules/               evidence_schedule.created scheduling.evidenceschedule
 PATCH  evidence-schedules/{evidence_schedule}/ evidence_schedule.changed scheduling.evidenceschedule
@@ -383,6 +384,7 @@ scheduling.objective                add           objective.created        sched
 scheduling.objective                change        objective.changed        scheduling.objective
 scheduling.objective                delete        objective.deleted        scheduling.objective
 scheduling.evidencepack             add           evidence_pack.created    scheduling.evidencepack
+scheduling.evidencepack             change        evidence_pack.changed    scheduling.evidencepack
 scheduling.evidencepack             download      evidence_pack.downloaded scheduling.evidencepack
 scheduling.evidencepack             delete        evidence_pack.deleted    scheduling.evidencepack
 scheduling.evidenceschedule         add           evidence_schedule.created scheduling.evidenceschedule
@@ -544,7 +546,6 @@ NO_ACTS: dict[str, str] = {
     "POST alert-rules/preview/": "computes times and stores nothing",
     "POST priority-rules/{priority_rule}/what-if/": "replays the last hour and stores nothing",
     "POST schedules/preview/": "computes times and stores nothing",
-    "PATCH evidence-packs/{evidence_pack}/": "refused: a requested pack is not changed",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
     "POST workflows/check/": "checks a definition and stores nothing",

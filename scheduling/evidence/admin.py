@@ -27,7 +27,7 @@ class EvidencePackAdmin(ConfiguredAdmin):
     """Admin page of packs, the newest first."""
 
     configured = PACKS
-    view_permission, add_permission, change_permission = Permission.AUDIT_VIEW, _EXPORT, None
+    view_permission, add_permission, change_permission = Permission.AUDIT_VIEW, _EXPORT, _EXPORT
     list_display = ("id", "template", "since", "until", "state", "entries", "faults", "size", "requested_by")
     list_filter = (TenantFilter,)
     readonly_fields = ("state", "error", "entries", "faults", "size", "sha256", "requested_by", "requested_at")

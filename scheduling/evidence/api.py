@@ -27,7 +27,7 @@ def download_response(pack: EvidencePack) -> FileResponse:
 
 
 class EvidencePackViewSet(ConfiguredViewSet):
-    """Signed packs of a period, made in the background. A requested pack is not changed."""
+    """Signed packs of a period, made in the background. A stored pack is not changed."""
 
     path, configured, shown = "evidence-packs", PACKS, row_serializer(PACKS, *_SHOWN)
     request_costs: ClassVar[dict[str, int]] = {"download": HEAVY}

@@ -41,12 +41,12 @@ _ZIP_EPOCH: Final = datetime(1980, 1, 2, tzinfo=UTC).timestamp()
 
 
 def check_request(pack: EvidencePack) -> None:
-    """Raise the error with which the pack could not be made; one that was requested is never changed."""
-    if not pack._state.adding:
-        raise FieldInvalidError.at("template", gettext("A requested pack is not changed: request another."))
+    """Queue the pack, or raise the error with which it could not be made; one that is stored is never changed."""
+    if pack.state == State.STORED:
+        raise FieldInvalidError.at("template", gettext("A stored pack is not changed: request another."))
     _require_store()
     check_period(pack.since, pack.until, tenant=pack.tenant, is_empty_allowed=pack.is_empty_allowed)
-    pack.requested_by = actor_words()
+    pack.state, pack.requested_by = State.QUEUED, actor_words()
 
 
 def check_schedule(schedule: EvidenceSchedule) -> None:
@@ -151,12 +151,13 @@ def _make(pack: EvidencePack) -> str:
 
 
 def _settle(pack: EvidencePack, **columns: Any) -> bool:
-    """Store the outcome, and send its link to the contacts of the schedule if it is final; False if it was deleted."""
+    """Store the outcome, and send the link if it is final. Return whether the pack is still the same."""
     with all_tenants():
-        is_there = bool(EvidencePack.objects.filter(pk=pack.pk).update(**columns))
+        same = {name: getattr(pack, name) for name in PACKS.fields}
+        is_same = bool(EvidencePack.objects.filter(pk=pack.pk, **same).update(**columns))
         schedule = EvidenceSchedule.objects.filter(pk=pack.schedule).select_related("group").first()
-        if schedule is None or columns["state"] == State.QUEUED:
-            return is_there
+        if schedule is None or not is_same or columns["state"] == State.QUEUED:
+            return is_same
         url = absolute_url(reverse("admin:scheduling_evidencepack_change", args=[pack.pk]))
         facts = {"pack": pack, "url": url, "faults": columns.get("faults", 0), "error": columns["error"]}
         text = gettext("%(pack)s was made, with %(faults)s faults of the hash chains: %(url)s")
@@ -164,4 +165,4 @@ def _settle(pack: EvidencePack, **columns: Any) -> bool:
             text = gettext("%(pack)s could not be made: %(error)s %(url)s")
         contacts = list(schedule.group.contacts.filter(is_enabled=True))
         send_notice(tenant_id=pack.tenant_id, subject=str(pack), text=text % facts, contacts=contacts)
-    return is_there
+    return is_same

@@ -153,8 +153,8 @@ DELETE objectives/{objective}/               alerts.manage
 GET    evidence-packs/                       audit.view
 POST   evidence-packs/                       audit.export      {"template": "gdpr", "since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
 GET    evidence-packs/{evidence_pack}/       audit.view
-GET    evidence-packs/{evidence_pack}/download/ audit.export
-PATCH  evidence-packs/{evidence_pack}/       audit.export      {"template": "gdpr"} 422
+GET    evidence-packs/{evidence_pack}/download/ audit.export    409
+PATCH  evidence-packs/{evidence_pack}/       audit.export      {"since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
 DELETE evidence-packs/{evidence_pack}/       audit.export
 GET    evidence-schedules/                   audit.view
 POST   evidence-schedules/                   audit.export      {"name": "new", "template": "soc2", "group": "ops", "is_empty_allowed": true}
@@ -480,8 +480,8 @@ POST   objectives/                           alerts.manage     {"name": "new", "
 PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
 DELETE objectives/{objective}/               alerts.manage
 POST   evidence-packs/                       audit.export      {"template": "gdpr", "since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
-GET    evidence-packs/{evidence_pack}/download/ audit.export
-PATCH  evidence-packs/{evidence_pack}/       audit.export      {"template": "gdpr"} 422
+GET    evidence-packs/{evidence_pack}/download/ audit.export    409
+PATCH  evidence-packs/{evidence_pack}/       audit.export      {"since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
 DELETE evidence-packs/{evidence_pack}/       audit.export
 POST   evidence-schedules/                   audit.export      {"name": "new", "template": "soc2", "group": "Platform admins", "is_empty_allowed": true}
 PATCH  evidence-schedules/{evidence_schedule}/ audit.export    {"is_enabled": false}
@@ -548,7 +548,7 @@ scheduling.priorityrule            platform.view   fairness.manage  fairness.man
 scheduling.backupplan              platform.view   backups.manage   backups.manage   delete:backups.manage
 scheduling.backup                  platform.view   -                -
 scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
-scheduling.evidencepack            audit.view      audit.export     -                download:audit.export delete:audit.export
+scheduling.evidencepack            audit.view      audit.export     audit.export             download:audit.export delete:audit.export
 scheduling.evidenceschedule        audit.view      audit.export     audit.export     delete:audit.export
 scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage

@@ -308,7 +308,7 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
             tenant=tenant, name="monthly", template="soc2", group=group, is_empty_allowed=True
         )
         rows["evidence_pack"] = EvidencePack.objects.create(
-            tenant=tenant, template="soc2", since=now - timedelta(days=1), until=now, state="stored", key="pack.zip"
+            tenant=tenant, template="soc2", since=now - timedelta(days=1), until=now
         )
     return {name: row.pk for name, row in rows.items()}
 

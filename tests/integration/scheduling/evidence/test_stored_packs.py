@@ -85,6 +85,28 @@ def test_request_over_no_data_is_refused_unless_allowed(acme: Tenant) -> None:
     request_pack(acme, until, since=datetime(2019, 1, 1, tzinfo=UTC), is_empty_allowed=True)
 
 
+def test_stored_pack_is_not_changed_and_a_queued_one_is(acme: Tenant) -> None:
+    act(acme)
+    pack = request_pack(acme, seal())
+    stored = reread(pack)
+    with tenant_context(acme):
+        PACKS.save(stored, {"template": "deletion"})
+    run_upkeep(name="evidence_packs")
+    stored = reread(pack)
+    with tenant_context(acme), pytest.raises(FieldInvalidError):
+        PACKS.save(stored, {"template": "soc2"})
+    assert (reread(pack).state, reread(pack).template) == (STORED, "deletion")
+
+
+def test_pack_that_is_changed_while_it_is_made_is_made_again(acme: Tenant, archive: Path) -> None:
+    act(acme)
+    pack = request_pack(acme, seal())
+    with all_tenants():
+        EvidencePack.objects.filter(pk=pack.pk).update(template="gdpr")
+    service._make(pack)
+    assert (reread(pack).state, list(archive.rglob("*.zip"))) == (QUEUED, [])
+
+
 def test_request_without_an_archive_is_refused(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(ARCHIVE="")
     with pytest.raises(EvidenceStoreError):
