@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext_lazy
 
 from scheduling.configuration.admin import ConfiguredAdmin
@@ -28,18 +27,14 @@ class EvidencePackAdmin(ConfiguredAdmin):
 
     configured = PACKS
     view_permission, add_permission, change_permission = Permission.AUDIT_VIEW, _EXPORT, _EXPORT
-    list_display = ("id", "template", "since", "until", "state", "entries", "faults", "size", "requested_by")
+    list_display = ("id", "template", "since", "until", "state", "entries", "faults", "size_bytes", "requested_by")
     list_filter = (TenantFilter,)
-    readonly_fields = ("state", "error", "entries", "faults", "size", "sha256", "requested_by", "requested_at")
+    readonly_fields = ("state", "error", "entries", "faults", "size_bytes", "sha256", "requested_by", "requested_at")
     ordering = ("-pk",)
     sortable_by = ()
     post_actions = ("download", "delete")
     empty_title = gettext_lazy("No evidence packs yet")
     empty_text = gettext_lazy("Request one for a period, or add a schedule. Upkeep makes it within minutes.")
-
-    @admin.display(description=gettext_lazy("Size"))
-    def size(self, pack: EvidencePack) -> str:
-        return filesizeformat(pack.size_bytes)
 
     @post_action(
         label=gettext_lazy("Download"),

@@ -50,15 +50,9 @@ def check_request(pack: EvidencePack) -> None:
 
 
 def check_schedule(schedule: EvidenceSchedule) -> None:
-    """Raise FieldInvalidError if the last period has no data and that is not allowed, or EvidenceStoreError."""
+    """Raise EvidenceEmptyError if the last period has no data and that is not allowed, or EvidenceStoreError."""
     _require_store()
-    since, until = _last_period(schedule)
-    try:
-        check_period(since, until, tenant=schedule.tenant, is_empty_allowed=schedule.is_empty_allowed)
-    except EvidenceEmptyError as error:
-        facts = {"since": f"{since:%Y-%m-%d}", "until": f"{until:%Y-%m-%d}"}
-        text = gettext("From %(since)s to before %(until)s there is no audit entry: allow packs without data.") % facts
-        raise FieldInvalidError.at("is_empty_allowed", text) from error
+    check_period(*_last_period(schedule), tenant=schedule.tenant, is_empty_allowed=schedule.is_empty_allowed)
 
 
 @dataclass(frozen=True, slots=True)
