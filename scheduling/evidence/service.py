@@ -117,7 +117,7 @@ def _request_due() -> None:
 
 def _make(pack: EvidencePack) -> str:
     """Make a pack and store it; return the error, or an empty text. A cause that may pass leaves it queued."""
-    scope = {"since": pack.since, "until": pack.until, "tenant": pack.tenant}
+    scope: dict[str, Any] = {"since": pack.since, "until": pack.until, "tenant": pack.tenant}
     key = f"{chain_of(pack.tenant_id)}/evidence/{pack.pk}.zip"
     try:
         # What a killed process has left is no pack.
