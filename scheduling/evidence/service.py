@@ -51,8 +51,9 @@ def check_request(pack: EvidencePack) -> None:
 
 def check_schedule(schedule: EvidenceSchedule) -> None:
     """Raise EvidenceEmptyError if the last period has no data and that is not allowed, or EvidenceStoreError."""
-    _require_store()
-    check_period(*_last_period(schedule), tenant=schedule.tenant, is_empty_allowed=schedule.is_empty_allowed)
+    if schedule.is_enabled:
+        _require_store()
+        check_period(*_last_period(schedule), tenant=schedule.tenant, is_empty_allowed=schedule.is_empty_allowed)
 
 
 @dataclass(frozen=True, slots=True)
