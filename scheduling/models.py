@@ -17,6 +17,7 @@ from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.compensation.models import Compensation
 from scheduling.dispatch.models import Settled, SettledRefused, Wake
+from scheduling.evidence.models import EvidencePack, EvidenceSchedule
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
 from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecution
 from scheduling.inbox.models import EventTrigger, InboxEvent
@@ -110,6 +111,8 @@ __all__ = [
     "Drain",
     "EventRelay",
     "EventTrigger",
+    "EvidencePack",
+    "EvidenceSchedule",
     "ExcusedMinute",
     "Execution",
     "FairShareNode",

@@ -174,6 +174,12 @@ POST   investigations/{investigation}/outcome/ investigation.answered scheduling
 POST   objectives/                       objective.created       scheduling.objective
 PATCH  objectives/{objective}/           objective.changed       scheduling.objective
 DELETE objectives/{objective}/           objective.deleted       scheduling.objective
+POST   evidence-packs/                   evidence_pack.created   scheduling.evidencepack
+PATCH  evidence-packs/{evidence_pack}/   evidence_pack.changed   scheduling.evidencepack
+DELETE evidence-packs/{evidence_pack}/   evidence_pack.deleted   scheduling.evidencepack
+POST   evidence-schedules/               evidence_schedule.created scheduling.evidenceschedule
+PATCH  evidence-schedules/{evidence_schedule}/ evidence_schedule.changed scheduling.evidenceschedule
+DELETE evidence-schedules/{evidence_schedule}/ evidence_schedule.deleted scheduling.evidenceschedule
 POST   legal-holds/                      legal_hold.placed       tenants.legalhold
 POST   legal-holds/{hold}/release/       legal_hold.released     tenants.legalhold
 POST   compensations/{compensation}/retry/ compensation.retried scheduling.compensation
@@ -377,6 +383,13 @@ scheduling.investigation            change        investigation.answered   sched
 scheduling.objective                add           objective.created        scheduling.objective
 scheduling.objective                change        objective.changed        scheduling.objective
 scheduling.objective                delete        objective.deleted        scheduling.objective
+scheduling.evidencepack             add           evidence_pack.created    scheduling.evidencepack
+scheduling.evidencepack             change        evidence_pack.changed    scheduling.evidencepack
+scheduling.evidencepack             download      evidence_pack.downloaded scheduling.evidencepack
+scheduling.evidencepack             delete        evidence_pack.deleted    scheduling.evidencepack
+scheduling.evidenceschedule         add           evidence_schedule.created scheduling.evidenceschedule
+scheduling.evidenceschedule         change        evidence_schedule.changed scheduling.evidenceschedule
+scheduling.evidenceschedule         delete        evidence_schedule.deleted scheduling.evidenceschedule
 webhooks.webhook                    add           webhook.created          webhooks.webhook
 webhooks.webhook                    change        webhook.changed          webhooks.webhook
 webhooks.webhook                    try_it        job.submitted            scheduling.job

@@ -34,10 +34,11 @@ debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
 landlock seccomp cgroup erasures rollups artifacts partitions history baselines
 rpo rto bucket prefix
+soc iso iec gdpr cc
 """
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
-acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
+acme globex monthly greta saas gustav newcomer outsider viewer developer owner auditor operator admin
 greeting soon handbook nightly ops timeout keyerror pages spare upload broke parseerror start send it test
 order orders paid shop reconciliation
 cloud community professional sandbox team api guest four

@@ -133,6 +133,8 @@ PAGES = (
     Page(ALERTS, "scheduling.AlertMessage"),
     Page(AUDIT, "tenants.AuditLogEntry", place="audit"),
     Page(AUDIT, "scheduling.TenantUpkeepRun"),
+    Page(AUDIT, "scheduling.EvidencePack"),
+    Page(AUDIT, "scheduling.EvidenceSchedule"),
     Page(SETTINGS, "tenants.TenantSettings"),
     Page(SETTINGS, "tenants.Membership"),
     Page(SETTINGS, "tenants.Invitation"),

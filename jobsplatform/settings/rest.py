@@ -42,6 +42,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "AlertOutcomeEnum": "scheduling.alerts.models.Alert.Outcome",
         "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.jobs.history.EXECUTION_STATES",
+        "EvidencePackStateEnum": "scheduling.evidence.models.EvidencePack.State",
         "OutboxStateEnum": "scheduling.outbox.models.OutboxMessage.State",
         "CompensationStateEnum": "scheduling.compensation.models.Compensation.State",
         "LoadLevelEnum": "scheduling.load.api.LEVELS",

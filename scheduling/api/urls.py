@@ -16,6 +16,7 @@ from scheduling.compensation.api import CompensationViewSet
 from scheduling.correlation.api import CorrelationViewSet
 from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
+from scheduling.evidence.api import EvidencePackViewSet, EvidenceScheduleViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
 from scheduling.identity.api import ClaimRuleViewSet
@@ -56,6 +57,8 @@ for view in (
     *CONFIGURED_VIEWS,
     BackupPlanViewSet,
     EventTriggerViewSet,
+    EvidencePackViewSet,
+    EvidenceScheduleViewSet,
     ObjectiveViewSet,
     OutboxRouteViewSet,
     PriorityRuleViewSet,

@@ -63,8 +63,9 @@ SECTIONS: Final = (
     Section(
         "retention",
         "Removals after retention, legal holds and the archive",
-        ("audit.pruned", "jobs.prun*", "upkeep.*", "backup.deleted", "legal_hold.*", "archive.*"),
+        ("retention.pruned", "audit.pruned", "jobs.prun*", "upkeep.*", "backup.deleted", "legal_hold.*", "archive.*"),
     ),
+    Section("deletions", "Rows deleted, by rule and table, with their seals", statement=_SQL["read_deletions"]),
     Section("erasures", "Erasures of tenants", ("tenant.erasure_*", "tenant.erased")),
     Section("backups", "Backups, drills and restores", ("backup.*", "snapshot.*", "tenant.restored")),
     Section("failures", "Alerts that fired and checks that failed", statement=_SQL["read_failures"]),

@@ -102,3 +102,33 @@ LEFT JOIN LATERAL (
     WHERE r.tenant_id IS NULL AND e.actor_label = r.subject AND e.actor_kind IN ('user', 'api_key')
       AND e.at < %(until)s ORDER BY e.id DESC LIMIT 1) a ON true
 ORDER BY r.kind, t.slug NULLS FIRST, r.subject, r.given_at NULLS FIRST, r.id;
+
+-- name: read_deletions
+-- Read what was deleted in a period, by chain, rule, tenant and table: the number of rows, and the entries that prove
+-- it by the sequence of the first and the last one and the hash of the last. A proof of an erasure has the numbers
+-- before and after. ``tenant`` is empty for rows of several tenants.
+SELECT d.kind, d.chain, d.rule, d.tenant, d."table", sum(d.before)::bigint AS before,
+    sum(CASE jsonb_typeof(d.removed) WHEN 'number' THEN d.removed::bigint END)::bigint AS removed,
+    sum(d.left)::bigint AS left, count(*) AS entries, min(d.sequence) AS first_sequence,
+    max(d.sequence) AS last_sequence, (array_agg(d.hash ORDER BY d.sequence DESC))[1] AS last_hash,
+    max(d.proof_sha256) AS proof_sha256
+FROM (
+    SELECT 'retention' AS kind, s.chain, s.sequence, s.hash, coalesce(e.after->>'rule', 'audit') AS rule,
+        coalesce(e.tenant_id::text, e.after->>'chain') AS tenant, c.key AS "table", c.value AS removed,
+        NULL::bigint AS before, NULL::bigint AS left, NULL AS proof_sha256
+    FROM tenants_auditlogentry e JOIN tenants_auditseal s ON s.entry_id = e.id
+    CROSS JOIN LATERAL jsonb_each(
+        CASE jsonb_typeof(e.after->'removed') WHEN 'object' THEN e.after->'removed' ELSE '{}' END) c
+    WHERE e.action IN ('retention.pruned', 'audit.pruned') AND e.after->>'kind' IS DISTINCT FROM 'erasure'
+      AND s.sealed_at >= %(since)s AND s.sealed_at < %(until)s
+      AND (%(tenant)s::uuid IS NULL OR s.chain = %(tenant)s::uuid)
+    UNION ALL
+    SELECT 'erasure', s.chain, s.sequence, s.hash, 'erasure', t.subject_id::text, c.key, c.value->'removed',
+        (c.value->>'before')::bigint, (c.value->>'after')::bigint, t.proof_sha256
+    FROM tenants_auditlogentry e JOIN tenants_auditseal s ON s.entry_id = e.id
+    JOIN tenants_tenanterasure t ON t.id::text = e.target_id
+    CROSS JOIN LATERAL jsonb_each(t.proof->'counts') c
+    WHERE e.action = 'tenant.erased' AND s.sealed_at >= %(since)s AND s.sealed_at < %(until)s
+      AND %(tenant)s::uuid IS NULL
+) d GROUP BY d.kind, d.chain, d.rule, d.tenant, d."table"
+ORDER BY d.kind, d.chain, d.rule, d.tenant NULLS FIRST, d."table";

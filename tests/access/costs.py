@@ -236,6 +236,17 @@ GET    fairness/decisions/                                         2
 GET    heat-map/                                                   2
 GET    anomalies/                                                  2
 GET    baselines/                                                  2
+GET    evidence-packs/                                             2
+POST   evidence-packs/                                             2
+GET    evidence-packs/{pk}/                                        1
+PATCH  evidence-packs/{pk}/                                        2
+GET    evidence-packs/{pk}/download/                               20
+DELETE evidence-packs/{pk}/                                        2
+GET    evidence-schedules/                                         2
+POST   evidence-schedules/                                         2
+GET    evidence-schedules/{pk}/                                    1
+PATCH  evidence-schedules/{pk}/                                    2
+DELETE evidence-schedules/{pk}/                                    2
 GET    objectives/                                                 2
 POST   objectives/                                                 2
 DELETE objectives/{pk}/                                            2

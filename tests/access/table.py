@@ -150,6 +150,17 @@ POST   objectives/                           alerts.manage     {"name": "new", "
 GET    objectives/{objective}/               jobs.view
 PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
 DELETE objectives/{objective}/               alerts.manage
+GET    evidence-packs/                       audit.view
+POST   evidence-packs/                       audit.export      {"template": "gdpr", "since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
+GET    evidence-packs/{evidence_pack}/       audit.view
+GET    evidence-packs/{evidence_pack}/download/ audit.export    409
+PATCH  evidence-packs/{evidence_pack}/       audit.export      {"since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
+DELETE evidence-packs/{evidence_pack}/       audit.export
+GET    evidence-schedules/                   audit.view
+POST   evidence-schedules/                   audit.export      {"name": "new", "template": "soc2", "group": "ops", "is_empty_allowed": true}
+GET    evidence-schedules/{evidence_schedule}/ audit.view
+PATCH  evidence-schedules/{evidence_schedule}/ audit.export    {"is_enabled": false}
+DELETE evidence-schedules/{evidence_schedule}/ audit.export
 POST   jobs/{waiting}/cancel/                jobs.cancel       {}
 POST   jobs/{waiting}/suspend/               jobs.cancel       {"reason": "wait for the data"}
 POST   jobs/{waiting}/resume/                jobs.cancel       {"reason": "it is here"} 409
@@ -468,6 +479,13 @@ DELETE contact-groups/{group}/               alerts.manage
 POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}
 PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
 DELETE objectives/{objective}/               alerts.manage
+POST   evidence-packs/                       audit.export      {"template": "gdpr", "since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
+GET    evidence-packs/{evidence_pack}/download/ audit.export    409
+PATCH  evidence-packs/{evidence_pack}/       audit.export      {"since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
+DELETE evidence-packs/{evidence_pack}/       audit.export
+POST   evidence-schedules/                   audit.export      {"name": "new", "template": "soc2", "group": "Platform admins", "is_empty_allowed": true}
+PATCH  evidence-schedules/{evidence_schedule}/ audit.export    {"is_enabled": false}
+DELETE evidence-schedules/{evidence_schedule}/ audit.export
 POST   outbox-routes/                        webhooks.manage   {"name": "new", "topic": "order.*", "adapter": "webhook", "target": "ops"} 422
 PATCH  outbox-routes/{outbox_route}/         webhooks.manage   {"is_enabled": false}
 DELETE outbox-routes/{outbox_route}/         webhooks.manage
@@ -530,6 +548,8 @@ scheduling.priorityrule            platform.view   fairness.manage  fairness.man
 scheduling.backupplan              platform.view   backups.manage   backups.manage   delete:backups.manage
 scheduling.backup                  platform.view   -                -
 scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
+scheduling.evidencepack            audit.view      audit.export     audit.export             download:audit.export delete:audit.export
+scheduling.evidenceschedule        audit.view      audit.export     audit.export     delete:audit.export
 scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage
 scheduling.schedule                schedules.view  schedules.manage schedules.manage run_now:schedules.manage pause:schedules.manage resume:schedules.manage delete:schedules.manage

@@ -245,6 +245,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/backups/state_snapshot.py": ({"take_snapshot"}, "snapshots belong to the platform"),
     "scheduling/backups/canary.py": ({"run_canary"}, "it runs in a scratch database, with a tenant of its own"),
     "scheduling/backups/drill.py": ({"run_drill", "_check"}, "backups belong to the platform"),
+    "scheduling/evidence/service.py": (
+        {"make_packs", "_settle"},
+        "upkeep makes the packs of all tenants, and delivers their links",
+    ),
     "scheduling/archive/service.py": ({"remove_unfinished"}, "upkeep removes unfinished objects of all tenants"),
     "scheduling/management/commands/restore_archive.py": (
         {"Command.handle"},
@@ -394,7 +398,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "pools, queues and rules belong to the platform",
     ),
     "scheduling/upkeep/retention/steps.py": (
-        {"_prune_batches", "_prune_jobs", "_prune_tenants", "request_audit_pruning"},
+        {"_prune_batches", "_prune_jobs", "_prune_tenants", "prune_platform", "request_audit_pruning"},
         "the cutoffs of many tenants are read at once",
     ),
     "scheduling/celery/beat_tasks.py": ({"find_undelivered"}, "tasks of beat and pools belong to the platform"),

@@ -39,6 +39,8 @@ from scheduling.models import (
     Contact,
     ContactGroup,
     EventTrigger,
+    EvidencePack,
+    EvidenceSchedule,
     Investigation,
     JobError,
     LoadState,
@@ -302,6 +304,12 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
             evaluated_at=now,
         )
         rows["message"] = AlertMessage.objects.create(tenant=tenant, contact=contact, what="test", body={})
+        rows["evidence_schedule"] = EvidenceSchedule.objects.create(
+            tenant=tenant, name="monthly", template="soc2", group=group, is_empty_allowed=True
+        )
+        rows["evidence_pack"] = EvidencePack.objects.create(
+            tenant=tenant, template="soc2", since=now - timedelta(days=1), until=now
+        )
     return {name: row.pk for name, row in rows.items()}
 
 

@@ -259,6 +259,8 @@ LIKE = {
             "scheduling.contact",
             "scheduling.investigation",
             "scheduling.eventtrigger",
+            "scheduling.evidencepack",
+            "scheduling.evidenceschedule",
             "scheduling.objective",
             "scheduling.priorityrule",
             "scheduling.outboxroute",

@@ -29,6 +29,7 @@ from scheduling.models import (
     Batch,
     CFSPlan,
     Contact,
+    EvidencePack,
     Job,
     JobTemplate,
     KindPause,
@@ -95,6 +96,11 @@ def _suspend_tenant(world: World) -> None:
         # One in force refuses an erasure.
         LegalHold.objects.update(released_at=timezone.now())
     suspend_tenant(tenant=acme(), reason="x")
+
+
+def _store_pack(world: World) -> None:
+    with all_tenants():
+        EvidencePack.objects.filter(pk=world.own["evidence_pack"]).update(state="stored", key="pack.zip")
 
 
 def _pause_queue(world: World) -> int:
@@ -326,6 +332,7 @@ def _disabled_contact(world: World) -> Any:
 
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
+    "scheduling.evidencepack download": _store_pack,
     "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
     "POST plans/team/withdraw/": lambda world: _edited_plan(world, LATER) and None,
     "POST cfs-plans/cloud/rollback/": lambda world: _edited_cfs_plan(world) and None,
@@ -626,6 +633,29 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "window_days": 7,
     },
     "scheduling.objective change": lambda world: {"target_share": 0.9},
+    "scheduling.evidencepack add": lambda world: {
+        "tenant": acme().pk,
+        "template": "gdpr",
+        **{f"{name}_1": "00:00:00" for name in ("since", "until")},
+        "since_0": "2019-01-01",
+        "until_0": "2019-02-01",
+        "is_empty_allowed": "on",
+    },
+    "scheduling.evidencepack change": lambda world: {
+        **{f"{name}_1": "00:00:00" for name in ("since", "until")},
+        "since_0": "2019-01-01",
+        "until_0": "2019-02-01",
+        "is_empty_allowed": "on",
+    },
+    "scheduling.evidenceschedule add": lambda world: {
+        "tenant": acme().pk,
+        "name": "new",
+        "template": "soc2",
+        "every": "quarter",
+        "group": world.own["group"],
+        "is_empty_allowed": "on",
+    },
+    "scheduling.evidenceschedule change": lambda world: {"every": "quarter"},
     "webhooks.webhook add": lambda world: {"tenant": acme().pk, "name": "new", "url": "https://example.com/"},
     "webhooks.webhook change": lambda world: {"events": ["job.completed"]},
     "tenants.invitation add": lambda world: {"tenant": acme().pk, "invitee": "newcomer", "role": "viewer"},

@@ -93,7 +93,9 @@ def _no_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world(db: None, tmp_path: Path) -> Iterator[World]:
-    with override_settings(MEDIA_ROOT=tmp_path), override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
+    values = {"ENCRYPTION_MASTER_KEYS": [MASTER_KEY], "ARCHIVE": str(tmp_path)}
+    (tmp_path / "pack.zip").write_bytes(b"pack")
+    with override_settings(MEDIA_ROOT=tmp_path), override_platform_settings(**values):
         yield make_world()
 
 
