@@ -41,6 +41,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "SeverityEnum": "scheduling.alerts.contact_models.Severity",
         "AlertOutcomeEnum": "scheduling.alerts.models.Alert.Outcome",
         "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
+        "CheckpointEnum": "scheduling.controls.models.ControlRule.Checkpoint",
+        "ControlRuleEnum": "scheduling.controls.models.ControlRule.Rule",
         "ExecutionStateEnum": "scheduling.jobs.history.EXECUTION_STATES",
         "OutboxStateEnum": "scheduling.outbox.models.OutboxMessage.State",
         "CompensationStateEnum": "scheduling.compensation.models.Compensation.State",

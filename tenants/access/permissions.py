@@ -63,6 +63,8 @@ class Permission(StrEnum):
     FAIRNESS_MANAGE = "fairness.manage"  # CFS plans, queues, pools, routing
     UPKEEP_RUN = "upkeep.run"
     BACKUPS_MANAGE = "backups.manage"  # plans of backups
+    CONTROLS_MANAGE = "controls.manage"  # compliance controls
+    CONTROLS_OVERRIDE = "controls.override"  # release jobs that controls hold
     PEOPLE_VIEW = "people.view"
     PEOPLE_MANAGE = "people.manage"  # users and platform roles
 

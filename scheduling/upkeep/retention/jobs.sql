@@ -72,6 +72,8 @@ WITH rows_to_delete AS (
     DELETE FROM scheduling_job_meta m USING rows_to_delete d WHERE m.job_id = d.id
 ), subject AS (
     DELETE FROM scheduling_job_subject s USING rows_to_delete d WHERE s.job_id = d.id
+), control_hold AS (
+    DELETE FROM scheduling_control_hold h USING rows_to_delete d WHERE h.job_id = d.id
 ), batch AS (
     UPDATE scheduling_batch b SET pruned = b.pruned + g.jobs
     FROM (SELECT batch_id, count(*) AS jobs FROM rows_to_delete WHERE batch_id IS NOT NULL GROUP BY 1) AS g
