@@ -35,7 +35,7 @@ def facts_of(job: Job, region: str) -> Facts:
 
 
 def suspend_failing(jobs: Iterable[Job]) -> list[Failure]:
-    """Set new jobs that fail a control of the submission to suspended, before they are stored; return their failures."""
+    """Set new jobs that fail a control of the submission to suspended, before their insert; return their failures."""
     controls = current_controls()
     if not controls.by_checkpoint.get(Checkpoint.SUBMISSION):
         return []

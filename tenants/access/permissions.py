@@ -155,9 +155,11 @@ PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
     PlatformRole.OPERATOR: _OPERATOR,
     PlatformRole.AUDITOR: _AUDITOR,
 }
-# Decisions about a tenant and its people, approvals, and payloads in the clear require a logged-in person.
+# Decisions about a tenant and its people, approvals, overrides of controls, and payloads in the clear require a
+# logged-in person.
 NEEDS_PERSON: Final = frozenset(
     {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.SECRETS_MANAGE, _P.WORKFLOWS_APPROVE, _P.JOBS_REVEAL}
+    | {_P.CONTROLS_OVERRIDE}
 )
 KEY_PERMISSIONS: Final = _OWNER - NEEDS_PERSON
 # A key of the platform has them in all tenants. Erasures and accounts of people require a logged-in person, too.

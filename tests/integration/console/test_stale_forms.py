@@ -261,6 +261,7 @@ LIKE = {
             "scheduling.eventtrigger",
             "scheduling.objective",
             "scheduling.priorityrule",
+            "scheduling.controlrule",
             "scheduling.outboxroute",
             "scheduling.sheddingrule",
             "tenants.claimrule",
