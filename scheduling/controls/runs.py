@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from scheduling.controls.holds import Failure, record_failures
-from scheduling.controls.queries import current_controls
+from scheduling.controls.queries import Controls
 from scheduling.controls.rules import Checkpoint, Facts, Terms, allows_host
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.start import StartedExecution
@@ -38,30 +38,28 @@ class RunCheck:
             self.hosts[host] = None
         return not failed
 
-    def end(self, settlement: Settlement | None) -> None:
-        """Check the result of the run, which is settled unchanged."""
-        if settlement is None or not self.ends:
-            return
+    def finish(self, settlement: Settlement | None) -> None:
+        """Check the result of the run, which is settled unchanged, and write an audit entry if a control has failed."""
         one = self.started
-        facts = Facts(one.kind, one.tenant_id, one.started_at, document=settlement.result)
-        self.failed |= {terms.id: terms for terms in self.ends if terms.fails(facts)}
+        if settlement is not None and self.ends:
+            facts = Facts(one.kind, one.tenant_id, one.started_at, document=settlement.result)
+            self.failed |= {terms.id: terms for terms in self.ends if terms.fails(facts)}
+        if self.failed:
+            retry_on_disconnect(self._record, give_up_after_seconds=_PATIENCE_SECONDS)
 
-    def record(self) -> None:
-        """Write the audit entry of the failed controls."""
+    def _record(self) -> None:
         failure = Failure(self.started.job_id, self.started.tenant_id, list(self.failed.values()))
         with tenant_context(self.started.tenant_id):
             record_failures([failure], **({"hosts": list(self.hosts)} if self.hosts else {}))
 
 
 @contextmanager
-def checked_run(started: StartedExecution) -> Iterator[RunCheck]:
-    """Check the hosts that the job calls in the block, and record the controls that it has failed afterwards."""
-    controls, about = current_controls(), (started.kind, started.tenant_id)
+def checked_run(started: StartedExecution, controls: Controls) -> Iterator[RunCheck]:
+    """Check the hosts that the job calls in the block. The caller finishes the check with the settlement."""
+    about = started.kind, started.tenant_id
     check = RunCheck(started, *(controls.covering(when, *about) for when in (Checkpoint.EFFECT, Checkpoint.END)))
     token = host_check.set(check.allows if check.effects else None)
     try:
         yield check
     finally:
         host_check.reset(token)
-        if check.failed:
-            retry_on_disconnect(check.record, give_up_after_seconds=_PATIENCE_SECONDS)
