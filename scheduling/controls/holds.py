@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from scheduling.controls.models import ControlHold
-from scheduling.controls.queries import Controls, current_controls
+from scheduling.controls.queries import Controls
 from scheduling.controls.rules import Checkpoint, Facts, Terms
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.models import Job
@@ -34,11 +34,8 @@ def facts_of(job: Job, region: str) -> Facts:
     return Facts(job.kind, job.tenant_id, job.created_at, region, job.tags, job.meta, job.payload)
 
 
-def suspend_failing(jobs: Iterable[Job]) -> list[Failure]:
+def suspend_failing(jobs: Iterable[Job], controls: Controls) -> list[Failure]:
     """Set new jobs that fail a control of the submission to suspended, before their insert; return their failures."""
-    controls = current_controls()
-    if not controls.by_checkpoint.get(Checkpoint.SUBMISSION):
-        return []
     failures = [found for job in jobs if (found := _failure_of(job, controls)).controls]
     failing = {failure.job_id for failure in failures}
     for job in jobs:

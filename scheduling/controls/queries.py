@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from scheduling.controls.models import ControlRule
@@ -25,6 +25,15 @@ class Controls:
     def covering(self, checkpoint: Checkpoint, kind: str, tenant_id: UUID) -> list[Terms]:
         """Return the controls of a checkpoint that are about jobs of this kind and tenant."""
         return [terms for terms in self.by_checkpoint.get(checkpoint, ()) if terms.covers(kind, tenant_id)]
+
+
+NO_CONTROLS: Final = Controls({}, {})
+
+
+def controls_at(checkpoint: Checkpoint) -> Controls | None:
+    """Return the enabled controls; None if there are none of this checkpoint, as nearly always."""
+    controls = current_controls()
+    return controls if controls.by_checkpoint.get(checkpoint) else None
 
 
 def current_controls() -> Controls:
@@ -51,7 +60,7 @@ def _decode(document: Mapping[str, Any]) -> Controls:
     for facts in document["controls"]:
         terms = Terms(*facts)
         found[terms.checkpoint].append(terms)
-    return Controls(found, dict(document["regions"]))
+    return Controls(found, dict(document["regions"])) if found else NO_CONTROLS
 
 
 _kept: SharedCache[Controls] = SharedCache("controls", _decode)

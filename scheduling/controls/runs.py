@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from scheduling.controls.holds import Failure, record_failures
-from scheduling.controls.queries import Controls
 from scheduling.controls.rules import Checkpoint, Facts, Terms, allows_host
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.start import StartedExecution
@@ -54,10 +53,12 @@ class RunCheck:
 
 
 @contextmanager
-def checked_run(started: StartedExecution, controls: Controls) -> Iterator[RunCheck]:
+def checked_run(started: StartedExecution) -> Iterator[RunCheck]:
     """Check the hosts that the job calls in the block. The caller finishes the check with the settlement."""
     about = started.kind, started.tenant_id
-    check = RunCheck(started, *(controls.covering(when, *about) for when in (Checkpoint.EFFECT, Checkpoint.END)))
+    check = RunCheck(
+        started, *(started.controls.covering(when, *about) for when in (Checkpoint.EFFECT, Checkpoint.END))
+    )
     token = host_check.set(check.allows if check.effects else None)
     try:
         yield check

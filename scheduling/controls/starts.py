@@ -7,7 +7,7 @@ from uuid import UUID
 
 from scheduling.controls.holds import Failure, record_holds
 from scheduling.controls.models import ControlHold
-from scheduling.controls.queries import current_controls
+from scheduling.controls.queries import Controls
 from scheduling.controls.rules import Checkpoint, Facts
 from scheduling.fairness.shares import Pick
 from scheduling.jobs.lifecycle import JobState
@@ -16,15 +16,11 @@ from scheduling.models import JobSuspended
 from tenants.database.clock import read_clock
 
 
-def hold_failing(picks: Sequence[Pick]) -> set[UUID]:
+def hold_failing(picks: Sequence[Pick], controls: Controls) -> set[UUID]:
     """Suspend the picked jobs that fail a control of the start and are not exempt, and return their ids.
 
-    The tick has locked their rows. A job that only a maintenance window holds continues at its end. Without such
-    controls nothing is read.
+    The tick has locked their rows. A job that only a maintenance window holds continues at its end.
     """
-    controls = current_controls()
-    if not picks or not controls.by_checkpoint.get(Checkpoint.START):
-        return set()
     now, failures = read_clock(), []
     for pick in picks:
         facts = Facts(pick.job.kind, pick.tenant_id, now, controls.regions.get(pick.queue_id, ""))
@@ -34,10 +30,10 @@ def hold_failing(picks: Sequence[Pick]) -> set[UUID]:
     failures = _without_exempt(failures) if failures else []
     by_cause: dict[tuple[str, ...], list[Failure]] = {}
     for failure in failures:
-        by_cause.setdefault(tuple(one.name for one in failure.controls), []).append(failure)
+        by_cause.setdefault(tuple(one.id for one in failure.controls), []).append(failure)
     held: set[UUID] = set()
-    for names, alike in by_cause.items():
-        data = {"reason": f"control_failed: {', '.join(names)}"}
+    for alike in by_cause.values():
+        data = {"reason": f"control_failed: {', '.join(one.name for one in alike[0].controls)}"}
         moved = end_waiting([one.job_id for one in alike], state=JobState.SUSPENDED, event="job.suspended", data=data)
         ends = [terms.window_end(now) for terms in alike[0].controls]
         if all(ends):

@@ -20,6 +20,8 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.conf import MERGE_BELOW_US
+from scheduling.controls.queries import controls_at
+from scheduling.controls.rules import Checkpoint
 from scheduling.controls.starts import hold_failing
 from scheduling.dispatch.concurrency_keys import NO_KEYS, KeysReading, read_keys_of
 from scheduling.fairness.run_queue import ReadJobs, keys_to_read, pick_fair
@@ -220,7 +222,8 @@ def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = Fa
             rows[entity_id] = _without(rows[entity_id], lost)
         result = pick_fair(share, ReadJobs(rows))
     picks = [pick for pick in result.picks if pick.job.job_id in locked]
-    if held := hold_failing(picks):
+    controls = controls_at(Checkpoint.START) if picks else None
+    if controls is not None and (held := hold_failing(picks, controls)):
         passed_over.update(pick.entity_id for pick in picks if pick.job.job_id in held)
         picks = [pick for pick in picks if pick.job.job_id not in held]
     return Picked(result, picks, rows, passed_over, dropped, found.keys)

@@ -14,7 +14,6 @@ from typing import Any
 from django.db import connection
 
 from scheduling import tracing
-from scheduling.controls.queries import current_controls
 from scheduling.controls.runs import checked_run
 from scheduling.exceptions import FenceLostError, KindUnknownError
 from scheduling.execution import policy, settlement_builders
@@ -97,7 +96,7 @@ def run_execution(started: StartedExecution, seat: Seat, span: tracing.Span, log
     began = time.monotonic()
     serve_tier(started.tier)
     meter = CostMeter()
-    with checked_run(started, current_controls()) as check:
+    with checked_run(started) as check:
         try:
             # In a copy of the context, so that context variables that a processor sets end with its job.
             pending = copy_context().run(run_processor, started, seat, log)

@@ -18,6 +18,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from scheduling.controls.holds import record_holds, suspend_failing
+from scheduling.controls.queries import controls_at
+from scheduling.controls.rules import Checkpoint
 from scheduling.jobs.fair_share_nodes import Line
 from scheduling.jobs.filters.rows import as_uuid
 from scheduling.jobs.lifecycle import JobState
@@ -151,7 +153,8 @@ def store_jobs(
     scope = require_scope()
     for job in jobs:
         claim_for_scope(job, scope)
-    failures = suspend_failing(jobs)
+    controls = controls_at(Checkpoint.SUBMISSION)
+    failures = suspend_failing(jobs, controls) if controls is not None else []
     actor = current_actor()
     entry = entry_parameters(action=event, target=_audit_target(jobs), after=_audit_summary(jobs))
     columns = _columns(jobs, lines)

@@ -20,7 +20,6 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
 
-from scheduling.controls.queries import Controls, current_controls
 from scheduling.dispatch.locked import is_lock_timeout
 from scheduling.exceptions import FenceLostError
 from scheduling.execution.checkpoints import save_progress_many
@@ -60,7 +59,7 @@ class DatabaseThread(threading.Thread):
     """A thread with a connection; the coroutines of one event loop await what it does.
 
     ``running`` returns the executions whose log lines and progress are to be written; it is called in this thread.
-    ``blocks`` are the blocks of the loop that are not stored yet. ``controls`` are those of the last starts.
+    ``blocks`` are the blocks of the loop that are not stored yet.
     """
 
     def __init__(self, worker_id: UUID, running: Callable[[], Iterable[CoroutineExecution]]) -> None:
@@ -68,7 +67,6 @@ class DatabaseThread(threading.Thread):
         self._worker_id = worker_id
         self._running = running
         self.blocks: deque[Mapping[str, Any]] = deque(maxlen=MOST_BLOCKS)
-        self.controls = Controls({}, {})
         self._loop = asyncio.get_running_loop()
         self._requests: deque[Asked] = deque()
         self._news = threading.Condition()
@@ -163,7 +161,9 @@ class DatabaseThread(threading.Thread):
 
     def _start(self, requests: Sequence[StartRequest]) -> dict[UUID, Answer]:
         try:
-            begun = retry_on_disconnect(lambda: self._begin(requests), give_up_after_seconds=START_PATIENCE_SECONDS)
+            begun = retry_on_disconnect(
+                lambda: start_each(requests, worker_id=self._worker_id), give_up_after_seconds=START_PATIENCE_SECONDS
+            )
         except CONNECTION_ERRORS as error:
             return {one.execution_id: error for one in requests}
         except Exception as error:  # noqa: BLE001 - delivered to the message that it concerns
@@ -171,11 +171,6 @@ class DatabaseThread(threading.Thread):
                 return {requests[0].execution_id: error}
             return {key: answer for one in requests for key, answer in self._start([one]).items()}
         return {one.execution_id: one for one in begun}
-
-    def _begin(self, requests: Sequence[StartRequest]) -> list[StartedExecution]:
-        # Read here: the loop must not wait for the database.
-        self.controls = current_controls()
-        return start_each(requests, worker_id=self._worker_id)
 
     def _write_reports(self) -> None:
         self._reports_due_at = time.monotonic() + PROGRESS_SECONDS

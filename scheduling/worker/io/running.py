@@ -170,7 +170,7 @@ class Slots:
         lend_nothing()
         if self._is_stopping:
             self.interrupt(index, Cause.SHUTDOWN)
-        with execution_context(started) as span, checked_run(started, self._database.controls) as check:
+        with execution_context(started) as span, checked_run(started) as check:
             pending = await execution.run()
             if check.failed or check.ends:
                 await lane.run(partial(check.finish, pending.settlement))

@@ -17,7 +17,6 @@ from django.utils import timezone
 
 from scheduling.controls.exceptions import ControlFailedError, NotHeldByControlError
 from scheduling.controls.models import ControlHold
-from scheduling.controls.queries import current_controls
 from scheduling.controls.rules import Checkpoint
 from scheduling.controls.runs import checked_run
 from scheduling.controls.service import CONTROLS, override_controls, preview_control
@@ -190,7 +189,7 @@ def test_refused_host_fails_the_call_and_is_recorded(
     tick()
     started = begin(start, job)
     policy = current_policy()
-    with checked_run(started, current_controls()) as check, pytest.raises(HostRefusedError) as refused:
+    with checked_run(started) as check, pytest.raises(HostRefusedError) as refused:
         policy.check_target(read_target("https://api.example.org/"))
         policy.check_target(read_target("https://example.com/"))
     assert refused.value.code == "host_refused"
@@ -206,7 +205,7 @@ def test_result_is_recorded_and_left_as_it_is(acme: Tenant, worker: Registration
     tick()
     started = begin(start, job)
     settlement = Settlement.completed(started.execution_id, started.fence, {"card": CARD})
-    with checked_run(started, current_controls()) as check:
+    with checked_run(started) as check:
         check.finish(settlement)
     assert settlement.result == {"card": CARD}
     (entry,) = entries()

@@ -135,8 +135,8 @@ def test_planted_violation_of_each_control_is_in_the_pack(acme: Tenant, tmp_path
             CONTROLS.save(ControlRule(), values)
     card = "4111 1111 1111 1111"
     job = submit_job(tenant=acme, request=JobRequest(kind="noop", payload={"card": card})).job
-    started: Any = SimpleNamespace(job_id=job.pk, tenant_id=acme.pk, kind="noop")
-    with checked_run(started, current_controls()) as check:
+    started: Any = SimpleNamespace(job_id=job.pk, tenant_id=acme.pk, kind="noop", controls=current_controls())
+    with checked_run(started) as check:
         assert not check.allows("example.com")
     check.finish(None)
     with tenant_context(acme):
