@@ -30,6 +30,7 @@ MODULES = {
     "load": "benchmarks.load",
     "backup": "benchmarks.backup",
     "evidence": "benchmarks.evidence",
+    "controls": "benchmarks.controls",
     "neighbour": "benchmarks.neighbour",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",

@@ -8,6 +8,7 @@ from scheduling.backups import admin as backups
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
 from scheduling.compensation import admin as compensations
+from scheduling.controls import admin as controls
 from scheduling.evidence import admin as evidence
 from scheduling.execution import admin as history
 from scheduling.fleet import admin as workers
@@ -48,6 +49,7 @@ __all__ = [
     "cfs_plans",
     "circuits",
     "compensations",
+    "controls",
     "dead_letters",
     "evidence",
     "fair_share",

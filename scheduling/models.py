@@ -16,6 +16,7 @@ from scheduling.backups.models import Backup, BackupPlan
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.compensation.models import Compensation
+from scheduling.controls.models import ControlHold, ControlRule
 from scheduling.dispatch.models import Settled, SettledRefused, Wake
 from scheduling.evidence.models import EvidencePack, EvidenceSchedule
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
@@ -107,6 +108,8 @@ __all__ = [
     "ConcurrencyKeyNews",
     "Contact",
     "ContactGroup",
+    "ControlHold",
+    "ControlRule",
     "DeadLetter",
     "Drain",
     "EventRelay",

@@ -47,6 +47,10 @@ POST   bulk-operations/{bulk}/abort/     bulk_operation.aborted  scheduling.bulk
 POST   bulk-operations/{bulk}/undo/      bulk_operation.undone   scheduling.bulkoperation
 POST   jobs/{waiting}/suspend/           job.suspended           scheduling.job
 POST   jobs/{waiting}/resume/            job.resumed             scheduling.job
+POST   jobs/{waiting}/override-controls/ control.overridden      scheduling.job
+POST   controls/                         control_rule.created    scheduling.controlrule
+PATCH  controls/{control}/               control_rule.changed    scheduling.controlrule
+DELETE controls/{control}/               control_rule.deleted    scheduling.controlrule
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   jobs/{job}/notes/                 job.noted               scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
@@ -304,6 +308,10 @@ scheduling.job                      edit          job.payload_revealed     sched
 scheduling.job                      cancel        job.cancelled            scheduling.job
 scheduling.job                      suspend       job.suspended            scheduling.job
 scheduling.job                      resume        job.resumed              scheduling.job
+scheduling.job                      override_controls control.overridden   scheduling.job
+scheduling.controlrule              add           control_rule.created     scheduling.controlrule
+scheduling.controlrule              change        control_rule.changed     scheduling.controlrule
+scheduling.controlrule              delete        control_rule.deleted     scheduling.controlrule
 scheduling.job                      reveal        job.payload_revealed     scheduling.job
 workflow_storage.workflowrun        reveal        workflow_run.revealed    workflow_storage.workflowrun
 scheduling.kindpause                add           kind.paused              scheduling.kind
@@ -453,6 +461,7 @@ create_platform_admin user.created          auth.user
 create_queue         queue.created          scheduling.queue
 create_tenant        tenant.created         tenants.tenant
 create_worker_pool   worker_pool.created    scheduling.workerpool
+override_controls    control.overridden     scheduling.job
 force_circuit        circuit.forced_open    scheduling.circuit
 erase_tenant         tenant.erasure_requested tenants.tenanterasure
 encrypt_stored_values encryption.sealing+encryption.sealed tenants.tenantdatakey
@@ -545,6 +554,7 @@ NO_ACTS: dict[str, str] = {
     "POST routing-rules/test/": "asks the rules and stores nothing",
     "POST alert-rules/preview/": "computes times and stores nothing",
     "POST priority-rules/{priority_rule}/what-if/": "replays the last hour and stores nothing",
+    "POST controls/{control}/preview/": "reads the jobs of the last hour and stores nothing",
     "POST schedules/preview/": "computes times and stores nothing",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",

@@ -34,6 +34,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "broker_away": ("scheduling/dispatch/", "tenants/cache/"),
     "canaries": ("scheduling/worker/", "scheduling/fleet/", "jobsplatform/health/"),
     "coroutines": ("scheduling/execution/", "scheduling/kit/", "scheduling/worker/"),
+    "controls": ("scheduling/controls/", "scheduling/evidence/", "scheduling/jobs/"),
     "documents": ("workloads/documents/", "workloads/files/", "scheduling/execution/"),
     "dataset_regions": ("scheduling/regions/", "workloads/documents/", "workloads/files/"),
     "draining": ("scheduling/stops/", "scheduling/worker/", "scheduling/fleet/"),

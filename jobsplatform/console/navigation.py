@@ -109,6 +109,7 @@ PAGES = (
     Page(PLANS, "tenants.Tier"),
     Page(PLANS, "scheduling.SheddingRule"),
     Page(PLANS, "scheduling.PriorityRule"),
+    Page(PLANS, "scheduling.ControlRule"),
     Page(FAIRNESS, "admin:fairness", gettext_noop("Fairness"), Permission.JOBS_VIEW, place="fairness"),
     Page(FAIRNESS, "scheduling.Objective"),
     Page(FAIRNESS, "scheduling.FairShareNode"),

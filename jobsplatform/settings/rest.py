@@ -41,6 +41,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "SeverityEnum": "scheduling.alerts.contact_models.Severity",
         "AlertOutcomeEnum": "scheduling.alerts.models.Alert.Outcome",
         "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
+        "CheckpointEnum": "scheduling.controls.models.ControlRule.Checkpoint",
+        "ControlRuleEnum": "scheduling.controls.models.ControlRule.Rule",
         "ExecutionStateEnum": "scheduling.jobs.history.EXECUTION_STATES",
         "EvidencePackStateEnum": "scheduling.evidence.models.EvidencePack.State",
         "OutboxStateEnum": "scheduling.outbox.models.OutboxMessage.State",

@@ -13,6 +13,7 @@ from scheduling.backups.api import BackupPlanViewSet, BackupViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
 from scheduling.compensation.api import CompensationViewSet
+from scheduling.controls.api import ControlViewSet
 from scheduling.correlation.api import CorrelationViewSet
 from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
@@ -56,6 +57,7 @@ router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
 for view in (
     *CONFIGURED_VIEWS,
     BackupPlanViewSet,
+    ControlViewSet,
     EventTriggerViewSet,
     EvidencePackViewSet,
     EvidenceScheduleViewSet,

@@ -47,11 +47,18 @@ _SOC2: Final = Template(
             "Media: state.",
         ),
         Control("CC6.6", "Access from outside is restricted", ("sessions",), "Networks and firewalls: state."),
-        Control("CC6.7", "Movement of data is restricted", ("reveals",), "Transport is TLS by configuration."),
+        Control(
+            "CC6.7",
+            "Movement of data is restricted",
+            ("reveals", "failed_controls"),
+            "Transport is TLS by configuration.",
+        ),
         Control("CC6.8", "Unwanted software is prevented", ("plan_and_route_changes",), "Software of hosts: state."),
         Control("CC7.1", "Changes of configuration are detected", ("plan_and_route_changes", "privileged_acts")),
         Control("CC7.2", "Anomalies are monitored", ("failures", "sessions")),
-        Control("CC7.3", "Security events are evaluated", ("failures",), "The evaluation itself: state."),
+        Control(
+            "CC7.3", "Security events are evaluated", ("failures", "failed_controls"), "The evaluation itself: state."
+        ),
         Control("CC7.4", "Incidents are answered", ("failures", "privileged_acts"), "The response plan: state."),
         Control("CC7.5", "The platform recovers from incidents", ("backups",)),
     ),
@@ -71,6 +78,7 @@ _ISO: Final = Template(
         Control("A.8.5", "Secure authentication", ("sessions",)),
         Control("A.8.10", "Information is deleted", ("deletions", "erasures", "retention")),
         Control("A.8.11", "Values are masked", ("reveals",)),
+        Control("A.8.12", "Data leaks are prevented", ("failed_controls",)),
         Control("A.8.13", "Backups", ("backups",)),
         Control("A.8.15", "Logging", ("chains",)),
         Control("A.8.16", "Monitoring", ("failures",)),
@@ -90,7 +98,7 @@ _GDPR: Final = Template(
         Control(
             "30(1)(f)", "Time limits of erasure", ("deletions", "retention", "erasures"), "The limits are in the plans."
         ),
-        Control("30(1)(g)", "Security measures", ("rights", "key_rotations", "backups", "failures")),
+        Control("30(1)(g)", "Security measures", ("rights", "key_rotations", "backups", "failures", "failed_controls")),
     ),
 )
 _DELETION: Final = Template(

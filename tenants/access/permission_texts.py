@@ -56,6 +56,8 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.FAIRNESS_MANAGE: gettext_noop("Change CFS plans, queues, pools and routing"),
     _P.UPKEEP_RUN: gettext_noop("Run upkeep and change its intervals"),
     _P.BACKUPS_MANAGE: gettext_noop("Change the plans of backups"),
+    _P.CONTROLS_MANAGE: gettext_noop("Change the controls that jobs are checked against"),
+    _P.CONTROLS_OVERRIDE: gettext_noop("Release jobs that controls hold"),
     _P.PEOPLE_VIEW: gettext_noop("View accounts and platform roles"),
     _P.PEOPLE_MANAGE: gettext_noop("Create, lock and unlock accounts, grant platform roles"),
 }

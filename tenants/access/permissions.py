@@ -63,6 +63,8 @@ class Permission(StrEnum):
     FAIRNESS_MANAGE = "fairness.manage"  # CFS plans, queues, pools, routing
     UPKEEP_RUN = "upkeep.run"
     BACKUPS_MANAGE = "backups.manage"  # plans of backups
+    CONTROLS_MANAGE = "controls.manage"  # compliance controls
+    CONTROLS_OVERRIDE = "controls.override"  # release jobs that controls hold
     PEOPLE_VIEW = "people.view"
     PEOPLE_MANAGE = "people.manage"  # users and platform roles
 
@@ -153,9 +155,11 @@ PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
     PlatformRole.OPERATOR: _OPERATOR,
     PlatformRole.AUDITOR: _AUDITOR,
 }
-# Decisions about a tenant and its people, approvals, and payloads in the clear require a logged-in person.
+# Decisions about a tenant and its people, approvals, overrides of controls, and payloads in the clear require a
+# logged-in person.
 NEEDS_PERSON: Final = frozenset(
     {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.SECRETS_MANAGE, _P.WORKFLOWS_APPROVE, _P.JOBS_REVEAL}
+    | {_P.CONTROLS_OVERRIDE}
 )
 KEY_PERMISSIONS: Final = _OWNER - NEEDS_PERSON
 # A key of the platform has them in all tenants. Erasures and accounts of people require a logged-in person, too.

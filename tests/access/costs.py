@@ -117,6 +117,13 @@ POST   platform-keys/{pk}/revoke/                                  2
 POST   platform-keys/{pk}/rotate/                                  2
 POST   jobs/{pk}/suspend/                                          2
 POST   jobs/{pk}/resume/                                           2
+POST   jobs/{pk}/override-controls/                                2
+GET    controls/                                                   2
+POST   controls/                                                   2
+GET    controls/{pk}/                                              1
+PATCH  controls/{pk}/                                              2
+DELETE controls/{pk}/                                              2
+POST   controls/{pk}/preview/                                      20
 PATCH  queues/{name}/                                              2
 PATCH  pools/{name}/                                               2
 POST   plans/                                                      2

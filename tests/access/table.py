@@ -67,6 +67,8 @@ plans.manage                                                             admin
 fairness.manage                                                          admin
 upkeep.run                                                      operator admin
 backups.manage                                                           admin
+controls.manage                                                          admin
+controls.override                                                        admin
 people.view                                             auditor operator admin
 people.manage                                                            admin
 """
@@ -164,6 +166,13 @@ DELETE evidence-schedules/{evidence_schedule}/ audit.export
 POST   jobs/{waiting}/cancel/                jobs.cancel       {}
 POST   jobs/{waiting}/suspend/               jobs.cancel       {"reason": "wait for the data"}
 POST   jobs/{waiting}/resume/                jobs.cancel       {"reason": "it is here"} 409
+POST   jobs/{waiting}/override-controls/     controls.override {"reason": "agreed"} 409
+GET    controls/                             jobs.view
+POST   controls/                             controls.manage   {"name": "new", "checkpoint": "submission", "rule": "required_tags", "parameters": {"tags": ["x"]}, "may_hold_all": true}
+GET    controls/{control}/                   jobs.view
+POST   controls/{control}/preview/           jobs.view         {}
+PATCH  controls/{control}/                   controls.manage   {"is_enabled": false}
+DELETE controls/{control}/                   controls.manage
 POST   jobs/{job}/retry/                     jobs.retry        {}
 GET    batches/                              jobs.view
 POST   batches/                              jobs.submit       {"label": "new", "jobs": [{"kind": "noop"}]}
@@ -476,6 +485,10 @@ PATCH  alert-silences/{silence}/             alerts.respond    {"reason": "y"}
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 DELETE alert-silences/{silence}/             alerts.respond
 DELETE contact-groups/{group}/               alerts.manage
+POST   controls/                             controls.manage   {"name": "new", "checkpoint": "submission", "rule": "required_tags", "parameters": {"tags": ["x"]}, "may_hold_all": true}
+PATCH  controls/{control}/                   controls.manage   {"is_enabled": false}
+DELETE controls/{control}/                   controls.manage
+POST   controls/{control}/preview/           jobs.view         {}
 POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}
 PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
 DELETE objectives/{objective}/               alerts.manage
@@ -537,7 +550,7 @@ scheduling.circuit                 jobs.view       tenant.pause     -           
 scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry edit:jobs.reveal
 scheduling.execution               logs.view       -                -
 scheduling.investigation           audit.view      audit.view       alerts.respond
-scheduling.job                     jobs.view       -                -                retry:jobs.retry edit:jobs.reveal cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal save_as_template:templates.manage
+scheduling.job                     jobs.view       -                -                retry:jobs.retry edit:jobs.reveal cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel override_controls:controls.override reveal:jobs.reveal save_as_template:templates.manage
 scheduling.jobevent                jobs.view       -                -
 scheduling.kindcost                platform.view   -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
@@ -545,6 +558,7 @@ scheduling.liveexecution           jobs.view       -                -
 scheduling.loadstate               platform.view   -                -                force_normal:queues.operate force_busy:queues.operate force_overloaded:queues.operate force_brown_out:queues.operate release:queues.operate
 scheduling.sheddingrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
 scheduling.priorityrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
+scheduling.controlrule             jobs.view       controls.manage  controls.manage  delete:controls.manage
 scheduling.backupplan              platform.view   backups.manage   backups.manage   delete:backups.manage
 scheduling.backup                  platform.view   -                -
 scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage

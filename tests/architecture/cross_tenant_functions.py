@@ -274,6 +274,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "an operator compares the jobs of all tenants",
     ),
     "scheduling/load/duty.py": ({"LoadWatch.take_turn"}, "a dispatcher measures the platform and its pools"),
+    "scheduling/controls/queries.py": ({"_read_document"}, "controls of the platform are about jobs of all tenants"),
+    "scheduling/management/commands/override_controls.py": (
+        {"Command.handle"},
+        "an operator names a job by its id only",
+    ),
     "scheduling/load/queries.py": ({"_read_document"}, "load states belong to the platform"),
     "scheduling/load/service.py": ({"force_level", "release_level"}, "load states belong to the platform"),
     "scheduling/load/api.py": ({"LoadViewSet.states"}, "load states belong to the platform"),

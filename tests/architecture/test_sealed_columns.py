@@ -50,6 +50,8 @@ PLAIN = {
     "scheduling.CFSPlanVersion.before": "the platform's configuration",
     "scheduling.CFSPlanVersion.content": "the platform's configuration",
     "scheduling.Circuit.tenants": "counts",
+    "scheduling.ControlHold.failures": "ids and names of controls",
+    "scheduling.ControlRule.parameters": "tags, kinds, regions, hosts and times that controls name",
     "scheduling.Investigation.evidence": "names, counts, audit entries, and the beginning of an error's message",
     "scheduling.Investigation.suspects": "names, counts and entries of the audit log",
     "scheduling.LoadState.admitted": "percentages by tier",

@@ -102,6 +102,6 @@ def _delete(due: DueTenant, job_ids: list[UUID], rule: str, facts: Mapping[str, 
     output = execute(_PRUNE_OUTPUT, {**values, "output": OUTPUT_EVENT}, is_planned=True)
     removed = {"scheduling_job": deleted.jobs, "scheduling_deadletter": deleted.letters, "scheduling_joblog": log_lines}
     removed |= {"scheduling_jobevent": output, "scheduling_job_meta": deleted.meta}
-    removed |= {"scheduling_job_subject": deleted.subjects}
+    removed |= {"scheduling_job_subject": deleted.subjects, "scheduling_control_hold": deleted.control_holds}
     record_pruning(rule, removed, tenant_id=due.tenant_id, **facts)
     return PrunedJobs(due.tenant_id, deleted.jobs, deleted.letters, log_lines)

@@ -72,6 +72,8 @@ WITH rows_to_delete AS (
     DELETE FROM scheduling_job_meta m USING rows_to_delete d WHERE m.job_id = d.id RETURNING m.job_id
 ), subject AS (
     DELETE FROM scheduling_job_subject s USING rows_to_delete d WHERE s.job_id = d.id RETURNING s.job_id
+), control_hold AS (
+    DELETE FROM scheduling_control_hold h USING rows_to_delete d WHERE h.job_id = d.id RETURNING h.job_id
 ), batch AS (
     UPDATE scheduling_batch b SET pruned = b.pruned + g.jobs
     FROM (SELECT batch_id, count(*) AS jobs FROM rows_to_delete WHERE batch_id IS NOT NULL GROUP BY 1) AS g
@@ -80,7 +82,8 @@ WITH rows_to_delete AS (
     DELETE FROM scheduling_job j USING rows_to_delete d WHERE j.id = d.id RETURNING j.id
 )
 SELECT (SELECT count(*) FROM job) AS jobs, (SELECT count(*) FROM letter) AS letters,
-    (SELECT count(*) FROM meta) AS meta, (SELECT count(*) FROM subject) AS subjects;
+    (SELECT count(*) FROM meta) AS meta, (SELECT count(*) FROM subject) AS subjects,
+    (SELECT count(*) FROM control_hold) AS control_holds;
 
 -- name: prune_logs
 -- Delete the log lines of jobs. Lines are younger than their job, so its id bounds the days to scan.

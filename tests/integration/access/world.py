@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 
 from scheduling.alerts import config
 from scheduling.bulk.starting import start_bulk_operation
+from scheduling.controls.service import CONTROLS
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LogWrite, append_job_logs
 from scheduling.inbox.service import EVENT_TRIGGERS, receive_event
@@ -38,6 +39,7 @@ from scheduling.models import (
     Compensation,
     Contact,
     ContactGroup,
+    ControlRule,
     EventTrigger,
     EvidencePack,
     EvidenceSchedule,
@@ -103,6 +105,16 @@ class World:
     foreign: dict[str, Any]
     own_rows: dict[str, Any]
     foreign_rows: dict[str, Any]
+
+
+# It is disabled, so that it holds no job of the world.
+CONTROL = {
+    "name": "labels",
+    "checkpoint": "submission",
+    "rule": "required_tags",
+    "parameters": {"tags": ["soon"]},
+    "is_enabled": False,
+}
 
 
 def make_world() -> World:
@@ -184,6 +196,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with tenant_context(tenant):
         objective = OBJECTIVES.save(Objective(), {"name": "soon"})
+        control = CONTROLS.save(ControlRule(), CONTROL)
         investigation = investigate(Investigation(kind="noop", began_at=timezone.now()))
         view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
     with all_tenants():
@@ -223,6 +236,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "view": view.pk,
         "webhook": webhook.pk,
         "objective": objective.pk,
+        "control": control.pk,
         **_make_outside(tenant, work),
         "investigation": investigation.pk,
         **alerting,

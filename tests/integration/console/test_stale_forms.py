@@ -263,6 +263,7 @@ LIKE = {
             "scheduling.evidenceschedule",
             "scheduling.objective",
             "scheduling.priorityrule",
+            "scheduling.controlrule",
             "scheduling.outboxroute",
             "scheduling.sheddingrule",
             "tenants.claimrule",

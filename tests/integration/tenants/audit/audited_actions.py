@@ -29,6 +29,7 @@ from scheduling.models import (
     Batch,
     CFSPlan,
     Contact,
+    ControlHold,
     EvidencePack,
     Job,
     JobTemplate,
@@ -161,6 +162,14 @@ def _waiting_job(world: World) -> Any:
 
 def _suspended_job(world: World) -> Any:
     in_acme(lambda: suspend_job(job_id=world.own["waiting"]))
+    return world.own["waiting"]
+
+
+def _job_held_by_control(world: World) -> Any:
+    in_acme(lambda: suspend_job(job_id=world.own["waiting"]))
+    failure = {"id": str(world.own["control"]), "name": "x", "rule": "required_tags", "checkpoint": "submission"}
+    with tenant_context(acme()):
+        ControlHold.objects.create(job_id=world.own["waiting"], tenant=acme(), failures=[failure])
     return world.own["waiting"]
 
 
@@ -359,6 +368,7 @@ PREPARE: dict[str, Prepare] = {
     "scheduling.bulkoperation undo": _ended_bulk,
     "POST tenants/me/resume/": _pause_own_tenant,
     "POST jobs/{waiting}/resume/": lambda world: _suspended_job(world) and None,
+    "POST jobs/{waiting}/override-controls/": lambda world: _job_held_by_control(world) and None,
     "POST queues/dataset/resume/": _pause_queue,
     "POST schedules/{schedule}/resume/": _pause_schedule,
     "POST documents/{document}/resume/": _pause_document,
@@ -388,6 +398,7 @@ PREPARE: dict[str, Prepare] = {
     "scheduling.job cancel": _waiting_job,
     "scheduling.job suspend": _waiting_job,
     "scheduling.job resume": _suspended_job,
+    "scheduling.job override_controls": _job_held_by_control,
     "scheduling.job retry": _failed_job,
     "scheduling.kindpause resume": _paused_kind,
     "scheduling.cfsplan activate": _other_cfs_plan,
@@ -596,6 +607,16 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "offset_seconds": 30,
         "is_enabled": "on",
     },
+    "scheduling.controlrule add": lambda world: {
+        "tenant": acme().pk,
+        "name": "new",
+        "checkpoint": "submission",
+        "rule": "required_tags",
+        "parameters": '{"tags": ["x"]}',
+        "may_hold_all": "on",
+        "is_enabled": "on",
+    },
+    "scheduling.controlrule change": lambda world: {"name": "changed"},
     "scheduling.priorityrule change": lambda world: {"name": "changed"},
     "scheduling.backupplan add": lambda world: {
         "name": "new",
