@@ -175,10 +175,10 @@ def find_access(request: HttpRequest) -> Access:
     user = request.user
     if not user.is_authenticated:
         return NO_ACCESS
-    if is_session_over(request):
+    access = _access_of_person(request, user, is_api=is_api)
+    if is_session_over(request, access.own_tenant_id):
         logout(request)
         return NO_ACCESS
-    access = _access_of_person(request, user, is_api=is_api)
     if lacks_factor(user, access):
         return Access(platform_role=access.platform_role, refusal=SecondFactorRequiredError())
     return replace(access, withheld=withheld_permissions(request, access)) if is_api else access

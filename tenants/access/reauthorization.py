@@ -61,7 +61,7 @@ def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpReq
 def _by_session(request: HttpRequest, began: Access) -> Access:
     """Return the current access of a session, or `NO_ACCESS` if it has ended."""
     key = request.session.session_key
-    is_over = key is None or not request.session.exists(key) or is_session_over(request)
+    is_over = key is None or not request.session.exists(key) or is_session_over(request, began.own_tenant_id)
     return NO_ACCESS if is_over else _by_user(request, began)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
@@ -11,6 +12,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from tenants.database.platform_settings import platform_settings
+from tenants.settings.schema import settings_of
+from tenants.settings.tenancy_settings import SESSION_HOURS, SESSION_IDLE_HOURS
 
 BEGAN_AT, SEEN_AT = "began_at", "seen_at"
 # The Accept header with which a browser opens, and reopens, a stream.
@@ -25,10 +28,10 @@ def begin_session(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -
         request.session[BEGAN_AT] = request.session[SEEN_AT] = int(time.time())
 
 
-def is_session_over(request: HttpRequest) -> bool:
+def is_session_over(request: HttpRequest, tenant_id: UUID | None = None) -> bool:
     """Return whether the session has exceeded its maximum age or idle time; if not, store the time of this activity.
 
-    Requests that a page makes by itself, such as polling, are not activity.
+    The tenant of a member may shorten both. Requests that a page makes by itself, such as polling, are not activity.
     """
     now = int(time.time())
     began, seen = request.session.get(BEGAN_AT), request.session.get(SEEN_AT)
@@ -36,12 +39,24 @@ def is_session_over(request: HttpRequest) -> bool:
         # Begun before these times were stored: it counts from now.
         request.session[BEGAN_AT] = request.session[SEEN_AT] = now
         return False
-    if now - began > settings.SESSION_COOKIE_AGE or now - seen > platform_settings.SESSION_IDLE_SECONDS:
+    longest, idle = _lifetimes(tenant_id)
+    if now - began > longest or now - seen > idle:
         return True
     by_itself = "HX-Request" in request.headers or request.headers.get("Accept") == EVENT_STREAM
     if now - seen >= _TOUCH_SECONDS and not by_itself:
         request.session[SEEN_AT] = now
     return False
+
+
+def _lifetimes(tenant_id: UUID | None) -> tuple[int, int]:
+    """Return the seconds after which a session ends: since its log-in, and since its last activity."""
+    longest, idle = settings.SESSION_COOKIE_AGE, platform_settings.SESSION_IDLE_SECONDS
+    if tenant_id is None:
+        return longest, idle
+    values = settings_of(tenant_id)
+    own = (values[setting.key] for setting in (SESSION_HOURS, SESSION_IDLE_HOURS))
+    longest, idle = (min(least, (hours or 24) * 3600) for least, hours in zip((longest, idle), own, strict=True))
+    return longest, idle
 
 
 def end_sessions_of(user_id: Any) -> int:
