@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
@@ -12,7 +12,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from tenants.database.platform_settings import platform_settings
-from tenants.settings.schema import settings_of
 from tenants.settings.tenancy_settings import SESSION_HOURS, SESSION_IDLE_HOURS
 
 BEGAN_AT, SEEN_AT = "began_at", "seen_at"
@@ -28,10 +27,11 @@ def begin_session(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -
         request.session[BEGAN_AT] = request.session[SEEN_AT] = int(time.time())
 
 
-def is_session_over(request: HttpRequest, tenant_id: UUID | None = None) -> bool:
+def is_session_over(request: HttpRequest, stored: Mapping[str, Any]) -> bool:
     """Return whether the session has exceeded its maximum age or idle time; if not, store the time of this activity.
 
-    The tenant of a member may shorten both. Requests that a page makes by itself, such as polling, are not activity.
+    ``stored`` are the settings of a member's tenant, which may shorten both. Requests that a page makes by itself, such
+    as polling, are not activity.
     """
     now = int(time.time())
     began, seen = request.session.get(BEGAN_AT), request.session.get(SEEN_AT)
@@ -39,7 +39,7 @@ def is_session_over(request: HttpRequest, tenant_id: UUID | None = None) -> bool
         # Begun before these times were stored: it counts from now.
         request.session[BEGAN_AT] = request.session[SEEN_AT] = now
         return False
-    longest, idle = _lifetimes(tenant_id)
+    longest, idle = _lifetimes(stored)
     if now - began > longest or now - seen > idle:
         return True
     by_itself = "HX-Request" in request.headers or request.headers.get("Accept") == EVENT_STREAM
@@ -48,15 +48,16 @@ def is_session_over(request: HttpRequest, tenant_id: UUID | None = None) -> bool
     return False
 
 
-def _lifetimes(tenant_id: UUID | None) -> tuple[int, int]:
+def _lifetimes(stored: Mapping[str, Any]) -> tuple[int, int]:
     """Return the seconds after which a session ends: since its log-in, and since its last activity."""
-    longest, idle = settings.SESSION_COOKIE_AGE, platform_settings.SESSION_IDLE_SECONDS
-    if tenant_id is None:
-        return longest, idle
-    values = settings_of(tenant_id)
-    own = (values[setting.key] for setting in (SESSION_HOURS, SESSION_IDLE_HOURS))
-    longest, idle = (min(least, (hours or 24) * 3600) for least, hours in zip((longest, idle), own, strict=True))
-    return longest, idle
+    return (
+        _shortened(settings.SESSION_COOKIE_AGE, stored.get(SESSION_HOURS.key)),
+        _shortened(platform_settings.SESSION_IDLE_SECONDS, stored.get(SESSION_IDLE_HOURS.key)),
+    )
+
+
+def _shortened(seconds: int, hours: Any) -> int:
+    return min(seconds, hours * 3600) if isinstance(hours, int) else seconds
 
 
 def end_sessions_of(user_id: Any) -> int:

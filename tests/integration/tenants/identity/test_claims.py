@@ -131,7 +131,7 @@ class TestRules:
             rule(**{"value": "engineers", "role": "viewer", "tenant": acme, **values})
         assert refusal.value.errors[0]["field"] == field
 
-    @pytest.mark.parametrize(("value", "field"), [("*", "value"), ("nobody", "is_confirmed"), ("all", "is_confirmed")])
+    @pytest.mark.parametrize(("value", "field"), [("*", "value"), ("absent", "is_confirmed"), ("all", "is_confirmed")])
     def test_such_a_rule_is_refused_at_the_api_and_in_the_console(
         self, acme: Tenant, staff: User, value: str, field: str
     ) -> None:
