@@ -35,7 +35,7 @@ PLAN_FIELDS = (
     "needs_second_factor",
 )
 # Of fields that are younger than the versions in which they are missing.
-_BEFORE: Final = {"needs_second_factor": False}
+_BEFORE: Final[Mapping[str, Any]] = {"needs_second_factor": False}
 
 
 def create_tier(*, slug: str, name: str, rank: int) -> Tier:
@@ -161,7 +161,7 @@ class _Plans(Versioned[Plan]):
     def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
         limits: dict[str, Any] = content["limits"]
         rules = {f"retry_rules.{kind}": rule for kind, rule in content["retry_rules"].items()}
-        values = _BEFORE | content
+        values = {**_BEFORE, **content}
         return {name: values[name] for name in PLAN_FIELDS if name != "retry_rules"} | rules | limits
 
     def _assign(self, plan: Plan, content: Mapping[str, Any]) -> None:
@@ -169,7 +169,7 @@ class _Plans(Versioned[Plan]):
             Tier.objects.filter(pk=content["tier"]),
             PlanContentInvalidError("The tier %(tier)r no longer exists.", {"tier": content["tier"]}),
         )
-        values = _BEFORE | content | {"tier": tier}
+        values = {**_BEFORE, **content, "tier": tier}
         assign(plan, {name: values[name] for name in PLAN_FIELDS})
 
 
