@@ -25,7 +25,7 @@ from django.utils.functional import SimpleLazyObject
 from structlog.contextvars import bound_contextvars
 
 from tenants.access.addresses import is_from
-from tenants.access.caller import NO_ACCESS, Access, access_by_key, authenticate_api_key
+from tenants.access.caller import NO_ACCESS, Access, access_by_key, access_of_member, authenticate_api_key
 from tenants.access.errors import KeyAddressError, KeyExpiredError, SecondFactorRequiredError
 from tenants.access.memberships import remember_tenant_choice
 from tenants.access.people_queries import find_user_roles
@@ -46,7 +46,7 @@ from tenants.exceptions import (
     UrlInvalidError,
 )
 from tenants.identity.factors import lacks_factor, withheld_permissions
-from tenants.models import Membership, Role
+from tenants.models import Membership
 from tenants.requests import long_polls
 from tenants.requests.bodies import received_body
 from tenants.tenancy.queries import find_tenant
@@ -175,10 +175,10 @@ def find_access(request: HttpRequest) -> Access:
     user = request.user
     if not user.is_authenticated:
         return NO_ACCESS
-    if is_session_over(request):
+    access = _access_of_person(request, user, is_api=is_api)
+    if is_session_over(request, access.stored_settings):
         logout(request)
         return NO_ACCESS
-    access = _access_of_person(request, user, is_api=is_api)
     if lacks_factor(user, access):
         return Access(platform_role=access.platform_role, refusal=SecondFactorRequiredError())
     return replace(access, withheld=withheld_permissions(request, access)) if is_api else access
@@ -191,7 +191,7 @@ def _access_of_person(request: HttpRequest, user: Any, *, is_api: bool) -> Acces
     memberships = places.memberships
     chosen = _choose_by_header(request, memberships) if is_api else _choose_by_session(request, memberships)
     if isinstance(chosen, Membership):
-        return Access(tenant=chosen.tenant, role=Role(chosen.role))
+        return access_of_member(chosen)
     return chosen
 
 

@@ -50,7 +50,7 @@ class ConsoleSite(UnfoldAdminSite):
         if request.method == "GET" and self.has_permission(request):
             return HttpResponseRedirect(reverse("admin:index"))
         if request.method == "GET" and isinstance(access_of(request).refusal, SecondFactorRequiredError):
-            return HttpResponseRedirect(reverse("mfa_activate_totp"))
+            return HttpResponseRedirect(reverse("mfa_index"))
         from tenants.identity.log_in import ConsoleLoginView
 
         context = {

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, cached_property
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -39,7 +40,7 @@ from tenants.context import Scope, query_cross_tenant, scope_context
 from tenants.database.platform_settings import platform_settings
 from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import DomainError
-from tenants.models import ApiKey, Plan, Role, Tenant, TenantStatus
+from tenants.models import ApiKey, Membership, Plan, Role, Tenant, TenantStatus
 
 logger = structlog.stdlib.get_logger("tenants.api_keys")
 
@@ -61,6 +62,8 @@ class Access:
     refusal: DomainError | None = None
     # What the session may do only after a fresh second factor.
     withheld: frozenset[Permission] = NOTHING
+    # What the tenant of a member has set, by key.
+    stored_settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def scope(self) -> Scope | None:
@@ -114,6 +117,12 @@ def access_by_key(key: ApiKey | None, tenant: Tenant | None = None, refusal: Dom
     if key.tenant_id is not None:
         return Access(tenant=None if refusal else key.tenant, api_key=key, refusal=refusal)
     return Access(platform_role=PlatformRole.ADMIN, tenant=tenant, api_key=key, refusal=refusal)
+
+
+def access_of_member(membership: Membership) -> Access:
+    """Return the access of a membership that `find_user_roles` has read."""
+    stored = getattr(membership, "stored_settings", None) or {}
+    return Access(tenant=membership.tenant, role=Role(membership.role), stored_settings=stored)
 
 
 def access_of(request: HttpRequest | Request) -> Access:

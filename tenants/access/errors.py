@@ -18,7 +18,7 @@ class KeyAddressError(DomainError):
 
 class SecondFactorRequiredError(DomainError):
     code, category = "second_factor_required", "forbidden"
-    title = gettext_noop("Your role requires a second factor; log in to the console and set one up.")
+    title = gettext_noop("Your role or your plan requires a second factor; log in to the console and set one up.")
 
 
 class FreshFactorRequiredError(DomainError):

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
-from tenants.access.caller import NO_ACCESS, Access, access_by_key, access_of
+from tenants.access.caller import NO_ACCESS, Access, access_by_key, access_of, access_of_member
 from tenants.access.key_queries import find_valid_key, find_valid_keys
 from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import Permission
 from tenants.access.sessions import is_session_over
-from tenants.models import Role
 
 
 class PermissionRevokedError(Exception):
@@ -61,8 +60,10 @@ def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpReq
 def _by_session(request: HttpRequest, began: Access) -> Access:
     """Return the current access of a session, or `NO_ACCESS` if it has ended."""
     key = request.session.session_key
-    is_over = key is None or not request.session.exists(key) or is_session_over(request)
-    return NO_ACCESS if is_over else _by_user(request, began)
+    if key is None or not request.session.exists(key):
+        return NO_ACCESS
+    access = _by_user(request, began)
+    return NO_ACCESS if is_session_over(request, access.stored_settings) else access
 
 
 def _by_key(began: Access) -> Access:
@@ -79,5 +80,5 @@ def _by_user(request: HttpRequest, began: Access) -> Access:
         return Access(platform_role=places.platform_role, tenant=began.tenant)
     for membership in places.memberships:
         if membership.tenant == began.tenant:
-            return Access(tenant=membership.tenant, role=Role(membership.role))
+            return access_of_member(membership)
     return NO_ACCESS

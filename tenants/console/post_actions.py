@@ -35,7 +35,7 @@ from unfold.admin import ModelAdmin
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.exceptions import DomainError, FieldInvalidError
-from tenants.identity.factors import ask_for_factor
+from tenants.identity.step_up import ask_for_factor
 
 # Runs the action through a service. Returns the message to show, or a response of its own.
 Act = Callable[[Any, HttpRequest, Any, str], "str | HttpResponse"]

@@ -654,6 +654,13 @@ GET    sign-in/second-factor/recovery-codes/ console                            
 GET    sign-in/second-factor/recovery-codes/generate/ console
 POST   sign-in/second-factor/recovery-codes/generate/ console
 GET    sign-in/second-factor/recovery-codes/download/ console                          404
+GET    sign-in/second-factor/keys/           console
+GET    sign-in/second-factor/keys/add/       console
+POST   sign-in/second-factor/keys/add/       console           {"credential": "{}"}
+GET    sign-in/second-factor/keys/0/remove/  console                                   404
+POST   sign-in/second-factor/keys/0/remove/  console                                   404
+GET    sign-in/second-factor/keys/reauthenticate/ console
+POST   sign-in/second-factor/keys/reauthenticate/ console      {"credential": "{}"}
 GET    sign-in/oidc/                         anyone                                    404
 GET    sign-in/oidc/callback/                anyone                                    404
 GET    password_change/                      console

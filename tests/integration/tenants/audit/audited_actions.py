@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -53,6 +54,7 @@ from tenants.tenancy.service import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
 from tests.integration.access.world import DEFINITION, World
 from tests.integration.scheduling.bulk.conftest import take_turns
+from tests.passkeys import Passkey
 from workloads.documents.indexing.service import pause_document
 from workloads.documents.indexing.uploads import add_address
 from workloads.documents.models import Document
@@ -771,6 +773,25 @@ def _activate_factor(world: World) -> Callable[[], Any]:
     return lambda: client.post(page, {"code": code}, headers={"X-Request-ID": "coverage-1"})
 
 
+def _add_key(world: World) -> Callable[[], Any]:
+    client, user = Client(SERVER_NAME="localhost"), get_user_model().objects.get(username="admin")
+    client.force_login(user)
+    _recently_confirmed(client, user)
+    page = "/admin/sign-in/second-factor/keys/add/"
+    credential = Passkey().register(client.get(page).context["js_data"]["creation_options"])
+    return lambda: client.post(page, {"credential": credential}, headers={"X-Request-ID": "coverage-1"})
+
+
+def _remove_key(world: World) -> Callable[[], Any]:
+    _add_key(world)()
+    key = Authenticator.objects.get(user__username="admin", type="webauthn")
+    client = Client()
+    client.force_login(key.user)
+    _recently_confirmed(client, key.user)
+    page = f"/admin/sign-in/second-factor/keys/{key.pk}/remove/"
+    return lambda: client.post(page, headers={"X-Request-ID": "coverage-1"})
+
+
 def _with_factor(world: World, path: str, data: dict[str, Any]) -> Callable[[], Any]:
     client, user = Client(), get_user_model().objects.get(username="admin")
     TOTP.activate(user, generate_totp_secret())
@@ -825,6 +846,8 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST sign-in/second-factor/activate/": _activate_factor,
     "POST sign-in/second-factor/deactivate/": lambda world: _with_factor(world, "deactivate/", {}),
     "POST sign-in/second-factor/reauthenticate/": lambda world: _with_factor(world, "reauthenticate/", {"code": "0"}),
+    "POST sign-in/second-factor/keys/add/": _add_key,
+    "POST sign-in/second-factor/keys/0/remove/": _remove_key,
     "POST sign-in/second-factor/recovery-codes/generate/": lambda world: _with_factor(
         world, "recovery-codes/generate/", {}
     ),
@@ -897,6 +920,8 @@ CONSOLE_READS = (
     "sign-in/second-factor/authenticate/",
     "sign-in/second-factor/recovery-codes/",
     "sign-in/second-factor/recovery-codes/download/",
+    "sign-in/second-factor/keys/",
+    "sign-in/second-factor/keys/reauthenticate/",
     "sign-in/oidc/",
     "sign-in/oidc/callback/",
     "correlation/",
