@@ -18,7 +18,7 @@ from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
-from scheduling.identity.api import ClaimRuleViewSet
+from scheduling.identity.api import ClaimRuleViewSet, TenantRoleViewSet
 from scheduling.inbox.api import EventTriggerViewSet, EventViewSet
 from scheduling.investigation.api import InvestigationViewSet
 from scheduling.jobs.api import JobViewSet
@@ -61,6 +61,7 @@ for view in (
     PriorityRuleViewSet,
     SheddingRuleViewSet,
     ClaimRuleViewSet,
+    TenantRoleViewSet,
 ):
     router.register(view.path, view, basename=view.path.removesuffix("s"))
 router.register("backups", BackupViewSet, basename="backup")
