@@ -46,7 +46,7 @@ ActorKind = Literal["user", "api_key", "command", "system"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which rows are visible: those of one tenant or, if `tenant_id` is None, of all tenants; narrowed for some roles."""
+    """Which rows are visible: those of one tenant or, if `tenant_id` is None, all tenants; perhaps narrowed."""
 
     tenant_id: UUID | None
     narrowing: Narrowing | None = None

@@ -42,8 +42,8 @@ class Configured[RowT: models.Model]:
 
     ``fields`` are those that users set, in the order of the forms. ``assign`` sets the values of a row, also those that
     are no columns, and returns what has changed. ``check`` completes a row that is about to be stored, or raises
-    `FieldInvalidError`; ``check_delete`` raises the error of a row that cannot be deleted. A tenant, or the platform, may have ``most`` rows. Rows without a tenant's column belong to the
-    platform.
+    `FieldInvalidError`; ``check_delete`` raises the error of a row that cannot be deleted. A tenant, or the platform,
+    may have ``most`` rows. Rows without a tenant's column belong to the platform.
     """
 
     model: type[RowT]

@@ -36,7 +36,8 @@ def add_member(
 def change_role(*, membership: Membership, role: str, keeps_owner: bool = True) -> Membership:
     """Change a member's role. Raise `LastOwnerError` if the tenant would have no owner left, unless that is accepted.
 
-    Raise `RightNotHeldError` for rights that the caller does not have. If the new role may not invite, the member's pending invitations are revoked.
+    Raise `RightNotHeldError` for rights that the caller does not have. If the new role may not invite, the member's
+    pending invitations are revoked.
     """
     role = require_role(membership.tenant_id, role)
     with tenant_context(membership.tenant_id):
