@@ -137,7 +137,7 @@ def test_role_in_use_is_not_deleted(acme: Tenant) -> None:
         rule = ClaimRule.objects.create(claim="groups", value="x", role="reviewer", tenant=acme)
     with (
         tenant_context(acme),
-        pytest.raises(RoleInUseError, match="^1 members, 0 pending invitations, 0 API keys and 1"),
+        pytest.raises(RoleInUseError, match=r"^1 members, 0 pending invitations, 0 API keys and 1"),
     ):
         TENANT_ROLES.delete(role)
     with all_tenants():
