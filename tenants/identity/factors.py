@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from tenants.access.caller import Access
-from tenants.access.permissions import NOTHING, Permission
+from tenants.access.permissions import NOTHING, TENANT_ROLES, Permission
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
@@ -30,8 +30,13 @@ STEP_UP: Final = frozenset(
 
 def lacks_factor(user: Any, access: Access) -> bool:
     """Return whether the role of this session requires a second factor that the account does not have."""
-    role = access.platform_role or access.role
-    return role in platform_settings.SECOND_FACTOR_ROLES and not is_mfa_enabled(user)
+    listed = platform_settings.SECOND_FACTOR_ROLES
+    is_required = (access.platform_role or access.role) in listed
+    if access.custom is not None and not is_required:
+        # Otherwise a role of the tenant's own with an owner's rights would need none.
+        exempt = [rights for name, rights in TENANT_ROLES.items() if name not in listed]
+        is_required = len(exempt) < len(TENANT_ROLES) and not any(access.granted <= rights for rights in exempt)
+    return is_required and not is_mfa_enabled(user)
 
 
 def withheld_permissions(request: HttpRequest, access: Access) -> frozenset[Permission]:

@@ -19,6 +19,7 @@ from tenants.exceptions import FieldInvalidError
 from tenants.identity.rules import roles_of
 from tenants.models import AuditLogEntry, ClaimRule, Membership, Tenant, TenantRole
 from tests.keys import issue_api_key
+from tests.platform_settings import override_platform_settings
 
 pytestmark = pytest.mark.django_db
 PREFIX = "/api/v1/"
@@ -176,3 +177,24 @@ def test_changes_of_roles_are_audited(acme: Tenant) -> None:
         entries = AuditLogEntry.objects.filter(target_type="tenants.tenantrole").order_by("id")
         assert [entry.action for entry in entries] == ["role.created", "role.changed", "role.deleted"]
         assert not Membership.objects.filter(role="reviewer").exists()
+
+
+@pytest.mark.parametrize(
+    ("rights", "listed", "is_refused"),
+    [
+        (["jobs.view"], ["owner"], False),
+        (["jobs.view", "members.manage"], ["owner"], True),
+        (["jobs.view"], ["owner", "developer", "viewer"], True),
+        (["jobs.view"], ["reviewer"], True),
+        (["members.manage"], ["admin"], False),
+    ],
+)
+def test_second_factor_is_required_by_the_rights(
+    acme: Tenant, rights: list[str], listed: list[str], is_refused: bool
+) -> None:
+    make_role(acme, rights=[*rights, "tenant.view"])
+    user = make_user("rita")
+    add_member(tenant=acme, user=user, role="reviewer")
+    with override_platform_settings(SECOND_FACTOR_ROLES=listed):
+        answer = client_of(user).get(f"{PREFIX}tenants/me/")
+    assert (answer.status_code == 403) is is_refused
