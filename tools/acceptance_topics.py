@@ -33,6 +33,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "canaries": ("scheduling/worker/", "scheduling/fleet/", "jobsplatform/health/"),
     "coroutines": ("scheduling/execution/", "scheduling/kit/", "scheduling/worker/"),
     "documents": ("workloads/documents/", "workloads/files/", "scheduling/execution/"),
+    "custom_roles": ("tenants/access/", "tenants/context.py", "tenants/narrowing.py", "scheduling/identity/"),
     "dataset_regions": ("scheduling/regions/", "workloads/documents/", "workloads/files/"),
     "draining": ("scheduling/stops/", "scheduling/worker/", "scheduling/fleet/"),
     "edges": ("jobsplatform/", "tenants/requests/", "tenants/api/"),
