@@ -141,8 +141,7 @@ class _Intake:
     accepted: list[tuple[int, Submission]] = field(default_factory=list)
     rejected: list[tuple[int, DomainError]] = field(default_factory=list)
     default_priority: int | None = None
-    # None for jobs of the platform, which are never shed.
-    load: LoadView | None = None
+    load: LoadView | None = None  # None for jobs of the platform, which are never shed
 
     @classmethod
     def open(cls, tenant: Tenant, batch: Batch | None, wanted: int, *, may_be_shed: bool) -> _Intake:

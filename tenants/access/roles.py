@@ -98,7 +98,7 @@ def check_custom_role(role: TenantRole) -> None:
 def check_role_unused(role: TenantRole) -> None:
     """Lock a role that is about to be deleted; raise `RoleInUseError`, which counts what has it."""
     with tenant_context(role.tenant_id):
-        TenantRole.objects.select_for_update(no_key=True).get(pk=role.pk)
+        TenantRole.objects.select_for_update(no_key=True).filter(pk=role.pk).first()
         now = read_clock()
         pending = Invitation.objects.filter(accepted_at=None, revoked_at=None, expires_at__gt=now)
         keys = ApiKey.objects.filter(revoked_at=None).exclude(expires_at__lte=now)
