@@ -155,3 +155,8 @@ def test_idempotency_key_of_a_job_outside_is_refused(world: World, narrow: Narro
     assert world.api["owner"].post(url, {"kind": "noop"}, format="json", headers=headers).status_code == 201
     answer = narrow.api.post(url, {"kind": "noop"}, format="json", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, REFUSED)
+
+
+def test_routes_that_serve_narrowed_roles_exist() -> None:
+    known = {pattern.name for _route, pattern in routes.walk()}
+    assert {name.removeprefix("admin:") for name in narrowed_routes()} - known == set()
