@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
-from rest_framework.serializers import ListField
 
 from scheduling.configuration.api import ConfiguredViewSet
 from scheduling.identity.configured import CLAIM_RULES, TENANT_ROLES
 from tenants.access.caller import access_of
-from tenants.access.models import MAX_NARROWED
 from tenants.access.permissions import Permission
-from tenants.access.roles import GRANTABLE
-from tenants.api.input import NameField
 from tenants.api.viewsets import StaffViewSet
 from tenants.context import all_tenants
 
@@ -34,16 +29,8 @@ class ClaimRuleViewSet(ConfiguredViewSet):
         return response
 
 
-def _names(most: int, *, least: int = 0) -> Any:
-    return ListField(child=NameField(max_length=100), min_length=least, max_length=most, required=least > 0)
-
-
 class TenantRoleViewSet(ConfiguredViewSet):
     """Roles that the tenant makes of the named rights, narrowed to queues, kinds or datasets if these are given."""
 
     path, configured = "roles", TENANT_ROLES
     views, changes = Permission.MEMBERS_VIEW, Permission.MEMBERS_MANAGE
-    declared: ClassVar[Mapping[str, Any]] = {
-        "rights": _names(len(GRANTABLE), least=1),
-        **{name: _names(MAX_NARROWED) for name in ("queues", "kinds", "datasets")},
-    }
