@@ -24,15 +24,17 @@ from django.template.loader import render_to_string
 from django.utils.functional import SimpleLazyObject
 from structlog.contextvars import bound_contextvars
 
+from tenants.access.actors import actor_of
 from tenants.access.addresses import is_from
 from tenants.access.caller import NO_ACCESS, Access, access_by_key, access_of_member, authenticate_api_key
 from tenants.access.errors import KeyAddressError, KeyExpiredError, SecondFactorRequiredError
 from tenants.access.memberships import remember_tenant_choice
+from tenants.access.narrowed_routes import refuse_narrowed
 from tenants.access.people_queries import find_user_roles
-from tenants.access.permissions import Permission, PlatformRole
+from tenants.access.permissions import PlatformRole
 from tenants.access.sessions import is_session_over
 from tenants.api.problems import fault_response, problem_response, replace_page
-from tenants.context import Actor, acting_as, scope_context
+from tenants.context import acting_as, scope_context
 from tenants.database.ids import uuid7
 from tenants.exceptions import (
     BodiesBusyError,
@@ -106,6 +108,10 @@ class TenantMiddleware:
         response.headers["X-Request-ID"] = request_id
         return response
 
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponseBase | None:
+        """Refuse to a narrowed role each route that does not declare that its rows are narrowed."""
+        return refuse_narrowed(request)
+
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """Return a 503 response if the database fails at the commit around the view, which no view can catch."""
         if not isinstance(exception, (OperationalError, InterfaceError)):
@@ -122,7 +128,7 @@ class TenantMiddleware:
             access = find_access(request)
             request.access = access  # type: ignore[attr-defined]
             received = received_body(request, has_access=access.scope is not None, owner=access.own_tenant_id)
-            with received, _context_of(access), acting_as(_actor_of(request, access, request_id)):
+            with received, _context_of(access), acting_as(actor_of(request, access, request_id)):
                 response = self.get_response(request)
         except (OperationalError, InterfaceError) as error:
             return _unavailable(error) if is_api else _unavailable_page(error)
@@ -268,20 +274,6 @@ def _context_of(access: Access) -> Iterator[None]:
         return
     with session_errors(connection), transaction.atomic():
         yield
-
-
-def _actor_of(request: HttpRequest, access: Access, request_id: str) -> Actor:
-    named = (Permission.SECRETS_USE, Permission.WEBHOOKS_MANAGE, Permission.LOGS_VIEW)
-    rights = tuple(map(access.may, named))
-    if access.api_key is not None:
-        key = access.api_key
-        label = f"{key.name} ({key.prefix})"
-        return Actor("api_key", str(key.pk), label, request_id, access.platform_role is None, *rights)
-    user: Any = request.user
-    if user.is_authenticated:
-        is_of_tenant, name = access.platform_role is None, user.get_username()
-        return Actor("user", str(user.pk), name, request_id, is_of_tenant, *rights)
-    return Actor(kind="system", label="anonymous request", request_id=request_id, may_use_secrets=False)
 
 
 def _request_id(request: HttpRequest) -> str:

@@ -1,6 +1,6 @@
 """All models of the tenants app, imported from the packages of their topics."""
 
-from tenants.access.models import ApiKey, Invitation, Membership, PlatformKey, PlatformMembership, Role
+from tenants.access.models import ApiKey, Invitation, Membership, PlatformKey, PlatformMembership, Role, TenantRole
 from tenants.audit.models import AuditCounter, AuditHead, AuditLogEntry, AuditPending, AuditRemoval, AuditSeal
 from tenants.encryption.models import TenantDataKey
 from tenants.erasure.models import ErasureStatus, TenantErasure
@@ -40,6 +40,7 @@ __all__ = [
     "TenantErasure",
     "TenantLimit",
     "TenantModel",
+    "TenantRole",
     "TenantSecret",
     "TenantSettings",
     "TenantStatus",

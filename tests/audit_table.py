@@ -60,6 +60,9 @@ POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.shar
 POST   shedding-rules/                   shedding_rule.created   scheduling.sheddingrule
 PATCH  shedding-rules/{shedding_rule}/   shedding_rule.changed   scheduling.sheddingrule
 DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.sheddingrule
+POST   roles/                            role.created            tenants.tenantrole
+PATCH  roles/{role}/                     role.changed            tenants.tenantrole
+DELETE roles/{role}/                     role.deleted            tenants.tenantrole
 POST   claim-rules/                      claim_rule.created      tenants.claimrule
 PATCH  claim-rules/{claim_rule}/         claim_rule.changed      tenants.claimrule
 DELETE claim-rules/{claim_rule}/         claim_rule.deleted      tenants.claimrule
@@ -275,6 +278,9 @@ scheduling.circuit                  add           circuit.forced_open      sched
 scheduling.circuit                  reset         circuit.reset            scheduling.circuit
 scheduling.circuit                  force_open    circuit.forced_open      scheduling.circuit
 scheduling.circuit                  force_closed  circuit.forced_closed    scheduling.circuit
+tenants.tenantrole                  add           role.created             tenants.tenantrole
+tenants.tenantrole                  change        role.changed             tenants.tenantrole
+tenants.tenantrole                  delete        role.deleted             tenants.tenantrole
 tenants.claimrule                   add           claim_rule.created       tenants.claimrule
 tenants.claimrule                   change        claim_rule.changed       tenants.claimrule
 tenants.claimrule                   delete        claim_rule.deleted       tenants.claimrule

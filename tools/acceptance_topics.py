@@ -36,6 +36,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "coroutines": ("scheduling/execution/", "scheduling/kit/", "scheduling/worker/"),
     "controls": ("scheduling/controls/", "scheduling/evidence/", "scheduling/jobs/"),
     "documents": ("workloads/documents/", "workloads/files/", "scheduling/execution/"),
+    "custom_roles": ("tenants/access/", "tenants/context.py", "tenants/narrowing.py", "scheduling/identity/"),
     "dataset_regions": ("scheduling/regions/", "workloads/documents/", "workloads/files/"),
     "draining": ("scheduling/stops/", "scheduling/worker/", "scheduling/fleet/"),
     "edges": ("jobsplatform/", "tenants/requests/", "tenants/api/"),

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import resolve, reverse
 from django.utils.translation import gettext, gettext_noop
 
 from tenants.access.caller import Access, access_of
+from tenants.access.narrowed_routes import narrowed_routes
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
 
@@ -142,6 +143,7 @@ PAGES = (
     Page(SETTINGS, "tenants.ApiKey"),
     Page(SETTINGS, "tenants.PlatformKey"),
     Page(SETTINGS, "tenants.ClaimRule"),
+    Page(SETTINGS, "tenants.TenantRole"),
     Page(SETTINGS, "tenants.TenantSecret"),
     Page(SETTINGS, "webhooks.Webhook"),
     Page(SETTINGS, "webhooks.Delivery"),
@@ -210,6 +212,8 @@ def _shown(page: Page, models: dict[str, Item], access: Access) -> Item | None:
     elif page.target in models:
         title, link = models[page.target]["name"], models[page.target]["admin_url"]
     else:
+        return None
+    if access.narrowing is not None and resolve(link).view_name not in narrowed_routes():
         return None
     badge = page.badge and reverse(page.badge)
     return {"title": title, "link": link, "place": page.place, "badge": badge, "active": False}

@@ -34,7 +34,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "TenantStatusEnum": "tenants.models.TenantStatus",
         "RoleEnum": "tenants.models.Role",
-        "ClaimRoleEnum": "tenants.identity.models.ROLES",
         "KeyScopeEnum": "tenants.access.serializers.KEY_SCOPES",
         "PlatformKeyScopeEnum": "tenants.access.serializers.PLATFORM_KEY_SCOPES",
         "CFSStrategyEnum": "scheduling.plans.models.CFSPlan.Strategy",

@@ -20,7 +20,7 @@ from scheduling.errors.api import ErrorViewSet
 from scheduling.evidence.api import EvidencePackViewSet, EvidenceScheduleViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
-from scheduling.identity.api import ClaimRuleViewSet
+from scheduling.identity.api import ClaimRuleViewSet, TenantRoleViewSet
 from scheduling.inbox.api import EventTriggerViewSet, EventViewSet
 from scheduling.investigation.api import InvestigationViewSet
 from scheduling.jobs.api import JobViewSet
@@ -66,6 +66,7 @@ for view in (
     PriorityRuleViewSet,
     SheddingRuleViewSet,
     ClaimRuleViewSet,
+    TenantRoleViewSet,
 ):
     router.register(view.path, view, basename=view.path.removesuffix("s"))
 router.register("backups", BackupViewSet, basename="backup")

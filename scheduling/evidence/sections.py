@@ -43,7 +43,7 @@ SECTIONS: Final = (
         "access_changes",
         "Changes of accounts, roles, claim rules, second factors, invitations and API keys",
         (*(f"{noun}.*" for noun in ("membership", "invitation", "platform_role", "claim_rule", "second_factor")),
-         "api_key.*", "user.*"),
+         "role.*", "api_key.*", "user.*"),
     ),
     Section("sessions", "Log-ins, refused log-ins and log-outs", ("session.*",)),
     Section(

@@ -171,6 +171,22 @@ READ_ONLY: Final = frozenset(
     {permission for permission in Permission if permission.endswith(".view")}
     | {_P.JOBS_RESULTS, _P.JOBS_REVEAL, _P.FILES_DOWNLOAD, _P.AUDIT_EXPORT}
 )
+# Rights of a role that is narrowed to queues, kinds or datasets: their rows can be narrowed.
+NARROWABLE: Final = frozenset(
+    {
+        _P.JOBS_VIEW,
+        _P.JOBS_SUBMIT,
+        _P.JOBS_CANCEL,
+        _P.JOBS_RETRY,
+        _P.JOBS_RESULTS,
+        _P.JOBS_REVEAL,
+        _P.LOGS_VIEW,
+        _P.DATASETS_VIEW,
+        _P.DATASETS_MANAGE,
+        _P.FILES_VIEW,
+        _P.FILES_DOWNLOAD,
+    }
+)
 NOTHING: Final[frozenset[Permission]] = frozenset()
 
 

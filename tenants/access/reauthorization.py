@@ -28,9 +28,13 @@ def require_still_authorized(request: HttpRequest, permission: Permission) -> No
 
 
 def is_still_authorized(request: HttpRequest, permission: Permission) -> bool:
-    """Return whether the caller still has the permission, according to the API key or account as now stored."""
+    """Return whether the caller still has the permission, according to the API key or account as now stored.
+
+    Return False if the role is narrowed otherwise than when the request began.
+    """
     began = access_of(request)
-    return (_by_key(began) if began.api_key is not None else _by_user(request, began)).may(permission)
+    now = _by_key(began) if began.api_key is not None else _by_user(request, began)
+    return now.narrowing == began.narrowing and now.may(permission)
 
 
 def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpRequest]:
@@ -52,7 +56,7 @@ def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpReq
             if login not in by_login:
                 by_login[login] = _by_session(request, began)
             access = by_login[login]
-        if not access.may(permission):
+        if access.narrowing != began.narrowing or not access.may(permission):
             lost.add(request)
     return lost
 

@@ -11,7 +11,7 @@ from allauth.mfa.utils import is_mfa_enabled
 from django.http import HttpRequest
 
 from tenants.access.caller import Access
-from tenants.access.permissions import NOTHING, Permission
+from tenants.access.permissions import NOTHING, TENANT_ROLES, Permission
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
@@ -25,7 +25,12 @@ STEP_UP: Final = frozenset(
 
 def lacks_factor(user: Any, access: Access) -> bool:
     """Return whether the role, or the plan of a member's tenant, requires a second factor that the account lacks."""
-    is_required = (access.platform_role or access.role) in platform_settings.SECOND_FACTOR_ROLES
+    listed = platform_settings.SECOND_FACTOR_ROLES
+    is_required = (access.platform_role or access.role) in listed
+    if access.custom is not None and not is_required:
+        # Otherwise a role of the tenant's own with an owner's rights would need none.
+        exempt = [rights for name, rights in TENANT_ROLES.items() if name not in listed]
+        is_required = len(exempt) < len(TENANT_ROLES) and not any(access.granted <= rights for rights in exempt)
     if access.platform_role is None and access.tenant is not None:
         is_required = is_required or access.tenant.plan.needs_second_factor
     return is_required and not is_mfa_enabled(user)

@@ -59,6 +59,11 @@ GET    logs/                                                       5
 GET    logs/platform/                                              5
 GET    logs/summary/                                               5
 GET    logs/{line_id}/around/                                      1
+GET    roles/                                                      2
+POST   roles/                                                      2
+GET    roles/{pk}/                                                 1
+PATCH  roles/{pk}/                                                 2
+DELETE roles/{pk}/                                                 2
 GET    claim-rules/                                                2
 POST   claim-rules/                                                2
 GET    claim-rules/{pk}/                                           1

@@ -102,6 +102,11 @@ POST   members/                              members.manage    {"user": "newcome
 GET    invitations/                          members.view
 GET    invitations/{invitation}/             members.view
 POST   invitations/{invitation}/revoke/      members.manage    {}
+GET    roles/                                members.view
+POST   roles/                                members.manage    {"name": "new", "rights": ["jobs.view"]}
+GET    roles/{role}/                         members.view
+PATCH  roles/{role}/                         members.manage    {"rights": ["jobs.view"]}
+DELETE roles/{role}/                         members.manage
 GET    members/{member}/                     members.view
 PATCH  members/{member}/                     members.manage    {"role": "developer"}
 DELETE members/{member}/                     members.manage
@@ -581,6 +586,7 @@ tenants.legalhold                  platform.view   -                -           
 tenants.membership                 members.view    -                members.manage   remove:members.manage
 tenants.platformkey                people.view     people.manage    -                rotate:people.manage revoke:people.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
+tenants.tenantrole                 members.view    members.manage   members.manage   delete:members.manage
 tenants.claimrule                  people.view     people.manage    people.manage    delete:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage     rollback:plans.manage withdraw:plans.manage
 tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate hold:tenants.manage erase:tenants.erase

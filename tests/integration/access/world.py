@@ -20,6 +20,7 @@ from scheduling.bulk.starting import start_bulk_operation
 from scheduling.controls.service import CONTROLS
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LogWrite, append_job_logs
+from scheduling.identity.configured import TENANT_ROLES
 from scheduling.inbox.service import EVENT_TRIGGERS, receive_event
 from scheduling.investigation.service import investigate
 from scheduling.jobs.job_templates.service import TemplateContent, create_template
@@ -64,7 +65,7 @@ from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.holds.service import place_hold
-from tenants.models import AuditLogEntry, ClaimRule, Membership, PlatformKey, Role, Tenant
+from tenants.models import AuditLogEntry, ClaimRule, Membership, PlatformKey, Role, Tenant, TenantRole
 from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
@@ -198,6 +199,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         objective = OBJECTIVES.save(Objective(), {"name": "soon"})
         control = CONTROLS.save(ControlRule(), CONTROL)
         investigation = investigate(Investigation(kind="noop", began_at=timezone.now()))
+        role = TENANT_ROLES.save(TenantRole(), {"name": "reviewer", "rights": ["jobs.view", "logs.view"]})
         view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -227,6 +229,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "pipeline_run": pipeline_run.pk,
         "entity": entity.pk,
         "member": membership.pk,
+        "role": role.pk,
         "key": key.pk,
         "invitation": invitation.pk,
         "entry": entry.pk,

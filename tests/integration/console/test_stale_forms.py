@@ -267,6 +267,7 @@ LIKE = {
             "scheduling.outboxroute",
             "scheduling.sheddingrule",
             "tenants.claimrule",
+            "tenants.tenantrole",
             "scheduling.backupplan",
         ),
         "scheduling.contactgroup",

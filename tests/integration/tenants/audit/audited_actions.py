@@ -600,6 +600,8 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "scheduling.sheddingrule change": lambda world: {"name": "changed"},
     "tenants.claimrule add": lambda world: {"claim": "groups", "value": "new", "role": "auditor"},
     "tenants.claimrule change": lambda world: {"value": "changed"},
+    "tenants.tenantrole add": lambda world: {"name": "new", "rights": ["jobs.view"]},
+    "tenants.tenantrole change": lambda world: {"rights": ["jobs.view"]},
     "scheduling.priorityrule add": lambda world: {
         "name": "new",
         "position": 99,
