@@ -32,6 +32,7 @@ class SchedulingConfig(AppConfig):
     outbox_adapters = ("scheduling.outbox.redis_stream.RedisStreamAdapter",)
     web_preload = "scheduling.jobs.routing.strategies.load_strategies"
     measures_usage = "scheduling.limits.usage.measure_usage"
+    approval_acts = ("scheduling.approvals.acts.ACTS",)
     versioned = ("scheduling.plans.service:CFS_PLANS", "scheduling.jobs.job_templates.service:TEMPLATES")
 
     def ready(self) -> None:

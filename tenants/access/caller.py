@@ -61,6 +61,8 @@ class Access:
     refusal: DomainError | None = None
     # What the session may do only after a fresh second factor.
     withheld: frozenset[Permission] = NOTHING
+    # A session of platform staff in the console's view of a tenant.
+    is_viewing: bool = False
 
     @property
     def scope(self) -> Scope | None:
@@ -87,7 +89,8 @@ class Access:
         if self.api_key is not None:
             return read_scopes(tuple(self.api_key.scopes), is_of_platform=self.api_key.tenant_id is None)
         if self.platform_role is not None:
-            return PLATFORM_ROLES[self.platform_role]
+            held = PLATFORM_ROLES[self.platform_role]
+            return held & TENANT_ROLES[Role.OWNER] if self.is_viewing else held
         if self.tenant is None:
             return NOTHING
         return TENANT_ROLES[self.role] if self.role is not None else NOTHING

@@ -24,7 +24,15 @@ from tenants.database.platform_settings import platform_settings
 _P = Permission
 # What a stolen session must not do: payloads in the clear, erasures, keys, plans, roles of people.
 STEP_UP: Final = frozenset(
-    {_P.JOBS_REVEAL, _P.TENANTS_ERASE, _P.API_KEYS_MANAGE, _P.PLANS_MANAGE, _P.TENANTS_MANAGE, _P.PEOPLE_MANAGE}
+    {
+        _P.JOBS_REVEAL,
+        _P.TENANTS_ERASE,
+        _P.API_KEYS_MANAGE,
+        _P.PLANS_MANAGE,
+        _P.TENANTS_MANAGE,
+        _P.PEOPLE_MANAGE,
+        _P.APPROVALS_DECIDE,
+    }
 )
 
 
@@ -48,12 +56,16 @@ def ask_for_factor(request: HttpRequest, permission: Permission | None, back: st
     return HttpResponseRedirect(f"{reverse('mfa_reauthenticate')}?{urlencode({REDIRECT_FIELD_NAME: back})}")
 
 
+def has_fresh_factor(request: HttpRequest, *, after: float = 0.0) -> bool:
+    """Return whether the session has given a second factor within STEP_UP_SECONDS, and after that time (epoch)."""
+    since = max(after, time.time() - platform_settings.STEP_UP_SECONDS)
+    given = get_authentication_records(request, request.user)
+    return any(record["method"] == "mfa" and record["at"] >= since for record in given)
+
+
 def _is_stale(request: HttpRequest) -> bool:
     """Return whether the account has a second factor that this session has not given for STEP_UP_SECONDS."""
-    since = time.time() - platform_settings.STEP_UP_SECONDS
-    given = get_authentication_records(request, request.user)
-    is_fresh = any(record["method"] == "mfa" and record["at"] >= since for record in given)
-    return not is_fresh and bool(is_mfa_enabled(request.user))
+    return not has_fresh_factor(request) and bool(is_mfa_enabled(request.user))
 
 
 def remove_factors(*, user: Any, reason: str = "") -> int:
