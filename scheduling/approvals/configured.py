@@ -26,16 +26,15 @@ class ApprovalRules(Configured[ApprovalRule]):
     def save(self, row: ApprovalRule, changes: Mapping[str, Any], *, reason: str = "") -> ApprovalRule:
         """Create or change a rule; raise what other rows raise, or `ApprovalRequiredError`."""
         subject = {"rule": None if row._state.adding else str(row.pk), "changes": dict(changes)}
-        self._require(subject, ", ".join(f"{name}: {value}" for name, value in changes.items()))
+        words = ", ".join(f"{name}: {value}" for name, value in changes.items())
+        require_approval("policy", subject, preview=words)
         return super().save(row, changes, reason=reason)
 
     def delete(self, row: ApprovalRule, *, reason: str = "") -> None:
         """Delete a rule; raise `ApprovalRequiredError`."""
-        self._require({"deleted": str(row.pk)}, gettext("Delete the rule “%(rule)s”.") % {"rule": row})
+        words = gettext("Delete the rule “%(rule)s”.") % {"rule": row}
+        require_approval("policy", {"deleted": str(row.pk)}, preview=words)
         super().delete(row, reason=reason)
-
-    def _require(self, subject: Mapping[str, Any], words: str) -> None:
-        require_approval("policy", subject, preview=words)
 
 
 APPROVAL_RULES = ApprovalRules(ApprovalRule, ("act", "above", "hours"), check_rule, most=100)

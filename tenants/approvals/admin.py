@@ -28,18 +28,8 @@ class ApprovalRequestAdmin(ReadOnlyAdmin):
     list_display = ("requested_at", "act", "preview", "state", "requested_by", "decided_by", "expires_at")
     list_display_links = ("requested_at", "act")
     list_filter = ("act", "status")
-    fields = (
-        "act",
-        "preview",
-        "state",
-        "arguments_text",
-        "requested_by",
-        "requested_at",
-        "expires_at",
-        "decided_by",
-        "decided_at",
-        "reason",
-    )
+    asked = ("act", "preview", "state", "arguments_text", "requested_by", "requested_at", "expires_at")
+    fields = (*asked, "decided_by", "decided_at", "reason")
     readonly_fields = fields
     ordering = ("-pk",)
     sortable_by = ()

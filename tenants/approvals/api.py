@@ -1,4 +1,4 @@
-"""API of `approvals/`."""
+"""API of `approval-requests/`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ApprovalRequestSerializer(serializers.ModelSerializer[ApprovalRequest]):
 
     class Meta:
         model = ApprovalRequest
-        fields = (
+        asked = (
             "id",
             "act",
             "preview",
@@ -41,11 +41,8 @@ class ApprovalRequestSerializer(serializers.ModelSerializer[ApprovalRequest]):
             "is_repeated",
             "requested_by",
             "requested_at",
-            "expires_at",
-            "decided_by",
-            "decided_at",
-            "reason",
         )
+        fields = (*asked, "expires_at", "decided_by", "decided_at", "reason")
         read_only_fields = fields
 
     def get_is_open(self, row: ApprovalRequest) -> bool:
@@ -59,7 +56,7 @@ class DecisionSerializer(StrictSerializer):
     reason = NameField(max_length=REASON_LIMIT, required=False, allow_blank=True, default="")
 
 
-class ApprovalViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
+class ApprovalRequestViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
     """Requests of approval, the newest first. A person decides: an API key cannot."""
 
     model = ApprovalRequest
@@ -76,13 +73,17 @@ class ApprovalViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
     def get_queryset(self) -> QuerySet[Any]:
         return visible_to(self.access, super().get_queryset())
 
-    @extend_schema(operation_id="approvals_approve", request=DecisionSerializer, responses=ApprovalRequestSerializer)
+    @extend_schema(
+        operation_id="approval_requests_approve", request=DecisionSerializer, responses=ApprovalRequestSerializer
+    )
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: str) -> Response:
         """Approve the act of another person, and do it; `is_repeated` acts are done when the call is repeated."""
         return self._answer(approve(request_id=UUID(pk), may=self.access.may, **self._reason(request)))
 
-    @extend_schema(operation_id="approvals_reject", request=DecisionSerializer, responses=ApprovalRequestSerializer)
+    @extend_schema(
+        operation_id="approval_requests_reject", request=DecisionSerializer, responses=ApprovalRequestSerializer
+    )
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: str) -> Response:
         """Reject the act of another person."""

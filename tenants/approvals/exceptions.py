@@ -13,14 +13,18 @@ class ApprovalRequiredError(DomainError):
     code, category, title = "approval_required", "conflict", gettext_noop("A second person must approve this.")
 
 
-class ApprovalNotFoundError(DomainError):
-    code, category, title = "approval_not_found", "not_found", gettext_noop("There is no such request of approval.")
+class ApprovalRequestNotFoundError(DomainError):
+    code, category, title = (
+        "approval_request_not_found",
+        "not_found",
+        gettext_noop("There is no such request."),
+    )
 
 
-class ApprovalClosedError(DomainError):
+class ApprovalRequestClosedError(DomainError):
     """Raised if a request has expired, or was decided before."""
 
-    code, category = "approval_closed", "conflict"
+    code, category = "approval_request_closed", "conflict"
     title = gettext_noop("The request was decided before, or has expired.")
 
 

@@ -73,8 +73,8 @@ class ApprovalRequest(OptionalTenantModel):
     class Meta:
         db_table = "tenants_approval_request"
         ordering = ["-id"]
-        verbose_name = _("approval")
-        verbose_name_plural = _("approvals")
+        verbose_name = _("approval request")
+        verbose_name_plural = _("approval requests")
         indexes = [models.Index(fields=["digest"], name="approval_of_act")]
         constraints = [
             models.CheckConstraint(condition=~Q(decider=F("requester")), name="approval_by_another"),

@@ -21,10 +21,10 @@ from django.urls import reverse
 from tenants.access.permissions import TENANT_ROLES, Permission
 from tenants.approvals.acts import acts
 from tenants.approvals.exceptions import (
-    ApprovalClosedError,
     ApprovalForbiddenError,
     ApprovalLimitError,
-    ApprovalNotFoundError,
+    ApprovalRequestClosedError,
+    ApprovalRequestNotFoundError,
     ApprovalRequiredError,
 )
 from tenants.audit.service import AuditTarget, record_audit
@@ -64,7 +64,9 @@ def require_approval(
     used by the next call with this subject, and the used request is returned. Raise `ApprovalLimitError` if too many
     requests wait.
     """
-    rule = None if current_actor().kind == "system" or is_granted(act) else _find_rule(act)
+    if current_actor().kind == "system" or is_granted(act):
+        return None
+    rule = ApprovalRule.objects.filter(act=act).first()
     if rule is None or (rule.above is not None and number is not None and number <= rule.above):
         return None
     digest = hashlib.sha256(_encode([act, subject or [tenant_id, arguments]])).hexdigest()
@@ -112,14 +114,12 @@ def approve(
 ) -> ApprovalRequest:
     """Approve a request of the current scope, and do its act as the current actor in the same transaction.
 
-    ``may`` returns whether the caller has a permission. Raise `ApprovalNotFoundError`, `ApprovalClosedError`,
-    `ApprovalForbiddenError`, or the errors of the act; then the request stays undecided.
+    ``may`` returns whether the caller has a permission. Raise `ApprovalRequestNotFoundError`,
+    `ApprovalRequestClosedError`, `ApprovalForbiddenError`, or the errors of the act; then it stays undecided.
     """
-    execute = None
     row = _take(request_id, may)
-    if not row.is_repeated:
-        execute = acts()[row.act].execute
-    _decide(row, ApprovalStatus.DONE if execute else ApprovalStatus.APPROVED, "approval.approved", reason)
+    execute = None if row.is_repeated else acts()[row.act].execute
+    _decide(row, ApprovalStatus.DONE if execute else ApprovalStatus.APPROVED, "approval_request.approved", reason)
     if execute is not None:
         _granted.set(row.act)
         try:
@@ -134,18 +134,14 @@ def approve(
 def reject(*, request_id: UUID, reason: str, may: Callable[[Permission], bool] = lambda _: True) -> ApprovalRequest:
     """Reject a request of the current scope; raise what `approve` raises, or `ReasonRequiredError`."""
     row = _take(request_id, may)
-    _decide(row, ApprovalStatus.REJECTED, "approval.rejected", require_reason(reason))
+    _decide(row, ApprovalStatus.REJECTED, "approval_request.rejected", require_reason(reason))
     return row
 
 
 def mark_used(row: ApprovalRequest) -> None:
     """Store that an approval has been used, unless it is stored already; the caller sees all tenants."""
     if ApprovalRequest.objects.filter(pk=row.pk, status=ApprovalStatus.APPROVED).update(status=ApprovalStatus.DONE):
-        _record(row, "approval.used")
-
-
-def _find_rule(act: str) -> ApprovalRule | None:
-    return ApprovalRule.objects.filter(act=act).first()
+        _record(row, "approval_request.used")
 
 
 def _use(digest: str) -> ApprovalRequest | None:
@@ -194,13 +190,13 @@ def _store(draft: ApprovalRequest, actor: Actor) -> None:
             # It was created by the refused call.
             draft.tenant_id = None
         draft.save(force_insert=True)
-        _record(draft, "approval.requested", expires_at=draft.expires_at)
+        _record(draft, "approval_request.requested", expires_at=draft.expires_at)
         without_held(ApprovalRequest.objects.filter(expires_at__lt=read_moment() - KEPT)).delete()
 
 
 def _take(request_id: UUID, may: Callable[[Permission], bool]) -> ApprovalRequest:
     """Return the request, locked, if the current actor may decide it now."""
-    first_or_raise(ApprovalRequest.objects.filter(pk=request_id), ApprovalNotFoundError)
+    first_or_raise(ApprovalRequest.objects.filter(pk=request_id), ApprovalRequestNotFoundError)
     with all_tenants():
         row = ApprovalRequest.objects.select_for_update(no_key=True, of=("self",)).get(pk=request_id)
     actor = current_actor()
@@ -210,7 +206,7 @@ def _take(request_id: UUID, may: Callable[[Permission], bool]) -> ApprovalReques
     if _person_of(actor) == row.requester:
         raise ApprovalForbiddenError("Another person than %(name)s must decide.", {"name": row.requested_by})
     if row.status != ApprovalStatus.PENDING or row.expires_at <= read_moment():
-        raise ApprovalClosedError
+        raise ApprovalRequestClosedError
     return row
 
 

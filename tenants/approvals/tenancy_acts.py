@@ -29,18 +29,11 @@ def _erase(arguments: dict[str, Any]) -> None:
 
 def _change_plan(arguments: dict[str, Any]) -> None:
     if "tenant" in arguments:
-        tenant = _find(arguments["tenant"])
-        update_tenant(tenant=tenant, changes=arguments["changes"], reason=arguments["reason"])
+        update_tenant(**{**arguments, "tenant": _find(arguments["tenant"])})
         return
-    moment = arguments["effective_from"]
-    PLANS.edit(
-        get_plan(arguments["plan"]),
-        lambda _content: arguments["content"],
-        reason=arguments["reason"],
-        action=arguments["action"],
-        expected_version=arguments["version"],
-        effective_from=moment and datetime.fromisoformat(moment),
-    )
+    options = dict(arguments)
+    plan, content, moment = get_plan(options.pop("plan")), options.pop("content"), options.pop("effective_from")
+    PLANS.edit(plan, lambda _: content, effective_from=moment and datetime.fromisoformat(moment), **options)
 
 
 ACTS = (

@@ -127,8 +127,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "approval",
-                "verbose_name_plural": "approvals",
+                "verbose_name": "approval request",
+                "verbose_name_plural": "approval requests",
                 "db_table": "tenants_approval_request",
                 "ordering": ["-id"],
                 "indexes": [models.Index(fields=["digest"], name="approval_of_act")],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from datetime import datetime
 from typing import Any, cast
@@ -21,7 +21,6 @@ from tenants.signals import tenant_scheduling_changed
 from tenants.tenancy.bases import clean_name, clean_slug
 from tenants.tenancy.changes import Difference, assign
 from tenants.versions.hooks import Content
-from tenants.versions.models import VersionFacts
 from tenants.versions.service import Versioned
 
 PLAN_FIELDS = (
@@ -130,35 +129,10 @@ class _Plans(Versioned[Plan]):
     def find(self, name: str) -> Plan:
         return get_plan(name)
 
-    def edit(
-        self,
-        row: Plan,
-        revise: Callable[[Content], Content],
-        *,
-        reason: str,
-        action: str = "",
-        expected_version: int | None = None,
-        effective_from: datetime | None = None,
-    ) -> VersionFacts | None:
-        """Write the next version of a plan; raise `ApprovalRequiredError` if a second person must approve it."""
-        with self.scope(row):
-            locked = self.lock(row)
-            content = self.describe(locked)
-            wanted = revise(content)
-            if expected_version in (None, locked.version) and (difference := self._compare(content, wanted)):
-                self.check(locked, wanted)
-                arguments = {"plan": locked.slug, "content": wanted, "reason": reason, "action": action}
-                arguments |= {"version": locked.version, "effective_from": effective_from}
-                changed = ", ".join(f"{name} → {value}" for name, value in difference.after.items())
-                require_approval("plan", arguments, preview=f"{locked.slug}: {changed}")
-            return super().edit(
-                row,
-                lambda _content: wanted,
-                reason=reason,
-                action=action,
-                expected_version=expected_version,
-                effective_from=effective_from,
-            )
+    def require_approval(self, row: Plan, content: Content, difference: Difference, **options: Any) -> None:
+        changed = ", ".join(f"{name} → {value}" for name, value in difference.after.items())
+        arguments = {"plan": row.slug, "content": content, "expected_version": row.version, **options}
+        require_approval("plan", arguments, preview=f"{row.slug}: {changed}")
 
     def lock(self, plan: Plan) -> Plan:
         return first_or_raise(Plan.objects.select_for_update(no_key=True).filter(pk=plan.pk), PlanNotFoundError)

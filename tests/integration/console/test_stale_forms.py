@@ -263,6 +263,7 @@ LIKE = {
             "scheduling.priorityrule",
             "scheduling.outboxroute",
             "scheduling.sheddingrule",
+            "tenants.approvalrule",
             "tenants.claimrule",
             "scheduling.backupplan",
         ),

@@ -578,6 +578,8 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "is_enabled": "on",
     },
     "scheduling.sheddingrule change": lambda world: {"name": "changed"},
+    "tenants.approvalrule add": lambda world: {"act": "erasure", "hours": 24},
+    "tenants.approvalrule change": lambda world: {"hours": 12},
     "tenants.claimrule add": lambda world: {"claim": "groups", "value": "new", "role": "auditor"},
     "tenants.claimrule change": lambda world: {"value": "changed"},
     "scheduling.priorityrule add": lambda world: {
@@ -934,6 +936,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "drain": lambda world: ["queue", "dataset", "--reason", "x"],
     "pause": lambda world: ["queue", "dataset", "--reason", "x"],
     "resume": lambda world: ["queue", "dataset"],
+    "approvals": lambda world: ["approve", str(world.own["approval_request"])],
     "run_schedule": lambda world: [str(world.own["schedule"])],
     "set_secret": lambda world: ["acme", "new", "--host", "api.example.com", "--reason", "x"],
     "set_tenant_limit": lambda world: ["acme", "submit_burst", "7", "--reason", "x"],
