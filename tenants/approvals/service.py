@@ -36,7 +36,7 @@ from tenants.database.reads import first_or_raise
 from tenants.exceptions import FieldInvalidError
 from tenants.holds.service import without_held
 from tenants.models import ApiKey, ApprovalRequest, ApprovalRule, ApprovalStatus, Tenant
-from tenants.tenancy.pausing import actor_words, require_reason
+from tenants.tenancy.pausing import REASON_LIMIT, actor_words, require_reason
 
 MOST_BYTES = 64 * 1024
 # Undecided requests of a tenant, or of the platform.
@@ -211,7 +211,7 @@ def _take(request_id: UUID, may: Callable[[Permission], bool]) -> ApprovalReques
 
 
 def _decide(row: ApprovalRequest, status: ApprovalStatus, action: str, reason: str) -> None:
-    row.status, row.reason, row.decided_at = status, reason, read_moment()
+    row.status, row.reason, row.decided_at = status, reason[:REASON_LIMIT], read_moment()
     row.decider, row.decided_by = _person_of(current_actor()), actor_words()
     with all_tenants():
         row.save(update_fields=["status", "reason", "decided_at", "decider", "decided_by"])
