@@ -35,6 +35,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "TenantStatusEnum": "tenants.models.TenantStatus",
         "ApprovalActEnum": "tenants.approvals.acts.act_choices",
         "ApprovalStatusEnum": "tenants.models.ApprovalStatus",
+        "DocumentStatusEnum": "workloads.documents.models.DocumentStatus",
         "RoleEnum": "tenants.models.Role",
         "ClaimRoleEnum": "tenants.identity.models.ROLES",
         "KeyScopeEnum": "tenants.access.serializers.KEY_SCOPES",

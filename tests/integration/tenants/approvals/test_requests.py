@@ -178,8 +178,8 @@ class TestActsOfThePlatform:
         assert refused.json()["code"] == "approval_required"
         done = session_of(second).post(f"{REQUESTS}{the_request().pk}/approve/", {}, format="json")
         assert done.status_code == 200, done.content
-        acme.refresh_from_db()
-        assert acme.plan.slug == "sandbox"
+        with all_tenants():
+            assert Tenant.objects.get(pk=acme.pk).plan.slug == "sandbox"
 
     def test_key_that_reads_results_is_issued_once_after_the_approval(
         self, acme: Tenant, acme_user: User, second: User
