@@ -186,7 +186,7 @@ def _draft(rule: ApprovalRule, arguments: Mapping[str, Any], **values: Any) -> A
 
 def _store(draft: ApprovalRequest, actor: Actor) -> None:
     with all_tenants(), acting_as(actor):
-        if not Tenant.objects.filter(pk=draft.tenant_id).exists():
+        if draft.tenant_id is not None and not Tenant.objects.filter(pk=draft.tenant_id).exists():
             # It was created by the refused call.
             draft.tenant_id = None
         draft.save(force_insert=True)
