@@ -3,6 +3,7 @@
 from scheduling.alerts import admin as alerts
 from scheduling.alerts import config_admin as alert_config
 from scheduling.alerts import rule_admin as alert_rules
+from scheduling.approvals import admin as approvals
 from scheduling.archive import admin as archive
 from scheduling.backups import admin as backups
 from scheduling.breakers import admin as circuits
@@ -41,6 +42,7 @@ __all__ = [
     "alert_config",
     "alert_rules",
     "alerts",
+    "approvals",
     "archive",
     "backups",
     "batches",

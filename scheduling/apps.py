@@ -56,6 +56,7 @@ class SchedulingConfig(AppConfig):
     )
     web_preload = "scheduling.jobs.routing.strategies.load_strategies"
     measures_usage = "scheduling.limits.usage.measure_usage"
+    approval_acts = ("scheduling.approvals.acts.ACTS",)
     versioned = ("scheduling.plans.service:CFS_PLANS", "scheduling.jobs.job_templates.service:TEMPLATES")
 
     def ready(self) -> None:

@@ -29,6 +29,7 @@ class TenantsConfig(AppConfig):
     )
     measures_usage = "tenants.access.key_count.measure_usage"
     versioned = ("tenants.plans.service:PLANS",)
+    approval_acts = ("tenants.approvals.tenancy_acts.ACTS",)
 
     def ready(self) -> None:
         from allauth.mfa.models import Authenticator

@@ -33,6 +33,7 @@ from tenants.access.narrowed_routes import refuse_narrowed
 from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import PlatformRole
 from tenants.access.sessions import is_session_over
+from tenants.access.viewing import find_viewed
 from tenants.api.problems import fault_response, problem_response, replace_page
 from tenants.context import acting_as, scope_context
 from tenants.database.ids import uuid7
@@ -221,11 +222,10 @@ def _access_by_key(token: str, request: HttpRequest) -> Access:
 
 
 def _platform_access(request: HttpRequest, role: PlatformRole, *, is_api: bool) -> Access:
-    named = request.headers.get("X-Tenant") if is_api else None
-    if named is None:
-        return Access(platform_role=role)
+    named = request.headers.get("X-Tenant") if is_api else find_viewed(request)
     try:
-        return Access(platform_role=role, tenant=find_tenant(named))
+        tenant = None if named is None else find_tenant(named)
+        return Access(platform_role=role, tenant=tenant, is_viewing=tenant is not None and not is_api)
     except TenantNotFoundError as refusal:
         return Access(platform_role=role, refusal=refusal)
 

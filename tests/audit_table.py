@@ -187,6 +187,11 @@ DELETE evidence-packs/{evidence_pack}/   evidence_pack.deleted   scheduling.evid
 POST   evidence-schedules/               evidence_schedule.created scheduling.evidenceschedule
 PATCH  evidence-schedules/{evidence_schedule}/ evidence_schedule.changed scheduling.evidenceschedule
 DELETE evidence-schedules/{evidence_schedule}/ evidence_schedule.deleted scheduling.evidenceschedule
+POST   approval-rules/                   approval_rule.created   tenants.approvalrule
+PATCH  approval-rules/{approval_rule}/   approval_rule.changed   tenants.approvalrule
+DELETE approval-rules/{approval_rule}/   approval_rule.deleted   tenants.approvalrule
+POST   approval-requests/{approval_request}/approve/ approval_request.approved tenants.approvalrequest
+POST   approval-requests/{approval_request}/reject/ approval_request.rejected tenants.approvalrequest
 POST   legal-holds/                      legal_hold.placed       tenants.legalhold
 POST   legal-holds/{hold}/release/       legal_hold.released     tenants.legalhold
 POST   compensations/{compensation}/retry/ compensation.retried scheduling.compensation
@@ -281,6 +286,11 @@ scheduling.circuit                  force_closed  circuit.forced_closed    sched
 tenants.tenantrole                  add           role.created             tenants.tenantrole
 tenants.tenantrole                  change        role.changed             tenants.tenantrole
 tenants.tenantrole                  delete        role.deleted             tenants.tenantrole
+tenants.approvalrule                add           approval_rule.created    tenants.approvalrule
+tenants.approvalrule                change        approval_rule.changed    tenants.approvalrule
+tenants.approvalrule                delete        approval_rule.deleted    tenants.approvalrule
+tenants.approvalrequest             approve       approval_request.approved tenants.approvalrequest
+tenants.approvalrequest             reject        approval_request.rejected tenants.approvalrequest
 tenants.claimrule                   add           claim_rule.created       tenants.claimrule
 tenants.claimrule                   change        claim_rule.changed       tenants.claimrule
 tenants.claimrule                   delete        claim_rule.deleted       tenants.claimrule
@@ -370,6 +380,7 @@ tenants.tenant                      suspend       tenant.suspended         tenan
 tenants.tenant                      reinstate     tenant.reinstated        tenants.tenant
 tenants.tenant                      drain         tenant.draining          tenants.tenant
 tenants.tenant                      hold          legal_hold.placed        tenants.legalhold
+tenants.tenant                      view_as       tenant.view_started      tenants.tenant
 tenants.legalhold                   release       legal_hold.released      tenants.legalhold
 tenants.tenant                      erase         tenant.erasure_requested tenants.tenanterasure
 tenants.tenanterasure               cancel        tenant.erasure_cancelled tenants.tenanterasure
@@ -449,6 +460,7 @@ POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
 POST export/errors/                        list.exported         scheduling.joberror
+POST tenants/tenant/leave/                 tenant.view_ended     tenants.tenant
 POST tenants/tenantsettings/of/{tenant}/   settings.changed      tenants.tenant
 POST scheduling/upkeeprun/run/partitions/  upkeep.requested      scheduling.upkeep
 POST scheduling/tenantupkeeprun/verify/    upkeep.requested      scheduling.upkeep
@@ -459,6 +471,7 @@ ack_alert            alert.acknowledged     scheduling.alert
 investigate          investigation.created  scheduling.investigation
 silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
+approvals            approval_request.approved tenants.approvalrequest
 backfill_schedule    schedule.backfilled    scheduling.schedule
 backup               backup.made            scheduling.backup
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
@@ -520,6 +533,7 @@ OF_PLATFORM = frozenset(
         "scheduling.loadstate",
         "scheduling.priorityrule",
         "scheduling.sheddingrule",
+        "tenants.approvalrule",
         "tenants.claimrule",
         "scheduling.site",
         "scheduling.backup",

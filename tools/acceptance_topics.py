@@ -28,6 +28,7 @@ SHARED = (
 TOPICS: dict[str, tuple[str, ...]] = {
     "alerts": ("scheduling/alerts/", "scheduling/configuration/", "scheduling/dispatch/", "tenants/mail.py"),
     "autoscaling": ("scheduling/fleet/", "scheduling/worker/"),
+    "approvals": ("tenants/approvals/", "scheduling/approvals/"),
     "archive": ("scheduling/archive/", "scheduling/upkeep/", "tenants/holds/"),
     "batches": ("scheduling/jobs/",),
     "backups": ("scheduling/backups/", "tenants/audit/", "tenants/database/"),

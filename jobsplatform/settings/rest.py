@@ -33,6 +33,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     # Enumerations whose fields have the same name; without a name of its own each would get a hash.
     "ENUM_NAME_OVERRIDES": {
         "TenantStatusEnum": "tenants.models.TenantStatus",
+        "ApprovalActEnum": "tenants.approvals.acts.act_choices",
+        "ApprovalStatusEnum": "tenants.models.ApprovalStatus",
+        "DocumentStatusEnum": "workloads.documents.models.DocumentStatus",
         "RoleEnum": "tenants.models.Role",
         "KeyScopeEnum": "tenants.access.serializers.KEY_SCOPES",
         "PlatformKeyScopeEnum": "tenants.access.serializers.PLATFORM_KEY_SCOPES",

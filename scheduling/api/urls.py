@@ -8,6 +8,7 @@ from rest_framework.routers import SimpleRouter
 from scheduling.alerts.api import AlertViewSet
 from scheduling.alerts.config_api import CONFIGURED_VIEWS, AlertMessageViewSet
 from scheduling.anomalies.api import AnomalyViewSet, BaselineViewSet
+from scheduling.approvals.api import ApprovalRuleViewSet
 from scheduling.archive.api import ArchivedJobViewSet
 from scheduling.backups.api import BackupPlanViewSet, BackupViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
@@ -56,6 +57,7 @@ router.register("anomalies", AnomalyViewSet, basename="anomaly")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
 for view in (
     *CONFIGURED_VIEWS,
+    ApprovalRuleViewSet,
     BackupPlanViewSet,
     ControlViewSet,
     EventTriggerViewSet,

@@ -49,7 +49,8 @@ SECTIONS: Final = (
     Section(
         "privileged_acts",
         "Acts of commands and of platform staff",
-        ("tenant.*", "platform_role.*", "site.*", "load.*", "circuit.forced*", "state.repaired", "backup.restored"),
+        ("tenant.*", "platform_role.*", "site.*", "load.*", "circuit.forced*", "state.repaired", "backup.restored",
+         "approval_request.*", "approval_rule.*"),
         ("command",),
     ),
     Section("reveals", "Values shown in the clear, and exports", ("*.*revealed", "*.exported", "evidence.made")),

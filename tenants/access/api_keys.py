@@ -19,6 +19,7 @@ from tenants.access.errors import KeyEndedError
 from tenants.access.key_count import check_key_count
 from tenants.access.permissions import Permission, key_permissions
 from tenants.access.roles import require_held, require_role
+from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import Scope, current_actor, scope_context
 from tenants.database.clock import read_clock
@@ -29,6 +30,8 @@ from tenants.tenancy.bases import clean_name
 
 OVERLAP = timedelta(days=7)
 MAX_NETWORKS = 50
+# Scopes that read what jobs have computed.
+REVEALING = frozenset({Permission.JOBS_RESULTS, Permission.JOBS_REVEAL})
 _AUDITED_FIELDS = ("name", "prefix", "scopes", "role", "expires_at", "allowed_addresses")
 
 
@@ -56,13 +59,26 @@ def issue_api_key(
     revoked. `allowed_addresses` are the networks that it is accepted from; empty means from everywhere. `role` names a
     role that bounds the scopes. Raise `ApiKeyLimitError` if the tenant has reached its limit of keys,
     `ScopeUnknownError` or `FieldInvalidError` for an invalid argument, `RightNotHeldError` for scopes that the caller
-    does not have.
+    does not have, `ApprovalRequiredError` for a key that reads results.
     """
     with scope_of(tenant.pk if tenant else None):
         if tenant is not None:
             check_key_count(tenant.pk)
+        asked = sorted(set(scopes))
+        if REVEALING & set(asked):
+            ends = expires_at or never_expires
+            _require_second_person(tenant, {"name": name, "scopes": asked, "role": role, "expires_at": ends})
         ends_at = None if never_expires else choose_end(expires_at)
-        return _issue(tenant, name, scopes, ends_at, allowed_addresses, role)
+        return _issue(tenant, name, asked, ends_at, allowed_addresses, role)
+
+
+def _require_second_person(tenant: Tenant | None, asked: Mapping[str, Any]) -> None:
+    """Raise `ApprovalRequiredError` if a second person must approve the key, which is then issued by the next call."""
+    owner = tenant.slug if tenant else None
+    # By the slug: a tenant may have been created by the same call.
+    subject = {"tenant": owner, **asked}
+    preview = f"{owner or '–'}, {asked['name']}: {', '.join(asked['scopes'])}"
+    require_approval("api_key", subject, preview=preview, tenant_id=tenant.pk if tenant else None, subject=subject)
 
 
 def scope_of(tenant_id: UUID | None) -> AbstractContextManager[None]:

@@ -41,7 +41,7 @@ from tenants.context import Scope, query_cross_tenant, scope_context
 from tenants.database.platform_settings import platform_settings
 from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import DomainError
-from tenants.models import ApiKey, Membership, Plan, Tenant, TenantRole, TenantStatus
+from tenants.models import ApiKey, Membership, Plan, Role, Tenant, TenantRole, TenantStatus
 from tenants.narrowing import Narrowing
 
 logger = structlog.stdlib.get_logger("tenants.api_keys")
@@ -67,6 +67,8 @@ class Access:
     withheld: frozenset[Permission] = NOTHING
     # What the tenant of a member has set, by key.
     stored_settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    # A session of platform staff in the console's view of a tenant.
+    is_viewing: bool = False
 
     @property
     def scope(self) -> Scope | None:
@@ -99,7 +101,8 @@ class Access:
             scopes = read_scopes(tuple(self.api_key.scopes), is_of_platform=self.api_key.tenant_id is None)
             return scopes & self._rights_of_role if self.api_key.role else scopes
         if self.platform_role is not None:
-            return PLATFORM_ROLES[self.platform_role]
+            held = PLATFORM_ROLES[self.platform_role]
+            return held & TENANT_ROLES[Role.OWNER] if self.is_viewing else held
         return NOTHING if self.tenant is None else self._rights_of_role
 
     @property

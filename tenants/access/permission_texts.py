@@ -47,6 +47,7 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.SECRETS_MANAGE: gettext_noop("Store, replace and delete secrets; their values are never shown"),
     _P.AUDIT_VIEW: gettext_noop("View the audit log"),
     _P.AUDIT_EXPORT: gettext_noop("Export the audit log"),
+    _P.APPROVALS_DECIDE: gettext_noop("Approve or reject acts of others that need a second person"),
     _P.PLATFORM_VIEW: gettext_noop("View queues, pools, workers, plans, fairness and upkeep of all tenants"),
     _P.QUEUES_OPERATE: gettext_noop("Pause, resume and drain queues, kinds and pools"),
     _P.TENANTS_OPERATE: gettext_noop("Suspend and reinstate tenants"),

@@ -53,6 +53,7 @@ class Permission(StrEnum):
     SECRETS_MANAGE = "secrets.manage"  # store, rotate, delete; a value is never shown
     AUDIT_VIEW = "audit.view"
     AUDIT_EXPORT = "audit.export"
+    APPROVALS_DECIDE = "approvals.decide"  # approve or reject acts of others, with the permission of the act
     # Permissions on rows of no tenant.
     PLATFORM_VIEW = "platform.view"  # queues, pools, workers, fairness, upkeep: numbers of all tenants
     QUEUES_OPERATE = "queues.operate"  # pause, resume, drain queues, kinds, pools
@@ -112,6 +113,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.ALERTS_RESPOND,
     _P.SECRETS_USE,
     _P.AUDIT_VIEW,
+    _P.APPROVALS_DECIDE,
 }
 _OWNER: Final = _DEVELOPER | {
     _P.TENANT_MANAGE,
@@ -139,6 +141,7 @@ _OPERATOR: Final = _AUDITOR | {
     _P.SCHEDULES_MANAGE,
     _P.ALERTS_RESPOND,
     _P.ALERTS_MANAGE,
+    _P.APPROVALS_DECIDE,
     _P.QUEUES_OPERATE,
     _P.TENANTS_OPERATE,
     _P.UPKEEP_RUN,
@@ -158,8 +161,16 @@ PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
 # Decisions about a tenant and its people, approvals, overrides of controls, and payloads in the clear require a
 # logged-in person.
 NEEDS_PERSON: Final = frozenset(
-    {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.SECRETS_MANAGE, _P.WORKFLOWS_APPROVE, _P.JOBS_REVEAL}
-    | {_P.CONTROLS_OVERRIDE}
+    {
+        _P.TENANT_MANAGE,
+        _P.MEMBERS_MANAGE,
+        _P.API_KEYS_MANAGE,
+        _P.SECRETS_MANAGE,
+        _P.WORKFLOWS_APPROVE,
+        _P.JOBS_REVEAL,
+        _P.APPROVALS_DECIDE,
+        _P.CONTROLS_OVERRIDE,
+    }
 )
 KEY_PERMISSIONS: Final = _OWNER - NEEDS_PERSON
 # A key of the platform has them in all tenants. Erasures and accounts of people require a logged-in person, too.

@@ -81,7 +81,7 @@ def _by_user(request: HttpRequest, began: Access) -> Access:
         return NO_ACCESS
     places = find_user_roles(user)
     if places.platform_role is not None:
-        return Access(platform_role=places.platform_role, tenant=began.tenant)
+        return Access(platform_role=places.platform_role, tenant=began.tenant, is_viewing=began.is_viewing)
     for membership in places.memberships:
         if membership.tenant == began.tenant:
             return access_of_member(membership)

@@ -19,7 +19,15 @@ from tenants.database.platform_settings import platform_settings
 _P = Permission
 # What a stolen session must not do: payloads in the clear, erasures, keys, plans, roles of people.
 STEP_UP: Final = frozenset(
-    {_P.JOBS_REVEAL, _P.TENANTS_ERASE, _P.API_KEYS_MANAGE, _P.PLANS_MANAGE, _P.TENANTS_MANAGE, _P.PEOPLE_MANAGE}
+    {
+        _P.JOBS_REVEAL,
+        _P.TENANTS_ERASE,
+        _P.API_KEYS_MANAGE,
+        _P.PLANS_MANAGE,
+        _P.TENANTS_MANAGE,
+        _P.PEOPLE_MANAGE,
+        _P.APPROVALS_DECIDE,
+    }
 )
 
 
@@ -42,12 +50,16 @@ def withheld_permissions(request: HttpRequest, access: Access) -> frozenset[Perm
     return held if held and is_stale(request) else NOTHING
 
 
+def has_fresh_factor(request: HttpRequest, *, after: float = 0.0) -> bool:
+    """Return whether the session has given a second factor within STEP_UP_SECONDS, and after that time (epoch)."""
+    since = max(after, time.time() - platform_settings.STEP_UP_SECONDS)
+    given = get_authentication_records(request, request.user)
+    return any(record["method"] == "mfa" and record["at"] >= since for record in given)
+
+
 def is_stale(request: HttpRequest) -> bool:
     """Return whether the account has a second factor that this session has not given for STEP_UP_SECONDS."""
-    since = time.time() - platform_settings.STEP_UP_SECONDS
-    given = get_authentication_records(request, request.user)
-    is_fresh = any(record["method"] == "mfa" and record["at"] >= since for record in given)
-    return not is_fresh and bool(is_mfa_enabled(request.user))
+    return not has_fresh_factor(request) and bool(is_mfa_enabled(request.user))
 
 
 def count_factors(user: Any) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from django.db.models import Q
 
+from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.reads import first_or_raise
@@ -130,6 +131,11 @@ class _Plans(Versioned[Plan]):
 
     def find(self, name: str) -> Plan:
         return get_plan(name)
+
+    def require_approval(self, row: Plan, content: Content, difference: Difference, **options: Any) -> None:
+        changed = ", ".join(f"{name} → {value}" for name, value in difference.after.items())
+        arguments = {"plan": row.slug, "content": content, "expected_version": row.version, **options}
+        require_approval("plan", arguments, preview=f"{row.slug}: {changed}")
 
     def lock(self, plan: Plan) -> Plan:
         return first_or_raise(Plan.objects.select_for_update(no_key=True).filter(pk=plan.pk), PlanNotFoundError)

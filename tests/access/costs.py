@@ -91,6 +91,15 @@ GET    load/                                                       1
 POST   load/{scope}/force/                                         2
 POST   load/{scope}/release/                                       2
 GET    jobs/{job_id}/archived/                                    5
+GET    approval-rules/                                             2
+POST   approval-rules/                                             2
+GET    approval-rules/{pk}/                                        1
+PATCH  approval-rules/{pk}/                                        2
+DELETE approval-rules/{pk}/                                        2
+GET    approval-requests/                                          2
+GET    approval-requests/{pk}/                                     1
+POST   approval-requests/{pk}/approve/                             2
+POST   approval-requests/{pk}/reject/                              2
 GET    legal-holds/                                               2
 POST   legal-holds/                                               2
 POST   legal-holds/{pk}/release/                                  2

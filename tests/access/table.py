@@ -58,6 +58,7 @@ secrets.use               developer owner key                            admin
 secrets.manage                      owner                                admin
 audit.view                developer owner key           auditor operator admin
 audit.export                        owner               auditor operator admin
+approvals.decide          developer owner                       operator admin
 platform.view                                           auditor operator admin
 queues.operate                                                  operator admin
 tenants.operate                                                 operator admin
@@ -371,6 +372,15 @@ GET    backup-plans/{backup_plan}/           platform.view
 PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
 DELETE backup-plans/{backup_plan}/           backups.manage
 GET    backups/                              platform.view
+GET    approval-rules/                       people.view
+POST   approval-rules/                       people.manage     {"act": "erasure"}
+GET    approval-rules/{approval_rule}/       people.view
+PATCH  approval-rules/{approval_rule}/       people.manage     {"hours": 12}
+DELETE approval-rules/{approval_rule}/       people.manage
+GET    approval-requests/                    audit.view
+GET    approval-requests/{approval_request}/ audit.view
+POST   approval-requests/{approval_request}/approve/ approvals.decide {}
+POST   approval-requests/{approval_request}/reject/ approvals.decide {"reason": "no"}
 GET    legal-holds/                          platform.view
 POST   legal-holds/                          tenants.manage    {"tenant": "acme", "reason": "case 9"} 201
 POST   legal-holds/{hold}/release/           tenants.manage    {"reason": "settled"}
@@ -580,6 +590,8 @@ scheduling.upkeeprun               platform.view   -                -
 scheduling.worker                  platform.view   -                -                drain:queues.operate resume:queues.operate
 scheduling.workerpool              platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 tenants.apikey                     api_keys.view   api_keys.manage  -                rotate:api_keys.manage revoke:api_keys.manage
+tenants.approvalrequest            audit.view      -                -                approve:approvals.decide reject:approvals.decide
+tenants.approvalrule               people.view     people.manage    people.manage    delete:people.manage
 tenants.auditlogentry              audit.view      -                -
 tenants.invitation                 members.view    members.manage   -                revoke:members.manage
 tenants.legalhold                  platform.view   -                -                release:tenants.manage
@@ -589,7 +601,7 @@ tenants.platformmembership         people.view     people.manage    people.manag
 tenants.tenantrole                 members.view    members.manage   members.manage   delete:members.manage
 tenants.claimrule                  people.view     people.manage    people.manage    delete:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage     rollback:plans.manage withdraw:plans.manage
-tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate hold:tenants.manage erase:tenants.erase
+tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate hold:tenants.manage erase:tenants.erase view_as:platform.view
 tenants.tenanterasure              tenants.erase   -                -                cancel:tenants.erase verify:tenants.erase
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
 tenants.tenantsecret               secrets.use     secrets.manage   secrets.manage   delete:secrets.manage
@@ -725,6 +737,7 @@ POST   scheduling/upkeeprun/run/partitions/  upkeep.run                         
 POST   scheduling/tenantupkeeprun/verify/    audit.view                                302
 GET    scheduling/tenantupkeeprun/{upkeep_run}/now/ audit.view
 POST   tenants/tenant/choose/                tenant.view       {"tenant": "acme"}      302
+POST   tenants/tenant/leave/                 tenant.view       {}                      302
 GET    tenants/tenant/{tenant}/now/          tenant.view
 GET    tenants/tenantsettings/of/{tenant}/   tenant.view
 POST   tenants/tenantsettings/of/{tenant}/   tenant.manage     {"version": "0"}        422

@@ -266,7 +266,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "a dispatcher renews the epoch of the site",
     ),
     "scheduling/sites/service.py": (
-        {"plan_promotion", "promote", "_wait_until_writable", "_store"},
+        {"plan_promotion", "promote", "_require_second_person", "_wait_until_writable", "_store"},
         "the site belongs to the platform",
     ),
     "scheduling/sites/compare.py": (
@@ -524,6 +524,15 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         },
         "accounts and platform roles belong to no tenant",
     ),
+    "tenants/approvals/service.py": (
+        {"_decide", "_person_of", "_store", "_take", "require_approval"},
+        "requests are written by the platform, after a member was refused, or has decided",
+    ),
+    "tenants/management/commands/approvals.py": (
+        {"Command._ask", "Command.handle"},
+        "an operator decides about requests of all tenants",
+    ),
+    "tenants/access/viewing.py": ({"end_view", "start_view"}, "platform staff choose the tenant to view"),
     "scheduling/identity/api.py": ({"ClaimRuleViewSet.dispatch"}, "claim rules belong to no tenant"),
     "tenants/identity/adapters.py": ({"ProviderAdapter.save_user"}, "an account belongs to no tenant"),
     "tenants/identity/factors.py": (

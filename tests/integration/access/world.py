@@ -65,7 +65,17 @@ from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.holds.service import place_hold
-from tenants.models import AuditLogEntry, ClaimRule, Membership, PlatformKey, Role, Tenant, TenantRole
+from tenants.models import (
+    ApprovalRequest,
+    ApprovalRule,
+    AuditLogEntry,
+    ClaimRule,
+    Membership,
+    PlatformKey,
+    Role,
+    Tenant,
+    TenantRole,
+)
 from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
@@ -134,12 +144,21 @@ def make_world() -> World:
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
     with all_tenants():
         own["claim_rule"] = ClaimRule.objects.create(claim="groups", value="auditors", role="auditor").pk
+        own["approval_rule"] = ApprovalRule.objects.create(act="plan").pk
         own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
         own["priority_rule"] = PriorityRule.objects.create(name="first", position=1, kind="noop", offset_seconds=30).pk
         plan = BackupPlan.objects.create(name="nightly", target="/nightly")
         Backup.objects.create(plan=plan, name="20260101T000000Z-00000000", target=plan.target, taken_at=timezone.now())
         own["backup_plan"] = plan.pk
-    platform_rows = ("platform_key", "claim_rule", "shedding_rule", "priority_rule", "backup_plan", "hold")
+    platform_rows = (
+        "platform_key",
+        "claim_rule",
+        "approval_rule",
+        "shedding_rule",
+        "priority_rule",
+        "backup_plan",
+        "hold",
+    )
     foreign |= {name: uuid7() for name in platform_rows}
     return World(
         api=_api_clients(acme, users),
@@ -278,7 +297,17 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
         "event": event.pk,
         "compensation": undo.pk,
         "hold": place_hold(tenant=tenant, reason="case 7").pk,
+        "approval_request": _request_approval(tenant),
     }
+
+
+def _request_approval(tenant: Tenant) -> UUID:
+    """Create a request whose act is repeated by a person who does not exist, and return its id."""
+    with all_tenants():
+        return ApprovalRequest.objects.create(
+            tenant=tenant, act="bulk", arguments={}, digest="d", preview="cancel", is_repeated=True,
+            requester="user:0", requested_by="user:greta", expires_at=timezone.now() + timedelta(days=1),
+        ).pk  # fmt: skip
 
 
 def _make_alerting(tenant: Tenant) -> dict[str, Any]:

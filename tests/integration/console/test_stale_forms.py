@@ -266,6 +266,7 @@ LIKE = {
             "scheduling.controlrule",
             "scheduling.outboxroute",
             "scheduling.sheddingrule",
+            "tenants.approvalrule",
             "tenants.claimrule",
             "tenants.tenantrole",
             "scheduling.backupplan",
