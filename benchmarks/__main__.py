@@ -30,6 +30,7 @@ MODULES = {
     "load": "benchmarks.load",
     "backup": "benchmarks.backup",
     "evidence": "benchmarks.evidence",
+    "sealing": "benchmarks.sealing",
     "neighbour": "benchmarks.neighbour",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
