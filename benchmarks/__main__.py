@@ -31,6 +31,7 @@ MODULES = {
     "backup": "benchmarks.backup",
     "evidence": "benchmarks.evidence",
     "controls": "benchmarks.controls",
+    "sealing": "benchmarks.sealing",
     "neighbour": "benchmarks.neighbour",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",

@@ -37,6 +37,7 @@ from tenants.access.viewing import find_viewed
 from tenants.api.problems import fault_response, problem_response, replace_page
 from tenants.context import acting_as, scope_context
 from tenants.database.ids import uuid7
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.exceptions import (
     BodiesBusyError,
     BodyTooLargeError,
@@ -114,10 +115,10 @@ class TenantMiddleware:
         return refuse_narrowed(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """Return a 503 response if the database fails at the commit around the view, which no view can catch."""
-        if not isinstance(exception, (OperationalError, InterfaceError)):
-            return None
-        return unavailable_response(request, exception)
+        """Return a 503 response if the database fails at the commit, or a key is missing while a page is rendered."""
+        if isinstance(exception, (OperationalError, InterfaceError)):
+            return unavailable_response(request, exception)
+        return problem_response(exception, cause=exception) if isinstance(exception, DataKeyUnavailableError) else None
 
     def _respond(self, request: HttpRequest, request_id: str) -> HttpResponseBase:
         is_api = request.path_info.startswith(API_PREFIX)
@@ -243,9 +244,8 @@ def _choose_by_header(request: HttpRequest, memberships: list[Membership]) -> Me
 
 def _choose_by_session(request: HttpRequest, memberships: list[Membership]) -> Membership | Access:
     chosen = request.session.get(SESSION_TENANT)
-    for membership in memberships:
-        if str(membership.tenant_id) == chosen:
-            return membership
+    if found := [membership for membership in memberships if str(membership.tenant_id) == chosen]:
+        return found[0]
     if not memberships:
         return Access(refusal=NoMembershipError())
     return max(memberships, key=_rank_of)

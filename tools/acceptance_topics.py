@@ -52,6 +52,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "identity": ("tenants/identity/", "tenants/access/", "scheduling/identity/", "jobsplatform/console/"),
     "io_pool": ("scheduling/execution/", "scheduling/kit/", "scheduling/worker/"),
     "job_logs": ("scheduling/execution/", "scheduling/worker/"),
+    "key_provider": ("tenants/encryption/",),
     "leftovers": ("scheduling/worker/",),
     "limits": ("scheduling/limits/", "scheduling/worker/", "tenants/limits/"),
     "load": ("scheduling/load/", "scheduling/fairness/", "scheduling/priority_rules/"),

@@ -22,7 +22,8 @@ from tenants.database.ids import uuid7s
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import DataKeyUnavailableError, preload_keys, require_keys
+from tenants.encryption.data_keys import preload_keys, require_keys
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import SealedValueBrokenError, is_sealing, sealed_field
 
 _SQL = load_sql(__file__)

@@ -449,6 +449,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/migrations/0031_backups.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0033_outbox.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0041_break_glass.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
+    "scheduling/migrations/0044_sealed_completions.py": (
+        {"fill_condition"},
+        "FORCE applies to the owner, which fills the new column",
+    ),
     "scheduling/migrations/0037_offers_and_needs.py": (
         {"run.run_statements"},
         "FORCE applies to the owner, which converts rows of the platform",
