@@ -13,7 +13,7 @@ def fill_condition(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0041_break_glass")]
+    dependencies = [("scheduling", "0043_evidence_packs")]
 
     operations = [
         migrations.AddField(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0007_legal_holds")]
+    dependencies = [("tenants", "0008_longer_wrapped_keys")]
 
     operations = [
         migrations.AddField(

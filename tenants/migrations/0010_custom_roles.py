@@ -11,7 +11,7 @@ from tenants.database.rls import EnableRowSecurity
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0007_legal_holds"),
+        ("tenants", "0009_plan_needs_second_factor"),
     ]
 
     operations = [

@@ -50,7 +50,7 @@ def common_fields():
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0041_break_glass"), ("tenants", "0007_legal_holds")]
+    dependencies = [("scheduling", "0042_controls"), ("tenants", "0007_legal_holds")]
 
     operations = [
         migrations.CreateModel(

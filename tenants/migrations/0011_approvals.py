@@ -12,7 +12,7 @@ from tenants.database.rls import EnableRowSecurity
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0007_legal_holds"),
+        ("tenants", "0010_custom_roles"),
     ]
 
     operations = [
