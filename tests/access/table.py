@@ -470,6 +470,8 @@ POST   entities/{entity}/retry/              pipelines.manage  {"reason": "x"}  
 # Changes over all tenants that platform staff with the right may make without naming a tenant; lines as those of API. A
 # body matches jobs of several tenants, so that the number is required.
 OVER_ALL_TENANTS = """
+POST   approval-requests/{approval_request}/approve/ approvals.decide {}
+POST   approval-requests/{approval_request}/reject/ approvals.decide {"reason": "no"}
 POST   bulk-operations/                      jobs.bulk         {"filter": "kind:noop", "operation": "cancel", "reason": "x"} 409
 POST   bulk-operations/{bulk}/abort/         jobs.bulk         {"reason": "x"}
 POST   bulk-operations/{bulk}/undo/          jobs.bulk         {"reason": "x"}         409

@@ -529,7 +529,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "accounts and platform roles belong to no tenant",
     ),
     "tenants/approvals/service.py": (
-        {"_decide", "_person_of", "_store", "_take", "require_approval"},
+        {"_decide", "_person_of", "_store", "_take", "approve", "require_approval"},
         "requests are written by the platform, after a member was refused, or has decided",
     ),
     "tenants/management/commands/approvals.py": (
