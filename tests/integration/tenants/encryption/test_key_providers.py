@@ -28,7 +28,7 @@ from tenants.encryption.exceptions import DataKeyUnavailableError, KeyProviderUn
 from tenants.encryption.master_keys import MasterKeys
 from tenants.encryption.service import replace_keys, rewrap_keys
 from tenants.models import Tenant, TenantDataKey
-from tests.integration.scheduling.conftest import pool, start, worker  # noqa: F401 - fixtures of that folder too
+from tests.integration.scheduling.conftest import no_lock_timeout, pool, start, worker  # noqa: F401 - fixtures of it too
 from tests.integration.scheduling.job_helpers import Start, begin, reload, submit
 from tests.integration.tenants.encryption.test_encryption import master
 from tests.platform_settings import ChangePlatformSettings
@@ -209,7 +209,7 @@ def test_job_without_the_key_service_waits_and_runs_later(
     worker: Registration,  # noqa: F811
     start: Start,  # noqa: F811
     change_platform_settings: ChangePlatformSettings,
-    no_lock_timeout: None,
+    no_lock_timeout: None,  # noqa: F811
 ) -> None:
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[vault.master_key])
     job = submit_job(tenant=acme, request=JobRequest("noop", {"a": 1})).job
