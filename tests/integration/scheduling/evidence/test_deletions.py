@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from scheduling.evidence.controls import TEMPLATES
 from scheduling.evidence.packs import build_pack
@@ -34,7 +36,7 @@ def entries_of(tenant: Tenant | None) -> list[dict[str, Any]]:
 def test_pruned_jobs_are_recorded_by_table_in_the_chain_of_their_tenant(acme: Tenant, globex: Tenant) -> None:
     with all_tenants():
         keep(acme, finished_jobs=5, failed_jobs=5)
-        batch = Batch.objects.create(id=old_id(9), tenant=acme, label="b")
+        batch = Batch.objects.create(id=old_id(9), tenant=acme, label="b", total=1)
         Batch.objects.filter(pk=batch.pk).update(created_at=LONG_AGO)
     jobs = [old_job(acme, "completed", days=8), old_job(acme, "completed", days=7)]
     with all_tenants():
@@ -64,8 +66,10 @@ def test_pruned_history_is_recorded_by_table(acme: Tenant) -> None:
 @pytest.mark.django_db
 def test_dropped_day_is_recorded_with_its_rows(acme: Tenant, globex: Tenant) -> None:
     make_day(500)
+    since_midnight = timezone.now() - timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     for tenant in (acme, globex):
-        old_history(tenant, days=499.5)
+        # At noon of that day.
+        old_history(tenant, days=499.5 + since_midnight / timedelta(days=1))
     run_upkeep(name="history")
     found = [facts["removed"] for facts in entries_of(None) if "partition" in facts]
     assert {"scheduling_jobevent": 2} in found

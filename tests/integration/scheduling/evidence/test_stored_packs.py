@@ -132,10 +132,7 @@ def test_pack_stays_queued_while_the_archive_is_away(
 def test_schedule_over_a_period_without_data_is_refused_unless_allowed(acme: Tenant) -> None:
     with pytest.raises(EvidenceEmptyError):
         add_schedule(acme)
-    with tenant_context(acme):
-        group = ContactGroup.objects.get(name="auditors")
-        values = {"name": "quarterly", "template": "soc2", "every": "quarter", "group": group, "is_empty_allowed": True}
-        SCHEDULES.save(EvidenceSchedule(), values)
+    add_schedule(acme, is_empty_allowed=True, name="quarterly", every="quarter")
 
 
 def test_schedule_makes_one_pack_of_a_period_and_sends_its_link(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +147,7 @@ def test_schedule_makes_one_pack_of_a_period_and_sends_its_link(acme: Tenant, mo
         run_upkeep(name="evidence_packs")
     with all_tenants():
         (pack,) = EvidencePack.objects.all()
-        (message,) = AlertMessage.objects.filter(what="notice")
+        (message,) = AlertMessage.objects.select_related("contact").filter(what="notice")
         created = AuditLogEntry.objects.get(action="evidence_pack.created")
     assert (pack.schedule, pack.state, pack.tenant_id, pack.template) == (schedule.pk, STORED, acme.pk, "deletion")
     assert (pack.requested_by, created.target_id) == ("schedule:monthly", str(pack.pk))
