@@ -9,7 +9,6 @@ from allauth.account.adapter import get_adapter
 from allauth.mfa.base.forms import ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
-from allauth.mfa.webauthn.forms import ReauthenticateWebAuthnForm
 from allauth.mfa.webauthn.internal.auth import begin_authentication
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -20,6 +19,7 @@ from redis import RedisError
 
 from tenants.access.permissions import Permission
 from tenants.identity.factors import STEP_UP, is_stale
+from tenants.identity.forms import FreshKeyForm
 from tenants.identity.pages import codes_away_page
 
 # Of the fields that the page adds to those of the act.
@@ -51,7 +51,7 @@ def _check(request: HttpRequest, back: str) -> HttpResponse | None:
     # Only the form of the way that the person has used is checked; an empty one states no fault.
     has_code, has_key = (bool(request.POST.get(f"{PREFIX}-{name}")) for name in ("code", "credential"))
     code = ReauthenticateForm(request.POST if has_code and not has_key else None, user=request.user, prefix=PREFIX)
-    key = ReauthenticateWebAuthnForm(request.POST if has_key else None, user=request.user, prefix=PREFIX)
+    key = FreshKeyForm(request.POST if has_key else None, user=request.user, prefix=PREFIX)
     for form in (code, key):
         if form.is_bound and form.is_valid():
             form.save()

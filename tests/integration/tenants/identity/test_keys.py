@@ -109,7 +109,10 @@ def test_page_that_adds_a_key_asks_the_browser_for_one(client: Client) -> None:
         "{}",
         "no JSON",
         "[" * 100_000,
+        '{"id": "x"}',
         '{"id": "x", "rawId": "eA", "response": {}, "type": "public-key"}',
+        '{"id": "eA", "rawId": "eA", "clientExtensionResults": ""}',
+        '{"id": "eA", "rawId": "eA", "response": {"clientDataJSON": "e30", "attestationObject": {}}}',
         '{"id": "\u00e9", "rawId": "\u00e9", "response": {}}',
         '{"id": "eA", "rawId": "eA", "response": {"clientDataJSON": "e30", "attestationObject": "eA"}}',
     ],
@@ -132,7 +135,7 @@ def test_key_of_another_account_is_not_found(client: Client, staff: User) -> Non
     assert Authenticator.objects.filter(pk=key.pk).exists()
 
 
-@pytest.mark.parametrize("credential", ["null", "[]", "no JSON", '{"id": "x", "rawId": "eA"}'])
+@pytest.mark.parametrize("credential", ["null", "[]", "no JSON", "[" * 100_000, '{"id": "x"}'])
 def test_malformed_key_at_the_log_in_is_refused(secret: str, credential: str) -> None:
     client = Client()
     log_in(client)

@@ -87,7 +87,9 @@ class TestStepUp:
         self.reveal(client, job, **{CODE: code_of(secret, steps=1)})
         assert "job.payload_revealed" not in actions()
 
-    @pytest.mark.parametrize("credential", ["[]", "null", "no JSON", '{"id": "eA", "rawId": "eA", "response": {}}'])
+    @pytest.mark.parametrize(
+        "credential", ["[]", "null", "no JSON", '{"id": "x"}', '{"id": "eA", "rawId": "eA", "response": {}}']
+    )
     def test_malformed_passkey_of_the_page_is_refused(self, client: Client, job: Job, credential: str) -> None:
         make_stale(client)
         answer = self.reveal(client, job, **{"factor-credential": credential})
