@@ -23,6 +23,7 @@ from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.waiting_jobs import LOOKS, make_ready
 from scheduling.kit import registry
 from scheduling.models import Job, JobSuspended
+from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
@@ -99,7 +100,8 @@ CONTROLS = Configured(
 def override_controls(*, job_id: UUID, reason: str) -> Job:
     """Release a job of the current scope that controls hold; it stays exempt from these controls.
 
-    A job that is due later starts at its time. Raise JobNotFoundError, NotHeldByControlError or ReasonRequiredError.
+    A job that is due later starts at its time. Raise JobNotFoundError, NotHeldByControlError,
+    ReasonRequiredError or ApprovalRequiredError.
     """
     reason = require_reason(reason, max_length=REASON_LIMIT)
     job = first_or_raise(Job.objects.filter(pk=job_id), JobNotFoundError)
@@ -107,6 +109,10 @@ def override_controls(*, job_id: UUID, reason: str) -> Job:
     if hold is None or not hold.failures or job.state != JobState.SUSPENDED:
         raise NotHeldByControlError
     failures = hold.failures
+    arguments = {"job": str(job_id), "reason": reason}
+    words = f"{job}: {', '.join(one['name'] for one in failures)}"
+    subject = {"job": str(job_id), "controls": [one["id"] for one in failures]}
+    require_approval("control.override", arguments, preview=words, tenant_id=job.tenant_id, subject=subject)
     hold.overridden = sorted({*hold.overridden, *(UUID(one["id"]) for one in failures)})
     hold.failures = []
     hold.save(update_fields=["overridden", "failures"])
