@@ -99,7 +99,7 @@ class Migration(migrations.Migration):
                         verbose_name="status",
                     ),
                 ),
-                ("requester", models.CharField(max_length=200)),
+                ("requester", models.CharField(max_length=200, verbose_name="requester")),
                 ("requested_by", models.CharField(max_length=200, verbose_name="requested by")),
                 (
                     "requested_at",
@@ -108,7 +108,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("expires_at", models.DateTimeField(verbose_name="expires at")),
-                ("decider", models.CharField(blank=True, max_length=200)),
+                ("decider", models.CharField(blank=True, max_length=200, verbose_name="decider")),
                 ("decided_by", models.CharField(blank=True, max_length=200, verbose_name="decided by")),
                 ("decided_at", models.DateTimeField(blank=True, null=True, verbose_name="decided at")),
                 ("reason", models.CharField(blank=True, max_length=500, verbose_name="reason")),
