@@ -203,3 +203,4 @@ def test_console_shows_and_downloads_a_pack_of_the_platform(client: Client, acme
     assert str(pack.pk) in page
     answer = client.post(f"/admin/scheduling/evidencepack/{pack.pk}/act/download/")
     assert answer.headers["Content-Disposition"].startswith("attachment")
+    answer.close()
