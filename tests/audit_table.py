@@ -443,7 +443,7 @@ POST sign-in/second-factor/deactivate/     second_factor.removed auth.user
 POST sign-in/second-factor/reauthenticate/ second_factor.refused auth.user
 POST sign-in/second-factor/recovery-codes/generate/ second_factor.added auth.user
 POST sign-in/second-factor/keys/add/       second_factor.added+second_factor.added auth.user
-POST sign-in/second-factor/keys/0/remove/  second_factor.removed+second_factor.removed auth.user
+POST sign-in/second-factor/keys/0/remove/  second_factor.removed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset

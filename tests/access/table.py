@@ -676,11 +676,11 @@ POST   sign-in/second-factor/recovery-codes/generate/ console
 GET    sign-in/second-factor/recovery-codes/download/ console                          404
 GET    sign-in/second-factor/keys/           console
 GET    sign-in/second-factor/keys/add/       console
-POST   sign-in/second-factor/keys/add/       console           {"credential": "{}"}
-GET    sign-in/second-factor/keys/0/remove/  console                                   404
-POST   sign-in/second-factor/keys/0/remove/  console                                   404
+POST   sign-in/second-factor/keys/add/       console           {"credential": "0"}
+GET    sign-in/second-factor/keys/0/remove/  console
+POST   sign-in/second-factor/keys/0/remove/  console
 GET    sign-in/second-factor/keys/reauthenticate/ console
-POST   sign-in/second-factor/keys/reauthenticate/ console      {"credential": "{}"}
+POST   sign-in/second-factor/keys/reauthenticate/ console      {"credential": "0"}
 GET    sign-in/oidc/                         anyone                                    404
 GET    sign-in/oidc/callback/                anyone                                    404
 GET    password_change/                      console

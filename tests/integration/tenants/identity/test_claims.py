@@ -143,7 +143,7 @@ class TestRules:
         client.force_login(staff)
         given = {"claim": "groups", "value": value, "tenant": "acme", "role": "viewer"}
         answer = client.post("/api/v1/claim-rules/", given, content_type="application/json")
-        assert answer.status_code == 400
+        assert answer.status_code == 422
         assert [fault["field"] for fault in answer.json()["errors"]] == [field]
         page = client.post("/admin/tenants/claimrule/add/", {**given, "tenant": str(acme.pk)})
         assert page.status_code == 200

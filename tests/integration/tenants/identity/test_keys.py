@@ -8,6 +8,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import NoReverseMatch, reverse
 
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
@@ -108,7 +109,7 @@ def test_page_that_adds_a_key_asks_the_browser_for_one(client: Client) -> None:
         "[]",
         "{}",
         "no JSON",
-        "[" * 100_000,
+        "[" * 10_000,
         '{"id": "x"}',
         '{"id": "x", "rawId": "eA", "response": {}, "type": "public-key"}',
         '{"id": "eA", "rawId": "eA", "clientExtensionResults": ""}',
@@ -135,7 +136,7 @@ def test_key_of_another_account_is_not_found(client: Client, staff: User) -> Non
     assert Authenticator.objects.filter(pk=key.pk).exists()
 
 
-@pytest.mark.parametrize("credential", ["null", "[]", "no JSON", "[" * 100_000, '{"id": "x"}'])
+@pytest.mark.parametrize("credential", ["null", "[]", "no JSON", "[" * 10_000, '{"id": "x"}'])
 def test_malformed_key_at_the_log_in_is_refused(secret: str, credential: str) -> None:
     client = Client()
     log_in(client)
@@ -143,5 +144,6 @@ def test_malformed_key_at_the_log_in_is_refused(secret: str, credential: str) ->
     assert client.get("/admin/").status_code == 302
 
 
-def test_key_is_no_log_in_of_its_own(acme_user: User) -> None:
-    assert Client().get(f"{PAGES}keys/login/").status_code == 404
+def test_key_is_no_log_in_of_its_own() -> None:
+    with pytest.raises(NoReverseMatch):
+        reverse("mfa_login_webauthn")
