@@ -56,9 +56,8 @@ class RunCheck:
 def checked_run(started: StartedExecution) -> Iterator[RunCheck]:
     """Check the hosts that the job calls in the block. The caller finishes the check with the settlement."""
     about = started.kind, started.tenant_id
-    check = RunCheck(
-        started, *(started.controls.covering(when, *about) for when in (Checkpoint.EFFECT, Checkpoint.END))
-    )
+    effects, ends = (started.controls.covering(when, *about) for when in (Checkpoint.EFFECT, Checkpoint.END))
+    check = RunCheck(started, effects, ends)
     token = host_check.set(check.allows if check.effects else None)
     try:
         yield check

@@ -23,6 +23,7 @@ def hold_failing(picks: Sequence[Pick], controls: Controls) -> set[UUID]:
     """
     now, failures = read_clock(), []
     for pick in picks:
+        assert pick.job.job_id is not None
         facts = Facts(pick.job.kind, pick.tenant_id, now, controls.regions.get(pick.queue_id, ""))
         covering = controls.covering(Checkpoint.START, pick.job.kind, pick.tenant_id)
         if failed := [terms for terms in covering if terms.fails(facts)]:

@@ -150,7 +150,7 @@ def _settle(pack: EvidencePack, **columns: Any) -> bool:
     with all_tenants():
         same = {name: getattr(pack, name) for name in PACKS.fields}
         is_same = bool(EvidencePack.objects.filter(pk=pack.pk, **same).update(**columns))
-        schedule = EvidenceSchedule.objects.filter(pk=pack.schedule).select_related("group").first()
+        schedule = EvidenceSchedule.objects.filter(pk__in=[pack.schedule]).select_related("group").first()
         if schedule is None or not is_same or columns["state"] == State.QUEUED:
             return is_same
         url = absolute_url(reverse("admin:scheduling_evidencepack_change", args=[pack.pk]))

@@ -140,7 +140,7 @@ class NamedRole(models.Model):
 class TenantRole(NamedModel, OptionalTenantModel):
     """A role that a tenant makes of the named rights; it may be narrowed to queues, kinds and datasets."""
 
-    tenant = models.ForeignKey(  # type: ignore[assignment] # the base permits an empty one
+    tenant = models.ForeignKey(
         "tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), db_index=False, related_name="+"
     )
     name = models.CharField(_("name"), max_length=MAX_ROLE_NAME, help_text=_("Members, keys and rules name it."))

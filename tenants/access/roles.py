@@ -103,7 +103,7 @@ def check_role_unused(role: TenantRole) -> None:
         pending = Invitation.objects.filter(accepted_at=None, revoked_at=None, expires_at__gt=now)
         keys = ApiKey.objects.filter(revoked_at=None).exclude(expires_at__lte=now)
         rules = ClaimRule.objects.filter(tenant=role.tenant_id)
-        users = {"members": Membership.objects, "invitations": pending, "keys": keys, "rules": rules}
+        users = {"members": Membership.objects.all(), "invitations": pending, "keys": keys, "rules": rules}
         counts = {name: rows.filter(role=role.name).count() for name, rows in users.items()}
     if any(counts.values()):
         raise RoleInUseError(values=counts)

@@ -112,7 +112,7 @@ def sealed_as(row: Any) -> UUID:
     return found
 
 
-class SealedField(models.Field):
+class SealedField(models.Field):  # type: ignore[type-arg] # not generic at run time
     """Base of columns with encrypted values. The model must have `tenant_id` and a UUID primary key.
 
     Rows whose key is not chosen before they are written have a `sealed_id`, which the same row always has.
@@ -212,7 +212,7 @@ class SealedJSONField(SealedField, models.JSONField):
         return plain if text is None else SealedValue(text)
 
 
-class SealedTextField(SealedField, models.TextField):
+class SealedTextField(SealedField, models.TextField):  # type: ignore[type-arg] # not generic at run time
     """A text column with encrypted values: `$sealed:` and the encrypted text."""
 
     plain_class, column_type = "django.db.models.TextField", "text"

@@ -64,7 +64,7 @@ def is_stale(request: HttpRequest) -> bool:
 
 def count_factors(user: Any) -> int:
     """Return how many second factors an account has; its recovery codes count as one."""
-    return Authenticator.objects.filter(user_id=user.pk).count()
+    return int(Authenticator.objects.filter(user_id=user.pk).count())
 
 
 def remove_factors(*, user: Any, reason: str = "") -> int:

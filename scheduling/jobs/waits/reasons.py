@@ -98,7 +98,7 @@ def _suspension(job: Job) -> WaitingReason:
         return WaitingReason("awaits_children", detail)
     place = JobSuspended.objects.filter(job_id=job.pk, is_own=True).first()
     if failures := held_by(job.pk):
-        return _control_failed(failures, place and place.wake_at)
+        return _control_failed(failures, None if place is None else place.wake_at)
     if place is not None and not job.execution_count:
         # Controls that held it were overridden before its time.
         return WaitingReason(
