@@ -177,7 +177,7 @@ GET    controls/                             jobs.view
 POST   controls/                             controls.manage   {"name": "new", "checkpoint": "submission", "rule": "required_tags", "parameters": {"tags": ["x"]}, "may_hold_all": true}
 GET    controls/{control}/                   jobs.view
 POST   controls/{control}/preview/           jobs.view         {}
-PATCH  controls/{control}/                   controls.manage   {"is_enabled": false}
+PATCH  controls/{control}/                   controls.manage   {"name": "changed"}
 DELETE controls/{control}/                   controls.manage
 POST   jobs/{job}/retry/                     jobs.retry        {}
 GET    batches/                              jobs.view
@@ -503,7 +503,7 @@ POST   alert-silences/{silence}/end/         alerts.respond    {}
 DELETE alert-silences/{silence}/             alerts.respond
 DELETE contact-groups/{group}/               alerts.manage
 POST   controls/                             controls.manage   {"name": "new", "checkpoint": "submission", "rule": "required_tags", "parameters": {"tags": ["x"]}, "may_hold_all": true}
-PATCH  controls/{control}/                   controls.manage   {"is_enabled": false}
+PATCH  controls/{control}/                   controls.manage   {"name": "changed"}
 DELETE controls/{control}/                   controls.manage
 POST   controls/{control}/preview/           jobs.view         {}
 POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}

@@ -144,7 +144,7 @@ def make_world() -> World:
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
     with all_tenants():
         own["claim_rule"] = ClaimRule.objects.create(claim="groups", value="auditors", role="auditor").pk
-        own["approval_rule"] = ApprovalRule.objects.create(act="plan").pk
+        own["approval_rule"] = ApprovalRule.objects.create(act="restore").pk
         own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
         own["priority_rule"] = PriorityRule.objects.create(name="first", position=1, kind="noop", offset_seconds=30).pk
         plan = BackupPlan.objects.create(name="nightly", target="/nightly")

@@ -29,7 +29,7 @@ from scheduling.jobs.suspension import resume_job, wake_due
 from scheduling.kit.http.errors import HostRefusedError
 from scheduling.kit.http.policy import current_policy
 from scheduling.kit.http.targets import read_target
-from scheduling.models import ControlRule, Job, JobSuspended
+from scheduling.models import ControlRule, Job, JobSuspended, WorkerPool
 from scheduling.topology.service import update_worker_pool
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
@@ -158,7 +158,7 @@ def test_start_in_another_region_is_held_once_and_exempt_after_the_override(
     assert [one.pk for one in in_flight()] == [job.pk]
     assert len(entries()) == 1
     with all_tenants():
-        update_worker_pool(name="default", changes={"region": "eu"})
+        update_worker_pool(pool=WorkerPool.objects.get(name="default"), changes={"region": "eu"})
     (inside,) = submit(acme)
     tick()
     assert {one.pk for one in in_flight()} == {job.pk, inside.pk}

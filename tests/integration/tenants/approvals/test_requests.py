@@ -220,9 +220,9 @@ class TestActsOfThePlatform:
         promote()
 
     def test_request_by_name_serves_acts_that_the_call_repeats(self) -> None:
-        rule("control.override")
+        rule("promote")
         out = StringIO()
-        call_command("approvals", "request", "control.override", '{"control": "rate"}', "--json", stdout=out)
+        call_command("approvals", "request", "promote", '{"site": "eu"}', "--json", stdout=out)
         assert json.loads(out.getvalue())["id"] == str(the_request().pk)
         with pytest.raises(CommandError, match="Ask for one of: api_key"):
             call_command("approvals", "request", "erasure")

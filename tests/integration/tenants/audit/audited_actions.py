@@ -838,6 +838,13 @@ def _accept_invitation() -> Callable[[], Any]:
     return lambda: client.post(f"/admin/invitation/?token={token}", headers={"X-Request-ID": "coverage-1"})
 
 
+def _leave_view(world: World) -> Callable[[], Any]:
+    client = Client()
+    client.force_login(get_user_model().objects.get(username="admin"))
+    client.post(f"/admin/tenants/tenant/{acme().pk}/act/view_as/", {"reason": "x"})
+    return lambda: client.post("/admin/tenants/tenant/leave/", headers={"X-Request-ID": "coverage-1"})
+
+
 CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST login/": lambda world: _log_in(world, PASSWORD),
     "POST login/?wrong": lambda world: _log_in(world, "wrong"),
@@ -912,6 +919,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     ),
     "POST export/errors/": lambda world: _post(world, "export/errors/", {"format": "csv"}),
     "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
+    "POST tenants/tenant/leave/": _leave_view,
     "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
     "POST scheduling/tenantupkeeprun/verify/": lambda world: _post(world, "scheduling/tenantupkeeprun/verify/", {}),
 }
@@ -1013,6 +1021,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "drain": lambda world: ["queue", "dataset", "--reason", "x"],
     "pause": lambda world: ["queue", "dataset", "--reason", "x"],
     "resume": lambda world: ["queue", "dataset"],
+    "override_controls": lambda world: [str(_job_held_by_control(world)), "--reason", "x"],
     "approvals": lambda world: ["approve", str(world.own["approval_request"])],
     "run_schedule": lambda world: [str(world.own["schedule"])],
     "set_secret": lambda world: ["acme", "new", "--host", "api.example.com", "--reason", "x"],
