@@ -25,7 +25,11 @@ SELECT f.* FROM (
 -- at its end. With ``is_now`` the period is the present moment, and what is true only now is added. A subject is
 -- written as entries name it, so that its last act is found by its name even when its account or key is gone. A role
 -- of the tenant's own is shown with its rights and what it is narrowed to; ``named`` is the role that bounds a key.
-SELECT r.kind, t.slug AS tenant, r.subject, r.role, q.rights AS role_rights, r.given_at, r.given_by, r.ended_at,
+SELECT r.kind, t.slug AS tenant, r.subject, r.role, r.given_at, r.given_by, r.ended_at,
+    CASE WHEN q.rights IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(q.rights->'rights')) END AS role_rights,
+    CASE WHEN q.rights IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(q.rights->'queues')) END AS role_queues,
+    CASE WHEN q.rights IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(q.rights->'kinds')) END AS role_kinds,
+    CASE WHEN q.rights IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(q.rights->'datasets')) END AS role_datasets,
     coalesce(o.at, a.at) AS last_act_at,
     CASE WHEN %(is_now)s THEN r.is_active END AS is_active, CASE WHEN %(is_now)s THEN r.last_used_at END AS last_used_at
 FROM (

@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
@@ -46,7 +47,7 @@ class TenantPeopleAdmin(TenantScopedAdmin):
             choices=[("", "–"), *choices] if db_field.blank else choices,
             required=not db_field.blank,
             initial=db_field.get_default(),
-            label=db_field.verbose_name,
+            label=capfirst(db_field.verbose_name),
             help_text=db_field.help_text,
             widget=UnfoldAdminSelectWidget(),
         )

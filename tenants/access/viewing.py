@@ -37,7 +37,8 @@ def end_view(request: HttpRequest, reason: str = "") -> None:
     actor = Actor("user", str(user.pk), user.get_username(), getattr(request, "request_id", ""))
     with all_tenants(), acting_as(actor):
         if view and (tenant := Tenant.objects.filter(slug=view["slug"]).first()) is not None:
-            record_audit(action="tenant.view_ended", target=tenant, reason=reason)
+            seen = {"seconds": round(time.time() - view["began_at"])}
+            record_audit(action="tenant.view_ended", target=tenant, after=seen, reason=reason)
 
 
 def find_viewed(request: HttpRequest) -> str | None:

@@ -74,11 +74,13 @@ def _install() -> Path:
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock_file = SOURCE / "package-lock.json"
-        installed = FOLDER / "package-lock.json"
-        if not (FOLDER / "node_modules").is_dir() or installed.read_bytes() != lock_file.read_bytes():
+        # Written at the end, so that an interrupted installation is repeated.
+        installed = FOLDER / "installed.json"
+        if not installed.exists() or installed.read_bytes() != lock_file.read_bytes():
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(SOURCE / name, FOLDER)
             subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=FOLDER, check=True)
+            shutil.copy(lock_file, installed)
         shutil.copy(SOURCE / "provider.mjs", FOLDER)
     return FOLDER
 

@@ -16,10 +16,11 @@ from scheduling.identity.configured import TENANT_ROLES
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job, Queue
+from scheduling.topology.service import create_routing_rule
 from tenants.access.memberships import add_member
 from tenants.access.narrowed_routes import narrowed_routes
 from tenants.access.permissions import KEY_PERMISSIONS, NARROWABLE
-from tenants.context import tenant_context
+from tenants.context import all_tenants, tenant_context
 from tenants.models import TenantRole
 from tenants.tenancy.queries import find_tenant
 from tests.access import routes, table
@@ -54,13 +55,15 @@ class Narrow:
 @pytest.fixture(params=list(NARROWED))
 def narrow(world: World, request: Any) -> Narrow:
     acme = find_tenant("acme")
+    with all_tenants():
+        queue = Queue.objects.get(name="workflow_sandbox")
+        create_routing_rule(values={"position": 99, "kind": "sleep", "queue": queue})
     with tenant_context(acme):
         values = {"name": "clerk", "rights": sorted(NARROWABLE), **NARROWED[request.param]}
         TENANT_ROLES.save(TenantRole(), values)
         outside = [*Job.objects.values_list("pk", flat=True), *Dataset.objects.values_list("pk", flat=True)]
         outside += [*Document.objects.values_list("pk", flat=True), *Chunk.objects.values_list("pk", flat=True)]
         job = submit_job(tenant=acme, request=JobRequest(kind="sleep", payload={"seconds": 0})).job
-        Job.objects.filter(pk=job.pk).update(queue=Queue.objects.get(name="workflow_sandbox"))
         dataset = create_dataset(tenant=acme, name="inside")
     user = User.objects.create_user("clerk")
     add_member(tenant=acme, user=user, role="clerk")
@@ -133,7 +136,8 @@ def test_jobs_and_datasets_inside_are_served(world: World, narrow: Narrow) -> No
     assert str(narrow.job) in narrow.console.get(f"/admin/scheduling/job/{narrow.job}/change/").content.decode()
     exported = narrow.console.post("/admin/scheduling/job/export/", {"format": "jsonl"})
     assert b"".join(exported.streaming_content).count(b"\n") == 1
-    assert ask(narrow.api, "POST", f"{API_PREFIX}jobs/{narrow.job}/cancel/", {}).status_code == 200
+    answer = ask(narrow.api, "POST", f"{API_PREFIX}jobs/{narrow.job}/cancel/", {})
+    assert answer.status_code == 200, answer.json()
 
 
 def test_submission_outside_is_refused(world: World, narrow: Narrow) -> None:

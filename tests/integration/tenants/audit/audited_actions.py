@@ -602,7 +602,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "tenants.approvalrule change": lambda world: {"hours": 12},
     "tenants.claimrule add": lambda world: {"claim": "groups", "value": "new", "role": "auditor"},
     "tenants.claimrule change": lambda world: {"value": "changed"},
-    "tenants.tenantrole add": lambda world: {"name": "new", "rights": ["jobs.view"]},
+    "tenants.tenantrole add": lambda world: {"tenant": acme().pk, "name": "new", "rights": ["jobs.view"]},
     "tenants.tenantrole change": lambda world: {"rights": ["jobs.view"]},
     "scheduling.priorityrule add": lambda world: {
         "name": "new",
@@ -725,6 +725,7 @@ FORM_QUERIES = {"tenants.tenant": "?edit=1"}
 
 def offered_by(page: Any) -> dict[str, Any]:
     """Return what a form sends without any input."""
+    assert "adminform" in page.context, (page.request["PATH_INFO"], page.status_code)
     form = page.context["adminform"].form
     forms = [form]
     for inline in page.context["inline_admin_formsets"]:
