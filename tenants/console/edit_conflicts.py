@@ -115,7 +115,8 @@ class ConflictCheckedForm(forms.ModelForm):  # type: ignore[type-arg] # not gene
             return current_value_text(name, self.beside[name])
         field, value = self.fields[name], getattr(self.instance, name)
         if isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
-            value = dict(field.choices).get(value, value)
+            choices: Any = field.choices
+            value = dict(choices).get(value, value)
         return current_value_text(str(field.label or name), value)
 
 
