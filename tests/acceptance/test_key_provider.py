@@ -33,6 +33,9 @@ def test_jobs_survive_the_absence_of_the_key_service(platform: Platform, acme: T
         eventually(lambda: is_ready(started), within=START_SECONDS, what="the worker is ready")
         return started
 
+    # It lacks the key.
+    assert platform.worker is not None
+    platform.worker.stop()
     with vault_stand_in() as vault:
         keys = {"ENCRYPTION_MASTER_KEYS": [vault.master_key], "ENCRYPTION_VAULT_TOKEN_FILE": [str(token)]}
         changes = {"ENCRYPTION_MASTER_KEYS": [vault.master_key], "ENCRYPTION_VAULT_TOKEN_FILE": str(token)}

@@ -35,7 +35,7 @@ from workloads.documents.service import create_dataset
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bare_refusals")]
 NARROWED = {
     "kinds": {"kinds": ["sleep"], "datasets": ["inside"]},
-    "queues": {"queues": ["workflow_sandbox"], "datasets": ["inside"]},
+    "queues": {"queues": ["pipeline"], "datasets": ["inside"]},
 }
 REFUSED = "role_narrowed"
 
@@ -56,8 +56,8 @@ class Narrow:
 def narrow(world: World, request: Any) -> Narrow:
     acme = find_tenant("acme")
     with all_tenants():
-        queue = Queue.objects.get(name="workflow_sandbox")
-        create_routing_rule(values={"position": 99, "kind": "sleep", "queue": queue})
+        queue = Queue.objects.get(name="pipeline")
+        create_routing_rule(values={"position": 1, "kind": "sleep", "queue": queue})
     with tenant_context(acme):
         values = {"name": "clerk", "rights": sorted(NARROWABLE), **NARROWED[request.param]}
         TENANT_ROLES.save(TenantRole(), values)
