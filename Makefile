@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev unit test coverage acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak alerts-soak effect-kills requirements sbom image release-check clean
+.PHONY: help environment environment-dev demo dev unit test sealed-test coverage acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak alerts-soak effect-kills requirements sbom image release-check clean
 
 ##@ Start
 help: ## List the targets
@@ -44,6 +44,13 @@ unit: environment-dev ## Unit and architecture tests without servers and process
 
 test: environment-dev ## Unit, integration and the core of the acceptance tests, on servers of their own (PYTEST_ARGS="…" is passed on)
 	@TIMED_TARGET=$(if $(PYTEST_ARGS),,test) $(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and (core or not acceptance)" $(PYTEST_ARGS)
+
+# Tests of what is stored and read, with values encrypted.
+SEALED_TESTS = tests/integration/scheduling/jobs tests/integration/scheduling/schedules tests/integration/api/test_batches.py \
+  tests/integration/workloads/webhooks tests/integration/workloads/workflow_records tests/integration/workloads/files
+sealed-test: environment-dev ## Tests of stored values once more, with a master key (TESTS="…" picks files)
+	@ENCRYPTION_MASTER_KEYS=$$($(PY) -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())') \
+	  $(SERVERS) --fast -- $(PY) -m pytest -n 2 $(or $(TESTS),$(SEALED_TESTS)) $(PYTEST_ARGS)
 
 coverage: environment-dev ## Branch coverage of the four packages by unit and integration tests, in total; each line in var/coverage
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -q --cov --cov-report=html tests/unit tests/integration $(PYTEST_ARGS)

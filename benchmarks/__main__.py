@@ -30,6 +30,8 @@ MODULES = {
     "load": "benchmarks.load",
     "backup": "benchmarks.backup",
     "evidence": "benchmarks.evidence",
+    "controls": "benchmarks.controls",
+    "sealing": "benchmarks.sealing",
     "neighbour": "benchmarks.neighbour",
     "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",

@@ -3,11 +3,14 @@
 from scheduling.alerts import admin as alerts
 from scheduling.alerts import config_admin as alert_config
 from scheduling.alerts import rule_admin as alert_rules
+from scheduling.approvals import admin as approvals
 from scheduling.archive import admin as archive
 from scheduling.backups import admin as backups
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations
 from scheduling.compensation import admin as compensations
+from scheduling.controls import admin as controls
+from scheduling.evidence import admin as evidence
 from scheduling.execution import admin as history
 from scheduling.fleet import admin as workers
 from scheduling.identity import admin as identity
@@ -39,6 +42,7 @@ __all__ = [
     "alert_config",
     "alert_rules",
     "alerts",
+    "approvals",
     "archive",
     "backups",
     "batches",
@@ -47,7 +51,9 @@ __all__ = [
     "cfs_plans",
     "circuits",
     "compensations",
+    "controls",
     "dead_letters",
+    "evidence",
     "fair_share",
     "fires",
     "history",

@@ -30,8 +30,33 @@ class SchedulingConfig(AppConfig):
         "scheduling.outbox.processor.OutboxDelivery",
     )
     outbox_adapters = ("scheduling.outbox.redis_stream.RedisStreamAdapter",)
+    narrowed_home = "admin:scheduling_job_changelist"
+    narrowed_routes = (
+        *(
+            f"job-{name}"
+            for name in (
+                "list",
+                "detail",
+                "wait",
+                "events",
+                "executions",
+                "cancel",
+                "suspend",
+                "resume",
+                "retry",
+                "bulk",
+            )
+        ),
+        *(f"job-{name}" for name in ("logs", "logs-download", "notes", "artifacts", "artifact")),
+        *(
+            f"admin:scheduling_job_{name}"
+            for name in ("changelist", "change", "act", "body", "facets", "news", "export", "log", "log_download")
+        ),
+        *(f"admin:scheduling_job_{name}" for name in ("add", "submit", "submit_preview", "payload", "notes", "replay")),
+    )
     web_preload = "scheduling.jobs.routing.strategies.load_strategies"
     measures_usage = "scheduling.limits.usage.measure_usage"
+    approval_acts = ("scheduling.approvals.acts.ACTS",)
     versioned = ("scheduling.plans.service:CFS_PLANS", "scheduling.jobs.job_templates.service:TEMPLATES")
 
     def ready(self) -> None:

@@ -16,7 +16,9 @@ from scheduling.backups.models import Backup, BackupPlan
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation
 from scheduling.compensation.models import Compensation
+from scheduling.controls.models import ControlHold, ControlRule
 from scheduling.dispatch.models import Settled, SettledRefused, Wake
+from scheduling.evidence.models import EvidencePack, EvidenceSchedule
 from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
 from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecution
 from scheduling.inbox.models import EventTrigger, InboxEvent
@@ -106,10 +108,14 @@ __all__ = [
     "ConcurrencyKeyNews",
     "Contact",
     "ContactGroup",
+    "ControlHold",
+    "ControlRule",
     "DeadLetter",
     "Drain",
     "EventRelay",
     "EventTrigger",
+    "EvidencePack",
+    "EvidenceSchedule",
     "ExcusedMinute",
     "Execution",
     "FairShareNode",

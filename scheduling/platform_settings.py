@@ -95,7 +95,7 @@ declare(
     PlatformSetting(
         "ARCHIVE",
         "",
-        "Folder, or s3://BUCKET/PREFIX, in which ended jobs are stored before retention deletes them; empty: none.",
+        "Folder, or s3://BUCKET/PREFIX, of ended jobs that retention will delete, and of evidence packs; empty: none.",
     ),
     PlatformSetting("SITE_NAME", "main", "Name of this site, different from those of the other sites."),
     PlatformSetting(

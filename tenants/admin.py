@@ -12,6 +12,7 @@ from tenants.access import (
 from tenants.access import (
     users_admin as users,
 )
+from tenants.approvals import admin as approvals
 from tenants.audit import admin as audit_log
 from tenants.erasure import admin as erasures
 from tenants.holds import admin as holds
@@ -24,6 +25,7 @@ from tenants.tenancy import admin as tenants
 
 __all__ = [
     "access",
+    "approvals",
     "audit_log",
     "erasures",
     "holds",

@@ -17,8 +17,19 @@ class TenantsConfig(AppConfig):
     api_urls = "tenants.api.urls"
     tenant_settings = "tenants.settings.tenancy_settings:SETTINGS"
     limits = LIMITS
+    # What every account needs: sign-in, password, second factor, invitations, the choice of the tenant.
+    narrowed_routes = (
+        *(f"admin:{name}" for name in ("login", "logout", "jsi18n", "password_change", "password_change_done")),
+        *(f"admin:{name}" for name in ("invitation", "tenants_tenant_choose")),
+        *(f"account_{name}" for name in ("login", "logout", "reauthenticate")),
+        *(f"mfa_{name}" for name in ("index", "authenticate", "reauthenticate", "activate_totp", "deactivate_totp")),
+        *(f"mfa_{name}_recovery_codes" for name in ("view", "generate", "download")),
+        *(f"openid_connect_{name}" for name in ("login", "callback")),
+        *("api-root", "schema", "docs"),
+    )
     measures_usage = "tenants.access.key_count.measure_usage"
     versioned = ("tenants.plans.service:PLANS",)
+    approval_acts = ("tenants.approvals.tenancy_acts.ACTS",)
 
     def ready(self) -> None:
         from allauth.mfa.models import Authenticator

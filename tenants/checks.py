@@ -20,7 +20,8 @@ from tenants.database.platform_settings import NAME as JOBS_PLATFORM
 from tenants.database.platform_settings import find_faults, find_unknown, platform_settings
 from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.encryption.envelope import MasterKeys, MasterKeysInvalidError
+from tenants.encryption.envelope import MasterKeysInvalidError
+from tenants.encryption.master_keys import MasterKeys
 from tenants.exceptions import PrivilegedRoleError
 
 # The tag of program checks that every process runs before it serves, besides those of the servers.

@@ -12,7 +12,8 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from tenants.database.ids import uuid7
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor, set_config
 from tenants.exceptions import ContextElsewhereError, ForeignTenantError, NoTenantError, TenantNotChosenError
+from tenants.narrowing import Narrowing
 from tenants.transactions import (
     ScopeTransaction,
     is_in_transaction,
@@ -44,9 +46,10 @@ ActorKind = Literal["user", "api_key", "command", "system"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which rows are visible: those of one tenant or, if `tenant_id` is None, those of all tenants."""
+    """Which rows are visible: those of one tenant or, if `tenant_id` is None, all tenants; perhaps narrowed."""
 
     tenant_id: UUID | None
+    narrowing: Narrowing | None = None
 
     @property
     def is_all_tenants(self) -> bool:
@@ -60,7 +63,7 @@ class Actor:
 
     `is_of_tenant` is True for a tenant's key and for a user without a platform role. The others are False for a request
     without a permission: `secrets.use` for stored values that refer to the tenant's secrets, `webhooks.manage` to
-    repeat deliveries, and `logs.view` to choose jobs by their logs.
+    repeat deliveries, and `logs.view` to choose jobs by their logs. `rights` are those that it may give; None: any.
     """
 
     kind: ActorKind
@@ -71,6 +74,7 @@ class Actor:
     may_use_secrets: bool = True
     may_manage_webhooks: bool = True
     may_read_logs: bool = True
+    rights: frozenset[str] | None = None
 
 
 SYSTEM = Actor(kind="system", label="system")
@@ -90,8 +94,7 @@ def tenant_context(tenant: Tenant | UUID, *, has_savepoint: bool = True) -> Iter
     """
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
     if tenant_id is None:
-        # A scope without a tenant would be the cross-tenant one.
-        raise NoTenantError("The tenant has no id.")
+        raise NoTenantError("The tenant has no id.")  # a scope without a tenant would be the cross-tenant one
     with _scoped(Scope(tenant_id=tenant_id), has_savepoint=has_savepoint):
         yield
 
@@ -189,10 +192,7 @@ def current_tenant_id() -> UUID | None:
 
 
 def require_tenant_id() -> UUID:
-    """Return the id of the current scope's tenant.
-
-    Raise `NoTenantError` without a scope, `TenantNotChosenError` in the scope of all tenants.
-    """
+    """Return the id of the current scope's tenant; raise `NoTenantError`, or `TenantNotChosenError` if it is of all."""
     tenant_id = require_scope().tenant_id
     if tenant_id is None:
         raise TenantNotChosenError
@@ -220,8 +220,7 @@ def command_actor(name: str) -> Actor:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
-        # A container may run as a user number without a name.
-        user = str(os.getuid())
+        user = str(os.getuid())  # a container may run as a user number without a name
     return Actor(kind="command", id=name, label=f"{user}@{socket.gethostname()}", request_id=uuid7().hex)
 
 
@@ -230,11 +229,11 @@ def _scoped(scope: Scope, settings: Mapping[str, str] | None = None, *, has_save
     connection = transaction.get_connection()
     with session_errors(connection):
         is_nested = is_in_transaction(connection)
-    if is_nested:
-        entered = _nested(connection, scope, settings, has_savepoint=has_savepoint)
-    else:
-        entered = _own(connection, scope, settings)
-    with entered:
+    if (outer := _entered.get()) is not None and outer[0].narrowing is not None:
+        # What a service opens below a narrowed request stays narrowed.
+        scope = replace(scope, narrowing=outer[0].narrowing)
+    nested = partial(_nested, has_savepoint=has_savepoint) if is_nested else _own
+    with nested(connection, scope, settings):
         yield
 
 

@@ -24,16 +24,20 @@ from django.template.loader import render_to_string
 from django.utils.functional import SimpleLazyObject
 from structlog.contextvars import bound_contextvars
 
+from tenants.access.actors import actor_of
 from tenants.access.addresses import is_from
-from tenants.access.caller import NO_ACCESS, Access, access_by_key, authenticate_api_key
+from tenants.access.caller import NO_ACCESS, Access, access_by_key, access_of_member, authenticate_api_key
 from tenants.access.errors import KeyAddressError, KeyExpiredError, SecondFactorRequiredError
 from tenants.access.memberships import remember_tenant_choice
+from tenants.access.narrowed_routes import refuse_narrowed
 from tenants.access.people_queries import find_user_roles
-from tenants.access.permissions import Permission, PlatformRole
+from tenants.access.permissions import PlatformRole
 from tenants.access.sessions import is_session_over
+from tenants.access.viewing import find_viewed
 from tenants.api.problems import fault_response, problem_response, replace_page
-from tenants.context import Actor, acting_as, scope_context
+from tenants.context import acting_as, scope_context
 from tenants.database.ids import uuid7
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.exceptions import (
     BodiesBusyError,
     BodyTooLargeError,
@@ -46,7 +50,7 @@ from tenants.exceptions import (
     UrlInvalidError,
 )
 from tenants.identity.factors import lacks_factor, withheld_permissions
-from tenants.models import Membership, Role
+from tenants.models import Membership
 from tenants.requests import long_polls
 from tenants.requests.bodies import received_body
 from tenants.tenancy.queries import find_tenant
@@ -106,11 +110,15 @@ class TenantMiddleware:
         response.headers["X-Request-ID"] = request_id
         return response
 
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponseBase | None:
+        """Refuse to a narrowed role each route that does not declare that its rows are narrowed."""
+        return refuse_narrowed(request)
+
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """Return a 503 response if the database fails at the commit around the view, which no view can catch."""
-        if not isinstance(exception, (OperationalError, InterfaceError)):
-            return None
-        return unavailable_response(request, exception)
+        """Return a 503 response if the database fails at the commit, or a key is missing while a page is rendered."""
+        if isinstance(exception, (OperationalError, InterfaceError)):
+            return unavailable_response(request, exception)
+        return problem_response(exception, cause=exception) if isinstance(exception, DataKeyUnavailableError) else None
 
     def _respond(self, request: HttpRequest, request_id: str) -> HttpResponseBase:
         is_api = request.path_info.startswith(API_PREFIX)
@@ -122,7 +130,7 @@ class TenantMiddleware:
             access = find_access(request)
             request.access = access  # type: ignore[attr-defined]
             received = received_body(request, has_access=access.scope is not None, owner=access.own_tenant_id)
-            with received, _context_of(access), acting_as(_actor_of(request, access, request_id)):
+            with received, _context_of(access), acting_as(actor_of(request, access, request_id)):
                 response = self.get_response(request)
         except (OperationalError, InterfaceError) as error:
             return _unavailable(error) if is_api else _unavailable_page(error)
@@ -175,10 +183,10 @@ def find_access(request: HttpRequest) -> Access:
     user = request.user
     if not user.is_authenticated:
         return NO_ACCESS
-    if is_session_over(request):
+    access = _access_of_person(request, user, is_api=is_api)
+    if is_session_over(request, access.stored_settings):
         logout(request)
         return NO_ACCESS
-    access = _access_of_person(request, user, is_api=is_api)
     if lacks_factor(user, access):
         return Access(platform_role=access.platform_role, refusal=SecondFactorRequiredError())
     return replace(access, withheld=withheld_permissions(request, access)) if is_api else access
@@ -191,7 +199,7 @@ def _access_of_person(request: HttpRequest, user: Any, *, is_api: bool) -> Acces
     memberships = places.memberships
     chosen = _choose_by_header(request, memberships) if is_api else _choose_by_session(request, memberships)
     if isinstance(chosen, Membership):
-        return Access(tenant=chosen.tenant, role=Role(chosen.role))
+        return access_of_member(chosen)
     return chosen
 
 
@@ -215,11 +223,10 @@ def _access_by_key(token: str, request: HttpRequest) -> Access:
 
 
 def _platform_access(request: HttpRequest, role: PlatformRole, *, is_api: bool) -> Access:
-    named = request.headers.get("X-Tenant") if is_api else None
-    if named is None:
-        return Access(platform_role=role)
+    named = request.headers.get("X-Tenant") if is_api else find_viewed(request)
     try:
-        return Access(platform_role=role, tenant=find_tenant(named))
+        tenant = None if named is None else find_tenant(named)
+        return Access(platform_role=role, tenant=tenant, is_viewing=tenant is not None and not is_api)
     except TenantNotFoundError as refusal:
         return Access(platform_role=role, refusal=refusal)
 
@@ -237,9 +244,8 @@ def _choose_by_header(request: HttpRequest, memberships: list[Membership]) -> Me
 
 def _choose_by_session(request: HttpRequest, memberships: list[Membership]) -> Membership | Access:
     chosen = request.session.get(SESSION_TENANT)
-    for membership in memberships:
-        if str(membership.tenant_id) == chosen:
-            return membership
+    if found := [membership for membership in memberships if str(membership.tenant_id) == chosen]:
+        return found[0]
     if not memberships:
         return Access(refusal=NoMembershipError())
     return max(memberships, key=_rank_of)
@@ -268,20 +274,6 @@ def _context_of(access: Access) -> Iterator[None]:
         return
     with session_errors(connection), transaction.atomic():
         yield
-
-
-def _actor_of(request: HttpRequest, access: Access, request_id: str) -> Actor:
-    named = (Permission.SECRETS_USE, Permission.WEBHOOKS_MANAGE, Permission.LOGS_VIEW)
-    rights = tuple(map(access.may, named))
-    if access.api_key is not None:
-        key = access.api_key
-        label = f"{key.name} ({key.prefix})"
-        return Actor("api_key", str(key.pk), label, request_id, access.platform_role is None, *rights)
-    user: Any = request.user
-    if user.is_authenticated:
-        is_of_tenant, name = access.platform_role is None, user.get_username()
-        return Actor("user", str(user.pk), name, request_id, is_of_tenant, *rights)
-    return Actor(kind="system", label="anonymous request", request_id=request_id, may_use_secrets=False)
 
 
 def _request_id(request: HttpRequest) -> str:

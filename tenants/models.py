@@ -1,6 +1,7 @@
 """All models of the tenants app, imported from the packages of their topics."""
 
-from tenants.access.models import ApiKey, Invitation, Membership, PlatformKey, PlatformMembership, Role
+from tenants.access.models import ApiKey, Invitation, Membership, PlatformKey, PlatformMembership, Role, TenantRole
+from tenants.approvals.models import ApprovalRequest, ApprovalRule, ApprovalStatus
 from tenants.audit.models import AuditCounter, AuditHead, AuditLogEntry, AuditPending, AuditRemoval, AuditSeal
 from tenants.encryption.models import TenantDataKey
 from tenants.erasure.models import ErasureStatus, TenantErasure
@@ -16,6 +17,9 @@ from tenants.versions.models import VersionedModel, VersionFacts
 
 __all__ = [
     "ApiKey",
+    "ApprovalRequest",
+    "ApprovalRule",
+    "ApprovalStatus",
     "AuditCounter",
     "AuditHead",
     "AuditLogEntry",
@@ -40,6 +44,7 @@ __all__ = [
     "TenantErasure",
     "TenantLimit",
     "TenantModel",
+    "TenantRole",
     "TenantSecret",
     "TenantSettings",
     "TenantStatus",

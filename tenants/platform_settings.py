@@ -98,6 +98,11 @@ declare(
     ),
     PlatformSetting("ERASURE_GRACE_SECONDS", 604_800, "How long the erasure of a tenant can be cancelled."),
     PlatformSetting(
-        "ENCRYPTION_MASTER_KEYS", [], "Keys of 32 bytes in base64 that wrap the data keys of tenants; the first wraps."
+        "ENCRYPTION_MASTER_KEYS",
+        [],
+        "Keys that wrap the data keys of tenants: 32 bytes in base64, or PROVIDER:REFERENCE; the first wraps.",
+    ),
+    PlatformSetting(
+        "ENCRYPTION_VAULT_TOKEN_FILE", "", "File with the token for master keys in Vault; it is read at each call."
     ),
 )

@@ -47,6 +47,10 @@ POST   bulk-operations/{bulk}/abort/     bulk_operation.aborted  scheduling.bulk
 POST   bulk-operations/{bulk}/undo/      bulk_operation.undone   scheduling.bulkoperation
 POST   jobs/{waiting}/suspend/           job.suspended           scheduling.job
 POST   jobs/{waiting}/resume/            job.resumed             scheduling.job
+POST   jobs/{waiting}/override-controls/ control.overridden      scheduling.job
+POST   controls/                         control_rule.created    scheduling.controlrule
+PATCH  controls/{control}/               control_rule.changed    scheduling.controlrule
+DELETE controls/{control}/               control_rule.deleted    scheduling.controlrule
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   jobs/{job}/notes/                 job.noted               scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
@@ -56,6 +60,9 @@ POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.shar
 POST   shedding-rules/                   shedding_rule.created   scheduling.sheddingrule
 PATCH  shedding-rules/{shedding_rule}/   shedding_rule.changed   scheduling.sheddingrule
 DELETE shedding-rules/{shedding_rule}/   shedding_rule.deleted   scheduling.sheddingrule
+POST   roles/                            role.created            tenants.tenantrole
+PATCH  roles/{role}/                     role.changed            tenants.tenantrole
+DELETE roles/{role}/                     role.deleted            tenants.tenantrole
 POST   claim-rules/                      claim_rule.created      tenants.claimrule
 PATCH  claim-rules/{claim_rule}/         claim_rule.changed      tenants.claimrule
 DELETE claim-rules/{claim_rule}/         claim_rule.deleted      tenants.claimrule
@@ -174,6 +181,17 @@ POST   investigations/{investigation}/outcome/ investigation.answered scheduling
 POST   objectives/                       objective.created       scheduling.objective
 PATCH  objectives/{objective}/           objective.changed       scheduling.objective
 DELETE objectives/{objective}/           objective.deleted       scheduling.objective
+POST   evidence-packs/                   evidence_pack.created   scheduling.evidencepack
+PATCH  evidence-packs/{evidence_pack}/   evidence_pack.changed   scheduling.evidencepack
+DELETE evidence-packs/{evidence_pack}/   evidence_pack.deleted   scheduling.evidencepack
+POST   evidence-schedules/               evidence_schedule.created scheduling.evidenceschedule
+PATCH  evidence-schedules/{evidence_schedule}/ evidence_schedule.changed scheduling.evidenceschedule
+DELETE evidence-schedules/{evidence_schedule}/ evidence_schedule.deleted scheduling.evidenceschedule
+POST   approval-rules/                   approval_rule.created   tenants.approvalrule
+PATCH  approval-rules/{approval_rule}/   approval_rule.changed   tenants.approvalrule
+DELETE approval-rules/{approval_rule}/   approval_rule.deleted   tenants.approvalrule
+POST   approval-requests/{approval_request}/approve/ approval_request.approved tenants.approvalrequest
+POST   approval-requests/{approval_request}/reject/ approval_request.rejected tenants.approvalrequest
 POST   legal-holds/                      legal_hold.placed       tenants.legalhold
 POST   legal-holds/{hold}/release/       legal_hold.released     tenants.legalhold
 POST   compensations/{compensation}/retry/ compensation.retried scheduling.compensation
@@ -265,6 +283,14 @@ scheduling.circuit                  add           circuit.forced_open      sched
 scheduling.circuit                  reset         circuit.reset            scheduling.circuit
 scheduling.circuit                  force_open    circuit.forced_open      scheduling.circuit
 scheduling.circuit                  force_closed  circuit.forced_closed    scheduling.circuit
+tenants.tenantrole                  add           role.created             tenants.tenantrole
+tenants.tenantrole                  change        role.changed             tenants.tenantrole
+tenants.tenantrole                  delete        role.deleted             tenants.tenantrole
+tenants.approvalrule                add           approval_rule.created    tenants.approvalrule
+tenants.approvalrule                change        approval_rule.changed    tenants.approvalrule
+tenants.approvalrule                delete        approval_rule.deleted    tenants.approvalrule
+tenants.approvalrequest             approve       approval_request.approved tenants.approvalrequest
+tenants.approvalrequest             reject        approval_request.rejected tenants.approvalrequest
 tenants.claimrule                   add           claim_rule.created       tenants.claimrule
 tenants.claimrule                   change        claim_rule.changed       tenants.claimrule
 tenants.claimrule                   delete        claim_rule.deleted       tenants.claimrule
@@ -298,6 +324,10 @@ scheduling.job                      edit          job.payload_revealed     sched
 scheduling.job                      cancel        job.cancelled            scheduling.job
 scheduling.job                      suspend       job.suspended            scheduling.job
 scheduling.job                      resume        job.resumed              scheduling.job
+scheduling.job                      override_controls control.overridden   scheduling.job
+scheduling.controlrule              add           control_rule.created     scheduling.controlrule
+scheduling.controlrule              change        control_rule.changed     scheduling.controlrule
+scheduling.controlrule              delete        control_rule.deleted     scheduling.controlrule
 scheduling.job                      reveal        job.payload_revealed     scheduling.job
 workflow_storage.workflowrun        reveal        workflow_run.revealed    workflow_storage.workflowrun
 scheduling.kindpause                add           kind.paused              scheduling.kind
@@ -350,6 +380,7 @@ tenants.tenant                      suspend       tenant.suspended         tenan
 tenants.tenant                      reinstate     tenant.reinstated        tenants.tenant
 tenants.tenant                      drain         tenant.draining          tenants.tenant
 tenants.tenant                      hold          legal_hold.placed        tenants.legalhold
+tenants.tenant                      view_as       tenant.view_started      tenants.tenant
 tenants.legalhold                   release       legal_hold.released      tenants.legalhold
 tenants.tenant                      erase         tenant.erasure_requested tenants.tenanterasure
 tenants.tenanterasure               cancel        tenant.erasure_cancelled tenants.tenanterasure
@@ -377,6 +408,13 @@ scheduling.investigation            change        investigation.answered   sched
 scheduling.objective                add           objective.created        scheduling.objective
 scheduling.objective                change        objective.changed        scheduling.objective
 scheduling.objective                delete        objective.deleted        scheduling.objective
+scheduling.evidencepack             add           evidence_pack.created    scheduling.evidencepack
+scheduling.evidencepack             change        evidence_pack.changed    scheduling.evidencepack
+scheduling.evidencepack             download      evidence_pack.downloaded scheduling.evidencepack
+scheduling.evidencepack             delete        evidence_pack.deleted    scheduling.evidencepack
+scheduling.evidenceschedule         add           evidence_schedule.created scheduling.evidenceschedule
+scheduling.evidenceschedule         change        evidence_schedule.changed scheduling.evidenceschedule
+scheduling.evidenceschedule         delete        evidence_schedule.deleted scheduling.evidenceschedule
 webhooks.webhook                    add           webhook.created          webhooks.webhook
 webhooks.webhook                    change        webhook.changed          webhooks.webhook
 webhooks.webhook                    try_it        job.submitted            scheduling.job
@@ -404,6 +442,8 @@ POST sign-in/second-factor/activate/       second_factor.added+second_factor.add
 POST sign-in/second-factor/deactivate/     second_factor.removed auth.user
 POST sign-in/second-factor/reauthenticate/ second_factor.refused auth.user
 POST sign-in/second-factor/recovery-codes/generate/ second_factor.added auth.user
+POST sign-in/second-factor/keys/add/       second_factor.added+second_factor.added auth.user
+POST sign-in/second-factor/keys/0/remove/  second_factor.removed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
@@ -420,6 +460,7 @@ POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
 POST export/errors/                        list.exported         scheduling.joberror
+POST tenants/tenant/leave/                 tenant.view_ended     tenants.tenant
 POST tenants/tenantsettings/of/{tenant}/   settings.changed      tenants.tenant
 POST scheduling/upkeeprun/run/partitions/  upkeep.requested      scheduling.upkeep
 POST scheduling/tenantupkeeprun/verify/    upkeep.requested      scheduling.upkeep
@@ -430,6 +471,7 @@ ack_alert            alert.acknowledged     scheduling.alert
 investigate          investigation.created  scheduling.investigation
 silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
+approvals            approval_request.approved tenants.approvalrequest
 backfill_schedule    schedule.backfilled    scheduling.schedule
 backup               backup.made            scheduling.backup
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
@@ -440,6 +482,7 @@ create_platform_admin user.created          auth.user
 create_queue         queue.created          scheduling.queue
 create_tenant        tenant.created         tenants.tenant
 create_worker_pool   worker_pool.created    scheduling.workerpool
+override_controls    control.overridden     scheduling.job
 force_circuit        circuit.forced_open    scheduling.circuit
 erase_tenant         tenant.erasure_requested tenants.tenanterasure
 encrypt_stored_values encryption.sealing+encryption.sealed tenants.tenantdatakey
@@ -490,6 +533,7 @@ OF_PLATFORM = frozenset(
         "scheduling.loadstate",
         "scheduling.priorityrule",
         "scheduling.sheddingrule",
+        "tenants.approvalrule",
         "tenants.claimrule",
         "scheduling.site",
         "scheduling.backup",
@@ -532,6 +576,7 @@ NO_ACTS: dict[str, str] = {
     "POST routing-rules/test/": "asks the rules and stores nothing",
     "POST alert-rules/preview/": "computes times and stores nothing",
     "POST priority-rules/{priority_rule}/what-if/": "replays the last hour and stores nothing",
+    "POST controls/{control}/preview/": "reads the jobs of the last hour and stores nothing",
     "POST schedules/preview/": "computes times and stores nothing",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",

@@ -34,14 +34,15 @@ debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
 landlock seccomp cgroup erasures rollups artifacts partitions history baselines
 rpo rto bucket prefix
+soc iso iec gdpr cc
 """
 # Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
-acme globex greta saas gustav newcomer outsider viewer developer owner auditor operator admin
+acme globex monthly greta saas gustav newcomer outsider viewer developer owner auditor operator admin
 greeting soon handbook nightly ops timeout keyerror pages spare upload broke parseerror start send it test
 order orders paid shop reconciliation
 cloud community professional sandbox team api guest four
-case groups auditors
+case groups auditors labels reviewer
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
 NAMES_OF_RULES = {
@@ -57,7 +58,7 @@ STORED = re.compile(
     r"|Control K|^(?:name|prefix|scopes|ok)$"
     r"|\d+ / \d+ · entities|\w*\*{6,}"
     r"|[Uu]pkeep: \w+|account [\w-]+, address|seen \d+, state \w+, changed \d+, operation \w+"
-    r"|name one_scope, prefix \w+, scopes"
+    r"|name one_scope, role , prefix \w+, scopes"
     r"|Traceback \(most recent call last\): …"
     # Names of the shipped alert rules and of their contact group, of rules of this world, the end of a contact's URL.
     rf"|{'|'.join(map(re.escape, sorted(NAMES_OF_RULES, reverse=True)))}|Platform admins|waits|seen|…erts"

@@ -5,6 +5,8 @@ from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.defaults import page_not_found, permission_denied
 
+from jobsplatform.console.site import READING
+from tenants.access.caller import access_of
 from tenants.console.site import console_site
 from tenants.url_prefixes import CONSOLE_PREFIX
 
@@ -13,6 +15,8 @@ def forbidden_page(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return a 403 response; in the console, a page in the console's layout."""
     if not _is_in_console(request):
         return permission_denied(request, exception)
+    if access_of(request).is_viewing and request.method not in READING:
+        return _page(request, "viewing", gettext("This view of a tenant is read-only"), 403)
     return _page(request, "refused", gettext("You have no permission to view this page"), 403)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import resolve, reverse
 from django.utils.translation import gettext, gettext_noop
 
 from tenants.access.caller import Access, access_of
+from tenants.access.narrowed_routes import narrowed_routes
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
 
@@ -103,6 +104,7 @@ PAGES = (
     Page(TENANTS, "tenants.TenantLimit"),
     Page(TENANTS, "tenants.LegalHold"),
     Page(TENANTS, "tenants.TenantErasure"),
+    Page(TENANTS, "tenants.ApprovalRequest"),
     Page(TENANTS, "scheduling.ArchiveObject"),
     Page(PLANS, "scheduling.CFSPlan", place="plans"),
     Page(PLANS, "tenants.Plan"),
@@ -133,12 +135,17 @@ PAGES = (
     Page(ALERTS, "scheduling.AlertMessage"),
     Page(AUDIT, "tenants.AuditLogEntry", place="audit"),
     Page(AUDIT, "scheduling.TenantUpkeepRun"),
+    Page(AUDIT, "scheduling.EvidencePack"),
+    Page(AUDIT, "scheduling.EvidenceSchedule"),
     Page(SETTINGS, "tenants.TenantSettings"),
     Page(SETTINGS, "tenants.Membership"),
     Page(SETTINGS, "tenants.Invitation"),
     Page(SETTINGS, "tenants.ApiKey"),
     Page(SETTINGS, "tenants.PlatformKey"),
     Page(SETTINGS, "tenants.ClaimRule"),
+    Page(SETTINGS, "tenants.TenantRole"),
+    Page(SETTINGS, "tenants.ApprovalRule"),
+    Page(SETTINGS, "scheduling.ControlRule"),
     Page(SETTINGS, "tenants.TenantSecret"),
     Page(SETTINGS, "webhooks.Webhook"),
     Page(SETTINGS, "webhooks.Delivery"),
@@ -207,6 +214,8 @@ def _shown(page: Page, models: dict[str, Item], access: Access) -> Item | None:
     elif page.target in models:
         title, link = models[page.target]["name"], models[page.target]["admin_url"]
     else:
+        return None
+    if access.narrowing is not None and resolve(link).view_name not in narrowed_routes():
         return None
     badge = page.badge and reverse(page.badge)
     return {"title": title, "link": link, "place": page.place, "badge": badge, "active": False}

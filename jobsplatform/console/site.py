@@ -19,6 +19,7 @@ from unfold.sites import UnfoldAdminSite
 from tenants.access.caller import access_of
 from tenants.access.devices import remember_device
 from tenants.access.errors import SecondFactorRequiredError
+from tenants.access.viewing import require_changeable
 from tenants.database.platform_settings import platform_settings
 from tenants.limits.declared import SEARCH, costs
 
@@ -50,7 +51,7 @@ class ConsoleSite(UnfoldAdminSite):
         if request.method == "GET" and self.has_permission(request):
             return HttpResponseRedirect(reverse("admin:index"))
         if request.method == "GET" and isinstance(access_of(request).refusal, SecondFactorRequiredError):
-            return HttpResponseRedirect(reverse("mfa_activate_totp"))
+            return HttpResponseRedirect(reverse("mfa_index"))
         from tenants.identity.log_in import ConsoleLoginView
 
         context = {
@@ -139,6 +140,7 @@ class ConsoleSite(UnfoldAdminSite):
         def viewed(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if request.method in READING:
                 return guarded(request, *args, **kwargs)
+            require_changeable(request)
             with transaction.atomic():
                 return guarded(request, *args, **kwargs)
 

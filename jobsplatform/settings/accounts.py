@@ -81,3 +81,10 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True
 # A step of 30 s before and after: clocks of telephones differ.
 MFA_TOTP_TOLERANCE = 1
 MFA_TOTP_ISSUER = "Jobs platform"
+# A passkey or security key is a second factor here, never a log-in of its own.
+MFA_SUPPORTED_TYPES = ["recovery_codes", "totp", "webauthn"]
+MFA_FORMS = {
+    "add_webauthn": "tenants.identity.forms.AddKeyForm",
+    "authenticate_webauthn": "tenants.identity.forms.LogInKeyForm",
+    "reauthenticate_webauthn": "tenants.identity.forms.FreshKeyForm",
+}

@@ -81,6 +81,8 @@ MIDDLEWARE = [
     "jobsplatform.admission.AdmissionMiddleware",
     # Around the next one, so that a long poll holds no transaction.
     "tenants.middleware.LongPollMiddleware",
+    # Outside of that transaction: it stores what a refused act asks for.
+    "tenants.approvals.middleware.ApprovalMiddleware",
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
     # Within it, because it charges the caller that was found.

@@ -89,7 +89,7 @@ def addresses_of(contact: Contact, target: str) -> Sequence[str]:
     named = split_addresses(target)
     if contact.tenant_id is None:
         return named
-    members = {address.casefold() for address in addresses_of_roles(contact.tenant_id, Role.values, most=1_000)}
+    members = {address.casefold() for address in addresses_of_roles(contact.tenant_id, None, most=1_000)}
     return [address for address in named if address.casefold() in members]
 
 

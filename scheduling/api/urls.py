@@ -8,17 +8,20 @@ from rest_framework.routers import SimpleRouter
 from scheduling.alerts.api import AlertViewSet
 from scheduling.alerts.config_api import CONFIGURED_VIEWS, AlertMessageViewSet
 from scheduling.anomalies.api import AnomalyViewSet, BaselineViewSet
+from scheduling.approvals.api import ApprovalRuleViewSet
 from scheduling.archive.api import ArchivedJobViewSet
 from scheduling.backups.api import BackupPlanViewSet, BackupViewSet
 from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
 from scheduling.bulk.api import BulkOperationViewSet
 from scheduling.compensation.api import CompensationViewSet
+from scheduling.controls.api import ControlViewSet
 from scheduling.correlation.api import CorrelationViewSet
 from scheduling.diagnosis.api import DiagnosisViewSet
 from scheduling.errors.api import ErrorViewSet
+from scheduling.evidence.api import EvidencePackViewSet, EvidenceScheduleViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
-from scheduling.identity.api import ClaimRuleViewSet
+from scheduling.identity.api import ClaimRuleViewSet, TenantRoleViewSet
 from scheduling.inbox.api import EventTriggerViewSet, EventViewSet
 from scheduling.investigation.api import InvestigationViewSet
 from scheduling.jobs.api import JobViewSet
@@ -54,13 +57,18 @@ router.register("anomalies", AnomalyViewSet, basename="anomaly")
 router.register("alert-messages", AlertMessageViewSet, basename="alert-message")
 for view in (
     *CONFIGURED_VIEWS,
+    ApprovalRuleViewSet,
     BackupPlanViewSet,
+    ControlViewSet,
     EventTriggerViewSet,
+    EvidencePackViewSet,
+    EvidenceScheduleViewSet,
     ObjectiveViewSet,
     OutboxRouteViewSet,
     PriorityRuleViewSet,
     SheddingRuleViewSet,
     ClaimRuleViewSet,
+    TenantRoleViewSet,
 ):
     router.register(view.path, view, basename=view.path.removesuffix("s"))
 router.register("backups", BackupViewSet, basename="backup")

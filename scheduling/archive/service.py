@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from datetime import timedelta
@@ -27,6 +28,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7
 from tenants.database.reads import first_or_raise
+from tenants.encryption.file_seal import opened_pieces, sealed_bytes
 
 # Jobs that are read at once, and bytes of lines after which an object ends.
 _JOBS_AT_ONCE: Final = 50
@@ -61,7 +63,7 @@ def write_object(entry: ArchiveObject, floor: UUID, job_ids: Sequence[UUID]) -> 
     if not written:
         entry.delete()
         return []
-    data = gzip.compress(b"".join(lines), mtime=0)
+    data = sealed_bytes(gzip.compress(b"".join(lines), mtime=0), entry.tenant_id, entry.key)
     store.put(entry.key, data)
     facts = {"first_id": min(written), "last_id": max(written), "job_ids": written, "job_count": len(written)}
     facts |= {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "stored_at": Now()}
@@ -96,10 +98,11 @@ def find_object(job_id: UUID) -> ArchiveObject:
 def read_lines(entry: ArchiveObject, job_ids: Sequence[UUID]) -> list[dict[str, Any]]:
     """Return the parsed lines of jobs of an object: `id`, and the `rows` by table.
 
-    Raise ArchiveDamagedError or ArchiveUnavailableError.
+    Raise ArchiveDamagedError or ArchiveUnavailableError, or DataKeyUnavailableError if they are encrypted.
     """
     wanted = tuple(f'{{"id": "{job_id}"'.encode() for job_id in job_ids)
-    lines = gzip.decompress(store.read(entry)).splitlines()
+    pieces = opened_pieces(io.BytesIO(store.read(entry)), entry.tenant_id, entry.key)
+    lines = gzip.decompress(b"".join(pieces)).splitlines()
     return [json.loads(line) for line in lines if line.startswith(wanted)]
 
 

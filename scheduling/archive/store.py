@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
 from django.utils.translation import gettext_noop
 
@@ -32,6 +32,19 @@ def put(key: str, data: bytes) -> None:
     with _opened() as storage:
         if storage.save(key, ContentFile(data)) != key or storage.size(key) != len(data):
             raise OSError(f"{key} was not stored as it was sent")
+
+
+def put_file(key: str, path: Path) -> None:
+    """Store a file of any size and compare its size; raise ArchiveUnavailableError."""
+    with _opened() as storage, path.open("rb") as file:
+        if storage.save(key, File(file)) != key or storage.size(key) != path.stat().st_size:
+            raise OSError(f"{key} was not stored as it was sent")
+
+
+def open_file(key: str) -> File[bytes]:
+    """Return an object as an open file; raise ArchiveUnavailableError, also if there is none."""
+    with _opened() as storage:
+        return storage.open(key)
 
 
 def read(entry: ArchiveObject) -> bytes:

@@ -7,6 +7,7 @@ import tarfile
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from typing import IO, Any, BinaryIO, Final
+from uuid import UUID
 
 import psycopg
 from django.apps import apps
@@ -16,6 +17,9 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_noop
 
 from scheduling.backups.exceptions import BackupDamagedError, BackupFileMissingError, RestoreTargetExistsError
+from tenants.encryption.envelope import SealBrokenError
+from tenants.encryption.exceptions import DataKeyUnavailableError
+from tenants.encryption.file_seal import opened_pieces, sealed_size
 
 _PIECE_BYTES: Final = 1024 * 1024
 _ROWS: Final = 1_000
@@ -89,10 +93,16 @@ def _entry(row: Mapping[str, Any], file: IO[bytes]) -> Iterator[bytes]:
     header.size = row["size_bytes"]
     yield header.tobuf(tarfile.PAX_FORMAT)
     digest, size = hashlib.sha256(), 0
-    while piece := file.read(_PIECE_BYTES):
-        digest.update(piece)
-        size += len(piece)
-        yield piece
+    key = row["key"]
+    try:
+        for piece in opened_pieces(file, UUID(key.partition("/")[0]), key):
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+    except (DataKeyUnavailableError, SealBrokenError) as error:
+        raise BackupFileMissingError(
+            gettext_noop("The stored file %(key)s cannot be decrypted."), {"key": key}
+        ) from error
     if (size, digest.hexdigest()) != (row["size_bytes"], row["sha256"]):
         raise BackupFileMissingError(gettext_noop("The stored file %(key)s differs from its row."), {"key": row["key"]})
     yield bytes(-size % tarfile.BLOCKSIZE)
@@ -111,7 +121,7 @@ def _copy_verified(source: IO[bytes], target: IO[bytes], expected: str) -> None:
 
 def _store(storage: Storage, key: str, content: IO[bytes], size: int) -> None:
     if storage.exists(key):
-        if storage.size(key) != size:
+        if storage.size(key) not in (size, sealed_size(size)):
             raise RestoreTargetExistsError(gettext_noop("Another file %(key)s exists."), {"key": key})
         return
     content.seek(0)

@@ -24,7 +24,6 @@ from scheduling.backups.files import FileArchive, find_missing
 from scheduling.backups.manifest import DATABASE_PART, FILES_PART, NO_TENANT, Manifest, Part
 from scheduling.backups.programs import count_dumped_rows, dump, require_program
 from scheduling.backups.rules import backup_name, differing_tables
-from scheduling.backups.sealing import ChunkDamagedError, decrypt, encrypt
 from scheduling.backups.snapshot import Snapshot, connect, open_snapshot, reader_conninfo
 from scheduling.backups.target import Target
 from tenants.audit.heads import last_heads
@@ -32,6 +31,7 @@ from tenants.audit.service import AuditTarget, record_audit
 from tenants.audit.signing import SigningKeyMissingError, require_signing_key
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7
+from tenants.encryption.chunks import ChunkDamagedError, decrypt, encrypt
 from tenants.encryption.data_keys import master_keys
 from tenants.encryption.envelope import new_secret
 from tenants.exceptions import DomainError

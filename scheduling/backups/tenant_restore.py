@@ -12,7 +12,7 @@ import psycopg
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.models import Sum
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext, gettext_noop
 from psycopg import sql
 
 from scheduling.backups.exceptions import BackupNotFoundError, TenantNotRestorableError
@@ -23,6 +23,7 @@ from scheduling.backups.service import read_part
 from scheduling.backups.snapshot import connect, reader_conninfo
 from scheduling.backups.target import StreamFile, Target
 from scheduling.models import Charge, LiveExecution
+from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
@@ -30,6 +31,7 @@ from tenants.erasure.catalog import TenantTable, tenant_tables
 from tenants.holds.service import refuse_if_held
 from tenants.models import (
     ApiKey,
+    ApprovalRequest,
     AuditHead,
     AuditLogEntry,
     AuditPending,
@@ -46,8 +48,8 @@ from tenants.models import (
 )
 
 _SQL = load_sql(__file__)
-# The tenant itself with its audit log, which goes on, and access and legal holds: what was revoked or released since
-# stays so.
+# The tenant itself with its audit log, which goes on, and access, approvals and legal holds: what was revoked, decided
+# or released since stays so.
 _KEPT: Final = frozenset(
     model._meta.db_table
     for model in (
@@ -57,6 +59,7 @@ _KEPT: Final = frozenset(
         AuditSeal,
         Tenant,
         ApiKey,
+        ApprovalRequest,
         Invitation,
         LegalHold,
         Membership,
@@ -106,10 +109,17 @@ def restore_tenant(target: Target, manifest: Manifest, slug: str, *, reason: str
     Return the rows by table and the number of the tenant's files in the backup. The tenant's audit log goes on with an
     entry that opens the restored ledger: it names the backup, its age, the numbers of rows, and the sums of the ledger
     before and after; members, API keys and secrets stay as they are. Raise
-    TenantNotRestorableError, or the errors of a restore.
+    TenantNotRestorableError, ApprovalRequiredError, or the errors of a restore.
     """
     with all_tenants():
-        require_restorable(slug)
+        found = require_restorable(slug)
+        words = gettext("Restore the tenant %(slug)s from %(backup)s: %(reason)s")
+        require_approval(
+            "restore",
+            {"tenant": slug, "backup": manifest.name},
+            preview=words % {"slug": slug, "backup": manifest.name, "reason": reason},
+            tenant_id=found.pk,
+        )
     with scratch_database(target, manifest) as scratch, connect(reader_conninfo(scratch)) as source:
         with all_tenants(_TIMEOUTS):
             tenant = require_restorable(slug)

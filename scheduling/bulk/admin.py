@@ -39,6 +39,7 @@ from tenants.console.site import console_site
 from tenants.database.clock import read_moment
 from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
+from tenants.identity.step_up import ask_for_factor
 
 BODY_TEMPLATE = "scheduling/dashboards/bulk_body.html"
 START_TEMPLATE = "scheduling/dashboards/bulk_start.html"
@@ -138,6 +139,8 @@ class BulkOperationAdmin(KeysetAdmin):
         is_complete = request.method == "POST" or needed == "payload_patch" or needed in given
         is_bound = "filter" in given and "operation" in given and is_complete
         reveals = access.may(Permission.JOBS_REVEAL)
+        if reveals and request.POST.get("payload_patch") and (asked := ask_for_factor(request, Permission.JOBS_REVEAL)):
+            return asked
         form = BulkForm(given if is_bound else None, initial=given.dict(), operations=operations, may_edit=reveals)
         plan: BulkPlan | None = None
         if is_bound and form.is_valid():

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.core import signing
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext
 
 from scheduling.bulk.effect import BulkEffect, read_effect
 from scheduling.bulk.parsing import check_patch_tenant, parse_action
@@ -29,6 +30,7 @@ from scheduling.exceptions import (
 from scheduling.jobs.filters import JobFilter, parse
 from scheduling.jobs.queries import CappedCount
 from scheduling.models import BulkOperation, Job
+from tenants.approvals.service import is_granted, require_approval
 from tenants.context import require_scope
 from tenants.database.clock import read_clock
 from tenants.exceptions import DomainError
@@ -107,18 +109,12 @@ def plan_bulk_operation(
     check_patch_tenant(_tenant_of(job_filter), payload_patch)
     jobs = _freeze(job_filter)
     preview = preview_jobs(jobs, act.states, act.unchanged())
-    ticket = {
-        **_subject(job_filter, operation, parameters, payload_patch),
-        "at": jobs.frozen_at.isoformat(),
-        "newest": str(jobs.newest_id or ""),
-        "count": preview.count.value,
-        "capped": preview.count.is_capped,
-        "tenants": preview.tenants,
-    }
+    subject = _subject(job_filter, operation, parameters, payload_patch)
+    ticket = _sign(subject, _Frozen(jobs, preview.count, preview.tenants))
     changing = [group for group in preview.groups if group.state in act.states and not group.is_same]
     effect = read_effect(act.shift, changing, is_capped=preview.count.is_capped)
     sample = [SampledJob(job, act.refusal_of(job) if job.state in act.states else None) for job in preview.sample]
-    return BulkPlan(operation, parameters, jobs, preview, sample, effect, signing.dumps(ticket, salt=_SALT))
+    return BulkPlan(operation, parameters, jobs, preview, sample, effect, ticket)
 
 
 @transaction.atomic
@@ -138,7 +134,7 @@ def start_bulk_operation(
     With the ``ticket`` of a preview it reaches the previewed jobs, and ``number`` is the number shown; without a ticket
     the jobs are counted now. With ``takes_first_turn`` the first thousand jobs are changed in this transaction; such
     operations are few and small, and do not count against `MAX_OPEN`. Raise what `plan_bulk_operation` raises, and
-    ReasonRequiredError, BulkNumberError, BulkPreviewStaleError or TooManyBulkOperationsError.
+    ReasonRequiredError, BulkNumberError, BulkPreviewStaleError, TooManyBulkOperationsError or ApprovalRequiredError.
     """
     act = parse_action(operation, parameters, payload_patch)
     reason = require_reason(reason)
@@ -154,6 +150,7 @@ def start_bulk_operation(
     _check_number(number, frozen)
     if not takes_first_turn:
         _check_open(tenant_id)
+    _require_second_person(frozen, _subject(job_filter, operation, parameters, payload_patch), filter_text, reason)
     row = create_operation(
         frozen.jobs,
         frozen.count,
@@ -167,6 +164,45 @@ def start_bulk_operation(
     if takes_first_turn:
         take_first_turn(row)
     return row
+
+
+def _require_second_person(frozen: _Frozen, subject: Mapping[str, Any], filter_text: str, reason: str) -> None:
+    """Raise ApprovalRequiredError if a second person must approve an operation on so many jobs.
+
+    The approval starts it with exactly these jobs; one with a payload patch, which is confidential and not stored in
+    the request, is started by repeating the call.
+    """
+    arguments = {
+        "filter_text": filter_text,
+        "operation": subject["operation"],
+        "parameters": subject["parameters"],
+        "reason": reason,
+        "number": frozen.count.value,
+        "ticket": _sign(subject, frozen),
+    }
+    require_approval(
+        "bulk",
+        arguments,
+        preview=gettext("%(operation)s, %(count)s jobs of “%(filter)s”: %(reason)s")
+        % {"operation": subject["operation"], "count": frozen.count, "filter": filter_text, "reason": reason},
+        tenant_id=require_scope().tenant_id,
+        number=None if frozen.count.is_capped else frozen.count.value,
+        subject={**subject, "count": frozen.count.value},
+        is_repeated=bool(subject["patch"]),
+    )
+
+
+def _sign(subject: Mapping[str, Any], frozen: _Frozen) -> str:
+    """Return the ticket of a fixed set of jobs."""
+    ticket = {
+        **subject,
+        "at": frozen.jobs.frozen_at.isoformat(),
+        "newest": str(frozen.jobs.newest_id or ""),
+        "count": frozen.count.value,
+        "capped": frozen.count.is_capped,
+        "tenants": frozen.tenants,
+    }
+    return signing.dumps(ticket, salt=_SALT)
 
 
 def _check_open(tenant_id: UUID | None) -> None:
@@ -221,7 +257,7 @@ def _hash(text: str) -> str:
 
 def _read_ticket(ticket: str, job_filter: JobFilter, subject: Mapping[str, Any]) -> _Frozen:
     try:
-        claims = signing.loads(ticket, salt=_SALT, max_age=TICKET_SECONDS)
+        claims = signing.loads(ticket, salt=_SALT, max_age=None if is_granted("bulk") else TICKET_SECONDS)
     except signing.BadSignature as error:
         raise BulkPreviewStaleError from error
     if any(claims[name] != value for name, value in subject.items()):

@@ -60,7 +60,8 @@ class ConfiguredViewSet(ListModelMixin, EditedRows, TenantViewSet):
         reading = dict.fromkeys(("list", "retrieve"), cls.views)
         cls.permissions = {**reading, **dict.fromkeys(_CHANGES, cls.changes), **cls.others}
         # Further actions of platform staff concern rows of any tenant, too.
-        cls.over_all_tenants = frozenset({*_CHANGES, *cls.others}) if rows.has_tenants else frozenset()
+        is_of_all = rows.has_tenants and cls.model._meta.get_field("tenant").null
+        cls.over_all_tenants = frozenset({*_CHANGES, *cls.others}) if is_of_all else frozenset()
         cls._describe()
 
     @classmethod

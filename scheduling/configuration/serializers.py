@@ -37,7 +37,8 @@ class ColumnsSerializer(serializers.ModelSerializer[Any]):
     def build_standard_field(self, field_name: str, model_field: Any) -> Any:
         """Return the class and arguments of a column's field; lists are bounded."""
         field, arguments = super().build_standard_field(field_name, model_field)
-        return field, {"max_length": MAX_ITEMS, **arguments} if field is serializers.ListField else arguments
+        most = getattr(model_field, "size", None) or MAX_ITEMS
+        return field, {"max_length": most, **arguments} if field is serializers.ListField else arguments
 
     def build_relational_field(self, field_name: str, relation_info: Any) -> Any:
         """Return the class and arguments of a reference's field."""

@@ -42,13 +42,14 @@ class Configured[RowT: models.Model]:
 
     ``fields`` are those that users set, in the order of the forms. ``assign`` sets the values of a row, also those that
     are no columns, and returns what has changed. ``check`` completes a row that is about to be stored, or raises
-    `FieldInvalidError`. A tenant, or the platform, may have ``most`` rows. Rows without a tenant's column belong to the
-    platform.
+    `FieldInvalidError`; ``check_delete`` raises the error of a row that cannot be deleted. A tenant, or the platform,
+    may have ``most`` rows. Rows without a tenant's column belong to the platform.
     """
 
     model: type[RowT]
     fields: tuple[str, ...]
     check: Callable[[RowT], None] = lambda row: None
+    check_delete: Callable[[RowT], None] = lambda row: None
     assign: Callable[[RowT, dict[str, Any]], Difference] = row_changes.assign
     most: int = 200
 
@@ -101,6 +102,7 @@ class Configured[RowT: models.Model]:
     def delete(self, row: RowT, *, reason: str = "") -> None:
         """Delete a row, with the rows that depend on it."""
         with self._scope(), transaction.atomic():
+            self.check_delete(row)
             record_audit(action=f"{_name_of(row)}.deleted", target=row, before={"name": str(row)}, reason=reason)
             row.delete()
 

@@ -93,6 +93,7 @@ WORDS = {
     gettext_noop("nodes"),
     gettext_noop("objective hour"),
     gettext_noop("objective minute"),
+    gettext_noop("packs"),
     gettext_noop("pieces"),
     gettext_noop("pool gauge"),
     gettext_noop("queue gauge"),

@@ -20,6 +20,9 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.conf import MERGE_BELOW_US
+from scheduling.controls.queries import controls_at
+from scheduling.controls.rules import Checkpoint
+from scheduling.controls.starts import hold_failing
 from scheduling.dispatch.concurrency_keys import NO_KEYS, KeysReading, read_keys_of
 from scheduling.fairness.run_queue import ReadJobs, keys_to_read, pick_fair
 from scheduling.fairness.shares import KeyShare, Pick, PickResult, PoolShare, ReadRows, ReadyJob, TenantShare
@@ -199,7 +202,8 @@ class Picked:
 def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = False) -> Picked:
     """Pick jobs in fair order and lock their rows; jobs that another transaction has locked are replaced by others.
 
-    Each round takes one statement. If ``is_careful``, the jobs' rows in the job table must be free too.
+    Each round takes one statement. Picks that fail a control of the start are suspended and left out. If
+    ``is_careful``, the jobs' rows in the job table must be free too.
     """
     rows, passed_over = dict(found.rows), set(found.kept)
     result = pick_fair(share, ReadJobs(rows))
@@ -218,6 +222,10 @@ def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = Fa
             rows[entity_id] = _without(rows[entity_id], lost)
         result = pick_fair(share, ReadJobs(rows))
     picks = [pick for pick in result.picks if pick.job.job_id in locked]
+    controls = controls_at(Checkpoint.START) if picks else None
+    if controls is not None and (held := hold_failing(picks, controls)):
+        passed_over.update(pick.entity_id for pick in picks if pick.job.job_id in held)
+        picks = [pick for pick in picks if pick.job.job_id not in held]
     return Picked(result, picks, rows, passed_over, dropped, found.keys)
 
 

@@ -14,7 +14,7 @@ class EvidencePeriodError(DomainError):
 
 class EvidenceEmptyError(DomainError):
     code, category = "evidence_empty", "conflict"
-    title = gettext_noop("The period has no audit entry. Correct it, or pass --allow-empty.")
+    title = gettext_noop("The period has no audit entry. Correct it, or allow a pack without data.")
 
 
 class EvidenceUnsealedError(DomainError):
@@ -32,3 +32,13 @@ class EvidenceFolderError(DomainError):
 class EvidenceKeyError(DomainError):
     code, category = "evidence_key", "unavailable"
     title = gettext_noop("Packs are signed with AUDIT_SIGNING_KEY, which this process lacks.")
+
+
+class EvidenceStoreError(DomainError):
+    code, category = "evidence_store", "conflict"
+    title = gettext_noop("Packs are stored in the archive: set ARCHIVE.")
+
+
+class EvidenceNotStoredError(DomainError):
+    code, category = "evidence_not_stored", "conflict"
+    title = gettext_noop("The pack is not stored: its state says whether it waits or has failed.")

@@ -10,10 +10,12 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -150,6 +152,11 @@ def check_pack(
         raise EvidenceKeyError from error
     except OSError as error:
         raise EvidenceFolderError(values={"folder": str(folder), "error": str(error)}) from error
+    check_period(since, until, tenant=tenant, is_empty_allowed=is_empty_allowed)
+
+
+def check_period(since: datetime, until: datetime, *, tenant: Tenant | None, is_empty_allowed: bool) -> None:
+    """Raise EvidencePeriodError, EvidenceUnsealedError or EvidenceEmptyError."""
     with chain_scope(tenant):
         values = {"since": since, "until": until, "tenant": tenant and tenant.pk}
         state = fetch_one(_SQL["read_state"], values, is_planned=True)
@@ -162,11 +169,16 @@ def check_pack(
 
 
 def stream_rows(statement: str, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a statement by a cursor of the server, some thousands at a time."""
-    with transaction.get_connection().chunked_cursor() as cursor:
+    """Yield the rows of a statement by a cursor of the server, some thousands at a time.
+
+    While the caller takes them, a thread waits for the next ones, so that the server works at the same time.
+    """
+    with transaction.get_connection().chunked_cursor() as cursor, ThreadPoolExecutor(1, "evidence rows") as thread:
         cursor.cursor.row_factory = dict_row
         cursor.execute(statement, values)
-        while rows := cursor.fetchmany(_FETCHED_ROWS):
+        coming = thread.submit(cursor.cursor.fetchmany, _FETCHED_ROWS)
+        while rows := coming.result():
+            coming = thread.submit(cursor.cursor.fetchmany, _FETCHED_ROWS)
             yield from rows
 
 
@@ -229,7 +241,7 @@ def _write_entries(parts: list[Part], values: Mapping[str, Any]) -> list[ChainEn
             before = row["sequence"] - 1, row["previous_hash"]
             chains.append(ChainEnds(row["chain"], row["sequence"], row["previous_hash"], *before))
         chains[-1].take(row, entry, seal)
-        line = b'{"entry":%b,"hash":%b,"seal":%b}\n' % (entry, json.dumps(row["hash"]).encode(), seal)
+        line = b'{"entry":%b,"hash":%b,"seal":%b}\n' % (entry, encode_basestring(row["hash"]).encode(), seal)
         for part in parts_of(row["action"], row["actor_kind"]):
             part.write(line)
     return chains

@@ -23,12 +23,18 @@ SELECT f.* FROM (
 -- name: read_rights
 -- Read who had which right at any time of a period. A right that ended or changed after the period is shown as it was
 -- at its end. With ``is_now`` the period is the present moment, and what is true only now is added. A subject is
--- written as entries name it, so that its last act is found by its name even when its account or key is gone.
+-- written as entries name it, so that its last act is found by its name even when its account or key is gone. A role
+-- of the tenant's own is shown with its rights and what it is narrowed to; ``named`` is the role that bounds a key.
 SELECT r.kind, t.slug AS tenant, r.subject, r.role, r.given_at, r.given_by, r.ended_at,
+    CASE WHEN q.rights IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(q.rights->'rights')) END AS role_rights,
+    CASE WHEN q.rights IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(q.rights->'queues')) END AS role_queues,
+    CASE WHEN q.rights IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(q.rights->'kinds')) END AS role_kinds,
+    CASE WHEN q.rights IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(q.rights->'datasets')) END AS role_datasets,
     coalesce(o.at, a.at) AS last_act_at,
     CASE WHEN %(is_now)s THEN r.is_active END AS is_active, CASE WHEN %(is_now)s THEN r.last_used_at END AS last_used_at
 FROM (
     SELECT 'member' AS kind, m.id::text AS id, m.tenant_id, u.username AS subject, coalesce(c.role, m.role) AS role,
+        coalesce(c.role, m.role) AS named,
         coalesce(g.at, m.created_at) AS given_at, coalesce(g.actor_label, '') AS given_by, NULL::timestamptz AS ended_at,
         u.is_active, u.last_login AS last_used_at
     FROM tenants_membership m JOIN auth_user u ON u.id = m.user_id
@@ -42,7 +48,8 @@ FROM (
         ORDER BY e.id LIMIT 1) g ON true
     WHERE m.created_at < %(until)s AND (%(tenant)s::uuid IS NULL OR m.tenant_id = %(tenant)s::uuid)
     UNION ALL
-    SELECT 'member', x.target_id, x.tenant_id, x.before->>'user', coalesce(c.role, x.before->>'role'), g.at,
+    SELECT 'member', x.target_id, x.tenant_id, x.before->>'user', coalesce(c.role, x.before->>'role'),
+        coalesce(c.role, x.before->>'role'), g.at,
         coalesce(g.actor_label, ''), CASE WHEN x.at < %(until)s THEN x.at END, NULL, NULL
     FROM tenants_auditlogentry x
     LEFT JOIN LATERAL (
@@ -56,7 +63,7 @@ FROM (
     WHERE x.action = 'membership.removed' AND x.at >= %(since)s AND (g.at IS NULL OR g.at < %(until)s)
       AND (%(tenant)s::uuid IS NULL OR x.tenant_id = %(tenant)s::uuid)
     UNION ALL
-    SELECT 'platform role', u.id::text, NULL, u.username, coalesce(c.role, p.role, 'admin'),
+    SELECT 'platform role', u.id::text, NULL, u.username, coalesce(c.role, p.role, 'admin'), NULL,
         coalesce(g.at, p.created_at, u.date_joined), coalesce(g.actor_label, ''), NULL, u.is_active, u.last_login
     FROM auth_user u LEFT JOIN tenants_platformmembership p ON p.user_id = u.id
     LEFT JOIN LATERAL (
@@ -71,7 +78,7 @@ FROM (
     WHERE (p.id IS NOT NULL OR u.is_superuser) AND coalesce(p.created_at, u.date_joined) < %(until)s
       AND %(tenant)s::uuid IS NULL
     UNION ALL
-    SELECT 'platform role', x.target_id, NULL, x.before->>'name', coalesce(c.role, x.before->>'role'), g.at,
+    SELECT 'platform role', x.target_id, NULL, x.before->>'name', coalesce(c.role, x.before->>'role'), NULL, g.at,
         coalesce(g.actor_label, ''), CASE WHEN x.at < %(until)s THEN x.at END, NULL, NULL
     FROM tenants_auditlogentry x
     LEFT JOIN LATERAL (
@@ -86,13 +93,23 @@ FROM (
       AND %(tenant)s::uuid IS NULL
     UNION ALL
     SELECT CASE WHEN k.tenant_id IS NULL THEN 'platform key' ELSE 'key' END, k.id::text, k.tenant_id,
-        k.name || ' (' || k.prefix || ')', array_to_string(k.scopes, ' '), k.created_at, coalesce(u.username, ''),
+        k.name || ' (' || k.prefix || ')', array_to_string(k.scopes, ' '), k.role, k.created_at, coalesce(u.username, ''),
         CASE WHEN k.ended_at < %(until)s THEN k.ended_at END, k.ended_at > %(until)s, k.last_used_at
     FROM (SELECT *, least(revoked_at, expires_at, 'infinity') AS ended_at FROM tenants_apikey) k
     LEFT JOIN auth_user u ON u.id = k.created_by_id
     WHERE k.created_at < %(until)s AND k.ended_at >= %(since)s
       AND (%(tenant)s::uuid IS NULL OR k.tenant_id = %(tenant)s::uuid)
 ) r LEFT JOIN tenants_tenant t ON t.id = r.tenant_id
+LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(f.name, coalesce(e.was, f.now)) AS rights
+    FROM tenants_role o CROSS JOIN LATERAL (VALUES
+        ('name', to_jsonb(o.name)), ('rights', to_jsonb(o.rights)), ('queues', to_jsonb(o.queues)),
+        ('kinds', to_jsonb(o.kinds)), ('datasets', to_jsonb(o.datasets))) f (name, now)
+    LEFT JOIN LATERAL (
+        SELECT b.before->f.name AS was FROM tenants_auditlogentry b
+        WHERE b.target_type = 'tenants.tenantrole' AND b.target_id = o.id::text AND b.action = 'role.changed'
+          AND b.before ? f.name AND b.at >= %(until)s ORDER BY b.id LIMIT 1) e ON true
+    WHERE o.tenant_id = r.tenant_id AND o.name = r.named) q ON true
 LEFT JOIN LATERAL (
     SELECT e.at FROM tenants_auditlogentry e
     WHERE e.tenant_id = r.tenant_id AND e.actor_label = r.subject AND e.actor_kind IN ('user', 'api_key')
@@ -102,3 +119,33 @@ LEFT JOIN LATERAL (
     WHERE r.tenant_id IS NULL AND e.actor_label = r.subject AND e.actor_kind IN ('user', 'api_key')
       AND e.at < %(until)s ORDER BY e.id DESC LIMIT 1) a ON true
 ORDER BY r.kind, t.slug NULLS FIRST, r.subject, r.given_at NULLS FIRST, r.id;
+
+-- name: read_deletions
+-- Read what was deleted in a period, by chain, rule, tenant and table: the number of rows, and the entries that prove
+-- it by the sequence of the first and the last one and the hash of the last. A proof of an erasure has the numbers
+-- before and after. ``tenant`` is empty for rows of several tenants.
+SELECT d.kind, d.chain, d.rule, d.tenant, d."table", sum(d.before)::bigint AS before,
+    sum(CASE jsonb_typeof(d.removed) WHEN 'number' THEN d.removed::bigint END)::bigint AS removed,
+    sum(d.left)::bigint AS left, count(*) AS entries, min(d.sequence) AS first_sequence,
+    max(d.sequence) AS last_sequence, (array_agg(d.hash ORDER BY d.sequence DESC))[1] AS last_hash,
+    max(d.proof_sha256) AS proof_sha256
+FROM (
+    SELECT 'retention' AS kind, s.chain, s.sequence, s.hash, coalesce(e.after->>'rule', 'audit') AS rule,
+        coalesce(e.tenant_id::text, e.after->>'chain') AS tenant, c.key AS "table", c.value AS removed,
+        NULL::bigint AS before, NULL::bigint AS left, NULL AS proof_sha256
+    FROM tenants_auditlogentry e JOIN tenants_auditseal s ON s.entry_id = e.id
+    CROSS JOIN LATERAL jsonb_each(
+        CASE jsonb_typeof(e.after->'removed') WHEN 'object' THEN e.after->'removed' ELSE '{}' END) c
+    WHERE e.action IN ('retention.pruned', 'audit.pruned') AND e.after->>'kind' IS DISTINCT FROM 'erasure'
+      AND s.sealed_at >= %(since)s AND s.sealed_at < %(until)s
+      AND (%(tenant)s::uuid IS NULL OR s.chain = %(tenant)s::uuid)
+    UNION ALL
+    SELECT 'erasure', s.chain, s.sequence, s.hash, 'erasure', t.subject_id::text, c.key, c.value->'removed',
+        (c.value->>'before')::bigint, (c.value->>'after')::bigint, t.proof_sha256
+    FROM tenants_auditlogentry e JOIN tenants_auditseal s ON s.entry_id = e.id
+    JOIN tenants_tenanterasure t ON t.id::text = e.target_id
+    CROSS JOIN LATERAL jsonb_each(t.proof->'counts') c
+    WHERE e.action = 'tenant.erased' AND s.sealed_at >= %(since)s AND s.sealed_at < %(until)s
+      AND %(tenant)s::uuid IS NULL
+) d GROUP BY d.kind, d.chain, d.rule, d.tenant, d."table"
+ORDER BY d.kind, d.chain, d.rule, d.tenant NULLS FIRST, d."table";

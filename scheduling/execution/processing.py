@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection
 
 from scheduling import tracing
+from scheduling.controls.runs import checked_run
 from scheduling.exceptions import FenceLostError, KindUnknownError
 from scheduling.execution import policy, settlement_builders
 from scheduling.execution.coroutines import GRACE_SECONDS, CoroutineProcessor, TimeLimitError
@@ -95,17 +96,19 @@ def run_execution(started: StartedExecution, seat: Seat, span: tracing.Span, log
     began = time.monotonic()
     serve_tier(started.tier)
     meter = CostMeter()
-    try:
-        # In a copy of the context, so that context variables that a processor sets end with its job.
-        pending = copy_context().run(run_processor, started, seat, log)
-        if process_state.has_left_processes():
-            end_processes_of_job(log)
-        costs = meter.read()
-        is_spoiled = _is_spoiled()
-    finally:
-        seconds = time.monotonic() - began
-        # A reader that sees the job ended finds its log complete.
-        log.end()
+    with checked_run(started) as check:
+        try:
+            # In a copy of the context, so that context variables that a processor sets end with its job.
+            pending = copy_context().run(run_processor, started, seat, log)
+            if process_state.has_left_processes():
+                end_processes_of_job(log)
+            costs = meter.read()
+            is_spoiled = _is_spoiled()
+        finally:
+            seconds = time.monotonic() - began
+            # A reader that sees the job ended finds its log complete.
+            log.end()
+    check.finish(pending.settlement)
     if pending.settlement is not None and pending.settlement.error_type:
         span.fail(pending.settlement.error_type)
     return ExecutionResult(started, pending, log, is_spoiled, seconds, costs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from scheduling import signals
 from scheduling.conf import BY_INDEX
+from scheduling.controls.queries import NO_CONTROLS, Controls, current_controls
 from scheduling.limits.declared import PEAK_MEMORY
 from scheduling.models import Job
 from tenants.context import all_tenants
@@ -21,7 +22,8 @@ from tenants.database.ids import uuid7s
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import DataKeyUnavailableError, preload_keys, require_keys
+from tenants.encryption.data_keys import preload_keys, require_keys
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import SealedValueBrokenError, is_sealing, sealed_field
 
 _SQL = load_sql(__file__)
@@ -36,7 +38,7 @@ class StartedExecution:
     Both, and ``is_expired``, are as of ``started_at``, which all executions of a merged message share. ``has_begun`` is
     False while it waits for its turn in a list; its fence is then that of its dispatch.
     ``plan_retry_delays_seconds`` None: the kind's own delays apply. ``unreadable`` is the reason why this worker cannot
-    decrypt its payload or encrypt its result.
+    decrypt its payload or encrypt its result. ``controls`` are those in force at the start.
     """
 
     execution_id: UUID
@@ -64,6 +66,7 @@ class StartedExecution:
     is_list: bool = False
     expected_us: int = 0
     has_begun: bool = True
+    controls: Controls = NO_CONTROLS
 
     @property
     def idempotency_key(self) -> str:
@@ -176,10 +179,11 @@ def _started_of(
         else:
             # While a rollback is still possible: keys may have to be read.
             started = _read_rows(rows)
+            controls = current_controls() if rows else NO_CONTROLS
     if astray:
         others = [execution_id for execution_id in execution_ids if execution_id not in astray]
         return _started_of(start, others) if others else []
-    return started
+    return [replace(one, controls=controls) for one in started] if controls is not NO_CONTROLS else started
 
 
 def announce_starts(begun: Sequence[StartedTurn]) -> None:

@@ -1,4 +1,4 @@
-"""API of claim rules."""
+"""API of claim rules and of tenants' roles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 
 from scheduling.configuration.api import ConfiguredViewSet
-from scheduling.identity.configured import CLAIM_RULES
+from scheduling.identity.configured import CLAIM_RULES, TENANT_ROLES
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import StaffViewSet
@@ -27,3 +27,10 @@ class ClaimRuleViewSet(ConfiguredViewSet):
         with all_tenants() if access_of(request).may(Permission.PEOPLE_VIEW) else nullcontext():
             response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
         return response
+
+
+class TenantRoleViewSet(ConfiguredViewSet):
+    """Roles that the tenant makes of the named rights, narrowed to queues, kinds or datasets if these are given."""
+
+    path, configured = "roles", TENANT_ROLES
+    views, changes = Permission.MEMBERS_VIEW, Permission.MEMBERS_MANAGE

@@ -30,6 +30,8 @@ from scheduling.bulk.admin import start_links
 from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
+from scheduling.controls.holds import held_by
+from scheduling.controls.service import override_controls
 from scheduling.execution.logs.admin import JobLogPages
 from scheduling.jobs.artifacts import artifacts_of
 from scheduling.jobs.cancellation import cancel_job
@@ -69,7 +71,7 @@ class JobAdmin(SubmitPages, SavedJobs, JobNotePages, JobListPages, JobLogPages, 
     export_fields = ("kind", "queue", "state", "priority", "fair_key", "attempt", "error_type", *EXPORTED_TIMES)
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
-    post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal", "save_as_template")
+    post_actions = ("retry", "edit", "cancel", "suspend", "resume", "override_controls", "reveal", "save_as_template")
     empty_title = gettext_lazy("No jobs yet")
     empty_text = gettext_lazy(
         "Submit one here, with POST /api/v1/jobs/ or with “manage.py submit_job noop --tenant SLUG --payload {}”."
@@ -213,6 +215,18 @@ class JobAdmin(SubmitPages, SavedJobs, JobNotePages, JobListPages, JobLogPages, 
     def resume(self, request: HttpRequest, job: Job, reason: str) -> str:
         resume_job(job_id=job.pk, reason=reason)
         return _("The job is available again.")
+
+    @post_action(
+        label=gettext_lazy("Override controls"),
+        consequence=gettext_lazy("The job waits for a slot, and is exempt from the controls that hold it."),
+        permission=Permission.CONTROLS_OVERRIDE,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda job: job.state == JobState.SUSPENDED and bool(held_by(job.pk)),
+    )
+    def override_controls(self, request: HttpRequest, job: Job, reason: str) -> str:
+        override_controls(job_id=job.pk, reason=reason)
+        return _("The controls are overridden for this job.")
 
     @admin.action(description=gettext_lazy("Retry the selected jobs"))
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:

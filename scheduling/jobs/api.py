@@ -14,6 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer, page_response
+from scheduling.controls.api import OverrideControlsSerializer
+from scheduling.controls.service import override_controls
 from scheduling.execution.api import ExecutionSerializer
 from scheduling.jobs.answers import (
     RATE_HEADERS,
@@ -90,6 +92,7 @@ class JobViewSet(TenantViewSet):
         "cancel": Permission.JOBS_CANCEL,
         "suspend": Permission.JOBS_CANCEL,
         "resume": Permission.JOBS_CANCEL,
+        "override_controls": Permission.CONTROLS_OVERRIDE,
         "retry": Permission.JOBS_RETRY,
         "events": Permission.JOBS_VIEW,
         "executions": Permission.JOBS_VIEW,
@@ -232,6 +235,15 @@ class JobViewSet(TenantViewSet):
     def resume(self, request: Request, pk: str) -> Response:
         """Make a suspended job available again."""
         return self._answer_to(request, resume_job, pk)
+
+    @extend_schema(
+        operation_id="jobs_override_controls", request=OverrideControlsSerializer, responses=StoredJobSerializer
+    )
+    @action(detail=True, methods=["post"], url_path="override-controls")
+    def override_controls(self, request: Request, pk: str) -> Response:
+        """Release a job that controls hold; it stays exempt from these controls."""
+        reason = OverrideControlsSerializer.of(request.data).validated_data["reason"]
+        return job_response(request, override_controls(job_id=UUID(pk), reason=reason), has_waiting=False)
 
     def _answer_to(self, request: Request, act: Callable[..., Job], pk: str) -> Response:
         reason = CancellationSerializer.of(request.data).validated_data["reason"]

@@ -43,8 +43,8 @@ class CachedJobResponse:
 
 
 def find_cached_response(access: Access, job_id: UUID, *, reveals: Reveals) -> CachedJobResponse | None:
-    """Return the cached response about a job of the caller's own tenant, or None."""
-    tenant_id = access.own_tenant_id
+    """Return the cached response about a job of the caller's own tenant, or None; None for a narrowed role."""
+    tenant_id = None if access.narrowing is not None else access.own_tenant_id
     return None if tenant_id is None else _kept.get((tenant_id, job_id, reveals))
 
 

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from scheduling.exceptions import ExecutionNotFoundError
 from scheduling.models import Execution, Job, JobEvent, LiveExecution
 from tenants.database.reads import first_or_raise, from_row
-from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import SealedValueBrokenError
 
 # The phase of an execution, or its outcome.

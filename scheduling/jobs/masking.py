@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Model
 from django.utils.crypto import salted_hmac
 
-from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import SealedValueBrokenError
 
 MAX_KEYS = 20

@@ -6,6 +6,8 @@ states that must be found are listed in tables of their own: ready, due, held, s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -130,6 +132,7 @@ class Job(TenantModel):
 
     # Of a new job: the data that it is about. It is stored in a table of its own.
     subject: UUID | None = None
+    narrowed_by: ClassVar[Mapping[str, str]] = {"queues": "queue", "kinds": "kind"}
 
     objects = JobManager()  # type: ignore[misc] # the base declares it as a ClassVar of its own row
 

@@ -24,7 +24,7 @@ from tenants.audit.service import AuditTarget, record_audit, suppress_nested_ent
 from tenants.context import current_actor, tenant_context
 from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import SealedValueBrokenError
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Plan, Tenant

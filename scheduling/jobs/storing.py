@@ -17,6 +17,9 @@ from django.db.models.fields import NOT_PROVIDED
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from scheduling.controls.holds import record_holds, suspend_failing
+from scheduling.controls.queries import controls_at
+from scheduling.controls.rules import Checkpoint
 from scheduling.jobs.fair_share_nodes import Line
 from scheduling.jobs.filters.rows import as_uuid
 from scheduling.jobs.lifecycle import JobState
@@ -109,10 +112,14 @@ _EVENT = """
     FROM given
 """
 _EVENT_WITH_FACTS = _EVENT.replace("'{}'::jsonb", "facts")
-_WAKE = """
+_SUSPENDED = f"""
+    INSERT INTO scheduling_job_suspended (job_id, tenant_id)
+    SELECT id, tenant_id FROM given WHERE state = '{JobState.SUSPENDED}'
+"""  # noqa: S608 - constants
+_WAKE = f"""
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-    SELECT tenant_id, entity_id, queue_id, count(*) FROM given GROUP BY 1, 2, 3
-"""
+    SELECT tenant_id, entity_id, queue_id, count(*) FROM given WHERE state <> '{JobState.SUSPENDED}' GROUP BY 1, 2, 3
+"""  # noqa: S608 - constants
 # Columns whose values are converted for the driver.
 _MADE: Final = frozenset({"state", "tags", "meta", "payload", "trace_id"})
 _NO_META: Final = Jsonb({})
@@ -121,6 +128,7 @@ _KEYED: Final = {"parked": _PARKED, "key_news": _KEY_NEWS}
 _ALWAYS: Final = {"event": _EVENT, "event_with_facts": _EVENT_WITH_FACTS, "entry": INSERT_ENTRY}
 _PARTS: Final = (
     {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "meta_members": _META, "subjects": _SUBJECT}
+    | {"suspended": _SUSPENDED}
     | _ALWAYS
     | _KEYED
 )
@@ -138,12 +146,15 @@ def store_jobs(
     """Store new jobs of one tenant, their waiting rows and wakes, and an event and an audit entry named ``event``.
 
     ``lines`` has the fair-share node of each (queue id, fair key) of the jobs, and ``facts`` the data of the events of
-    jobs that have any, which is not encrypted. For a single job the statement is only sent with the transaction's
-    COMMIT or the next statement, and database errors are raised there.
+    jobs that have any, which is not encrypted. Jobs that fail a control are stored as suspended. For a single job that
+    fails none the statement is only sent with the transaction's COMMIT or the next statement, and database errors are
+    raised there.
     """
     scope = require_scope()
     for job in jobs:
         claim_for_scope(job, scope)
+    controls = controls_at(Checkpoint.SUBMISSION)
+    failures = suspend_failing(jobs, controls) if controls is not None else []
     actor = current_actor()
     entry = entry_parameters(action=event, target=_audit_target(jobs), after=_audit_summary(jobs))
     columns = _columns(jobs, lines)
@@ -164,6 +175,8 @@ def store_jobs(
             cursor.execute(statement, parameters)
     for job in jobs:
         note_inserted(job)
+    if failures:
+        record_holds(failures)
 
 
 def _columns(jobs: Sequence[Job], lines: Mapping[Line, int]) -> dict[str, list[Any]]:
@@ -199,6 +212,7 @@ def _parts_of(jobs: Sequence[Job], *, has_entry: bool, has_facts: bool) -> froze
         "ready": False in is_keyed,
         **dict.fromkeys(_KEYED, True in is_keyed),
         "due": JobState.SCHEDULED in states,
+        "suspended": JobState.SUSPENDED in states,
         "deadline": any(job.deadline_at is not None for job in jobs),
         "meta_members": any(job.meta for job in jobs),
         "subjects": any(job.subject for job in jobs),

@@ -15,7 +15,7 @@ from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import IdempotencyInFlightError, IdempotencyMismatchError
 from scheduling.jobs.fair_share_nodes import Line, node_ids
 from scheduling.jobs.job_keys.models import UniqueUntil
-from scheduling.jobs.job_keys.service import KindAndKey, claim_keys, find_holders, lock_idempotency_keys
+from scheduling.jobs.job_keys.service import KindAndKey, claim_keys, find_holders, lock_idempotency_keys, read_visible
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest, check_request, rank_of, retry_policy_on
 from scheduling.jobs.routing.resources import refuse_too_large
@@ -28,6 +28,7 @@ from scheduling.load.queries import LoadView, current_load
 from scheduling.load.shedding import shed
 from scheduling.models import Batch, Job, Queue
 from scheduling.tenant_settings import DEFAULT_PRIORITY
+from tenants.access.roles import require_within
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
 from tenants.database.rows import new_row
@@ -140,8 +141,7 @@ class _Intake:
     accepted: list[tuple[int, Submission]] = field(default_factory=list)
     rejected: list[tuple[int, DomainError]] = field(default_factory=list)
     default_priority: int | None = None
-    # None for jobs of the platform, which are never shed.
-    load: LoadView | None = None
+    load: LoadView | None = None  # None for jobs of the platform, which are never shed
 
     @classmethod
     def open(cls, tenant: Tenant, batch: Batch | None, wanted: int, *, may_be_shed: bool) -> _Intake:
@@ -157,7 +157,7 @@ class _Intake:
         # Keys that cannot be stored are refused later.
         unique = {(one.kind, one.claimed_key) for one in requests if one.claimed_key and one.claimed_key.isprintable()}
         found = find_holders(self.tenant.pk, unique) if unique else {}
-        jobs = Job.objects.in_bulk(found.values()) if found else {}
+        jobs = read_visible(found.values()) if found else {}
         self.holders = {place: jobs[job_id] for place, job_id in found.items() if job_id in jobs}
 
     def admit(self, index: int, request: JobRequest, parent: Job | None) -> None:
@@ -183,14 +183,14 @@ class _Intake:
             return Submission(holder, created=False)
         asked, about = (request.kind, request.payload, request.queue, request.tags), self.subjects
         queue, facts = about.route(self.routes, request) if about else self.routes.route(*asked)
+        require_within(kinds=request.kind, queues=queue.name)
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
         self.allowance.standing.drains.refuse(request.kind, queue.name)
         # A refused child would fail the work of its parent, and a refused delivery would keep the messages.
         self.allowance.check_new(len(self.new), may_emit=parent is None and not request.is_internal)
         self.queue_names[queue.pk] = queue.name
-        max_retries = request.max_retries
-        if max_retries is None:
+        if (max_retries := request.max_retries) is None:
             max_retries = retry_policy_on(self.tenant.plan, processor).max_retries
         job = self._new_job(request, queue, max_retries, parent)
         job.subject = about.of(request) if about else None
@@ -280,7 +280,7 @@ class _Intake:
         holders = claim_keys(self.tenant.pk, {place: job.pk for place, job in wanted.items()}) if wanted else {}
         if not holders:
             return
-        found = Job.objects.in_bulk(holders.values())
+        found = read_visible(holders.values())
         existing = {wanted[place].pk: found[job_id] for place, job_id in holders.items()}
         self.new = [job for job in self.new if job.pk not in existing]
         self.accepted = [

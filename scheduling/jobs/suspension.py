@@ -11,6 +11,9 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
+from scheduling.controls.exceptions import ControlFailedError
+from scheduling.controls.holds import held_by
+from scheduling.controls.models import ControlHold
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.jobs.lifecycle import JobState
@@ -45,9 +48,12 @@ def suspend_job(*, job_id: UUID, reason: str = "") -> Job:
 def resume_job(*, job_id: UUID, reason: str = "") -> Job:
     """Make a suspended job of the current tenant context available.
 
-    Raise JobNotFoundError, and InvalidTransitionError for a job that is not suspended.
+    Raise JobNotFoundError, InvalidTransitionError for a job that is not suspended, and ControlFailedError for one that
+    controls hold.
     """
     job = _find(job_id)
+    if job.state == JobState.SUSPENDED and held_by(job_id):
+        raise ControlFailedError
     states, data = [JobState.SUSPENDED], {"reason": reason}
     if not _is_done(lambda: make_ready([job_id], from_states=states, event="job.resumed", data=data)):
         raise InvalidTransitionError(
@@ -80,6 +86,8 @@ def wake_due(limit: int) -> int:
     ids = list(due.select_for_update(no_key=True, skip_locked=True).values_list("job_id", flat=True)[:limit])
     woken = make_ready(ids, from_states=[JobState.SUSPENDED], event=WOKEN, data={"reason": "time"})
     if woken:
+        # A maintenance window that held it is over.
+        ControlHold.objects.filter(job_id__in=woken).update(failures=[])
         wake_on_commit()
     return len(woken)
 

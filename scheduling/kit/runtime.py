@@ -18,6 +18,8 @@ BYTES: Final = "application/octet-stream"
 type LogLevel = Literal["debug", "info", "warning", "error"]
 # The tenant whose job runs, None outside of jobs.
 running_tenant: ContextVar[UUID | None] = ContextVar("running_tenant", default=None)
+# Whether the job that runs may call a host; None if it may call any.
+host_check: ContextVar[Callable[[str], bool] | None] = ContextVar("host_check", default=None)
 
 
 class Interrupted(BaseException):

@@ -25,7 +25,7 @@ from scheduling.schedules.runs import new_fire, submit_fires
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.prepared import execute, set_config
-from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.exceptions import DataKeyUnavailableError
 
 logger = logging.getLogger(__name__)
 

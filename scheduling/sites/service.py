@@ -9,16 +9,19 @@ from dataclasses import dataclass
 import psycopg
 from django.db import connection
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from scheduling.sites.exceptions import SiteNotWritableError
 from scheduling.sites.models import ONLY_ID, Site
 from scheduling.sites.queries import Replication, read_replication
 from scheduling.sites.rules import HOLD_SECONDS, Claim, claim_to_promote
 from scheduling.sites.witness import Reading, open_witness, read_claim, write_claim
+from tenants.approvals.service import mark_used, require_approval
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.options import connection_options
 from tenants.database.platform_settings import platform_settings
+from tenants.models import ApprovalRequest
 
 WRITABLE_SECONDS = 300.0
 _POLL_SECONDS = 0.2
@@ -65,15 +68,21 @@ def plan_promotion(*, is_old_stopped: bool = False) -> Promotion:
 
 
 def promote(
-    *, admin_url: str = "", is_old_stopped: bool = False, note: Callable[[str], object] = lambda _: None
+    *,
+    admin_url: str = "",
+    is_old_stopped: bool = False,
+    emergency: str = "",
+    note: Callable[[str], object] = lambda _: None,
 ) -> Promotion:
     """Take the next epoch, wait until the old site starts nothing, promote the database, and let this site start work.
 
     With ``admin_url``, of a login that may call pg_promote(), the standby is promoted; without it another program must
-    do so within WRITABLE_SECONDS. ``note`` receives each step. Raise WitnessError, WitnessConflictError, or
+    do so within WRITABLE_SECONDS. ``emergency`` is the reason to promote without the approval of a second person, which
+    only the lost site could store. ``note`` receives each step. Raise WitnessError, WitnessConflictError, or
     SiteNotWritableError. Repeated after a failure, it takes a further epoch.
     """
     plan = plan_promotion(is_old_stopped=is_old_stopped)
+    approval = None if emergency else _require_second_person(plan.claim)
     if platform_settings.SITE_WITNESS:
         write_claim(open_witness(platform_settings.SITE_WITNESS), plan.claim, _read().tag)
         note(f"The site {plan.claim.site} has the epoch {plan.claim.epoch}.")
@@ -89,8 +98,16 @@ def promote(
             _promote_database(admin_url)
         _wait_until_writable()
     made = Promotion(plan.claim, plan.stored, plan.found, plan.wait_seconds, replication)
-    _store(made)
+    _store(made, approval, emergency)
     return made
+
+
+def _require_second_person(claim: Claim) -> ApprovalRequest | None:
+    """Return the approval of a promotion, None if it needs none; raise ApprovalRequiredError without one."""
+    with all_tenants():
+        return require_approval(
+            "promote", {"site": claim.site}, preview=gettext("Promote the site %(site)s.") % {"site": claim.site}
+        )
 
 
 def _read() -> Reading:
@@ -115,9 +132,11 @@ def _wait_until_writable() -> None:
     connection.close()
 
 
-def _store(made: Promotion) -> None:
+def _store(made: Promotion, approval: ApprovalRequest | None, emergency: str) -> None:
     facts = {"epoch": made.claim.epoch, "lost_after": made.replication.replayed_at}
     with all_tenants():
+        if approval is not None:
+            mark_used(approval)
         row, _ = Site.objects.update_or_create(
             pk=ONLY_ID,
             defaults={
@@ -136,4 +155,5 @@ def _store(made: Promotion) -> None:
             target=row,
             before={"site": made.stored.site, "epoch": made.stored.epoch} if made.stored else None,
             after={"site": made.claim.site, **facts},
+            reason=emergency,
         )

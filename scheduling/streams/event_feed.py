@@ -27,7 +27,7 @@ from tenants.encryption.fields import sealed_field
 FEED_PAGE = 500
 _NOTHING = UUID(int=0)
 _POSITION = re.compile(r"([0-9]{1,18})-([0-9a-f]{32})", re.ASCII)
-_DATA = sealed_field(JobEvent, "data")
+_DATA: Any = sealed_field(JobEvent, "data")
 _SQL = load_sql(__file__)
 _HORIZON, _FEED_OF_ALL, _FEED_OF_JOB = _SQL["read_horizon"], _SQL["read_feed"], _SQL["read_feed_of_job"]
 

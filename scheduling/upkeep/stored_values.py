@@ -13,7 +13,7 @@ from scheduling.models import Batch, BulkOperation, Compensation, Job, JobTempla
 from tenants.context import all_tenants
 from tenants.database.prepared import execute
 from tenants.encryption.data_keys import preload_keys
-from tenants.encryption.fields import SealedJSONField, SealedValue, digest_of
+from tenants.encryption.fields import SealedField, SealedValue, digest_of, sealed_as
 from tenants.encryption.service import FIRST, require_master_key
 
 # With their values, which may be large.
@@ -27,7 +27,6 @@ MODELS: tuple[type[Any], ...] = (
     Compensation,
     OutboxMessage,
 )
-
 _UPDATE = sql.SQL(
     "UPDATE {table} t SET {changes} FROM jsonb_to_recordset(%s::jsonb) AS v(id uuid, {columns}) WHERE t.id = v.id"
 )
@@ -41,9 +40,15 @@ class SealedPage:
     last: UUID | None
 
 
-def sealed_columns(model: type[Any]) -> list[SealedJSONField]:
+def sealed_models() -> list[type[Any]]:
+    """Return the models whose plain values are encrypted: MODELS, and those of the apps beside the platform."""
+    found = {field.model: None for field in SealedField.all_fields}
+    return [*MODELS, *(model for model in found if model._meta.app_label not in ("scheduling", "tenants"))]
+
+
+def sealed_columns(model: type[Any]) -> list[SealedField]:
     """Return the encrypted fields of a model."""
-    return [field for field in SealedJSONField.all_fields if field.model is model]
+    return [field for field in SealedField.all_fields if field.model is model]
 
 
 def seal_page(model: type[Any], *, after: UUID = FIRST, most: int = PAGE_ROWS) -> SealedPage:
@@ -54,7 +59,8 @@ def seal_page(model: type[Any], *, after: UUID = FIRST, most: int = PAGE_ROWS) -
     require_master_key()
     fields = sealed_columns(model)
     with all_tenants():
-        read = ["tenant_id", *(field.name for field in fields), *(["payload_hash"] if model is Job else [])]
+        read = ["tenant_id", *(field.name for field in fields), *getattr(model, "sealed_by", ())]
+        read += ["payload_hash"] if model is Job else []
         rows = model._default_manager.only(*read).order_by("pk")
         page = list(rows.filter(pk__gt=after)[:most])
         plain = [row.pk for row in page if any(_is_plain(row, field) for field in fields)]
@@ -65,15 +71,15 @@ def seal_page(model: type[Any], *, after: UUID = FIRST, most: int = PAGE_ROWS) -
     return SealedPage(len(locked), page[-1].pk if page else None)
 
 
-def _is_plain(row: Any, field: SealedJSONField) -> bool:
+def _is_plain(row: Any, field: SealedField) -> bool:
     value = row.__dict__[field.attname]
     return bool(value) and type(value) is not SealedValue
 
 
-def _sealed(row: Any, fields: list[SealedJSONField]) -> dict[str, Any]:
+def _sealed(row: Any, fields: list[SealedField]) -> dict[str, Any]:
     """Return the changed columns of a row; if a job's payload was plain, also the new hash of its request."""
     new: dict[str, Any] = {
-        field.attname: field.stored(row.__dict__[field.attname], tenant_id=row.tenant_id, row_id=row.pk)
+        field.attname: field.stored(row.__dict__[field.attname], tenant_id=row.tenant_id, row_id=sealed_as(row))
         for field in fields
         if _is_plain(row, field)
     }
@@ -82,14 +88,16 @@ def _sealed(row: Any, fields: list[SealedJSONField]) -> dict[str, Any]:
     return {"id": str(row.pk), **new}
 
 
-def _write(model: type[Any], fields: list[SealedJSONField], rows: list[dict[str, Any]]) -> None:
+def _write(model: type[Any], fields: list[SealedField], rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     names = [field.attname for field in fields]
     changes: list[sql.Composable] = [
         sql.SQL("{0} = coalesce(v.{0}, t.{0})").format(sql.Identifier(name)) for name in names
     ]
-    columns: list[sql.Composable] = [sql.SQL("{} jsonb").format(sql.Identifier(name)) for name in names]
+    columns: list[sql.Composable] = [
+        sql.SQL("{} " + field.column_type).format(sql.Identifier(field.attname)) for field in fields
+    ]
     if model is Job:
         changes.append(sql.SQL("payload_hash = coalesce(decode(v.payload_hash, 'hex'), t.payload_hash)"))
         columns.append(sql.SQL("payload_hash text"))

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_noop
 from scheduling.alerts.messages import send_notice
 from scheduling.anomalies.baselines import tend_baselines
 from scheduling.backups.upkeep import back_up
+from scheduling.evidence.service import make_packs
 from scheduling.jobs.fair_share_nodes import delete_idle_key_nodes
 from scheduling.log_search.segments import CHECKED_SEGMENTS, add_late_lines, remove_empty_segments
 from scheduling.statistics.rollups import FOLD_ROWS, fold_tallies
@@ -194,6 +195,13 @@ TASKS = (
         gettext_noop("Makes the backups that plans name, and deletes those that they keep no longer."),
         MINUTELY,
         back_up,
+    ),
+    UpkeepTask(
+        "evidence_packs",
+        gettext_noop("Evidence packs"),
+        gettext_noop("Makes the evidence packs that people and schedules have requested, and sends their links."),
+        MINUTELY,
+        make_packs,
     ),
     *check_tasks(),
 )

@@ -31,7 +31,13 @@ MOST_WEIGHT, MOST_CAP, MOST_SECONDS = 1_000, 100_000, 86_400
 MOST_ROWS = 200
 POLICIES = {CFSPlan.Strategy.NOP.value: OrderPolicy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: OrderPolicy.TIME_SLICE}
 # Limits of submissions and of the month are not replayed: the replay contains only jobs that were accepted.
-NOT_REPLAYED_OF_PLANS = ("max_waiting_jobs", "submits_per_minute", "worker_seconds_per_month", "max_priority")
+NOT_REPLAYED_OF_PLANS = (
+    "max_waiting_jobs",
+    "submits_per_minute",
+    "worker_seconds_per_month",
+    "max_priority",
+    "needs_second_factor",
+)
 _COLUMNS = ("tier", "region", "queue", "io_queue", "weight", "DELETE")
 _ROW = re.compile(r"tiers-(\d{1,4})-tier")
 

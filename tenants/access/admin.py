@@ -12,14 +12,16 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from tenants.access.api_keys import choose_end, issue_api_key, read_networks, revoke_api_key, rotate_api_key
 from tenants.access.key_queries import WARNED_BEFORE
 from tenants.access.memberships import change_role, remove_member
 from tenants.access.permission_texts import text_of
 from tenants.access.permissions import KEY_PERMISSIONS, PLATFORM_KEY_PERMISSIONS, Permission
+from tenants.access.roles import role_choices
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
@@ -35,6 +37,20 @@ class TenantPeopleAdmin(TenantScopedAdmin):
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if self.access(request).sees_all_tenants else ("tenant",)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the form field; a role is chosen among the shipped ones and the tenant's own."""
+        if db_field.name != "role":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        choices = role_choices(has_shipped=not db_field.blank)
+        return forms.ChoiceField(
+            choices=[("", "–"), *choices] if db_field.blank else choices,
+            required=not db_field.blank,
+            initial=db_field.get_default(),
+            label=capfirst(db_field.verbose_name),
+            help_text=db_field.help_text,
+            widget=UnfoldAdminSelectWidget(),
+        )
 
     def tenant_of(self, request: HttpRequest, form: Any) -> Any:
         """Return the tenant of a new row: the one chosen in the form, else the tenant of the request."""
@@ -93,7 +109,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = ApiKey
-        fields = ("name", "scopes", "expires_at", "allowed_addresses")
+        fields = ("name", "scopes", "role", "expires_at", "allowed_addresses")
 
     never_expires = forms.BooleanField(
         label=gettext_lazy("Never expires"),
@@ -184,12 +200,13 @@ class ApiKeyAdmin(TenantPeopleAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None:
-            return ("name", "prefix", "state_words", "scopes", "allowed_addresses", *self.list_display[3:])
-        own = ("name", "scopes", "expires_at", "never_expires", "allowed_addresses")
+            return ("name", "prefix", "state_words", "scopes", "role", "allowed_addresses", *self.list_display[3:])
+        own = ("name", "scopes", "role", "expires_at", "never_expires", "allowed_addresses")
         return ("tenant", *own) if self.access(request).sees_all_tenants else own
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        values = {name: form.cleaned_data[name] for name in ApiKeyForm.Meta.fields}
+        given = form.cleaned_data
+        values = {name: given[name] for name in ApiKeyForm.Meta.fields if name in given}
         never = form.cleaned_data["never_expires"]
         issued = issue_api_key(tenant=self.tenant_of(request, form), never_expires=never, **values)
         obj.pk = issued.key.pk
@@ -248,7 +265,7 @@ class PlatformKeyAdmin(ApiKeyAdmin):
         return self.model._default_manager.filter(tenant=None)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [name for name in super().get_fields(request, obj) if name != "tenant"]
+        return [name for name in super().get_fields(request, obj) if name not in ("tenant", "role")]
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("tenant",)

@@ -18,6 +18,8 @@ from tenants.access.addresses import read_network
 from tenants.access.errors import KeyEndedError
 from tenants.access.key_count import check_key_count
 from tenants.access.permissions import Permission, key_permissions
+from tenants.access.roles import require_held, require_role
+from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import Scope, current_actor, scope_context
 from tenants.database.clock import read_clock
@@ -28,7 +30,9 @@ from tenants.tenancy.bases import clean_name
 
 OVERLAP = timedelta(days=7)
 MAX_NETWORKS = 50
-_AUDITED_FIELDS = ("name", "prefix", "scopes", "expires_at", "allowed_addresses")
+# Scopes that read what jobs have computed.
+REVEALING = frozenset({Permission.JOBS_RESULTS, Permission.JOBS_REVEAL})
+_AUDITED_FIELDS = ("name", "prefix", "scopes", "role", "expires_at", "allowed_addresses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +51,34 @@ def issue_api_key(
     expires_at: datetime | None = None,
     never_expires: bool = False,
     allowed_addresses: Iterable[str] = (),
+    role: str = "",
 ) -> IssuedKey:
     """Issue an API key for `tenant`, or for the platform if it is None, with the permissions of `scopes`.
 
     Without `expires_at` the key expires after API_KEY_DEFAULT_DAYS; with `never_expires` it is valid until it is
-    revoked. `allowed_addresses` are the networks that it is accepted from; empty means from everywhere. Raise
-    `ApiKeyLimitError` if the tenant has reached its limit of keys, `ScopeUnknownError` or `FieldInvalidError` for an
-    invalid argument.
+    revoked. `allowed_addresses` are the networks that it is accepted from; empty means from everywhere. `role` names a
+    role that bounds the scopes. Raise `ApiKeyLimitError` if the tenant has reached its limit of keys,
+    `ScopeUnknownError` or `FieldInvalidError` for an invalid argument, `RightNotHeldError` for scopes that the caller
+    does not have, `ApprovalRequiredError` for a key that reads results.
     """
     with scope_of(tenant.pk if tenant else None):
         if tenant is not None:
             check_key_count(tenant.pk)
+        asked = sorted(set(scopes))
+        if REVEALING & set(asked):
+            ends = expires_at or never_expires
+            _require_second_person(tenant, {"name": name, "scopes": asked, "role": role, "expires_at": ends})
         ends_at = None if never_expires else choose_end(expires_at)
-        return _issue(tenant, name, scopes, ends_at, allowed_addresses)
+        return _issue(tenant, name, asked, ends_at, allowed_addresses, role)
+
+
+def _require_second_person(tenant: Tenant | None, asked: Mapping[str, Any]) -> None:
+    """Raise `ApprovalRequiredError` if a second person must approve the key, which is then issued by the next call."""
+    owner = tenant.slug if tenant else None
+    # By the slug: a tenant may have been created by the same call.
+    subject = {"tenant": owner, **asked}
+    preview = f"{owner or '–'}, {asked['name']}: {', '.join(asked['scopes'])}"
+    require_approval("api_key", subject, preview=preview, tenant_id=tenant.pk if tenant else None, subject=subject)
 
 
 def scope_of(tenant_id: UUID | None) -> AbstractContextManager[None]:
@@ -68,17 +87,25 @@ def scope_of(tenant_id: UUID | None) -> AbstractContextManager[None]:
 
 
 def _issue(
-    tenant: Tenant | None, name: str, scopes: Iterable[str], ends_at: datetime | None, allowed_addresses: Iterable[str]
+    tenant: Tenant | None,
+    name: str,
+    scopes: Iterable[str],
+    ends_at: datetime | None,
+    allowed_addresses: Iterable[str],
+    role: str,
 ) -> IssuedKey:
     actor = current_actor()
     prefix, secret = f"jp{secrets.token_hex(5)}", secrets.token_urlsafe(32)
+    chosen = _choose_scopes(scopes, key_permissions(is_of_platform=tenant is None))
+    require_held(chosen)
     with scope_of(tenant.pk if tenant else None):
         key = ApiKey.objects.create(
             tenant=tenant,
             name=clean_name(name, max_length=100),
             prefix=prefix,
             secret_hash=hash_secret(secret),
-            scopes=_choose_scopes(scopes, key_permissions(is_of_platform=tenant is None)),
+            scopes=chosen,
+            role=require_role(tenant.pk, role) if tenant is not None and role else "",
             allowed_addresses=read_networks(allowed_addresses),
             created_by_id=actor.id if actor.kind == "user" else None,
             expires_at=ends_at,
@@ -121,7 +148,7 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
             # Not checked against the limit: the new key replaces one that is no longer counted.
             scopes = key_permissions(is_of_platform=old.tenant_id is None).intersection(old.scopes)
             ends_at = old.expires_at and choose_end(None)
-            issued = _issue(old.tenant, old.name, scopes, ends_at, old.allowed_addresses)
+            issued = _issue(old.tenant, old.name, scopes, ends_at, old.allowed_addresses, old.role)
         before = old.expires_at
         old.expires_at = min(old.expires_at or now + OVERLAP, now + OVERLAP)
         # No expiry warning: the old key was rotated on purpose.

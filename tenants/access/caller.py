@@ -9,9 +9,10 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, cached_property
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -35,11 +36,13 @@ from tenants.access.permissions import (
     PlatformRole,
     read_scopes,
 )
+from tenants.access.roles import find_custom_role, rights_of_custom
 from tenants.context import Scope, query_cross_tenant, scope_context
 from tenants.database.platform_settings import platform_settings
 from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import DomainError
-from tenants.models import ApiKey, Plan, Role, Tenant, TenantStatus
+from tenants.models import ApiKey, Membership, Plan, Role, Tenant, TenantRole, TenantStatus
+from tenants.narrowing import Narrowing
 
 logger = structlog.stdlib.get_logger("tenants.api_keys")
 
@@ -49,25 +52,35 @@ class Access:
     """The tenant, role and permissions of one request.
 
     `tenant` is None for platform staff who have chosen none (they see all tenants) and for callers without access.
-    Roles from memberships are ignored for a caller with a platform role. `refusal` is the error that explains why an
-    authenticated caller has no tenant; views that require a tenant raise it. A key of the platform has the platform
-    role, which its scopes narrow.
+    Roles from memberships are ignored for a caller with a platform role. `custom` is the tenant's own role of that
+    name, if `role` is none of the shipped ones. `refusal` is the error that explains why an authenticated caller has no
+    tenant; views that require a tenant raise it. A key of the platform has the platform role, which its scopes narrow.
     """
 
     tenant: Tenant | None = None
-    role: Role | None = None
+    role: str | None = None
+    custom: TenantRole | None = None
     platform_role: PlatformRole | None = None
     api_key: ApiKey | None = None
     refusal: DomainError | None = None
     # What the session may do only after a fresh second factor.
     withheld: frozenset[Permission] = NOTHING
+    # What the tenant of a member has set, by key.
+    stored_settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    # A session of platform staff in the console's view of a tenant.
+    is_viewing: bool = False
 
     @property
     def scope(self) -> Scope | None:
         """Return the scope of rows visible to the request: one tenant, or all; None if the caller may see no rows."""
         if self.tenant is not None:
-            return Scope(tenant_id=self.tenant.pk)
+            return Scope(self.tenant.pk, self.narrowing)
         return Scope(tenant_id=None) if self.platform_role is not None and self.refusal is None else None
+
+    @property
+    def narrowing(self) -> Narrowing | None:
+        """Return what the caller's role is narrowed to; None if it is not."""
+        return None if self.custom is None else self.custom.narrowing
 
     @property
     def own_tenant_id(self) -> UUID | None:
@@ -85,12 +98,16 @@ class Access:
         if self.refusal is not None:
             return NOTHING
         if self.api_key is not None:
-            return read_scopes(tuple(self.api_key.scopes), is_of_platform=self.api_key.tenant_id is None)
+            scopes = read_scopes(tuple(self.api_key.scopes), is_of_platform=self.api_key.tenant_id is None)
+            return scopes & self._rights_of_role if self.api_key.role else scopes
         if self.platform_role is not None:
-            return PLATFORM_ROLES[self.platform_role]
-        if self.tenant is None:
-            return NOTHING
-        return TENANT_ROLES[self.role] if self.role is not None else NOTHING
+            held = PLATFORM_ROLES[self.platform_role]
+            return held & TENANT_ROLES[Role.OWNER] if self.is_viewing else held
+        return NOTHING if self.tenant is None else self._rights_of_role
+
+    @property
+    def _rights_of_role(self) -> frozenset[Permission]:
+        return TENANT_ROLES.get(self.role or "") or rights_of_custom(self.custom)
 
     @cached_property
     def permissions(self) -> frozenset[Permission]:
@@ -112,8 +129,16 @@ def access_by_key(key: ApiKey | None, tenant: Tenant | None = None, refusal: Dom
     if key is None:
         return NO_ACCESS
     if key.tenant_id is not None:
-        return Access(tenant=None if refusal else key.tenant, api_key=key, refusal=refusal)
+        custom = find_custom_role(key.tenant_id, key.role)
+        return Access(None if refusal else key.tenant, key.role or None, custom, api_key=key, refusal=refusal)
     return Access(platform_role=PlatformRole.ADMIN, tenant=tenant, api_key=key, refusal=refusal)
+
+
+def access_of_member(membership: Membership) -> Access:
+    """Return the access of a membership that `find_user_roles` has read, with its role's rights as stored now."""
+    stored = getattr(membership, "stored_settings", None) or {}
+    custom = find_custom_role(membership.tenant_id, membership.role)
+    return Access(membership.tenant, membership.role, custom, stored_settings=stored)
 
 
 def access_of(request: HttpRequest | Request) -> Access:

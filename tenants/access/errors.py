@@ -18,7 +18,7 @@ class KeyAddressError(DomainError):
 
 class SecondFactorRequiredError(DomainError):
     code, category = "second_factor_required", "forbidden"
-    title = gettext_noop("Your role requires a second factor; log in to the console and set one up.")
+    title = gettext_noop("Your role or your plan requires a second factor; log in to the console and set one up.")
 
 
 class FreshFactorRequiredError(DomainError):
@@ -43,3 +43,20 @@ class InvitationRefusedError(DomainError):
 class TooManyInvitationsError(DomainError):
     code, category = "too_many_invitations", "conflict"
     title = gettext_noop("Too many invitations are pending; revoke some first.")
+
+
+class RoleNarrowedError(DomainError):
+    code, category = "role_narrowed", "forbidden"
+    title = gettext_noop("Your role is narrowed to some queues, kinds or datasets, and this cannot be narrowed.")
+
+
+class RightNotHeldError(DomainError):
+    code, category, title = "right_not_held", "forbidden", gettext_noop("Only rights that you have can be given.")
+
+
+class RoleInUseError(DomainError):
+    code, category = "role_in_use", "conflict"
+    title = gettext_noop(
+        "%(members)s members, %(invitations)s pending invitations, %(keys)s API keys and %(rules)s claim rules have "
+        "this role; give them another one first."
+    )

@@ -19,16 +19,17 @@ from django.utils.translation import gettext
 
 from tenants.access.errors import InvitationInvalidError, InvitationRefusedError, TooManyInvitationsError
 from tenants.access.invitation_ends import revoke_invitation
-from tenants.access.memberships import add_member, read_role
+from tenants.access.memberships import add_member
 from tenants.access.people import check_new_account
 from tenants.access.people_queries import find_user_roles
-from tenants.access.permissions import PLATFORM_ROLES, TENANT_ROLES, Permission
+from tenants.access.permissions import PLATFORM_ROLES, Permission
+from tenants.access.roles import require_held, require_role, rights_of_role
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import Actor, acting_as, all_tenants, current_actor, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.locks import LockClass
 from tenants.mail import deliver_mail
-from tenants.models import Invitation, Membership, Role, Tenant
+from tenants.models import Invitation, Membership, Tenant
 from tenants.tenancy.bases import clean_name
 
 LASTS = timedelta(days=7)
@@ -44,13 +45,15 @@ class IssuedInvitation:
     link: str | None
 
 
-def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[[str], str]) -> IssuedInvitation:
+def invite(*, tenant: Tenant, invitee: str, role: str, link_of: Callable[[str], str]) -> IssuedInvitation:
     """Invite `invitee`, a user name or e-mail address, to `tenant`. `link_of(token)` returns the URL of a token.
 
     An earlier pending invitation of the invitee is revoked. Raise `TooManyInvitationsError` if MAX_PENDING others are
-    pending. An advisory lock on the tenant's invitations is held until the transaction ends.
+    pending, `RightNotHeldError` for rights that the caller does not have. An advisory lock on the tenant's invitations
+    is held until the transaction ends.
     """
-    role, invitee = read_role(role), clean_name(invitee, max_length=254)
+    role, invitee = require_role(tenant.pk, role), clean_name(invitee, max_length=254)
+    require_held(rights_of_role(tenant.pk, role))
     token, now, actor = secrets.token_urlsafe(32), read_clock(), current_actor()
     link = link_of(token)
     with tenant_context(tenant):
@@ -153,7 +156,7 @@ def _may_accept(invitation: Invitation, user: Any) -> bool:
 
 
 def _may_still_invite(invitation: Invitation) -> bool:
-    """Return whether the inviter may still invite; True for an invitation issued by a command."""
+    """Return whether the inviter may still give the role; True for an invitation issued by a command."""
     inviter = invitation.invited_by
     if inviter is None:
         return True
@@ -161,9 +164,10 @@ def _may_still_invite(invitation: Invitation) -> bool:
     if places.platform_role is not None:
         granted = PLATFORM_ROLES[places.platform_role]
     else:
-        roles = [Role(one.role) for one in places.memberships if one.tenant_id == invitation.tenant_id]
-        granted = frozenset(right for role in roles for right in TENANT_ROLES[role])
-    return inviter.is_active and Permission.MEMBERS_MANAGE in granted
+        roles = [one.role for one in places.memberships if one.tenant_id == invitation.tenant_id]
+        granted = frozenset(right for role in roles for right in rights_of_role(invitation.tenant_id, role))
+    needed = {Permission.MEMBERS_MANAGE, *rights_of_role(invitation.tenant_id, invitation.role)}
+    return inviter.is_active and needed <= granted
 
 
 def _mail(invitation: Invitation, tenant: Tenant, link: str) -> None:

@@ -8,18 +8,19 @@ from django.db.models.functions import Now
 
 from tenants.access.api_keys import revoke_keys_of
 from tenants.access.invitation_ends import revoke_user_invitations
-from tenants.access.permissions import TENANT_ROLES, Permission
+from tenants.access.permissions import Permission
+from tenants.access.roles import require_held, require_role, rights_of_role
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
-from tenants.exceptions import AlreadyMemberError, FieldInvalidError, LastOwnerError
+from tenants.exceptions import AlreadyMemberError, LastOwnerError
 from tenants.models import Membership, Role, Tenant
 
 
 def add_member(
-    *, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Role.VIEWER, is_by_claims: bool = False
+    *, tenant: Tenant, user: AbstractBaseUser, role: str = Role.VIEWER, is_by_claims: bool = False
 ) -> Membership:
     """Make `user` a member of `tenant`. Raise `AlreadyMemberError` if `user` is one already."""
-    role = read_role(role)
+    role = require_role(tenant.pk, role)
     with tenant_context(tenant):
         membership = Membership(tenant=tenant, user_id=user.pk, role=role, is_by_claims=is_by_claims)
         try:
@@ -32,15 +33,17 @@ def add_member(
     return membership
 
 
-def change_role(*, membership: Membership, role: Role | str, keeps_owner: bool = True) -> Membership:
+def change_role(*, membership: Membership, role: str, keeps_owner: bool = True) -> Membership:
     """Change a member's role. Raise `LastOwnerError` if the tenant would have no owner left, unless that is accepted.
 
-    If the new role may not invite, the member's pending invitations are revoked.
+    Raise `RightNotHeldError` for rights that the caller does not have. If the new role may not invite, the member's
+    pending invitations are revoked.
     """
-    role = read_role(role)
+    role = require_role(membership.tenant_id, role)
     with tenant_context(membership.tenant_id):
-        before = membership.role
+        before, rights = membership.role, rights_of_role(membership.tenant_id, role)
         if before != role:
+            require_held(rights)
             if keeps_owner:
                 _keep_an_owner(membership)
             membership.role = role
@@ -48,7 +51,7 @@ def change_role(*, membership: Membership, role: Role | str, keeps_owner: bool =
             record_audit(
                 action="membership.role_changed", target=membership, before={"role": before}, after={"role": role}
             )
-            if Permission.MEMBERS_MANAGE not in TENANT_ROLES[role]:
+            if Permission.MEMBERS_MANAGE not in rights:
                 revoke_user_invitations(user_id=membership.user_id, reason="The inviter is no longer an owner.")
     return membership
 
@@ -81,13 +84,3 @@ def _keep_an_owner(leaving: Membership) -> None:
     )
     if owners == [leaving.pk]:
         raise LastOwnerError
-
-
-def read_role(role: Role | str) -> Role:
-    """Return the role with that name; raise `FieldInvalidError` if there is none."""
-    try:
-        return Role(role)
-    except ValueError as error:
-        raise FieldInvalidError(
-            "role: %(role)r is not one of %(known)s.", {"role": role, "known": ", ".join(Role.values)}
-        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -11,7 +12,16 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tenants.access.permissions import PlatformRole
-from tenants.tenancy.bases import NamedModel, TenantModel
+from tenants.narrowing import Narrowing
+from tenants.tenancy.bases import NamedModel, OptionalTenantModel, TenantModel
+
+# The most queues, kinds or datasets that a role names.
+MAX_NARROWED = 50
+
+
+def _names(title: Any, help_text: Any) -> ArrayField[Any, Any]:
+    names = models.CharField(max_length=100)
+    return ArrayField(names, verbose_name=title, size=MAX_NARROWED, default=list, blank=True, help_text=help_text)
 
 
 class ApiKey(NamedModel, TenantModel):
@@ -33,6 +43,14 @@ class ApiKey(NamedModel, TenantModel):
         verbose_name=_("scopes"),
         default=list,
         help_text=_("The permissions of the key."),
+    )
+    role = models.CharField(
+        _("role"),
+        max_length=50,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("A role of the tenant's own that bounds the scopes, and narrows the key as it is narrowed."),
     )
     allowed_addresses = ArrayField(
         models.CharField(max_length=50),
@@ -93,18 +111,63 @@ class Role(models.TextChoices):
     VIEWER = "viewer", _("Viewer")
 
 
-class Membership(TenantModel):
-    """The role of one user in one tenant; `tenants.access.permissions` lists what each role may do."""
+MAX_ROLE_NAME = 50
+
+
+def role_words(name: str) -> str:
+    """Return the words for a role of a tenant; a tenant's own role is shown by its name."""
+    return str(Role(name).label) if name in Role.values else name
+
+
+class NamedRole(models.Model):
+    """Base of models that name a role of a tenant, a shipped one or one of the tenant's own."""
+
+    role = models.CharField(
+        _("role"),
+        max_length=MAX_ROLE_NAME,
+        default=Role.VIEWER,
+        help_text=_("Viewers read, developers also run jobs, owners also manage members and keys."),
+    )
+
+    class Meta:
+        abstract = True
+
+    def get_role_display(self) -> str:
+        """Return the words for the role."""
+        return role_words(self.role)
+
+
+class TenantRole(NamedModel, OptionalTenantModel):
+    """A role that a tenant makes of the named rights; it may be narrowed to queues, kinds and datasets."""
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), db_index=False, related_name="+"
+    )
+    name = models.CharField(_("name"), max_length=MAX_ROLE_NAME, help_text=_("Members, keys and rules name it."))
+    rights = ArrayField(models.CharField(max_length=50), verbose_name=_("rights"), size=100)
+    queues = _names(_("queues"), _("The only queues whose jobs the role sees and submits; empty: all."))
+    kinds = _names(_("kinds"), _("The only kinds whose jobs the role sees and submits; empty: all."))
+    datasets = _names(_("datasets"), _("The only datasets that the role sees and changes; empty: all."))
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "tenants_role"
+        ordering = ["name"]
+        verbose_name = _("tenant role")
+        verbose_name_plural = _("tenant roles")
+        constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="tenant_role_name")]
+
+    @property
+    def narrowing(self) -> Narrowing | None:
+        """Return what the role is narrowed to; None if it is not."""
+        return Narrowing(frozenset(self.queues), frozenset(self.kinds), frozenset(self.datasets)) or None
+
+
+class Membership(NamedRole, TenantModel):
+    """The role of one user in one tenant; `tenants.access.permissions` lists what each shipped role may do."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="+"
-    )
-    role = models.CharField(
-        _("role"),
-        max_length=20,
-        choices=Role,
-        default=Role.VIEWER,
-        help_text=_("Viewers read, developers also run jobs, owners also manage members and keys."),
     )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     is_by_claims = models.BooleanField(
@@ -122,22 +185,18 @@ class Membership(TenantModel):
         verbose_name = _("membership")
         verbose_name_plural = _("memberships")
         ordering = ["created_at"]
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "user"], name="membership_user_unique"),
-            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="membership_role_known"),
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="membership_user_unique")]
 
     def __str__(self) -> str:
         return f"{self.user} ({str(self.get_role_display()).lower()})"
 
 
-class Invitation(TenantModel):
+class Invitation(NamedRole, TenantModel):
     """An invitation to a tenant. Its link is shown or mailed once; only the SHA-256 hash of its token is stored."""
 
     invitee = models.CharField(
         _("invitee"), max_length=254, help_text=_("A user name or e-mail address, as typed by the inviter.")
     )
-    role = models.CharField(_("role"), max_length=20, choices=Role, default=Role.VIEWER)
     token_hash = models.CharField(_("token hash"), max_length=64, unique=True, editable=False)
     is_mailed = models.BooleanField(_("is mailed"), default=False, editable=False)
     invited_by = models.ForeignKey(
@@ -157,7 +216,6 @@ class Invitation(TenantModel):
         verbose_name = _("invitation")
         verbose_name_plural = _("invitations")
         ordering = ["-created_at"]
-        constraints = [models.CheckConstraint(condition=models.Q(role__in=Role.values), name="invitation_role_known")]
         indexes = [models.Index(fields=["tenant", "-created_at"], name="invitation_by_tenant")]
 
     def __str__(self) -> str:

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from tenants.access.permissions import PlatformRole
 from tenants.context import all_tenants
 from tenants.exceptions import UserNotFoundError
-from tenants.models import Membership, PlatformMembership
+from tenants.models import Membership, PlatformMembership, TenantSettings
 
 
 @dataclass(frozen=True, slots=True)
 class UserRoles:
-    """The platform role of one user or, if there is none, the user's memberships with tenant and plan."""
+    """The platform role of one user or, if there is none, the memberships with tenant, plan and settings."""
 
     platform_role: PlatformRole | None = None
     memberships: list[Membership] = field(default_factory=list)
@@ -30,7 +30,9 @@ def find_user_roles(user: Any) -> UserRoles:
         role = PlatformMembership.objects.filter(user_id=user.pk).values_list("role", flat=True).first()
         if role is not None:
             return UserRoles(PlatformRole(role))
-        memberships = Membership.objects.select_related("tenant__plan").filter(user_id=user.pk)
+        stored = TenantSettings.objects.filter(tenant_id=OuterRef("tenant_id")).values("stored")
+        memberships = Membership.objects.select_related("tenant__plan").annotate(stored_settings=Subquery(stored))
+        memberships = memberships.filter(user_id=user.pk)
         return UserRoles(memberships=list(memberships.order_by("tenant__slug")))
 
 

@@ -47,6 +47,7 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.SECRETS_MANAGE: gettext_noop("Store, replace and delete secrets; their values are never shown"),
     _P.AUDIT_VIEW: gettext_noop("View the audit log"),
     _P.AUDIT_EXPORT: gettext_noop("Export the audit log"),
+    _P.APPROVALS_DECIDE: gettext_noop("Approve or reject acts of others that need a second person"),
     _P.PLATFORM_VIEW: gettext_noop("View queues, pools, workers, plans, fairness and upkeep of all tenants"),
     _P.QUEUES_OPERATE: gettext_noop("Pause, resume and drain queues, kinds and pools"),
     _P.TENANTS_OPERATE: gettext_noop("Suspend and reinstate tenants"),
@@ -56,6 +57,8 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.FAIRNESS_MANAGE: gettext_noop("Change CFS plans, queues, pools and routing"),
     _P.UPKEEP_RUN: gettext_noop("Run upkeep and change its intervals"),
     _P.BACKUPS_MANAGE: gettext_noop("Change the plans of backups"),
+    _P.CONTROLS_MANAGE: gettext_noop("Change the controls that jobs are checked against"),
+    _P.CONTROLS_OVERRIDE: gettext_noop("Release jobs that controls hold"),
     _P.PEOPLE_VIEW: gettext_noop("View accounts and platform roles"),
     _P.PEOPLE_MANAGE: gettext_noop("Create, lock and unlock accounts, grant platform roles"),
 }

@@ -53,6 +53,7 @@ class Permission(StrEnum):
     SECRETS_MANAGE = "secrets.manage"  # store, rotate, delete; a value is never shown
     AUDIT_VIEW = "audit.view"
     AUDIT_EXPORT = "audit.export"
+    APPROVALS_DECIDE = "approvals.decide"  # approve or reject acts of others, with the permission of the act
     # Permissions on rows of no tenant.
     PLATFORM_VIEW = "platform.view"  # queues, pools, workers, fairness, upkeep: numbers of all tenants
     QUEUES_OPERATE = "queues.operate"  # pause, resume, drain queues, kinds, pools
@@ -63,6 +64,8 @@ class Permission(StrEnum):
     FAIRNESS_MANAGE = "fairness.manage"  # CFS plans, queues, pools, routing
     UPKEEP_RUN = "upkeep.run"
     BACKUPS_MANAGE = "backups.manage"  # plans of backups
+    CONTROLS_MANAGE = "controls.manage"  # compliance controls
+    CONTROLS_OVERRIDE = "controls.override"  # release jobs that controls hold
     PEOPLE_VIEW = "people.view"
     PEOPLE_MANAGE = "people.manage"  # users and platform roles
 
@@ -110,6 +113,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.ALERTS_RESPOND,
     _P.SECRETS_USE,
     _P.AUDIT_VIEW,
+    _P.APPROVALS_DECIDE,
 }
 _OWNER: Final = _DEVELOPER | {
     _P.TENANT_MANAGE,
@@ -137,6 +141,7 @@ _OPERATOR: Final = _AUDITOR | {
     _P.SCHEDULES_MANAGE,
     _P.ALERTS_RESPOND,
     _P.ALERTS_MANAGE,
+    _P.APPROVALS_DECIDE,
     _P.QUEUES_OPERATE,
     _P.TENANTS_OPERATE,
     _P.UPKEEP_RUN,
@@ -153,9 +158,19 @@ PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
     PlatformRole.OPERATOR: _OPERATOR,
     PlatformRole.AUDITOR: _AUDITOR,
 }
-# Decisions about a tenant and its people, approvals, and payloads in the clear require a logged-in person.
+# Decisions about a tenant and its people, approvals, overrides of controls, and payloads in the clear require a
+# logged-in person.
 NEEDS_PERSON: Final = frozenset(
-    {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.SECRETS_MANAGE, _P.WORKFLOWS_APPROVE, _P.JOBS_REVEAL}
+    {
+        _P.TENANT_MANAGE,
+        _P.MEMBERS_MANAGE,
+        _P.API_KEYS_MANAGE,
+        _P.SECRETS_MANAGE,
+        _P.WORKFLOWS_APPROVE,
+        _P.JOBS_REVEAL,
+        _P.APPROVALS_DECIDE,
+        _P.CONTROLS_OVERRIDE,
+    }
 )
 KEY_PERMISSIONS: Final = _OWNER - NEEDS_PERSON
 # A key of the platform has them in all tenants. Erasures and accounts of people require a logged-in person, too.
@@ -166,6 +181,22 @@ DEVELOPER_KEY_SCOPES: Final = _DEVELOPER & KEY_PERMISSIONS
 READ_ONLY: Final = frozenset(
     {permission for permission in Permission if permission.endswith(".view")}
     | {_P.JOBS_RESULTS, _P.JOBS_REVEAL, _P.FILES_DOWNLOAD, _P.AUDIT_EXPORT}
+)
+# Rights of a role that is narrowed to queues, kinds or datasets: their rows can be narrowed.
+NARROWABLE: Final = frozenset(
+    {
+        _P.JOBS_VIEW,
+        _P.JOBS_SUBMIT,
+        _P.JOBS_CANCEL,
+        _P.JOBS_RETRY,
+        _P.JOBS_RESULTS,
+        _P.JOBS_REVEAL,
+        _P.LOGS_VIEW,
+        _P.DATASETS_VIEW,
+        _P.DATASETS_MANAGE,
+        _P.FILES_VIEW,
+        _P.FILES_DOWNLOAD,
+    }
 )
 NOTHING: Final[frozenset[Permission]] = frozenset()
 

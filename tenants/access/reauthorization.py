@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
-from tenants.access.caller import NO_ACCESS, Access, access_by_key, access_of
+from tenants.access.caller import NO_ACCESS, Access, access_by_key, access_of, access_of_member
 from tenants.access.key_queries import find_valid_key, find_valid_keys
 from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import Permission
 from tenants.access.sessions import is_session_over
-from tenants.models import Role
 
 
 class PermissionRevokedError(Exception):
@@ -29,9 +28,13 @@ def require_still_authorized(request: HttpRequest, permission: Permission) -> No
 
 
 def is_still_authorized(request: HttpRequest, permission: Permission) -> bool:
-    """Return whether the caller still has the permission, according to the API key or account as now stored."""
+    """Return whether the caller still has the permission, according to the API key or account as now stored.
+
+    Return False if the role is narrowed otherwise than when the request began.
+    """
     began = access_of(request)
-    return (_by_key(began) if began.api_key is not None else _by_user(request, began)).may(permission)
+    now = _by_key(began) if began.api_key is not None else _by_user(request, began)
+    return now.narrowing == began.narrowing and now.may(permission)
 
 
 def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpRequest]:
@@ -53,7 +56,7 @@ def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpReq
             if login not in by_login:
                 by_login[login] = _by_session(request, began)
             access = by_login[login]
-        if not access.may(permission):
+        if access.narrowing != began.narrowing or not access.may(permission):
             lost.add(request)
     return lost
 
@@ -61,8 +64,10 @@ def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpReq
 def _by_session(request: HttpRequest, began: Access) -> Access:
     """Return the current access of a session, or `NO_ACCESS` if it has ended."""
     key = request.session.session_key
-    is_over = key is None or not request.session.exists(key) or is_session_over(request)
-    return NO_ACCESS if is_over else _by_user(request, began)
+    if key is None or not request.session.exists(key):
+        return NO_ACCESS
+    access = _by_user(request, began)
+    return NO_ACCESS if is_session_over(request, access.stored_settings) else access
 
 
 def _by_key(began: Access) -> Access:
@@ -76,8 +81,8 @@ def _by_user(request: HttpRequest, began: Access) -> Access:
         return NO_ACCESS
     places = find_user_roles(user)
     if places.platform_role is not None:
-        return Access(platform_role=places.platform_role, tenant=began.tenant)
+        return Access(platform_role=places.platform_role, tenant=began.tenant, is_viewing=began.is_viewing)
     for membership in places.memberships:
         if membership.tenant == began.tenant:
-            return Access(tenant=membership.tenant, role=Role(membership.role))
+            return access_of_member(membership)
     return NO_ACCESS

@@ -10,10 +10,12 @@ from django.utils.translation import gettext
 from rest_framework import serializers
 
 from tenants.access.api_keys import MAX_NETWORKS
+from tenants.access.models import MAX_ROLE_NAME
 from tenants.access.permissions import KEY_PERMISSIONS, PLATFORM_KEY_PERMISSIONS
 from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.models import ApiKey, Invitation, Membership, Role
 
+ROLE = "`owner`, `developer`, `viewer`, or a role of the tenant's own."
 KEY_SCOPES = [(scope.value, scope.value) for scope in sorted(KEY_PERMISSIONS)]
 PLATFORM_KEY_SCOPES = [(scope.value, scope.value) for scope in sorted(PLATFORM_KEY_PERMISSIONS)]
 
@@ -24,7 +26,7 @@ class MemberSerializer(serializers.Serializer[Membership]):
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
     username = serializers.CharField(source="user.username")
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = serializers.CharField(help_text=ROLE)
     created_at = serializers.DateTimeField()
 
 
@@ -32,7 +34,7 @@ class NewMemberSerializer(StrictSerializer):
     """Request body: the person to invite, and the role to offer."""
 
     user = NameField(max_length=254, help_text="A user name or e-mail address.")
-    role = serializers.ChoiceField(choices=Role.choices, default=Role.VIEWER)
+    role = NameField(max_length=MAX_ROLE_NAME, default=Role.VIEWER, help_text=ROLE)
 
 
 class InvitationSerializer(serializers.Serializer[Invitation]):
@@ -41,7 +43,7 @@ class InvitationSerializer(serializers.Serializer[Invitation]):
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
     user = serializers.CharField(source="invitee", help_text="As typed by the inviter.")
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = serializers.CharField(help_text=ROLE)
     # A string, not an enumeration: other resources have fields of this name with other choices.
     state = serializers.SerializerMethodField(help_text="`pending`, `accepted`, `revoked` or `expired`.")
     is_mailed = serializers.BooleanField(
@@ -64,7 +66,7 @@ class IssuedInvitationSerializer(InvitationSerializer):
 class RoleSerializer(StrictSerializer):
     """Request body: the new role of a member."""
 
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = NameField(max_length=MAX_ROLE_NAME, help_text=ROLE)
 
 
 class ApiKeySerializer(serializers.Serializer[ApiKey]):
@@ -74,6 +76,7 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
     name = serializers.CharField()
     prefix = serializers.CharField(help_text="The part of the key before its dot.")
     scopes = serializers.ListField(child=serializers.CharField(), help_text="The permissions that the key has.")
+    role = serializers.CharField(help_text="The role that bounds and narrows the key; empty: none.")
     allowed_addresses = serializers.ListField(
         child=serializers.CharField(), help_text="Networks that the key is accepted from; empty: from everywhere."
     )
@@ -101,6 +104,9 @@ class KeyRequestSerializer(StrictSerializer):
         min_length=1,
         max_length=len(KEY_PERMISSIONS),
         help_text="Permissions: as few as the program needs.",
+    )
+    role = NameField(
+        max_length=MAX_ROLE_NAME, default="", allow_blank=True, help_text="A role that bounds and narrows the key."
     )
     expires_at = MomentField(
         default=None,
@@ -130,6 +136,7 @@ class PlatformKeyRequestSerializer(KeyRequestSerializer):
         max_length=len(PLATFORM_KEY_PERMISSIONS),
         help_text="Permissions, in all tenants: as few as the program needs.",
     )
+    role = None  # type: ignore[assignment] # takes the field of the other request away
 
 
 class RevocationSerializer(StrictSerializer):

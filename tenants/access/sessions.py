@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from tenants.database.platform_settings import platform_settings
+from tenants.settings.tenancy_settings import SESSION_HOURS, SESSION_IDLE_HOURS
 
 BEGAN_AT, SEEN_AT = "began_at", "seen_at"
 # The Accept header with which a browser opens, and reopens, a stream.
@@ -25,10 +27,11 @@ def begin_session(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -
         request.session[BEGAN_AT] = request.session[SEEN_AT] = int(time.time())
 
 
-def is_session_over(request: HttpRequest) -> bool:
+def is_session_over(request: HttpRequest, stored: Mapping[str, Any]) -> bool:
     """Return whether the session has exceeded its maximum age or idle time; if not, store the time of this activity.
 
-    Requests that a page makes by itself, such as polling, are not activity.
+    ``stored`` are the settings of a member's tenant, which may shorten both. Requests that a page makes by itself, such
+    as polling, are not activity.
     """
     now = int(time.time())
     began, seen = request.session.get(BEGAN_AT), request.session.get(SEEN_AT)
@@ -36,12 +39,25 @@ def is_session_over(request: HttpRequest) -> bool:
         # Begun before these times were stored: it counts from now.
         request.session[BEGAN_AT] = request.session[SEEN_AT] = now
         return False
-    if now - began > settings.SESSION_COOKIE_AGE or now - seen > platform_settings.SESSION_IDLE_SECONDS:
+    longest, idle = _lifetimes(stored)
+    if now - began > longest or now - seen > idle:
         return True
     by_itself = "HX-Request" in request.headers or request.headers.get("Accept") == EVENT_STREAM
     if now - seen >= _TOUCH_SECONDS and not by_itself:
         request.session[SEEN_AT] = now
     return False
+
+
+def _lifetimes(stored: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the seconds after which a session ends: since its log-in, and since its last activity."""
+    return (
+        _shortened(settings.SESSION_COOKIE_AGE, stored.get(SESSION_HOURS.key)),
+        _shortened(platform_settings.SESSION_IDLE_SECONDS, stored.get(SESSION_IDLE_HOURS.key)),
+    )
+
+
+def _shortened(seconds: int, hours: Any) -> int:
+    return min(seconds, hours * 3600) if isinstance(hours, int) else seconds
 
 
 def end_sessions_of(user_id: Any) -> int:

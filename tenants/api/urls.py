@@ -6,6 +6,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from tenants.access.api import ApiKeyViewSet, InvitationViewSet, MemberViewSet, PlatformKeyViewSet
+from tenants.approvals.api import ApprovalRequestViewSet
 from tenants.audit.api import AuditLogViewSet
 from tenants.holds.api import LegalHoldViewSet
 from tenants.limits.api import UsageViewSet
@@ -20,6 +21,7 @@ router.register("invitations", InvitationViewSet, basename="invitation")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 router.register("platform-keys", PlatformKeyViewSet, basename="platform-key")
 router.register("secrets", SecretViewSet, basename="secret")
+router.register("approval-requests", ApprovalRequestViewSet, basename="approval-request")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
 router.register("tenants", PlatformTenantViewSet, basename="tenant")
 router.register("legal-holds", LegalHoldViewSet, basename="legal-hold")

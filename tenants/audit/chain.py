@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -56,16 +58,12 @@ class Link:
 
     def encode(self) -> bytes:
         """Return the bytes that are hashed: the canonical JSON of the fields."""
-        return canonical(
-            {
-                "chain": str(self.chain),
-                "entry_hash": self.entry_hash,
-                "previous_hash": self.previous_hash,
-                "sealed_at": moment_text(self.sealed_at),
-                "sequence": self.sequence,
-                "version": VERSION,
-            }
-        )
+        quote = encode_basestring
+        return (
+            f'{{"chain":{quote(str(self.chain))},"entry_hash":{quote(self.entry_hash)},'
+            f'"previous_hash":{quote(self.previous_hash)},"sealed_at":"{moment_text(self.sealed_at)}",'
+            f'"sequence":{self.sequence:d},"version":{VERSION}}}'
+        ).encode()
 
     def hash(self) -> str:
         """Return the hash of this seal: the SHA-256 of its fields."""
@@ -88,11 +86,19 @@ def hash_row(row: Mapping[str, Any]) -> str:
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
-    """Return the bytes that are hashed of an audit entry read by SQL, whose `before` and `after` are JSON text."""
-    entry = {name: row[name] for name in ENTRY_FIELDS}
-    for name in ("before", "after"):
-        entry[name] = None if entry[name] is None else read_json(entry[name])
-    return _encode_entry(entry)
+    """Return the bytes that are hashed of an audit entry read by SQL, whose `before` and `after` are JSON text.
+
+    They are those of `canonical`. Texts are quoted by themselves, which takes half the time of a whole encoding.
+    """
+    quote = encode_basestring
+    before, after = (None if row[name] is None else read_json(row[name]) for name in ("before", "after"))
+    middle = _ENCODER.encode({"after": after, "at": plain(row["at"]), "before": before})[1:-1]
+    return (
+        f'{{"action":{quote(row["action"])},"actor_id":{quote(row["actor_id"])},"actor_kind":{quote(row["actor_kind"])}'
+        f',"actor_label":{quote(row["actor_label"])},{middle},"id":"{row["id"]}","reason":{quote(row["reason"])}'
+        f',"request_id":{quote(row["request_id"])},"target_id":{quote(row["target_id"])}'
+        f',"target_type":{quote(row["target_type"])},"tenant":{_quote_id(row["tenant"])}}}'
+    ).encode()
 
 
 def read_json(text: str) -> Any:
@@ -125,6 +131,7 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
+@lru_cache(maxsize=64)
 def moment_text(moment: datetime) -> str:
     """Return a time in the form that is hashed: UTC with microseconds, `2026-01-31T08:00:00.000000Z`."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
@@ -154,6 +161,10 @@ def _whole(digits: str) -> int | str:
 def _fraction(digits: str) -> float | str:
     number = float(digits)
     return number if isfinite(number) else digits
+
+
+def _quote_id(value: UUID | str | None) -> str:
+    return "null" if value is None else f'"{value}"'
 
 
 def plain(value: Any) -> Any:

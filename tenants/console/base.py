@@ -35,6 +35,7 @@ from tenants.console.page_names import PageNamesMixin
 from tenants.console.post_actions import PostActionsMixin
 from tenants.console.refused_input import with_refusal
 from tenants.exceptions import DomainError
+from tenants.identity.step_up import ask_for_factor
 from tenants.requests.bodies import MAX_UPLOAD_BYTES
 from tenants.tenancy.editions import hold_for_edit
 
@@ -276,13 +277,14 @@ class PlatformStaffAdmin(ConsoleAdmin):
 
 
 def guard_view(site: AdminSite, view: View, permission: Permission, *, cacheable: bool = False) -> View:
-    """Return a console view that requires log-in and the permission."""
+    """Return a console view that requires log-in and the permission, and its fresh second factor for a POST."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not access_of(request).may(permission):
             raise PermissionDenied
-        return view(request, *args, **kwargs)
+        asked = ask_for_factor(request, permission) if request.method == "POST" else None
+        return asked or view(request, *args, **kwargs)
 
     return site.admin_view(guarded, cacheable=cacheable)
 

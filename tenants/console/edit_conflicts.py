@@ -113,11 +113,11 @@ class ConflictCheckedForm(forms.ModelForm):  # type: ignore[type-arg] # not gene
     def _tell(self, name: str) -> str:
         if name in self.beside:
             return current_value_text(name, self.beside[name])
-        field: Any = self.instance._meta.get_field(name)
-        value = getattr(self.instance, name)
-        if field.choices:
-            value = getattr(self.instance, f"get_{name}_display")()
-        return current_value_text(str(self.fields[name].label or name), value)
+        field, value = self.fields[name], getattr(self.instance, name)
+        if isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
+            choices: Any = field.choices
+            value = dict(choices).get(value, value)
+        return current_value_text(str(field.label or name), value)
 
 
 def with_conflict_check(form: Any, beside: Mapping[str, Any], *, without: Iterable[Any]) -> type[ConflictCheckedForm]:

@@ -26,7 +26,14 @@ from typing import Any, ClassVar
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
@@ -35,7 +42,7 @@ from unfold.admin import ModelAdmin
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.exceptions import DomainError, FieldInvalidError
-from tenants.identity.factors import ask_for_factor
+from tenants.identity.step_up import ask_for_factor
 
 # Runs the action through a service. Returns the message to show, or a response of its own.
 Act = Callable[[Any, HttpRequest, Any, str], "str | HttpResponse"]
@@ -149,7 +156,7 @@ class PostActionsMixin(ModelAdmin):
         name = f"{self.opts.app_label}_{self.opts.model_name}_act"
         return [path("<path:object_id>/act/<slug:name>/", view, name=name), *super().get_urls()]
 
-    def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+    def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
         """Run the action on the row on POST; answer 405 to other methods."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -169,7 +176,7 @@ class PostActionsMixin(ModelAdmin):
         except DomainError as refusal:
             messages.error(request, refusal.detail)
         else:
-            if isinstance(outcome, HttpResponse):
+            if isinstance(outcome, HttpResponseBase):
                 return outcome
             messages.success(request, outcome)
         return HttpResponseRedirect(self._page_of(row))

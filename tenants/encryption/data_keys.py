@@ -18,33 +18,31 @@ from uuid import UUID
 from django.apps import apps
 from django.contrib.postgres.functions import TransactionNow
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.translation import gettext_noop
 
 from tenants.context import current_scope, tenant_context
 from tenants.database.ids import uuid7
 from tenants.database.platform_settings import platform_settings
-from tenants.encryption.envelope import (
-    DataKey,
-    MasterKeys,
-    MasterKeysInvalidError,
-    SealBrokenError,
-    digest_key,
-    new_secret,
-)
-from tenants.exceptions import ContextElsewhereError, DomainError
+from tenants.encryption.envelope import DataKey, MasterKeysInvalidError, SealBrokenError, digest_key, new_secret
+from tenants.encryption.exceptions import DataKeyUnavailableError, KeyProviderUnavailableError
+from tenants.encryption.master_keys import MasterKeys
+from tenants.exceptions import ContextElsewhereError
+from tenants.translation import gettext_noop
 
 if TYPE_CHECKING:
     from tenants.models import TenantDataKey
 
 KEPT_SECONDS: Final = 60.0
+# After this time a decrypted key is decrypted again, so that a key service can withdraw it.
+UNWRAPPED_SECONDS: Final = 3_600.0
 MOST_TENANTS: Final = 2_000
 
 
-class DataKeyUnavailableError(DomainError):
-    """Raised if a data key is missing or cannot be unwrapped here."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The reason why a data key could not be decrypted; ``is_provider``: the key service did not do it."""
 
-    code, category = "data_key_unavailable", "unavailable"
-    title = gettext_noop("The value is encrypted with a key that is not available.")
+    reason: str
+    is_provider: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +50,36 @@ class TenantKeys:
     """The decrypted data keys of one tenant; `faults` has the reason for each key that could not be decrypted.
 
     `current_id` is the key that encrypts new values, `digest_key_id` the oldest key, from which hashes are keyed.
+    `unwrapped_at` has the monotonic time at which each key was decrypted.
     """
 
     tenant_id: UUID
     keys: Mapping[UUID, DataKey]
-    faults: Mapping[UUID, str]
+    faults: Mapping[UUID, Fault]
     current_id: UUID | None
     digest_key_id: UUID | None
     digest_secrets: Mapping[UUID, bytes]
+    unwrapped_at: Mapping[UUID, float]
 
-    EMPTY_REASON: ClassVar[str] = "The key does not belong to the tenant."
+    EMPTY_REASON: ClassVar[Fault] = Fault("The key does not belong to the tenant.")
 
     def key(self, key_id: UUID) -> DataKey:
         """Return the key with that id; raise `DataKeyUnavailableError` with the reason if there is none."""
         if (found := self.keys.get(key_id)) is not None:
             return found
-        raise DataKeyUnavailableError(
-            "Data key %(key)s: %(reason)s", {"key": key_id, "reason": self.faults.get(key_id, self.EMPTY_REASON)}
-        )
+        raise self._unavailable(key_id)
 
     def digest_secret(self) -> bytes:
         """Return the secret that hashes are keyed with; raise `DataKeyUnavailableError` if it is not available."""
         assert self.digest_key_id is not None  # callers have created a first key before they hash
         if (found := self.digest_secrets.get(self.digest_key_id)) is not None:
             return found
-        reason = self.faults.get(self.digest_key_id, self.EMPTY_REASON)
-        raise DataKeyUnavailableError("Data key %(key)s: %(reason)s", {"key": self.digest_key_id, "reason": reason})
+        raise self._unavailable(self.digest_key_id)
+
+    def _unavailable(self, key_id: UUID) -> DataKeyUnavailableError:
+        fault = self.faults.get(key_id, self.EMPTY_REASON)
+        kind = KeyProviderUnavailableError if fault.is_provider else DataKeyUnavailableError
+        return kind(gettext_noop("Data key %(key)s: %(reason)s"), {"key": key_id, "reason": fault.reason})
 
 
 def master_keys() -> MasterKeys:
@@ -173,6 +175,8 @@ def _read_and_keep(tenant_ids: list[UUID]) -> dict[UUID, TenantKeys]:
     read = {tenant_id: _unwrap(tenant_id, own) for tenant_id, own in found.items()}
     with _guard:
         for tenant_id, keys in read.items():
+            if any(fault.is_provider for fault in keys.faults.values()):
+                continue  # asked again at the next use; the keys that were decrypted before stay
             _cache.pop(tenant_id, None)
             if all(created != now for *_, created, now in found[tenant_id]):
                 _cache[tenant_id] = (until, keys)
@@ -182,32 +186,45 @@ def _read_and_keep(tenant_ids: list[UUID]) -> dict[UUID, TenantKeys]:
 
 
 def _unwrap(tenant_id: UUID, rows: list[Any]) -> TenantKeys:
-    masters, kept = master_keys(), _cache.get(tenant_id)
+    kept, now = _cache.get(tenant_id), time.monotonic()
     known = kept[1] if kept is not None else None
     keys: dict[UUID, DataKey] = {}
-    faults: dict[UUID, str] = {}
+    faults: dict[UUID, Fault] = {}
     digests: dict[UUID, bytes] = {}
+    times: dict[UUID, float] = {}
     oldest = rows[0][1] if rows else None
     current = None
     for _, key_id, wrapped, master_id, retired_at, _created, _now in rows:
         if retired_at is None:
             current = key_id
-        if known is not None and key_id in known.keys:
-            # Rewrapped by a master key that this process does not have yet: the bytes are the same.
-            keys[key_id] = known.keys[key_id]
+        known_at = known.unwrapped_at.get(key_id) if known is not None else None
+        found: bytes | Fault | None = None
+        if known_at is None or known_at + UNWRAPPED_SECONDS <= now:
+            found = _unwrap_one(bytes(wrapped), master_id, tenant_id, key_id, is_known=known_at is not None)
+        if isinstance(found, Fault):
+            faults[key_id] = found
+        elif found is not None:
+            keys[key_id], times[key_id] = DataKey.of(key_id, found), now
+            digests |= {key_id: digest_key(found)} if key_id == oldest else {}
+        elif known is not None and known_at is not None:
+            keys[key_id], times[key_id] = known.keys[key_id], known_at
             digests |= {key_id: known.digest_secrets[key_id]} if key_id in known.digest_secrets else {}
-            continue
-        try:
-            secret = masters.unwrap(bytes(wrapped), master_id=master_id, tenant_id=tenant_id, key_id=key_id)
-        except KeyError:
-            faults[key_id] = f"ENCRYPTION_MASTER_KEYS lacks the master key {master_id}."
-        except SealBrokenError:
-            faults[key_id] = "The stored key was altered."
-        else:
-            keys[key_id] = DataKey.of(key_id, secret)
-            if key_id == oldest:
-                digests[key_id] = digest_key(secret)
-    return TenantKeys(tenant_id, keys, faults, current, oldest, digests)
+    return TenantKeys(tenant_id, keys, faults, current, oldest, digests, times)
+
+
+def _unwrap_one(
+    wrapped: bytes, master_id: str, tenant_id: UUID, key_id: UUID, *, is_known: bool
+) -> bytes | Fault | None:
+    """Return the decrypted key, or the fault; None if the bytes that this process knows are to be used further."""
+    try:
+        return master_keys().unwrap(wrapped, master_id=master_id, tenant_id=tenant_id, key_id=key_id)
+    except KeyError:
+        # Rewrapped by a master key that this process does not have yet: the bytes are the same.
+        return None if is_known else Fault(f"ENCRYPTION_MASTER_KEYS lacks the master key {master_id}.")
+    except SealBrokenError:
+        return Fault("The stored key was altered.")
+    except KeyProviderUnavailableError as error:
+        return None if is_known and not error.is_refused else Fault(str(error), is_provider=True)
 
 
 def _make_first(tenant_id: UUID) -> None:

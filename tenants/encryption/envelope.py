@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -30,6 +29,7 @@ _VERSION: Final = "1"
 # A stored value is sealed, or quoted, if it is an object with only this member.
 MARK: Final = "$sealed"
 _QUOTED: Final = "plain"
+_PLAIN_TEXT: Final = "$plain:"
 
 
 class SealBrokenError(ValueError):
@@ -37,7 +37,7 @@ class SealBrokenError(ValueError):
 
 
 class MasterKeysInvalidError(ValueError):
-    """A master key is not 32 bytes in base64."""
+    """A master key is not 32 bytes in base64, and names no key of a provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +66,8 @@ class DataKey:
         return cls(key_id, AESGCM(secret))
 
 
-class MasterKeys:
-    """The master keys, which encrypt data keys.
-
-    The first one is current; the others only decrypt what they have encrypted.
-    """
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        secrets = [_read_key(text) for text in texts]
-        self._ciphers: Mapping[str, AESGCM] = {master_id_of(secret): AESGCM(secret) for secret in secrets}
-        self.current_id: Final = master_id_of(secrets[0]) if secrets else ""
-
-    def __contains__(self, master_id: str) -> bool:
-        return master_id in self._ciphers
-
-    def wrap(self, secret: bytes, *, tenant_id: UUID, key_id: UUID) -> bytes:
-        """Return a data key encrypted by the current master key."""
-        return _encrypt(self._ciphers[self.current_id], secret, _associated_of_key(tenant_id, key_id))
-
-    def unwrap(self, wrapped: bytes, *, master_id: str, tenant_id: UUID, key_id: UUID) -> bytes:
-        """Return the decrypted data key.
-
-        Raise KeyError if its master key is not configured, `SealBrokenError` if the encrypted bytes were altered.
-        """
-        return _decrypt(self._ciphers[master_id], wrapped, _associated_of_key(tenant_id, key_id))
-
-
 def master_id_of(secret: bytes) -> str:
-    """Return the id of a master key: the first 16 hexadecimal digits of a hash of its bytes."""
+    """Return the id of a master key: the first 16 hexadecimal digits of a hash of its bytes, or of its name."""
     return hashlib.sha256(b"master key id\n" + secret).hexdigest()[:16]
 
 
@@ -105,7 +79,7 @@ def new_secret() -> bytes:
 def seal(value: Any, key: DataKey, place: SealContext) -> dict[str, str]:
     """Return a JSON value encrypted for its location, in the form in which it is stored."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    sealed = base64.b64encode(_encrypt(key.cipher, text.encode(), place.associated)).decode()
+    sealed = base64.b64encode(encrypt(key.cipher, text.encode(), place.associated)).decode()
     return {MARK: f"{_VERSION}:{key.id.hex}:{sealed}"}
 
 
@@ -115,7 +89,7 @@ def unseal(text: str, key: DataKey, place: SealContext) -> Any:
         sealed = base64.b64decode(text.rpartition(":")[2], validate=True)
     except binascii.Error as error:
         raise SealBrokenError(SealBrokenError.__doc__) from error
-    return json.loads(_decrypt(key.cipher, sealed, place.associated))
+    return json.loads(decrypt(key.cipher, sealed, place.associated))
 
 
 def key_id_of(text: str) -> UUID:
@@ -154,34 +128,36 @@ def unquote(stored: Any) -> tuple[str | None, Any]:
     return str(inner), None
 
 
+def quote_text(text: str | None) -> str | None:
+    """Return a plain text in its stored form; one that looks like a stored form is marked as plain."""
+    return f"{_PLAIN_TEXT}{text}" if text and text.startswith((f"{MARK}:", _PLAIN_TEXT)) else text
+
+
+def unquote_text(stored: str | None) -> tuple[str | None, str | None]:
+    """Return a pair from a stored text: the encrypted text and None, or None and the plain text."""
+    if not stored or stored[0] != MARK[0]:
+        return None, stored
+    if stored.startswith(f"{MARK}:"):
+        return stored.removeprefix(f"{MARK}:"), None
+    return None, stored.removeprefix(_PLAIN_TEXT)
+
+
 def digest_key(secret: bytes) -> bytes:
     """Return the key for hashes that is derived from a data key; the data key cannot be computed from it."""
     return hmac.digest(secret, b"digests of values", "sha256")
 
 
-def _associated_of_key(tenant_id: UUID, key_id: UUID) -> bytes:
-    return f"data key|{tenant_id}|{key_id}".encode()
-
-
-def _encrypt(cipher: AESGCM, plain: bytes, associated: bytes) -> bytes:
+def encrypt(cipher: AESGCM, plain: bytes, associated: bytes) -> bytes:
+    """Return a random nonce followed by the encrypted bytes and their tag."""
     nonce = os.urandom(_NONCE_BYTES)
     return nonce + cipher.encrypt(nonce, plain, associated)
 
 
-def _decrypt(cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes:
+def decrypt(cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes:
+    """Return the decrypted bytes of `encrypt`; raise `SealBrokenError` if they were altered."""
     if len(sealed) < _NONCE_BYTES + _TAG_BYTES:
         raise SealBrokenError("The text is too short.")
     try:
         return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], associated)
     except InvalidTag as error:
         raise SealBrokenError(SealBrokenError.__doc__) from error
-
-
-def _read_key(text: str) -> bytes:
-    try:
-        secret = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MasterKeysInvalidError("A key of ENCRYPTION_MASTER_KEYS is not base64.") from error
-    if len(secret) != KEY_BYTES:
-        raise MasterKeysInvalidError(f"A key of ENCRYPTION_MASTER_KEYS has {len(secret)} bytes; it must have 32.")
-    return secret

@@ -1,4 +1,4 @@
-"""Sealed values: JSON columns, sealed by the row when written and opened when its attribute is read, and keyed hashes.
+"""Sealed values: JSON and text columns, sealed by the row when written and opened when read, and keyed hashes.
 
 A read without the row (`values_list`, raw SQL) returns a `SealedValue`, which is neither a mapping nor a text. It must
 be decrypted for the row that it was read from; code that forgets to do so fails instead of leaking a value.
@@ -18,14 +18,20 @@ from django.db.models.query_utils import DeferredAttribute
 from django.utils.translation import gettext_noop
 
 from tenants.database.platform_settings import platform_settings
-from tenants.encryption.data_keys import (
-    DataKeyUnavailableError,
-    digest_secret,
-    opening_key,
-    preload_keys,
-    sealing_key,
+from tenants.encryption.data_keys import digest_secret, opening_key, preload_keys, sealing_key
+from tenants.encryption.envelope import (
+    MARK,
+    SealBrokenError,
+    SealContext,
+    key_id_of,
+    quote,
+    quote_text,
+    seal,
+    unquote,
+    unquote_text,
+    unseal,
 )
-from tenants.encryption.envelope import SealBrokenError, SealContext, key_id_of, quote, seal, unquote, unseal
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.exceptions import DomainError
 
 logger = logging.getLogger(__name__)
@@ -82,7 +88,7 @@ _NOTHING, _EMPTY = _Stored(None), _Stored({})
 class _Opening(DeferredAttribute):
     """The attribute of a row; an encrypted value is decrypted when it is first read."""
 
-    field: SealedJSONField
+    field: SealedField
 
     def __get__(self, instance: Any, cls: Any = None) -> Any:
         if instance is None:
@@ -92,7 +98,7 @@ class _Opening(DeferredAttribute):
             value = super().__get__(instance, cls)
         if type(value) is not SealedValue:
             return value
-        opened = self.field.open(value, tenant_id=instance.tenant_id, row_id=instance.pk)
+        opened = self.field.open(value, tenant_id=instance.tenant_id, row_id=sealed_as(instance))
         instance.__dict__[self.field.attname] = opened
         return opened
 
@@ -100,12 +106,23 @@ class _Opening(DeferredAttribute):
         instance.__dict__[self.field.attname] = value
 
 
-class SealedJSONField(models.JSONField):
-    """A JSON column with encrypted values. Its model must have `tenant_id` and a UUID primary key."""
+def sealed_as(row: Any) -> UUID:
+    """Return the id for which a row's values are encrypted: its `sealed_id`, or its key if it has none."""
+    found: UUID = getattr(row, "sealed_id", row.pk)
+    return found
+
+
+class SealedField(models.Field):  # type: ignore[type-arg] # not generic at run time
+    """Base of columns with encrypted values. The model must have `tenant_id` and a UUID primary key.
+
+    Rows whose key is not chosen before they are written have a `sealed_id`, which the same row always has.
+    """
 
     descriptor_class = _Opening
     # All such columns, for the command that seals old rows and the test that no column is missing.
-    all_fields: ClassVar[list[SealedJSONField]] = []
+    all_fields: ClassVar[list[SealedField]] = []
+    plain_class: ClassVar[str]
+    column_type: ClassVar[str]
 
     @override
     def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
@@ -115,21 +132,21 @@ class SealedJSONField(models.JSONField):
             self.all_fields.append(self)
 
     def deconstruct(self) -> Any:
-        """Return the deconstruction of a plain JSONField, so that migrations do not refer to this class."""
+        """Return the deconstruction of the plain field, so that migrations do not refer to this class."""
         name, _, arguments, keywords = super().deconstruct()
-        return name, "django.db.models.JSONField", arguments, keywords
+        return name, self.plain_class, arguments, keywords
 
     def stored(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
-        """Return the JSON to write into a row: encrypted if encryption is on. None and {} are never encrypted."""
+        """Return the value to write into a row: encrypted if encryption is on. Empty values are never encrypted."""
         if not value or not is_sealing():
-            return quote(value)
-        return seal(value, sealing_key(tenant_id), self._place(tenant_id, row_id))
+            return self._quoted(value)
+        return self._marked(seal(value, sealing_key(tenant_id), self._place(tenant_id, row_id)))
 
     def opened(self, stored: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
-        """Return the decrypted value of the column's JSON, as a raw statement has read it from a row."""
+        """Return the decrypted value of the column, as a raw statement has read it from a row."""
         if not stored:
             return stored
-        text, plain = unquote(stored)
+        text, plain = self._unquoted(stored)
         return plain if text is None else self.open(SealedValue(text), tenant_id=tenant_id, row_id=row_id)
 
     def open(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
@@ -145,11 +162,6 @@ class SealedJSONField(models.JSONField):
         except SealBrokenError as error:
             raise SealedValueBrokenError(f"{self.model._meta.label} {row_id}, {self.name}: {error}") from error
 
-    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """Return the value if it is stored in plain, else a `SealedValue`."""
-        text, plain = unquote(super().from_db_value(value, expression, connection))
-        return plain if text is None else SealedValue(text)
-
     @override
     def pre_save(self, model_instance: Any, add: bool) -> Any:
         """Return the row's value in the form to write, encrypted for this row."""
@@ -159,11 +171,11 @@ class SealedJSONField(models.JSONField):
         if type(value) is SealedValue:
             if add:
                 raise MovedValueError(MovedValueError.__doc__)
-            return _Stored({"$sealed": value.text})
+            return _Stored(self._marked({MARK: value.text}))
         if value is None or value == {}:
             # The same object for all rows, so that many of them are written as one value.
             return _NOTHING if value is None else _EMPTY
-        return _Stored(self.stored(value, tenant_id=model_instance.tenant_id, row_id=model_instance.pk))
+        return _Stored(self.stored(value, tenant_id=model_instance.tenant_id, row_id=sealed_as(model_instance)))
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         """Return the value for the statement; raise `UnsealedWriteError` if it should be encrypted and is not."""
@@ -173,16 +185,60 @@ class SealedJSONField(models.JSONField):
             return super().get_db_prep_save(value, connection)
         if is_sealing():
             raise UnsealedWriteError(UnsealedWriteError.__doc__)
-        return super().get_db_prep_save(quote(value), connection)
+        return super().get_db_prep_save(self._quoted(value), connection)
+
+    def _marked(self, sealed: dict[str, str]) -> Any:
+        """Return the encrypted value in the column's form."""
+        return sealed
+
+    def _quoted(self, value: Any) -> Any:
+        return quote(value)
+
+    def _unquoted(self, stored: Any) -> tuple[str | None, Any]:
+        return unquote(stored)
 
     def _place(self, tenant_id: UUID, row_id: UUID) -> SealContext:
         return SealContext(tenant_id, self.model._meta.db_table, row_id, self.name)
 
 
-def sealed_field(model: type[models.Model], name: str) -> SealedJSONField:
+class SealedJSONField(SealedField, models.JSONField):
+    """A JSON column with encrypted values."""
+
+    plain_class, column_type = "django.db.models.JSONField", "jsonb"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """Return the value if it is stored in plain, else a `SealedValue`."""
+        text, plain = unquote(super().from_db_value(value, expression, connection))
+        return plain if text is None else SealedValue(text)
+
+
+class SealedTextField(SealedField, models.TextField):  # type: ignore[type-arg] # not generic at run time
+    """A text column with encrypted values: `$sealed:` and the encrypted text."""
+
+    plain_class, column_type = "django.db.models.TextField", "text"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """Return the text if it is stored in plain, else a `SealedValue`."""
+        text, plain = unquote_text(value)
+        return plain if text is None else SealedValue(text)
+
+    @override
+    def _marked(self, sealed: dict[str, str]) -> str:
+        return f"{MARK}:{sealed[MARK]}"
+
+    @override
+    def _quoted(self, value: Any) -> Any:
+        return quote_text(value)
+
+    @override
+    def _unquoted(self, stored: Any) -> tuple[str | None, Any]:
+        return unquote_text(stored)
+
+
+def sealed_field(model: type[models.Model], name: str) -> SealedField:
     """Return the encrypted column of that name, for services that read or write it without model instances."""
     field = model._meta.get_field(name)
-    assert isinstance(field, SealedJSONField)
+    assert isinstance(field, SealedField)
     return field
 
 

@@ -15,7 +15,7 @@ class TenantDataKey(TenantModel):
     tenant's hashes, for the tenant's lifetime: hashes are compared and never decrypted, so they cannot be rotated.
     """
 
-    wrapped = models.BinaryField(max_length=60, help_text="Nonce, key and tag: AES-256-GCM under the master key.")
+    wrapped = models.BinaryField(max_length=2_048, help_text="The key as its master key has encrypted it.")
     master_key_id = models.CharField(max_length=16)
     # The time of the transaction, not of the statement: it identifies a key of the current transaction.
     created_at = models.DateTimeField(db_default=TransactionNow(), editable=False)

@@ -16,8 +16,9 @@ from django.utils.translation import gettext_noop
 
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
-from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys, master_keys, new_data_key
+from tenants.encryption.data_keys import forget_keys, master_keys, new_data_key
 from tenants.encryption.envelope import SealBrokenError
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import is_sealing
 from tenants.exceptions import DomainError
 from tenants.models import Tenant, TenantDataKey

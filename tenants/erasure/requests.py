@@ -7,7 +7,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 
+from tenants.approvals.service import require_approval
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
@@ -23,7 +25,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
     """Request the erasure of a suspended tenant. It starts after the grace period. `confirm` must be the tenant's slug.
 
     Raise `ErasureRefusedError` if it is not, or if the tenant is not suspended; `LegalHoldError` if it has a hold;
-    `ErasureOpenError` if an erasure of the tenant is already pending or running.
+    `ErasureOpenError` if an erasure of the tenant is already pending or running; `ApprovalRequiredError`.
     """
     kept = require_reason(reason)
     with all_tenants():
@@ -33,6 +35,12 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
         if locked.status != TenantStatus.SUSPENDED:
             raise ErasureRefusedError("Only a suspended tenant can be erased; suspend it first.")
         refuse_if_held(locked.pk)
+        require_approval(
+            "erasure",
+            {"tenant": str(locked.pk), "reason": kept},
+            preview=gettext("Erase the tenant %(slug)s: %(reason)s") % {"slug": locked.slug, "reason": kept},
+            tenant_id=locked.pk,
+        )
         now = read_moment()
         # A suspension that ended by itself would admit the tenant during its erasure.
         Tenant.objects.filter(pk=locked.pk).update(suspended_until=None)

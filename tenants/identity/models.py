@@ -5,10 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from tenants.access.models import PLATFORM_ROLE_CHOICES, Role
+from tenants.access.models import MAX_ROLE_NAME
 from tenants.database.ids import uuid7
-
-ROLES = [*Role.choices, *PLATFORM_ROLE_CHOICES]
 
 
 class ClaimRule(models.Model):
@@ -30,9 +28,10 @@ class ClaimRule(models.Model):
     )
     role = models.CharField(
         _("role"),
-        max_length=20,
-        choices=ROLES,
-        help_text=_("Owner, developer or viewer of the tenant; admin, operator or auditor of the platform."),
+        max_length=MAX_ROLE_NAME,
+        help_text=_(
+            "owner, developer, viewer or a role of the tenant's own; admin, operator or auditor of the platform."
+        ),
     )
     is_confirmed = models.BooleanField(
         _("confirmed"),

@@ -49,5 +49,10 @@ def roles_of(claims: Mapping[str, Any], rules: Iterable[Rule]) -> dict[Hashable 
     for rule in rules:
         if rule.value in values_of(claims, rule.claim):
             roles = (rule.role, given.get(rule.tenant_id, rule.role))
-            given[rule.tenant_id] = max(roles, key=STRENGTH.index)
+            given[rule.tenant_id] = max(roles, key=_strength)
     return given
+
+
+def _strength(role: str) -> tuple[float, str]:
+    """Return the sort key of a role: a tenant's own ones are between viewer and developer, by their names."""
+    return (float(STRENGTH.index(role)) if role in STRENGTH else 0.5), role

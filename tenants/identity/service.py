@@ -19,7 +19,7 @@ from tenants.context import Actor, acting_as, all_tenants
 from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import FieldInvalidError
 from tenants.identity.rules import OF_EVERYBODY, claims_of, roles_of
-from tenants.models import ClaimRule, Membership, PlatformMembership, Role
+from tenants.models import ClaimRule, Membership, PlatformMembership, Role, TenantRole
 from tenants.translation import translate
 
 _ROOTS = ("userinfo", "id_token")
@@ -89,7 +89,8 @@ def record_refused_sign_in(request: HttpRequest, *, user: Any, subject: str, rea
 def check_claim_rule(rule: ClaimRule) -> None:
     """Raise `FieldInvalidError` for a rule that would reach all accounts or, unless confirmed, none."""
     rule.claim, rule.value = rule.claim.strip(), rule.value.strip()
-    roles = PlatformRole if rule.tenant_id is None else Role
+    roles = [role.value for role in (PlatformRole if rule.tenant_id is None else Role)]
+    own = TenantRole.objects.select_for_update(no_key=True).filter(tenant=rule.tenant_id, name=rule.role)
     faults = (
         (not rule.claim, "claim", translate("Name the claim.")),
         (rule.claim in OF_EVERYBODY, "claim", translate("Every account has the same value of this claim.")),
@@ -99,7 +100,7 @@ def check_claim_rule(rule: ClaimRule) -> None:
             translate("Give one value: an empty one, or *, would give everybody the role."),
         ),
         (
-            rule.role not in list(roles),
+            rule.role not in [*roles, *(row.name for row in own)],
             "role",
             translate("Use one of %(roles)s here.", {"roles": ", ".join(roles)}),
         ),

@@ -14,6 +14,7 @@ from allauth.account.views import logout, reauthenticate
 from allauth.mfa.base import views as factors
 from allauth.mfa.recovery_codes import views as codes
 from allauth.mfa.totp import views as totp
+from allauth.mfa.webauthn import views as keys
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
@@ -78,6 +79,14 @@ urlpatterns: list[URLPattern] = [
         "second-factor/recovery-codes/download/",
         _of_console(codes.download_recovery_codes),
         name="mfa_download_recovery_codes",
+    ),
+    path("second-factor/keys/", _of_console(keys.list_webauthn), name="mfa_list_webauthn"),
+    path("second-factor/keys/add/", _of_console(keys.add_webauthn), name="mfa_add_webauthn"),
+    path("second-factor/keys/<int:pk>/remove/", _of_console(keys.remove_webauthn), name="mfa_remove_webauthn"),
+    path(
+        "second-factor/keys/reauthenticate/",
+        _of_console(keys.reauthenticate_webauthn),
+        name="mfa_reauthenticate_webauthn",
     ),
     path("<slug:provider_id>/", provider_login, name="openid_connect_login"),
     path("<slug:provider_id>/callback/", provider_callback, name="openid_connect_callback"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.approvals.service import storing_requests
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 
@@ -27,7 +28,7 @@ class PlatformCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; raise CommandError with the code, the detail and the faults of a DomainError."""
         try:
-            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])):
+            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])), storing_requests():
                 return super().execute(*args, **options)
         except DomainError as error:
             faults = [": ".join(filter(None, (fault.get("field"), fault["detail"]))) for fault in error.errors]

@@ -65,6 +65,7 @@ class PlanSerializer(serializers.Serializer[Plan]):
     retry_rules = serializers.DictField(
         child=RetryRuleSerializer(), help_text="Retry rules by kind; `*` is every kind."
     )
+    needs_second_factor = serializers.BooleanField(help_text="Members must have a second factor.")
     limits = serializers.SerializerMethodField(help_text="Limits that plug-ins declare, by key.")
     version = serializers.IntegerField(help_text="Number of the version in effect.")
     waiting_versions = serializers.SerializerMethodField()
@@ -90,6 +91,7 @@ class PlanChangeSerializer(PlanEditSerializer):
     retry_rules = serializers.DictField(
         child=RetryRuleSerializer(), required=False, help_text="By kind, `*` for every kind; replaces all rules."
     )
+    needs_second_factor = serializers.BooleanField(required=False, help_text="Members must have a second factor.")
     limits = serializers.DictField(
         child=WholeNumberField(min_value=0, max_value=MAX_LIMIT_VALUE), required=False, help_text="By key."
     )

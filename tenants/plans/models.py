@@ -76,6 +76,13 @@ class Plan(NamedModel, VersionedModel):
         help_text=_("Retry rules by kind, in place of the kind's own."),
     )
 
+    needs_second_factor = models.BooleanField(
+        _("second factor required"),
+        default=False,
+        db_default=False,
+        help_text=_("Members of its tenants must have a second factor, whatever their role."),
+    )
+
     class Meta:
         verbose_name = _("plan")
         verbose_name_plural = _("plans")

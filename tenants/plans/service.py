@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from django.db.models import Q
 
+from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.reads import first_or_raise
@@ -32,7 +33,10 @@ PLAN_FIELDS = (
     "worker_seconds_per_month",
     "max_priority",
     "retry_rules",
+    "needs_second_factor",
 )
+# Of fields that are younger than the versions in which they are missing.
+_BEFORE: Final[Mapping[str, Any]] = {"needs_second_factor": False}
 
 
 def create_tier(*, slug: str, name: str, rank: int) -> Tier:
@@ -128,6 +132,11 @@ class _Plans(Versioned[Plan]):
     def find(self, name: str) -> Plan:
         return get_plan(name)
 
+    def require_approval(self, row: Plan, content: Content, difference: Difference, **options: Any) -> None:
+        changed = ", ".join(f"{name} → {value}" for name, value in difference.after.items())
+        arguments = {"plan": row.slug, "content": content, "expected_version": row.version, **options}
+        require_approval("plan", arguments, preview=f"{row.slug}: {changed}")
+
     def lock(self, plan: Plan) -> Plan:
         return first_or_raise(Plan.objects.select_for_update(no_key=True).filter(pk=plan.pk), PlanNotFoundError)
 
@@ -158,14 +167,16 @@ class _Plans(Versioned[Plan]):
     def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
         limits: dict[str, Any] = content["limits"]
         rules = {f"retry_rules.{kind}": rule for kind, rule in content["retry_rules"].items()}
-        return {name: content[name] for name in PLAN_FIELDS if name != "retry_rules"} | rules | limits
+        values = {**_BEFORE, **content}
+        return {name: values[name] for name in PLAN_FIELDS if name != "retry_rules"} | rules | limits
 
     def _assign(self, plan: Plan, content: Mapping[str, Any]) -> None:
         tier = first_or_raise(
             Tier.objects.filter(pk=content["tier"]),
             PlanContentInvalidError("The tier %(tier)r no longer exists.", {"tier": content["tier"]}),
         )
-        assign(plan, {name: content[name] for name in PLAN_FIELDS} | {"tier": tier})
+        values = {**_BEFORE, **content, "tier": tier}
+        assign(plan, {name: values[name] for name in PLAN_FIELDS})
 
 
 PLANS = _Plans()

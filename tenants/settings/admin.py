@@ -17,6 +17,7 @@ from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError, SettingsStaleError
+from tenants.identity.step_up import ask_for_factor
 from tenants.models import Tenant, TenantSettings
 from tenants.settings.forms import SettingsForm, setting_rows
 from tenants.settings.schema import effective_values, orphaned_keys, read_stored, setting_groups
@@ -68,10 +69,12 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         return self._show(request, tenant_id, sent=request.POST if request.method == "POST" else None)
 
     def _show(self, request: HttpRequest, tenant_id: UUID, *, sent: QueryDict | None = None) -> HttpResponse:
-        may_edit = self.access(request).may(Permission.TENANT_MANAGE)
+        may_edit, may_edit_all = map(self.access(request).may, (Permission.TENANT_MANAGE, Permission.TENANTS_MANAGE))
         # Before any look-up of rows, as everywhere.
         if sent is not None and not may_edit:
             raise PermissionDenied
+        if sent is not None and may_edit_all and (asked := ask_for_factor(request, Permission.TENANTS_MANAGE)):
+            return asked
         tenant = Tenant.objects.select_related("plan").filter(pk=tenant_id).first()
         if tenant is None:
             raise Http404(gettext("There is no such tenant."))
@@ -79,7 +82,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         form = SettingsForm(
             sent,
             values=effective_values(row.stored),
-            may_edit_all=self.access(request).may(Permission.TENANTS_MANAGE),
+            may_edit_all=may_edit_all,
             is_frozen=not may_edit,
             initial={"version": row.version},
         )

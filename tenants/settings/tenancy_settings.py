@@ -35,4 +35,28 @@ TIMEZONE = Setting(
     default="UTC",
     effect=gettext_noop("Applies to schedules created later."),
 )
-SETTINGS = SettingGroup(gettext_noop("General"), (TIMEZONE,))
+_HOURS = {"type": ["integer", "null"], "minimum": 1, "maximum": 24}
+_AT_ONCE = gettext_noop("Takes effect at once, for open sessions too.")
+SESSION_HOURS = Setting(
+    key="sessions.hours",
+    title=gettext_noop("Lifetime of a session, in hours"),
+    help_text=gettext_noop(
+        "A member must log in again after this time. Empty: the platform's, which is 12 hours by default and is also "
+        "the maximum."
+    ),
+    schema=_HOURS,
+    default=None,
+    effect=_AT_ONCE,
+)
+SESSION_IDLE_HOURS = Setting(
+    key="sessions.idle_hours",
+    title=gettext_noop("Idle time of a session, in hours"),
+    help_text=gettext_noop(
+        "A member must log in again after this time without a request. Empty: the platform's, which is 2 hours by "
+        "default and is also the maximum."
+    ),
+    schema=_HOURS,
+    default=None,
+    effect=_AT_ONCE,
+)
+SETTINGS = SettingGroup(gettext_noop("General"), (TIMEZONE, SESSION_HOURS, SESSION_IDLE_HOURS))

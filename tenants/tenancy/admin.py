@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import Permission
+from tenants.access.viewing import end_view, start_view
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.links import invitation_link
 from tenants.console.post_actions import post_action, until_of
@@ -80,7 +81,7 @@ class TenantAdmin(TenantScopedAdmin):
     # The actions are on the page.
     change_form_outer_before_template = ""
     search_fields = ("slug", "name")
-    post_actions = ("pause", "drain", "resume", "suspend", "reinstate", "hold", "erase")
+    post_actions = ("pause", "drain", "resume", "suspend", "reinstate", "hold", "erase", "view_as")
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         own = ("slug", "name", "plan")
@@ -157,7 +158,17 @@ class TenantAdmin(TenantScopedAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         choose = self.guard(require_POST(self.choose_view), Permission.TENANT_VIEW)
-        return [path("choose/", choose, name="tenants_tenant_choose"), *super().get_urls()]
+        leave = self.guard(require_POST(self.leave_view), Permission.TENANT_VIEW)
+        return [
+            path("choose/", choose, name="tenants_tenant_choose"),
+            path("leave/", leave, name="tenants_tenant_leave"),
+            *super().get_urls(),
+        ]
+
+    def leave_view(self, request: HttpRequest) -> HttpResponse:
+        """End the view of a tenant."""
+        end_view(request)
+        return HttpResponseRedirect(reverse("admin:tenants_tenant_changelist"))
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
         """Switch the console to another tenant that the user is a member of."""
@@ -243,6 +254,16 @@ class TenantAdmin(TenantScopedAdmin):
     def hold(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         place_hold(tenant=tenant, reason=reason)
         return gettext("All data of %(tenant)s is kept until the hold is released.") % {"tenant": tenant}
+
+    @post_action(
+        label=gettext_lazy("View as this tenant"),
+        consequence=gettext_lazy("For 30 minutes you see the console as its owner does, read-only. It is audited."),
+        permission=Permission.PLATFORM_VIEW,
+        asks_reason=True,
+    )
+    def view_as(self, request: HttpRequest, tenant: Tenant, reason: str) -> HttpResponse:
+        start_view(request, tenant, reason)
+        return HttpResponseRedirect(reverse("admin:index"))
 
     @post_action(
         label=gettext_lazy("Erase permanently"),

@@ -89,7 +89,8 @@ class TenantQuerySet(models.QuerySet[ModelT]):
 class ScopedManager(models.Manager[ModelT]):
     """Manager that returns the rows of the current scope: those of one tenant, or of all tenants.
 
-    Without a scope it raises `NoTenantError`.
+    In the scope of a narrowed role, rows of models with `narrowed_by` are narrowed, too. Without a scope it raises
+    `NoTenantError`.
     """
 
     tenant_attribute = "tenant_id"
@@ -97,6 +98,8 @@ class ScopedManager(models.Manager[ModelT]):
     def get_queryset(self) -> models.QuerySet[ModelT]:
         scope = require_scope()
         queryset = super().get_queryset()
+        if scope.narrowing is not None:
+            queryset = scope.narrowing.apply(queryset)
         if scope.tenant_id is None:
             return queryset
         return queryset.filter(**{self.tenant_attribute: scope.tenant_id})

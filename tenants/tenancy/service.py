@@ -9,6 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_noop
 
+from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants, current_actor
 from tenants.database.reads import first_or_raise
@@ -103,6 +104,14 @@ def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "
     """
     if strays := set(changes) - _EDITABLE_FIELDS:
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
+    if "plan" in changes:
+        values = {name: value.slug if isinstance(value, Plan) else value for name, value in changes.items()}
+        require_approval(
+            "plan",
+            {"tenant": str(tenant.pk), "changes": values, "reason": reason},
+            preview=f"{tenant.slug}: {', '.join(f'{name} → {value}' for name, value in values.items())}",
+            tenant_id=tenant.pk,
+        )
     return _change(tenant, "tenant.updated", dict(changes), reason)
 
 

@@ -63,6 +63,11 @@ class VersionHooks[RowT: VersionedModel](ABC):
         It is called when a version is written, and not when a scheduled one takes effect.
         """
 
+    def require_approval(  # noqa: B027 - a kind need not have it
+        self, row: RowT, content: Content, difference: Difference, **options: Any
+    ) -> None:
+        """Raise `ApprovalRequiredError` if a second person must approve an edit; ``options`` are those of `edit`."""
+
     def check_due(self, row: RowT, content: Mapping[str, Any]) -> None:
         """Raise a DomainError if scheduled content, valid when it was written, cannot take effect any more."""
         self.check(row, content)

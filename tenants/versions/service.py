@@ -79,6 +79,9 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             self.check(locked, wanted)
             self.authorise(wanted)
             difference = self._compare(content, wanted)
+            if difference:
+                options = {"reason": reason, "action": action, "effective_from": effective_from}
+                self.require_approval(locked, wanted, difference, **options)
             if effective_from is not None:
                 return self._schedule(locked, wanted, difference, effective_from, reason)
             if not difference and not self.writes_unchanged:

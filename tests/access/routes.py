@@ -123,7 +123,7 @@ def routes_over_all_tenants() -> Iterator[tuple[str, str]]:
     for route, pattern in walk():
         declared = getattr(getattr(pattern.callback, "cls", None), "over_all_tenants", frozenset())
         for method, action in (getattr(pattern.callback, "actions", None) or {}).items():
-            if action in declared:
+            if action in declared and method != "head":
                 yield method.upper(), route
 
 

@@ -58,6 +58,7 @@ secrets.use               developer owner key                            admin
 secrets.manage                      owner                                admin
 audit.view                developer owner key           auditor operator admin
 audit.export                        owner               auditor operator admin
+approvals.decide          developer owner                       operator admin
 platform.view                                           auditor operator admin
 queues.operate                                                  operator admin
 tenants.operate                                                 operator admin
@@ -67,6 +68,8 @@ plans.manage                                                             admin
 fairness.manage                                                          admin
 upkeep.run                                                      operator admin
 backups.manage                                                           admin
+controls.manage                                                          admin
+controls.override                                                        admin
 people.view                                             auditor operator admin
 people.manage                                                            admin
 """
@@ -100,6 +103,11 @@ POST   members/                              members.manage    {"user": "newcome
 GET    invitations/                          members.view
 GET    invitations/{invitation}/             members.view
 POST   invitations/{invitation}/revoke/      members.manage    {}
+GET    roles/                                members.view
+POST   roles/                                members.manage    {"name": "new", "rights": ["jobs.view"]}
+GET    roles/{role}/                         members.view
+PATCH  roles/{role}/                         members.manage    {"rights": ["jobs.view"]}
+DELETE roles/{role}/                         members.manage
 GET    members/{member}/                     members.view
 PATCH  members/{member}/                     members.manage    {"role": "developer"}
 DELETE members/{member}/                     members.manage
@@ -150,9 +158,27 @@ POST   objectives/                           alerts.manage     {"name": "new", "
 GET    objectives/{objective}/               jobs.view
 PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
 DELETE objectives/{objective}/               alerts.manage
+GET    evidence-packs/                       audit.view
+POST   evidence-packs/                       audit.export      {"template": "gdpr", "since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
+GET    evidence-packs/{evidence_pack}/       audit.view
+GET    evidence-packs/{evidence_pack}/download/ audit.export    409
+PATCH  evidence-packs/{evidence_pack}/       audit.export      {"since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
+DELETE evidence-packs/{evidence_pack}/       audit.export
+GET    evidence-schedules/                   audit.view
+POST   evidence-schedules/                   audit.export      {"name": "new", "template": "soc2", "group": "ops", "is_empty_allowed": true}
+GET    evidence-schedules/{evidence_schedule}/ audit.view
+PATCH  evidence-schedules/{evidence_schedule}/ audit.export    {"is_enabled": false}
+DELETE evidence-schedules/{evidence_schedule}/ audit.export
 POST   jobs/{waiting}/cancel/                jobs.cancel       {}
 POST   jobs/{waiting}/suspend/               jobs.cancel       {"reason": "wait for the data"}
 POST   jobs/{waiting}/resume/                jobs.cancel       {"reason": "it is here"} 409
+POST   jobs/{waiting}/override-controls/     controls.override {"reason": "agreed"} 409
+GET    controls/                             jobs.view
+POST   controls/                             controls.manage   {"name": "new", "checkpoint": "submission", "rule": "required_tags", "parameters": {"tags": ["x"]}, "may_hold_all": true}
+GET    controls/{control}/                   jobs.view
+POST   controls/{control}/preview/           jobs.view         {}
+PATCH  controls/{control}/                   controls.manage   {"name": "changed"}
+DELETE controls/{control}/                   controls.manage
 POST   jobs/{job}/retry/                     jobs.retry        {}
 GET    batches/                              jobs.view
 POST   batches/                              jobs.submit       {"label": "new", "jobs": [{"kind": "noop"}]}
@@ -346,6 +372,15 @@ GET    backup-plans/{backup_plan}/           platform.view
 PATCH  backup-plans/{backup_plan}/           backups.manage    {"is_enabled": false}
 DELETE backup-plans/{backup_plan}/           backups.manage
 GET    backups/                              platform.view
+GET    approval-rules/                       people.view
+POST   approval-rules/                       people.manage     {"act": "erasure"}
+GET    approval-rules/{approval_rule}/       people.view
+PATCH  approval-rules/{approval_rule}/       people.manage     {"hours": 12}
+DELETE approval-rules/{approval_rule}/       people.manage
+GET    approval-requests/                    audit.view
+GET    approval-requests/{approval_request}/ audit.view
+POST   approval-requests/{approval_request}/approve/ approvals.decide {}
+POST   approval-requests/{approval_request}/reject/ approvals.decide {"reason": "no"}
 GET    legal-holds/                          platform.view
 POST   legal-holds/                          tenants.manage    {"tenant": "acme", "reason": "case 9"} 201
 POST   legal-holds/{hold}/release/           tenants.manage    {"reason": "settled"}
@@ -435,6 +470,8 @@ POST   entities/{entity}/retry/              pipelines.manage  {"reason": "x"}  
 # Changes over all tenants that platform staff with the right may make without naming a tenant; lines as those of API. A
 # body matches jobs of several tenants, so that the number is required.
 OVER_ALL_TENANTS = """
+POST   approval-requests/{approval_request}/approve/ approvals.decide {}
+POST   approval-requests/{approval_request}/reject/ approvals.decide {"reason": "no"}
 POST   bulk-operations/                      jobs.bulk         {"filter": "kind:noop", "operation": "cancel", "reason": "x"} 409
 POST   bulk-operations/{bulk}/abort/         jobs.bulk         {"reason": "x"}
 POST   bulk-operations/{bulk}/undo/          jobs.bulk         {"reason": "x"}         409
@@ -465,9 +502,20 @@ PATCH  alert-silences/{silence}/             alerts.respond    {"reason": "y"}
 POST   alert-silences/{silence}/end/         alerts.respond    {}
 DELETE alert-silences/{silence}/             alerts.respond
 DELETE contact-groups/{group}/               alerts.manage
+POST   controls/                             controls.manage   {"name": "new", "checkpoint": "submission", "rule": "required_tags", "parameters": {"tags": ["x"]}, "may_hold_all": true}
+PATCH  controls/{control}/                   controls.manage   {"name": "changed"}
+DELETE controls/{control}/                   controls.manage
+POST   controls/{control}/preview/           jobs.view         {}
 POST   objectives/                           alerts.manage     {"name": "new", "kind": "noop"}
 PATCH  objectives/{objective}/               alerts.manage     {"target_share": 0.9}
 DELETE objectives/{objective}/               alerts.manage
+POST   evidence-packs/                       audit.export      {"template": "gdpr", "since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
+GET    evidence-packs/{evidence_pack}/download/ audit.export    409
+PATCH  evidence-packs/{evidence_pack}/       audit.export      {"since": "2019-01-01T00:00:00Z", "until": "2019-02-01T00:00:00Z", "is_empty_allowed": true}
+DELETE evidence-packs/{evidence_pack}/       audit.export
+POST   evidence-schedules/                   audit.export      {"name": "new", "template": "soc2", "group": "Platform admins", "is_empty_allowed": true}
+PATCH  evidence-schedules/{evidence_schedule}/ audit.export    {"is_enabled": false}
+DELETE evidence-schedules/{evidence_schedule}/ audit.export
 POST   outbox-routes/                        webhooks.manage   {"name": "new", "topic": "order.*", "adapter": "webhook", "target": "ops"} 422
 PATCH  outbox-routes/{outbox_route}/         webhooks.manage   {"is_enabled": false}
 DELETE outbox-routes/{outbox_route}/         webhooks.manage
@@ -519,7 +567,7 @@ scheduling.circuit                 jobs.view       tenant.pause     -           
 scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry edit:jobs.reveal
 scheduling.execution               logs.view       -                -
 scheduling.investigation           audit.view      audit.view       alerts.respond
-scheduling.job                     jobs.view       -                -                retry:jobs.retry edit:jobs.reveal cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal save_as_template:templates.manage
+scheduling.job                     jobs.view       -                -                retry:jobs.retry edit:jobs.reveal cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel override_controls:controls.override reveal:jobs.reveal save_as_template:templates.manage
 scheduling.jobevent                jobs.view       -                -
 scheduling.kindcost                platform.view   -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
@@ -527,9 +575,12 @@ scheduling.liveexecution           jobs.view       -                -
 scheduling.loadstate               platform.view   -                -                force_normal:queues.operate force_busy:queues.operate force_overloaded:queues.operate force_brown_out:queues.operate release:queues.operate
 scheduling.sheddingrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
 scheduling.priorityrule            platform.view   fairness.manage  fairness.manage  delete:fairness.manage
+scheduling.controlrule             jobs.view       controls.manage  controls.manage  delete:controls.manage
 scheduling.backupplan              platform.view   backups.manage   backups.manage   delete:backups.manage
 scheduling.backup                  platform.view   -                -
 scheduling.objective               jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
+scheduling.evidencepack            audit.view      audit.export     audit.export             download:audit.export delete:audit.export
+scheduling.evidenceschedule        audit.view      audit.export     audit.export     delete:audit.export
 scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage
 scheduling.schedule                schedules.view  schedules.manage schedules.manage run_now:schedules.manage pause:schedules.manage resume:schedules.manage delete:schedules.manage
@@ -541,15 +592,18 @@ scheduling.upkeeprun               platform.view   -                -
 scheduling.worker                  platform.view   -                -                drain:queues.operate resume:queues.operate
 scheduling.workerpool              platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 tenants.apikey                     api_keys.view   api_keys.manage  -                rotate:api_keys.manage revoke:api_keys.manage
+tenants.approvalrequest            audit.view      -                -                approve:approvals.decide reject:approvals.decide
+tenants.approvalrule               people.view     people.manage    people.manage    delete:people.manage
 tenants.auditlogentry              audit.view      -                -
 tenants.invitation                 members.view    members.manage   -                revoke:members.manage
 tenants.legalhold                  platform.view   -                -                release:tenants.manage
 tenants.membership                 members.view    -                members.manage   remove:members.manage
 tenants.platformkey                people.view     people.manage    -                rotate:people.manage revoke:people.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
+tenants.tenantrole                 members.view    members.manage   members.manage   delete:members.manage
 tenants.claimrule                  people.view     people.manage    people.manage    delete:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage     rollback:plans.manage withdraw:plans.manage
-tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate hold:tenants.manage erase:tenants.erase
+tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate hold:tenants.manage erase:tenants.erase view_as:platform.view
 tenants.tenanterasure              tenants.erase   -                -                cancel:tenants.erase verify:tenants.erase
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
 tenants.tenantsecret               secrets.use     secrets.manage   secrets.manage   delete:secrets.manage
@@ -620,6 +674,13 @@ GET    sign-in/second-factor/recovery-codes/ console                            
 GET    sign-in/second-factor/recovery-codes/generate/ console
 POST   sign-in/second-factor/recovery-codes/generate/ console
 GET    sign-in/second-factor/recovery-codes/download/ console                          404
+GET    sign-in/second-factor/keys/           console
+GET    sign-in/second-factor/keys/add/       console
+POST   sign-in/second-factor/keys/add/       console           {"credential": "0"}
+GET    sign-in/second-factor/keys/0/remove/  console
+POST   sign-in/second-factor/keys/0/remove/  console
+GET    sign-in/second-factor/keys/reauthenticate/ console
+POST   sign-in/second-factor/keys/reauthenticate/ console      {"credential": "0"}
 GET    sign-in/oidc/                         anyone                                    404
 GET    sign-in/oidc/callback/                anyone                                    404
 GET    password_change/                      console
@@ -678,6 +739,7 @@ POST   scheduling/upkeeprun/run/partitions/  upkeep.run                         
 POST   scheduling/tenantupkeeprun/verify/    audit.view                                302
 GET    scheduling/tenantupkeeprun/{upkeep_run}/now/ audit.view
 POST   tenants/tenant/choose/                tenant.view       {"tenant": "acme"}      302
+POST   tenants/tenant/leave/                 tenant.view       {}                      302
 GET    tenants/tenant/{tenant}/now/          tenant.view
 GET    tenants/tenantsettings/of/{tenant}/   tenant.view
 POST   tenants/tenantsettings/of/{tenant}/   tenant.manage     {"version": "0"}        422

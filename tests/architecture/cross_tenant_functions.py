@@ -245,6 +245,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/backups/state_snapshot.py": ({"take_snapshot"}, "snapshots belong to the platform"),
     "scheduling/backups/canary.py": ({"run_canary"}, "it runs in a scratch database, with a tenant of its own"),
     "scheduling/backups/drill.py": ({"run_drill", "_check"}, "backups belong to the platform"),
+    "scheduling/evidence/service.py": (
+        {"make_packs", "_settle"},
+        "upkeep makes the packs of all tenants, and delivers their links",
+    ),
     "scheduling/archive/service.py": ({"remove_unfinished"}, "upkeep removes unfinished objects of all tenants"),
     "scheduling/management/commands/restore_archive.py": (
         {"Command.handle"},
@@ -262,7 +266,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "a dispatcher renews the epoch of the site",
     ),
     "scheduling/sites/service.py": (
-        {"plan_promotion", "promote", "_wait_until_writable", "_store"},
+        {"plan_promotion", "promote", "_require_second_person", "_wait_until_writable", "_store"},
         "the site belongs to the platform",
     ),
     "scheduling/sites/compare.py": (
@@ -270,6 +274,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "an operator compares the jobs of all tenants",
     ),
     "scheduling/load/duty.py": ({"LoadWatch.take_turn"}, "a dispatcher measures the platform and its pools"),
+    "scheduling/controls/queries.py": ({"_read_document"}, "controls of the platform are about jobs of all tenants"),
+    "scheduling/management/commands/override_controls.py": (
+        {"Command.handle"},
+        "an operator names a job by its id only",
+    ),
     "scheduling/load/queries.py": ({"_read_document"}, "load states belong to the platform"),
     "scheduling/load/service.py": ({"force_level", "release_level"}, "load states belong to the platform"),
     "scheduling/load/api.py": ({"LoadViewSet.states"}, "load states belong to the platform"),
@@ -394,7 +403,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "pools, queues and rules belong to the platform",
     ),
     "scheduling/upkeep/retention/steps.py": (
-        {"_prune_batches", "_prune_jobs", "_prune_tenants", "request_audit_pruning"},
+        {"_prune_batches", "_prune_jobs", "_prune_tenants", "prune_platform", "request_audit_pruning"},
         "the cutoffs of many tenants are read at once",
     ),
     "scheduling/celery/beat_tasks.py": ({"find_undelivered"}, "tasks of beat and pools belong to the platform"),
@@ -440,6 +449,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/migrations/0031_backups.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0033_outbox.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0041_break_glass.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
+    "scheduling/migrations/0044_sealed_completions.py": (
+        {"fill_condition"},
+        "FORCE applies to the owner, which fills the new column",
+    ),
     "scheduling/migrations/0037_offers_and_needs.py": (
         {"run.run_statements"},
         "FORCE applies to the owner, which converts rows of the platform",
@@ -515,6 +528,15 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         },
         "accounts and platform roles belong to no tenant",
     ),
+    "tenants/approvals/service.py": (
+        {"_decide", "_person_of", "_store", "_take", "approve", "require_approval"},
+        "requests are written by the platform, after a member was refused, or has decided",
+    ),
+    "tenants/management/commands/approvals.py": (
+        {"Command._ask", "Command.handle"},
+        "an operator decides about requests of all tenants",
+    ),
+    "tenants/access/viewing.py": ({"end_view", "start_view"}, "platform staff choose the tenant to view"),
     "scheduling/identity/api.py": ({"ClaimRuleViewSet.dispatch"}, "claim rules belong to no tenant"),
     "tenants/identity/adapters.py": ({"ProviderAdapter.save_user"}, "an account belongs to no tenant"),
     "tenants/identity/factors.py": (

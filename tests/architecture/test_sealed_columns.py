@@ -12,7 +12,7 @@ from django.apps import apps
 from django.db.models import JSONField
 
 from jobsplatform.settings.env import BASE_DIR
-from tenants.encryption.fields import SealedJSONField
+from tenants.encryption.fields import SealedField, SealedJSONField
 from tests.named_sql import sql_sources
 from tests.syntax import nodes_of, parse
 
@@ -21,6 +21,7 @@ SEALED = {
     "scheduling.Job.checkpoint",
     "scheduling.Job.result",
     "scheduling.Batch.compensate",
+    "scheduling.Batch.on_completion",
     "scheduling.BulkOperation.payload_patch",
     "scheduling.Compensation.payload",
     "scheduling.JobTemplateVersion.after",
@@ -39,7 +40,6 @@ PLAIN = {
     "scheduling.Alert.tenants": "slugs",
     "scheduling.AlertMessage.body": "what contacts are sent",
     "scheduling.AlertRule.backtest": "counts",
-    "scheduling.Batch.on_completion": "the fold looks into it; docs/how-to/encryption.md names it",
     "scheduling.Backup.faults": "codes and counts of the consistency checks",
     "scheduling.BulkOperation.changed_by_tenant": "counts",
     "scheduling.BulkOperation.ineligible": "counts",
@@ -50,6 +50,8 @@ PLAIN = {
     "scheduling.CFSPlanVersion.before": "the platform's configuration",
     "scheduling.CFSPlanVersion.content": "the platform's configuration",
     "scheduling.Circuit.tenants": "counts",
+    "scheduling.ControlHold.failures": "ids and names of controls",
+    "scheduling.ControlRule.parameters": "tags, kinds, regions, hosts and times that controls name",
     "scheduling.Investigation.evidence": "names, counts, audit entries, and the beginning of an error's message",
     "scheduling.Investigation.suspects": "names, counts and entries of the audit log",
     "scheduling.LoadState.admitted": "percentages by tier",
@@ -74,6 +76,7 @@ PLAIN = {
     "scheduling.UpkeepRun.findings": "words of the platform",
     "scheduling.Worker.queues": "the platform's configuration",
     "scheduling.Worker.sandbox": "names of layers and protections",
+    "tenants.ApprovalRequest.arguments": "ids, numbers and words of an act; a payload patch is left out",
     "tenants.AuditLogEntry.after": "masked before it is written, and hashed as it stands",
     "tenants.AuditLogEntry.before": "masked before it is written, and hashed as it stands",
     "tenants.Plan.retry_rules": "the platform's configuration",
@@ -88,7 +91,17 @@ PLAIN = {
     "tenants.TenantErasure.removed": "counts",
     "tenants.TenantSettings.stored": "settings; of secrets they hold references",
 }
-# Plug-ins' own tables: docs/how-to/encryption.md states that they are not encrypted.
+# Columns of plug-ins' own tables; docs/how-to/encryption.md states which others are stored in plain.
+SEALED_OF_PLUGINS = {
+    "webhooks.Delivery.answer",
+    "webhooks.Delivery.error",
+    "webhooks.Webhook.url",
+    "workflow_storage.NodeRun.inputs",
+    "workflow_storage.NodeRun.outputs",
+    "workflow_storage.WorkflowRun.graph",
+    "workflow_storage.WorkflowRun.inputs",
+    "workflow_storage.WorkflowRun.outputs",
+}
 OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "workflow_storage", "files", "webhooks"})
 COLUMNS = ("payload", "checkpoint", "result")
 # Modules that name the columns in SQL, or read them without model instances; each decrypts and encrypts through the
@@ -123,6 +136,11 @@ def test_every_json_column_is_sealed_or_listed_as_plain() -> None:
     columns = json_columns()
     assert {name for name, kind in columns.items() if issubclass(kind, SealedJSONField)} == SEALED
     assert set(columns) - SEALED == set(PLAIN)
+
+
+def test_sealed_columns_of_plug_ins_are_listed() -> None:
+    fields = {f"{field.model._meta.label}.{field.name}" for field in SealedField.all_fields}
+    assert {name for name in fields if name.split(".")[0] in OF_PLUGINS} == SEALED_OF_PLUGINS
 
 
 def speakers() -> Iterator[str]:
@@ -185,4 +203,5 @@ def test_data_keys_are_used_by_field_and_stored_values_only() -> None:
     assert users == {
         "tenants/encryption/data_keys.py",
         "tenants/encryption/fields.py",
+        "tenants/encryption/file_seal.py",
     }

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, URLResolver
 
+from scheduling.controls.detectors import has_card
+from scheduling.controls.rules import _HOST
 from scheduling.errors.fingerprints import normalised_message
 from tenants.tenancy.regions import REGION
 from tests.security.patterns import names_in, places
@@ -79,6 +81,9 @@ def _search(pattern: re.Pattern[Any], how: str) -> Search:
 CALLS: dict[str, Search] = {
     # Bounded patterns: the function that bounds them is called.
     "fingerprints": lambda text: normalised_message("ValueError", text),
+    "card numbers": has_card,
+    # Values of a control's fields, as its schema checks them.
+    "hosts of controls": re.compile(_HOST).search,
     "trimmed title": lambda text: import_module("jobsplatform.demo.stand_in_model").answer_to(text),
 }
 
@@ -93,6 +98,14 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "jobsplatform/urls.py:urlpatterns": ("search", (("api/", "a/"),)),
     "scheduling/api/urls.py:urlpatterns": ("search", (("jobs/", "0-"), ("", "jobs/"))),
     "scheduling/jobs/requests.py:META_NAME": ("fullmatch", ()),
+    "scheduling/controls/detectors.py:_CARD": (
+        "finditer",
+        (("", "4"), ("", "4 "), ("", "4111 1111 1111 "), ("4111", "-1")),
+    ),
+    "scheduling/controls/detectors.py:_EMAIL": ("search", (("", "a@"), ("", "a."), ("", "%a@a."), ("a@", "a-."))),
+    "scheduling/controls/detectors.py:has_card": ("card numbers", (("", "4"), ("", "4 "), ("", "4111 1111 1111 "))),
+    "scheduling/controls/rules.py:_texts": ("hosts of controls", (("", "a."), ("", "*."), ("a", "-."))),
+    "scheduling/controls/rules.py:_TIME": ("search", (("1", "0:"),)),
     "scheduling/plans/api.py:CFSPlanViewSet": ("fullmatch", ()),
     "scheduling/jobs/routing/api.py:RoutingRuleViewSet": ("fullmatch", ()),
     "scheduling/jobs/job_templates/parameters.py:_NAME": ("fullmatch", ()),

@@ -17,6 +17,11 @@ class RetrievalConfig(AppConfig):
     verbose_name = gettext_lazy("Retrieval")
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "workloads.documents.api.urls"
+    narrowed_routes = (
+        *(f"dataset-{name}" for name in ("list", "detail", "search")),
+        *(f"admin:retrieval_dataset_{name}" for name in ("changelist", "change", "add", "act", "search", "export")),
+        *(f"admin:retrieval_chunk_{name}" for name in ("changelist", "change", "export")),
+    )
     web_preload = "workloads.documents.embedding.load_embedder"
     file_references = "workloads.documents.models:FILE_REFERENCES"
     state_checks = "workloads.documents.state_checks:CHECKS"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.search import SearchVectorField
@@ -79,6 +81,8 @@ class Dataset(NamedModel, TenantModel):
     embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
+    narrowed_by: ClassVar[Mapping[str, str]] = {"datasets": "name"}
+
     class Meta:
         verbose_name = _("dataset")
         verbose_name_plural = _("datasets")
@@ -151,6 +155,8 @@ class Document(TenantModel):
     completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
     error_at = models.DateTimeField(_("error at"), null=True, blank=True)
 
+    narrowed_by: ClassVar[Mapping[str, str]] = {"datasets": "dataset"}
+
     class Meta:
         verbose_name = _("document")
         verbose_name_plural = _("documents")
@@ -197,6 +203,8 @@ class Chunk(TenantModel):
     is_served = models.BooleanField(_("is served"), db_default=True)
     # Of the text and the model that made the vector; equal for equal vectors of a tenant.
     vector_digest = models.UUIDField(_("vector digest"), null=True, blank=True)
+
+    narrowed_by: ClassVar[Mapping[str, str]] = {"datasets": "dataset"}
 
     class Meta:
         verbose_name = _("chunk")

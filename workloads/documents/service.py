@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext
 
 from scheduling.regions.labels import label_data, remove_label
+from tenants.access.roles import require_within
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.exceptions import FieldInvalidError
@@ -111,6 +112,7 @@ def _label(dataset: Dataset, *, has_jobs: bool = True) -> None:
 
 
 def _save(dataset: Dataset) -> None:
+    require_within(datasets=dataset.name)
     try:
         # The database checks uniqueness, also between two concurrent requests.
         dataset.full_clean(exclude=["tenant"], validate_unique=False, validate_constraints=False)

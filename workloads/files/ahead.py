@@ -6,7 +6,8 @@ import logging
 from collections.abc import Iterable
 
 from workloads.files.cache import file_cache
-from workloads.files.store import StoredContent, StoredFileError, fetch
+from workloads.files.contents import StoredFileError
+from workloads.files.store import StoredContent, fetch
 
 logger = logging.getLogger(__name__)
 

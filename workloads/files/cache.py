@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from tenants.database.platform_settings import platform_settings
+from tenants.encryption.fields import is_sealing
 
 logger = logging.getLogger(__name__)
 
@@ -130,8 +131,8 @@ class FileCache:
 
 
 def file_cache() -> FileCache | None:
-    """Return the cache of this machine, None if FILE_CACHE_DIR is empty."""
-    folder = platform_settings.FILE_CACHE_DIR
+    """Return the cache of this machine; None if FILE_CACHE_DIR is empty, or files are encrypted: copies are plain."""
+    folder = "" if is_sealing() else platform_settings.FILE_CACHE_DIR
     return _cache_in(folder, platform_settings.FILE_CACHE_MIB) if folder else None
 
 

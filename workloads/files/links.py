@@ -18,9 +18,10 @@ from django.utils import timezone
 
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
+from workloads.files.contents import StoredFileError
 from workloads.files.exceptions import FileUnreadableError, LinkInvalidError
 from workloads.files.models import Artifact, StoredFile, UploadedFile
-from workloads.files.store import StoredFileError, fetch
+from workloads.files.store import fetch
 
 MIN_SECONDS, DEFAULT_SECONDS, MAX_SECONDS = 10, 300, 24 * 60 * 60
 _SALT = "files.download"

@@ -16,9 +16,11 @@ from django.core.files.storage import default_storage
 
 from scheduling.backups.target import open_storage
 from tenants.context import all_tenants
+from tenants.encryption.file_seal import file_key
+from workloads.files.contents import NewContent, StoredFileError, download, is_whole, tenant_of, write_content
 from workloads.files.exceptions import MirrorSourceError, MirrorStorageError, storage_errors
 from workloads.files.models import Content
-from workloads.files.store import NewContent, StoredFileError, at_once, download, write_content
+from workloads.files.store import at_once
 
 _ROWS: Final = 200
 _FIRST: Final = UUID(int=0)
@@ -111,12 +113,13 @@ class Mirror:
 
     def _mirror(self, row: _Row) -> _Result | None:
         try:
-            if default_storage.exists(row.key) and default_storage.size(row.key) == row.size_bytes:
+            if default_storage.exists(row.key) and is_whole(row.key, row.size_bytes):
                 return None
             if self._is_dry:
                 return self._look_for(row.key)
             with download(row.key, row.sha256, self._source) as copy:
-                write_content(row.key, NewContent(row.sha256, row.size_bytes, copy))
+                content = NewContent(row.sha256, row.size_bytes, copy)
+                write_content(row.key, content, file_key(tenant_of(row.key)))
         except StoredFileError as error:
             return _Result(str(error))
         except storage_errors() as error:

@@ -10,9 +10,10 @@ from django.db import transaction
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import tenant_context
 from tenants.models import Tenant
+from workloads.files.contents import NewContent
 from workloads.files.incoming import inspect_files
 from workloads.files.models import UploadedFile
-from workloads.files.store import NewContent, discard_on_commit, discard_on_error, storage_key, store_contents
+from workloads.files.store import discard_on_commit, discard_on_error, storage_key, store_contents
 
 # Names in an audit entry; the rest of a large upload is counted.
 _AUDITED_NAMES = 20

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import IO, Any, Final
+from typing import IO, Final
 from uuid import UUID
 
-from django.core.files.base import File
-from django.core.files.storage import Storage, default_storage
+from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models.functions import Greatest, Now
 
@@ -30,10 +28,19 @@ from tenants.context import tenant_context
 from tenants.database.locks import LockClass
 from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
+from tenants.encryption.exceptions import DataKeyUnavailableError
+from tenants.encryption.file_seal import file_key
 from tenants.exceptions import DomainError
 from tenants.holds.service import find_hold
 from tenants.limits.usage import change_stored, check_room
 from workloads.files.cache import file_cache, forget
+from workloads.files.contents import (
+    PART_BYTES,
+    NewContent,
+    download,
+    save_content,
+    write_content,
+)
 from workloads.files.exceptions import storage_errors
 from workloads.files.limits import STORAGE_BYTES
 from workloads.files.models import Content
@@ -43,15 +50,7 @@ from workloads.files.references import used_keys
 HOLD: Final = timedelta(hours=1)
 # A remote storage takes a while for each.
 FILES_AT_ONCE: Final = 8
-_PART_BYTES = 1024 * 1024
 _LOCK_CONTENTS = load_sql(__file__)["lock_contents"]
-
-
-class StoredFileError(TransientError):
-    """Raised if a file is missing from the storage or differs from what was stored. A retry may succeed."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="file_not_stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +60,6 @@ class StoredContent:
     key: str
     sha256: str
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewContent:
-    """Bytes to store, with their hash and size; ``file`` must be seekable."""
-
-    sha256: str
-    size_bytes: int
-    file: IO[bytes]
 
 
 def store_bytes(tenant_id: UUID, data: bytes) -> StoredContent:
@@ -99,13 +89,13 @@ def write_ahead(tenant_id: UUID, file: IO[bytes]) -> None:
     new = _measured(file)
     key = storage_key(tenant_id, new.sha256)
     if not default_storage.exists(key):
-        _save(key, new)
+        save_content(key, new, file_key(tenant_id))
 
 
 def _measured(file: IO[bytes]) -> NewContent:
     digest = hashlib.sha256()
     file.seek(0)
-    while part := file.read(_PART_BYTES):
+    while part := file.read(PART_BYTES):
         digest.update(part)
     return NewContent(digest.hexdigest(), file.tell(), file)
 
@@ -128,6 +118,8 @@ def errors_of_job() -> Iterator[None]:
     """Raise errors of storing in the block as a job's: a person has to make room, and the storage may come back."""
     try:
         yield
+    except DataKeyUnavailableError as error:
+        raise TransientError(str(error), code=error.code) from error
     except DomainError as error:
         raise PermanentError(str(error), code=error.code) from error
     except storage_errors() as error:
@@ -148,26 +140,6 @@ def fetch(key: str, sha256: str) -> IO[bytes]:
     copy = download(key, sha256)
     if kept is not None:
         kept.add(key, copy)
-    copy.seek(0)
-    return copy
-
-
-def download(key: str, sha256: str, storage: Storage = default_storage) -> IO[bytes]:
-    """Return a temporary copy of a content, verified by its hash; raise as `fetch`."""
-    copy: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    digest = hashlib.sha256()
-    try:
-        with storage.open(key, "rb") as stored:
-            while part := stored.read(_PART_BYTES):
-                digest.update(part)
-                copy.write(part)
-    except storage_errors() as error:
-        copy.close()
-        reason = getattr(error, "strerror", None) or error
-        raise StoredFileError(f"The file cannot be read from the storage: {reason}.") from error
-    if digest.hexdigest() != sha256:
-        copy.close()
-        raise StoredFileError("The file in the storage differs from the uploaded one.")
     copy.seek(0)
     return copy
 
@@ -245,8 +217,10 @@ def store_contents(
     if size:
         check_room(tenant_id=tenant_id, limit=STORAGE_BYTES, wanted=size)
 
+    seal_key = file_key(tenant_id) if by_key else None
+
     def write(key: str) -> None:
-        if write_content(key, by_key[key]):
+        if write_content(key, by_key[key], seal_key):
             written.append(key)
 
     at_once(write, by_key)
@@ -274,27 +248,3 @@ def lock_contents(keys: Iterable[str]) -> None:
     They are locked in the order of the keys.
     """
     execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value}, is_planned=True)
-
-
-def write_content(key: str, content: NewContent) -> bool:
-    """Stream a content into the storage unless all of it is there; return True if it was written.
-
-    The caller holds its lock. Only `write_ahead` may begin the same file meanwhile, and may never complete it.
-    """
-    for _ in range(2):
-        if default_storage.exists(key):
-            if default_storage.size(key) == content.size_bytes:
-                return False
-            default_storage.delete(key)
-        if _save(key, content):
-            return True
-    raise StoredFileError(f"The storage saved {key} under another name.")
-
-
-def _save(key: str, content: NewContent) -> bool:
-    """Save a content under its key; return False if there was a file meanwhile."""
-    content.file.seek(0)
-    stored = default_storage.save(key, content.file if isinstance(content.file, File) else File(content.file))
-    if stored != key:
-        default_storage.delete(stored)
-    return bool(stored == key)

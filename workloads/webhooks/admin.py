@@ -58,6 +58,7 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Webhook
         fields = EDITABLE_FIELDS
+        widgets = {"url": UnfoldAdminTextInputWidget()}
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}

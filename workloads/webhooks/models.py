@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from tenants.encryption.fields import SealedTextField
 from tenants.tenancy.bases import NamedModel, TenantModel
 
 MAX_URL = 2_000
@@ -22,7 +23,7 @@ class Webhook(NamedModel, TenantModel):
     """
 
     name = models.CharField(_("name"), max_length=100)
-    url = models.CharField(
+    url = SealedTextField(
         _("url"), max_length=MAX_URL, help_text=_("http or https; private and internal addresses are refused.")
     )
     events = ArrayField(
@@ -75,8 +76,8 @@ class Delivery(TenantModel):
     status = models.PositiveSmallIntegerField(
         _("status"), null=True, help_text=_("Status of the response; empty if there was none.")
     )
-    error = models.CharField(_("error"), max_length=MAX_ERROR, blank=True)
-    answer = models.CharField(
+    error = SealedTextField(_("error"), max_length=MAX_ERROR, blank=True)
+    answer = SealedTextField(
         _("answer"), max_length=MAX_ANSWER, blank=True, help_text=_("The beginning of the response, if it is text.")
     )
     seconds = models.FloatField(_("seconds"))

@@ -12,7 +12,8 @@ from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.models import Job, JobLog, JobLogTally
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7_floor
-from tenants.encryption.data_keys import DataKeyUnavailableError, preload_keys
+from tenants.encryption.data_keys import preload_keys
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import SealedValueBrokenError
 
 DOWNLOAD_LINES = 500

@@ -16,7 +16,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import is_sealing, sealed_field
 
 Level = JobLog.Level

@@ -71,7 +71,7 @@ class BatchCompletionSerializer(serializers.Serializer[Batch]):
     """What is submitted at a batch's end, and how far its submission is."""
 
     kind = serializers.SerializerMethodField()
-    only_if_completed = serializers.SerializerMethodField()
+    only_if_completed = serializers.BooleanField()
     due_at = serializers.DateTimeField(
         source="fire_at", allow_null=True, help_text="When the submission is due, or retried."
     )
@@ -80,9 +80,6 @@ class BatchCompletionSerializer(serializers.Serializer[Batch]):
 
     def get_kind(self, batch: Batch) -> str:
         return str((batch.on_completion or {}).get("kind", ""))
-
-    def get_only_if_completed(self, batch: Batch) -> bool:
-        return bool((batch.on_completion or {}).get("only_if_completed", False))
 
 
 class BatchDetailSerializer(BatchSerializer):

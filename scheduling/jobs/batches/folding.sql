@@ -28,8 +28,7 @@ WITH looked AS MATERIALIZED (
         fire_at = CASE WHEN
         -- include: is_over
             AND b.on_completion IS NOT NULL AND b.fired_job_id IS NULL
-            AND (b.completed + c.completed = b.total
-                OR NOT coalesce((b.on_completion ->> 'only_if_completed')::bool, false)) THEN now() ELSE b.fire_at END
+            AND (b.completed + c.completed = b.total OR NOT b.only_if_completed) THEN now() ELSE b.fire_at END
     FROM counted c WHERE b.id = c.batch_id
     RETURNING b.waiting_job_id, b.ended_at = now() AS is_over
 )

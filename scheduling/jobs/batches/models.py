@@ -37,9 +37,11 @@ class Batch(TenantModel):
     )
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, help_text=_("When it was cancelled as a whole."))
     cancel_reason = models.CharField(_("cancel reason"), max_length=200, blank=True, db_default="")
-    on_completion = models.JSONField(
+    on_completion = SealedJSONField(
         _("on completion"), null=True, help_text=_("The job that is submitted when it has ended.")
     )
+    # Beside the sealed job, because the statement that ends a batch reads it.
+    only_if_completed = models.BooleanField(_("only if completed"), db_default=False, editable=False)
     fire_at = models.DateTimeField(
         _("fire at"), null=True, help_text=_("When the submission of that job is due, or retried.")
     )

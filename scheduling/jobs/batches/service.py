@@ -58,6 +58,7 @@ def open_batch(
             kind=_common_kind(requests),
             total=len(requests),
             on_completion=on_completion.to_json() if on_completion else None,
+            only_if_completed=on_completion is not None and on_completion.only_if_completed,
             compensate=compensation.to_json() if compensation else None,
         )
         with suppress_nested_entries():

@@ -15,6 +15,8 @@ from django.utils.translation import gettext_noop
 from psycopg.rows import scalar_row
 
 from scheduling.models import Job
+from tenants.access.errors import RoleNarrowedError
+from tenants.context import require_scope
 from tenants.database.locks import LockClass
 from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
@@ -50,8 +52,16 @@ def lock_idempotency_keys(tenant_id: UUID, keys: Collection[str]) -> tuple[dict[
         # In a separate statement, which sees what was committed before the locks were taken.
         cursor.execute(_FIND_REPEATED, values)
         ids = cursor.fetchall()
-    jobs = Job.objects.filter(id__in=ids) if ids else ()
-    return {job.idempotency_key or "": job for job in jobs}, busy
+    jobs = read_visible(ids) if ids else {}
+    return {job.idempotency_key or "": job for job in jobs.values()}, busy
+
+
+def read_visible(job_ids: Collection[UUID]) -> dict[UUID, Job]:
+    """Return the jobs that hold keys; raise `RoleNarrowedError` if the caller's role is narrowed to others."""
+    jobs: dict[UUID, Job] = Job.objects.in_bulk(job_ids)
+    if len(jobs) < len(set(job_ids)) and require_scope().narrowing is not None:
+        raise RoleNarrowedError("A job outside of what your role is narrowed to has this key; use another one.")
+    return jobs
 
 
 def find_holders(tenant_id: UUID, keys: Collection[KindAndKey]) -> dict[KindAndKey, UUID]:

@@ -13,6 +13,7 @@ from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.console.base import ConsoleAdmin
 from tenants.console.post_actions import post_action
+from tenants.identity.step_up import ask_for_factor
 
 
 class SavedJobs(ConsoleAdmin):
@@ -30,6 +31,8 @@ class SavedJobs(ConsoleAdmin):
     def save_as_template(self, request: HttpRequest, job: Job, reason: str) -> str | HttpResponse:
         if not access_of(request).may(Permission.JOBS_REVEAL):
             return gettext("It needs the right to reveal payloads too.")
+        if (asked := ask_for_factor(request, Permission.JOBS_REVEAL, self._page_of(job))) is not None:
+            return asked
         template = save_as_template(job_id=job.pk, reason=reason)
         messages.success(request, gettext("This is the template. Give it a name, and replace values by parameters."))
         return HttpResponseRedirect(reverse("admin:scheduling_jobtemplate_change", args=[template.pk]))

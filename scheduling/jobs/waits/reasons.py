@@ -6,12 +6,14 @@ The times depend on all tenants' work.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.translation import gettext
 
+from scheduling.controls.holds import held_by
+from scheduling.controls.models import ControlRule
 from scheduling.fairness.shares import Move
 from scheduling.jobs.batches.queries import awaited_batch
 from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
@@ -95,6 +97,13 @@ def _suspension(job: Job) -> WaitingReason:
         detail = gettext("Waits for its children: %(ended)s of %(total)s have ended.") % values
         return WaitingReason("awaits_children", detail)
     place = JobSuspended.objects.filter(job_id=job.pk, is_own=True).first()
+    if failures := held_by(job.pk):
+        return _control_failed(failures, None if place is None else place.wake_at)
+    if place is not None and not job.execution_count:
+        # Controls that held it were overridden before its time.
+        return WaitingReason(
+            "scheduled", gettext("Not before %(moment)s.") % {"moment": shown_time(job.run_at)}, job.run_at
+        )
     if place is None:
         return WaitingReason("suspended", gettext("Suspended until it is resumed."))
     if place.wake_at is None:
@@ -103,6 +112,13 @@ def _suspension(job: Job) -> WaitingReason:
         "until": shown_time(place.wake_at)
     }
     return WaitingReason("awaits_answer", detail, place.wake_at)
+
+
+def _control_failed(failures: Sequence[Mapping[str, str]], until: datetime | None) -> WaitingReason:
+    """Return which controls hold the job, and until when if only a maintenance window does."""
+    names = ", ".join(f"{one['name']} ({ControlRule.Rule(one['rule']).label})" for one in failures)
+    detail = gettext("Held by controls that it failed: %(names)s.") % {"names": names}
+    return WaitingReason("control_failed", detail, until)
 
 
 def _opens_at(reasons: list[WaitingReason]) -> datetime | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from scheduling.kit.http.calling import METHODS, RESERVED_HEADERS, Answer, Limits, send
 from scheduling.kit.http.errors import (
     AddressRefusedError,
+    HostRefusedError,
     NoAnswerError,
     RedirectRefusedError,
     RequestRefusedError,
@@ -26,6 +27,7 @@ __all__ = [
     "AddressRefusedError",
     "Answer",
     "HeaderValue",
+    "HostRefusedError",
     "Limits",
     "NoAnswerError",
     "RedirectRefusedError",

@@ -19,6 +19,13 @@ class AddressRefusedError(PermanentError):
         super().__init__(message, code="address_refused")
 
 
+class HostRefusedError(PermanentError):
+    """The error for a host that a control does not let the job call."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="host_refused")
+
+
 class RedirectRefusedError(PermanentError):
     """The error for a redirect that is not followed."""
 

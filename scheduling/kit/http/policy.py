@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from scheduling.kit.http.addresses import OPENABLE, Address, refused_class_of
-from scheduling.kit.http.errors import AddressRefusedError, UrlRefusedError
+from scheduling.kit.http.errors import AddressRefusedError, HostRefusedError, UrlRefusedError
 from scheduling.kit.http.targets import UrlTarget, read_target
+from scheduling.kit.runtime import host_check
 from tenants.database.platform_settings import platform_settings
 from tenants.translation import translate
 
@@ -33,7 +34,12 @@ class OutgoingPolicy:
         return (host, port) in self.allowed_hosts
 
     def check_target(self, target: UrlTarget) -> None:
-        """Raise `AddressRefusedError` for a target that is refused by its port or host name alone, before a look-up."""
+        """Raise `AddressRefusedError` for a target that is refused by its port or host name alone, before a look-up.
+
+        Raise `HostRefusedError` if a control does not let the running job call the host.
+        """
+        if (is_host_allowed := host_check.get()) is not None and not is_host_allowed(target.host):
+            raise HostRefusedError(translate("A control does not allow calls of %(host)r.", {"host": target.host}))
         if self.is_allowed(target.host, target.port):
             return
         if target.port not in self.ports:

@@ -16,7 +16,7 @@ from scheduling.kit.base import TransientError
 from scheduling.kit.http.errors import SecretRefusedError
 from scheduling.kit.http.policy import OutgoingPolicy
 from scheduling.kit.http.targets import UrlTarget, read_target
-from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.exceptions import DomainError
 from tenants.secrets.queries import OpenSecret, open_secrets
 from tenants.secrets.references import SecretReference, split_references

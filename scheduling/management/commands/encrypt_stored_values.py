@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from scheduling.upkeep.stored_values import MODELS, PAGE_ROWS, seal_page
+from scheduling.upkeep.stored_values import PAGE_ROWS, seal_page, sealed_models
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.encryption.service import FIRST, TARGET, make_missing_keys, require_master_key
@@ -40,14 +40,15 @@ class Command(PlatformCommand):
 
         An audit entry is written before the first batch, and another with the counts at the end.
         """
-        counts: dict[str, int] = {str(model._meta.verbose_name_plural): 0 for model in MODELS}
+        models = sealed_models()
+        counts: dict[str, int] = {str(model._meta.verbose_name_plural): 0 for model in models}
         is_whole = False
         _record("encryption.sealing", {"after": str(after)})
         try:
             while make_missing_keys():
                 pass
-            for model in MODELS:
-                self._seal_table(model, after if model is MODELS[0] else FIRST, batch, counts)
+            for model in models:
+                self._seal_table(model, after if model is models[0] else FIRST, batch, counts)
             is_whole = True
         finally:
             _record("encryption.sealed", {**counts, "is_whole": is_whole})

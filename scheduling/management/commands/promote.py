@@ -27,6 +27,12 @@ class Command(PlatformCommand):
             action="store_true",
             help="do not wait until the old site starts nothing: all of its processes have been stopped",
         )
+        parser.add_argument(
+            "--emergency",
+            default="",
+            metavar="REASON",
+            help="promote without the approval that a rule asks for, because the old site is lost; for the audit log",
+        )
         parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -39,7 +45,12 @@ class Command(PlatformCommand):
                 f"and promote the database. {plan.bound}",
             )
             return
-        made = promote(admin_url=options["admin_url"], is_old_stopped=options["old_stopped"], note=self._note)
+        made = promote(
+            admin_url=options["admin_url"],
+            is_old_stopped=options["old_stopped"],
+            emergency=options["emergency"],
+            note=self._note,
+        )
         text = f"{made.claim.site} is active with the epoch {made.claim.epoch}. {made.bound}"
         cure = " Set SITE_ROLE to active, start the processes, and run compare_sites once the old database can be read."
         self.show(options, _facts(made), text + cure)

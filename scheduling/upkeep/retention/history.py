@@ -17,7 +17,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg.rows import scalar_row, tuple_row
 
 from scheduling.upkeep.partitions import LOCK_TIMEOUT, Partition, list_partitions
-from scheduling.upkeep.retention.rules import Cutoffs, RetentionClass, first_due, greatest_cutoff
+from scheduling.upkeep.retention.rules import Cutoffs, RetentionClass, first_due, greatest_cutoff, record_pruning
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor, uuid7s
 from tenants.database.partitions import drop_partition
@@ -94,8 +94,11 @@ def drop_oldest_day(table: str) -> DroppedDay:
             # The long read comes first, then the lock that blocks all others.
             sums = _day_sums(table, oldest.since, oldest.until)
             _close(sums)
+            bounds = {"first": oldest.since, "behind": oldest.until}
+            rows = fetch_one(_SQL["count_day"].format(table=table), bounds, scalar_row)
             execute(*set_config({"lock_timeout": LOCK_TIMEOUT}), is_planned=True)
             drop_partition(partition=oldest.name)
+            record_pruning(str(TABLES[table]), {table: rows}, partition=oldest.name)
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):
             raise
@@ -114,7 +117,9 @@ def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedH
         of_one = is_old.format(tenant_id="%(tenant_id)s", floor="%(floor)s")
         statement = _CHOOSE.format(table=table, is_old=of_one)
         ids = fetch_all(statement, {**due.parameters(), "limit": limit}, scalar_row, is_planned=True)
-        return PrunedHistory(due.tenant_id, _delete(table, ids))
+        gone = _delete(table, ids)
+        record_pruning(str(TABLES[table]), {table: gone}, tenant_id=due.tenant_id, before=due.cutoff)
+        return PrunedHistory(due.tenant_id, gone)
 
 
 def day_of(moment: datetime) -> datetime:

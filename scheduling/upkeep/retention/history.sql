@@ -3,6 +3,10 @@
 SELECT EXISTS (SELECT FROM unnest(%(tenant_ids)s::uuid[]) AS d(tenant_id) CROSS JOIN LATERAL (
     SELECT FROM {table} h WHERE h.tenant_id = d.tenant_id AND h.id >= %(first)s AND h.id < %(behind)s LIMIT 1) AS found)
 
+-- fragment: count_day
+-- Count the rows of a day of a history table.
+SELECT count(*) FROM {table} WHERE id >= %(first)s AND id < %(behind)s
+
 -- name: sum_executions
 -- Return what the executions of a day subtract from the ledger, by tenant.
 SELECT tenant_id, sum(-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from psycopg.rows import scalar_row
 from scheduling.archive.service import begin_object, write_object
 from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.jobs.lifecycle import DEAD_STATES, TERMINAL_STATES, JobState
-from scheduling.upkeep.retention.rules import Cutoffs, DueTenant, first_due
+from scheduling.upkeep.retention.rules import Cutoffs, DueTenant, first_due, record_pruning
 from tenants.context import all_tenants
 from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.database.sql import load_sql
@@ -57,7 +57,10 @@ def prune_batches(cutoffs: Cutoffs, *, limit: int) -> int:
     """Delete at most ``limit`` old batches that have no jobs any more; return how many were deleted."""
     with all_tenants():
         values = {**cutoffs.without(list_held()).parameters(), "limit": limit}
-        return execute(_SQL["prune_batches"], values, is_planned=True)
+        gone = fetch_all(_SQL["prune_batches"], values, is_planned=True)
+        for row in gone:
+            record_pruning("finished_jobs", {"scheduling_batch": row.rows}, tenant_id=row.tenant_id)
+        return sum(row.rows for row in gone)
 
 
 def count_prunable(cutoffs: Cutoffs) -> tuple[int, int]:
@@ -85,15 +88,20 @@ def _prune(ended: str, states: Sequence[JobState], cutoffs: Cutoffs, limit: int)
             job_ids = fetch_all(_SQL[f"choose_{ended}"], values, scalar_row, is_planned=True)
         if entry is not None:
             job_ids = write_object(entry, due.floor, job_ids)
-        return replace(_delete(due, job_ids), archived=0 if entry is None else len(job_ids))
+        facts = {"before": due.cutoff, "archive": entry and entry.pk}
+        return replace(_delete(due, job_ids, f"{ended}_jobs", facts), archived=0 if entry is None else len(job_ids))
 
 
-def _delete(due: DueTenant, job_ids: list[UUID]) -> PrunedJobs:
-    """Delete locked jobs of a tenant, with log and output."""
+def _delete(due: DueTenant, job_ids: list[UUID], rule: str, facts: Mapping[str, Any]) -> PrunedJobs:
+    """Delete locked jobs of a tenant, with log and output, and record it."""
     if not job_ids:
         return PrunedJobs(due.tenant_id, 0, 0, 0)
     values = {**due.parameters(), "job_ids": job_ids, "first": min(job_ids)}
     deleted = fetch_one(_SQL["delete_jobs"], values, is_planned=True)
     log_lines = execute(_PRUNE_LOGS, values, is_planned=True)
-    execute(_PRUNE_OUTPUT, {**values, "output": OUTPUT_EVENT}, is_planned=True)
+    output = execute(_PRUNE_OUTPUT, {**values, "output": OUTPUT_EVENT}, is_planned=True)
+    removed = {"scheduling_job": deleted.jobs, "scheduling_deadletter": deleted.letters, "scheduling_joblog": log_lines}
+    removed |= {"scheduling_jobevent": output, "scheduling_job_meta": deleted.meta}
+    removed |= {"scheduling_job_subject": deleted.subjects, "scheduling_control_hold": deleted.control_holds}
+    record_pruning(rule, removed, tenant_id=due.tenant_id, **facts)
     return PrunedJobs(due.tenant_id, deleted.jobs, deleted.letters, log_lines)

@@ -69,9 +69,11 @@ WITH rows_to_delete AS (
 , letter AS (
     DELETE FROM scheduling_deadletter l USING rows_to_delete d WHERE l.job_id = d.id RETURNING l.id
 ), meta AS (
-    DELETE FROM scheduling_job_meta m USING rows_to_delete d WHERE m.job_id = d.id
+    DELETE FROM scheduling_job_meta m USING rows_to_delete d WHERE m.job_id = d.id RETURNING m.job_id
 ), subject AS (
-    DELETE FROM scheduling_job_subject s USING rows_to_delete d WHERE s.job_id = d.id
+    DELETE FROM scheduling_job_subject s USING rows_to_delete d WHERE s.job_id = d.id RETURNING s.job_id
+), control_hold AS (
+    DELETE FROM scheduling_control_hold h USING rows_to_delete d WHERE h.job_id = d.id RETURNING h.job_id
 ), batch AS (
     UPDATE scheduling_batch b SET pruned = b.pruned + g.jobs
     FROM (SELECT batch_id, count(*) AS jobs FROM rows_to_delete WHERE batch_id IS NOT NULL GROUP BY 1) AS g
@@ -79,7 +81,9 @@ WITH rows_to_delete AS (
 ), job AS (
     DELETE FROM scheduling_job j USING rows_to_delete d WHERE j.id = d.id RETURNING j.id
 )
-SELECT (SELECT count(*) FROM job) AS jobs, (SELECT count(*) FROM letter) AS letters;
+SELECT (SELECT count(*) FROM job) AS jobs, (SELECT count(*) FROM letter) AS letters,
+    (SELECT count(*) FROM meta) AS meta, (SELECT count(*) FROM subject) AS subjects,
+    (SELECT count(*) FROM control_hold) AS control_holds;
 
 -- name: prune_logs
 -- Delete the log lines of jobs. Lines are younger than their job, so its id bounds the days to scan.
@@ -91,7 +95,7 @@ DELETE FROM scheduling_jobevent WHERE tenant_id = %(tenant_id)s AND job_id = ANY
     AND id >= %(first)s::uuid AND id < %(floor)s AND name = %(output)s;
 
 -- name: prune_batches
--- Delete old batches without jobs.
+-- Delete old batches without jobs, and return how many of each tenant.
 WITH rows_to_delete AS (
     SELECT b.id FROM
     -- include: due_tenants
@@ -103,5 +107,7 @@ WITH rows_to_delete AS (
             AND NOT EXISTS (SELECT FROM scheduling_job j WHERE j.tenant_id = b.tenant_id AND j.batch_id = b.id)
         LIMIT %(limit)s
     ) AS b LIMIT %(limit)s
+), gone AS (
+    DELETE FROM scheduling_batch b USING rows_to_delete d WHERE b.id = d.id RETURNING b.tenant_id
 )
-DELETE FROM scheduling_batch b USING rows_to_delete d WHERE b.id = d.id;
+SELECT tenant_id, count(*) AS rows FROM gone GROUP BY 1;

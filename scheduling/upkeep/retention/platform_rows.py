@@ -32,6 +32,7 @@ from scheduling.models import (
     UpkeepRun,
     Worker,
 )
+from scheduling.upkeep.retention.rules import record_pruning
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
 from tenants.holds.service import without_held
@@ -69,7 +70,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
         formers = BulkFormer.objects.filter(operation__finished_at__lt=Now() - BULK_FORMERS)
         # Rows that a running undo needs are kept.
         formers = formers.exclude(operation__undone_by__finished_at__isnull=True, operation__undone_by__isnull=False)
-        return {
+        counts = {
             "alerts": _prune_alerts(limit),
             "bulk_formers": _delete(formers, limit),
             "bulk_operations": _delete(operations, limit),
@@ -83,6 +84,8 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "upkeep_runs": _delete(runs, limit) + _delete(tenant_runs, limit),
             "cached_results": _delete(ResultCacheEntry.objects.filter(expires_at__lt=Now()), limit),
         }
+        record_pruning("platform_rows", counts)
+        return counts
 
 
 def _prune_alerts(limit: int) -> int:

@@ -12,6 +12,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from scheduling.limits.declared import RETENTION
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
@@ -113,6 +114,16 @@ def least_cutoff(kept: RetentionClass) -> datetime:
     """Return the time after which every plan keeps all rows of this class."""
     days = _days_of_plans(kept)
     return days.now - timedelta(days=days.least_days)  # type: ignore[no-any-return]
+
+
+def record_pruning(rule: str, removed: Mapping[str, int], *, tenant_id: UUID | None = None, **facts: Any) -> None:
+    """Write the audit entry of a deletion in its transaction: the rule, and how many rows of each table were deleted.
+
+    Without a tenant it is in the platform's chain. Nothing is written if nothing was deleted.
+    """
+    if counts := {table: rows for table, rows in removed.items() if rows}:
+        target = AuditTarget("scheduling.retention", rule, tenant_id)
+        record_audit(action="retention.pruned", target=target, after={"rule": rule, "removed": counts, **facts})
 
 
 def _days_of_plans(kept: RetentionClass) -> Any:

@@ -13,7 +13,14 @@ from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep
 from scheduling.upkeep.retention import history, jobs
 from scheduling.upkeep.retention.audit import find_old_chains
 from scheduling.upkeep.retention.platform_rows import prune_platform_rows
-from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, RetentionClass, greatest_cutoff, read_cutoffs
+from scheduling.upkeep.retention.rules import (
+    NO_TENANT,
+    Cutoffs,
+    RetentionClass,
+    greatest_cutoff,
+    read_cutoffs,
+    record_pruning,
+)
 from tenants.audit.chain import PLATFORM_CHAIN
 from tenants.audit.removals import request_removal
 from tenants.context import all_tenants
@@ -71,7 +78,10 @@ def request_audit_pruning(budget: UpkeepBudget) -> UpkeepStep:
 
 def prune_platform(budget: UpkeepBudget) -> UpkeepStep:
     """Prune ended sessions, stopped workers, old upkeep runs and other rows of the platform, and old rollups."""
-    counts = {**prune_platform_rows(limit=budget.batch_rows), **prune_rollups(limit=budget.batch_rows)}
+    with all_tenants():
+        rollups = prune_rollups(limit=budget.batch_rows)
+        record_pruning("rollups", rollups)
+    counts = {**prune_platform_rows(limit=budget.batch_rows), **rollups}
     return UpkeepStep(counts, has_more=max(counts.values()) >= budget.batch_rows)
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from scheduling.controls.runs import checked_run
 from scheduling.execution.costs import UNKNOWN
 from scheduling.execution.lending import Lane, lend_nothing
 from scheduling.execution.message import execution_context
@@ -169,8 +170,10 @@ class Slots:
         lend_nothing()
         if self._is_stopping:
             self.interrupt(index, Cause.SHUTDOWN)
-        with execution_context(started) as span:
+        with execution_context(started) as span, checked_run(started) as check:
             pending = await execution.run()
+            if check.failed or check.ends:
+                await lane.run(partial(check.finish, pending.settlement))
             if pending.settlement is not None:
                 # Other jobs run in the process at the same time.
                 pending.settlement.bill(UNKNOWN, began_us=0, measured_us=int((time.monotonic() - began) * 1e6))

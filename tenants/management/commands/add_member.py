@@ -20,7 +20,7 @@ class Command(PlatformCommand):
         parser.add_argument("tenant", help="the tenant's slug")
         parser.add_argument("user", help="the user name or e-mail address of an account")
         parser.add_argument(
-            "--role", choices=Role.values, default=Role.VIEWER, help="role in the tenant (default: %(default)s)"
+            "--role", default=Role.VIEWER, help="role in the tenant, also one of its own (default: %(default)s)"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -38,6 +38,7 @@ class Command(PlatformCommand):
         parser.add_argument(
             "--expires-in-days", type=int, help="days until the key expires (default: 90, unless configured otherwise)"
         )
+        parser.add_argument("--role", default="", help="a role of the tenant that bounds and narrows the key")
         parser.add_argument("--never-expires", action="store_true", help="the key is valid until it is revoked")
         parser.add_argument(
             "--address",
@@ -55,6 +56,7 @@ class Command(PlatformCommand):
             expires_at=_expiry(options["expires_in_days"]),
             never_expires=options["never_expires"],
             allowed_addresses=options["address"],
+            role=options["role"],
         )
         key = issued.key
         facts = {
@@ -62,6 +64,7 @@ class Command(PlatformCommand):
             "tenant": options["tenant"],
             "name": key.name,
             "scopes": key.scopes,
+            "role": key.role,
             "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
             "token": issued.token,
         }

@@ -18,7 +18,9 @@ from tests.platform_settings import override_platform_settings
 @pytest.fixture
 def world(db: None, tmp_path: Path) -> Iterator[World]:
     """Return tenants, roles and rows; delete uploaded files at the end."""
-    with override_settings(MEDIA_ROOT=tmp_path), override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
+    values = {"ENCRYPTION_MASTER_KEYS": [MASTER_KEY], "ARCHIVE": str(tmp_path)}
+    (tmp_path / "pack.zip").write_bytes(b"pack")
+    with override_settings(MEDIA_ROOT=tmp_path), override_platform_settings(**values):
         world = make_world()
         with connection.cursor() as cursor:
             # A test's transaction outlives the settings that some services set for theirs.

@@ -17,8 +17,10 @@ from rest_framework.test import APIClient
 
 from scheduling.alerts import config
 from scheduling.bulk.starting import start_bulk_operation
+from scheduling.controls.service import CONTROLS
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LogWrite, append_job_logs
+from scheduling.identity.configured import TENANT_ROLES
 from scheduling.inbox.service import EVENT_TRIGGERS, receive_event
 from scheduling.investigation.service import investigate
 from scheduling.jobs.job_templates.service import TemplateContent, create_template
@@ -38,7 +40,10 @@ from scheduling.models import (
     Compensation,
     Contact,
     ContactGroup,
+    ControlRule,
     EventTrigger,
+    EvidencePack,
+    EvidenceSchedule,
     Investigation,
     JobError,
     LoadState,
@@ -60,7 +65,17 @@ from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.holds.service import place_hold
-from tenants.models import AuditLogEntry, ClaimRule, Membership, PlatformKey, Role, Tenant
+from tenants.models import (
+    ApprovalRequest,
+    ApprovalRule,
+    AuditLogEntry,
+    ClaimRule,
+    Membership,
+    PlatformKey,
+    Role,
+    Tenant,
+    TenantRole,
+)
 from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
@@ -103,6 +118,16 @@ class World:
     foreign_rows: dict[str, Any]
 
 
+# It is disabled, so that it holds no job of the world.
+CONTROL = {
+    "name": "labels",
+    "checkpoint": "submission",
+    "rule": "required_tags",
+    "parameters": {"tags": ["soon"]},
+    "is_enabled": False,
+}
+
+
 def make_world() -> World:
     """Create two tenants with the same work, and the users of `tests.access.table.ROLES`."""
     acme, globex = create_tenant(slug="acme", plan="team"), create_tenant(slug="globex", plan="team")
@@ -119,12 +144,21 @@ def make_world() -> World:
     own["platform_key"] = api_keys.issue_api_key(tenant=None, name="saas", scopes=["tenants.manage"]).key.pk
     with all_tenants():
         own["claim_rule"] = ClaimRule.objects.create(claim="groups", value="auditors", role="auditor").pk
+        own["approval_rule"] = ApprovalRule.objects.create(act="restore").pk
         own["shedding_rule"] = SheddingRule.objects.values_list("pk", flat=True).first()
         own["priority_rule"] = PriorityRule.objects.create(name="first", position=1, kind="noop", offset_seconds=30).pk
         plan = BackupPlan.objects.create(name="nightly", target="/nightly")
         Backup.objects.create(plan=plan, name="20260101T000000Z-00000000", target=plan.target, taken_at=timezone.now())
         own["backup_plan"] = plan.pk
-    platform_rows = ("platform_key", "claim_rule", "shedding_rule", "priority_rule", "backup_plan", "hold")
+    platform_rows = (
+        "platform_key",
+        "claim_rule",
+        "approval_rule",
+        "shedding_rule",
+        "priority_rule",
+        "backup_plan",
+        "hold",
+    )
     foreign |= {name: uuid7() for name in platform_rows}
     return World(
         api=_api_clients(acme, users),
@@ -182,7 +216,9 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with tenant_context(tenant):
         objective = OBJECTIVES.save(Objective(), {"name": "soon"})
+        control = CONTROLS.save(ControlRule(), CONTROL)
         investigation = investigate(Investigation(kind="noop", began_at=timezone.now()))
+        role = TENANT_ROLES.save(TenantRole(), {"name": "reviewer", "rights": ["jobs.view", "logs.view"]})
         view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -212,6 +248,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "pipeline_run": pipeline_run.pk,
         "entity": entity.pk,
         "member": membership.pk,
+        "role": role.pk,
         "key": key.pk,
         "invitation": invitation.pk,
         "entry": entry.pk,
@@ -221,6 +258,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "view": view.pk,
         "webhook": webhook.pk,
         "objective": objective.pk,
+        "control": control.pk,
         **_make_outside(tenant, work),
         "investigation": investigation.pk,
         **alerting,
@@ -259,7 +297,17 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
         "event": event.pk,
         "compensation": undo.pk,
         "hold": place_hold(tenant=tenant, reason="case 7").pk,
+        "approval_request": _request_approval(tenant),
     }
+
+
+def _request_approval(tenant: Tenant) -> UUID:
+    """Create a request whose act is repeated by a person who does not exist, and return its id."""
+    with all_tenants():
+        return ApprovalRequest.objects.create(
+            tenant=tenant, act="bulk", arguments={}, digest="d", preview="cancel", is_repeated=True,
+            requester="user:0", requested_by="user:greta", expires_at=timezone.now() + timedelta(days=1),
+        ).pk  # fmt: skip
 
 
 def _make_alerting(tenant: Tenant) -> dict[str, Any]:
@@ -302,6 +350,12 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
             evaluated_at=now,
         )
         rows["message"] = AlertMessage.objects.create(tenant=tenant, contact=contact, what="test", body={})
+        rows["evidence_schedule"] = EvidenceSchedule.objects.create(
+            tenant=tenant, name="monthly", template="soc2", group=group, is_empty_allowed=True
+        )
+        rows["evidence_pack"] = EvidencePack.objects.create(
+            tenant=tenant, template="soc2", since=now - timedelta(days=1), until=now
+        )
     return {name: row.pk for name, row in rows.items()}
 
 

@@ -24,7 +24,7 @@ from tests.integration.scheduling.worker.conftest import local  # noqa: F401 - a
 from tools.code_metrics import NOOP_PATH_FILE, PACKAGES
 
 # The number may fall, and this one with it. One of them guards fair tasks, where other tests have defined some.
-MOST_FILES = 75
+MOST_FILES = 83
 FOLDERS = tuple(f"{BASE_DIR / package}/" for package in PACKAGES)
 
 

@@ -283,10 +283,10 @@ def test_page_offers_the_acts_permitted_for_its_row(acme, acme_user, staff):
     def offered(user) -> set[str]:
         return set(re.findall(r'data-act="(\w+)"', console_of(user).get(url).content.decode()))
 
-    assert offered(staff) == {"pause", "drain", "suspend", "hold"}
+    assert offered(staff) == {"pause", "drain", "suspend", "hold", "view_as"}
     assert offered(acme_user) == {"pause", "drain"}
     act(console_of(staff), acme, "suspend", reason="unpaid")
-    assert offered(staff) == {"pause", "drain", "reinstate", "erase", "hold"}
+    assert offered(staff) == {"pause", "drain", "reinstate", "erase", "hold", "view_as"}
 
 
 def test_choice_of_a_tenant_is_offered_to_members_of_several(acme, globex, acme_user):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobsplatform.embedded.master_key import VARIABLE, provide_master_key
-from tenants.encryption.envelope import MasterKeys
+from tenants.encryption.master_keys import MasterKeys
 
 
 def test_key_is_made_once_and_readable_by_its_owner_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

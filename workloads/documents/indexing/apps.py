@@ -13,5 +13,13 @@ class DocumentIndexingConfig(AppConfig):
     label = "document_indexing"
     verbose_name = gettext_lazy("Document indexing")
     processors = ("workloads.documents.indexing.processor.DocumentIndexing",)
+    narrowed_routes = (
+        *(f"dataset-{name}" for name in ("documents", "text", "address", "reindex")),
+        *(f"document-{name}" for name in ("list", "detail", "pause", "resume", "retry", "reindex", "replace")),
+        *(
+            f"admin:retrieval_document_{name}"
+            for name in ("changelist", "change", "act", "upload", "reindex", "export")
+        ),
+    )
     api_urls = "workloads.documents.indexing.api.urls"
     tenant_settings = "workloads.documents.indexing.tenant_settings:SETTINGS"

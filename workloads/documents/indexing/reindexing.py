@@ -26,7 +26,8 @@ from workloads.documents.indexing.intake import label_of, lock_dataset, submit_d
 from workloads.documents.indexing.queries import find_documents, get_document
 from workloads.documents.indexing.service import cancel_indexing
 from workloads.documents.models import Dataset, Document, DocumentStatus
-from workloads.files.store import NewContent, discard_on_commit, discard_on_error, storage_key, store_contents
+from workloads.files.contents import NewContent
+from workloads.files.store import discard_on_commit, discard_on_error, storage_key, store_contents
 
 # Documents that one request re-indexes; the response counts the rest.
 MOST_DOCUMENTS = 500

@@ -20,8 +20,9 @@ from workloads.documents.indexing.inspection import inspect_documents
 from workloads.documents.indexing.intake import label_of, lock_dataset, submit_documents
 from workloads.documents.limits import VECTOR_CHUNKS
 from workloads.documents.models import Dataset, Document
+from workloads.files.contents import NewContent
 from workloads.files.incoming import MAX_NAME_LENGTH, IncomingFile
-from workloads.files.store import NewContent, discard_on_error, lock_contents, storage_key, store_contents
+from workloads.files.store import discard_on_error, lock_contents, storage_key, store_contents
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from workloads.documents.models import Dataset, Document, DocumentStatus
 from workloads.documents.one_item.item import IndexingItem, passages_to_bytes
 from workloads.documents.one_item.steps import EmbeddedBatch
 from workloads.documents.vector_reuse import known_vectors
-from workloads.files.store import NewContent, StoredContent, storage_key, store_contents
+from workloads.files.contents import NewContent
+from workloads.files.store import StoredContent, storage_key, store_contents
 
 
 def store_content(item: IndexingItem, written: list[str]) -> IndexingItem:

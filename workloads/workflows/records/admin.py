@@ -25,10 +25,10 @@ from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from workloads.workflows.records.exceptions import WorkflowRunNotFoundError
-from workloads.workflows.records.models import WorkflowRun
+from workloads.workflows.records.models import HEAVY_FIELDS, WorkflowRun
 from workloads.workflows.records.offloading import value_of
 from workloads.workflows.records.pages import SHOWN_NODES, run_page_context
-from workloads.workflows.records.queries import HEAVY_FIELDS, RunFilter, find_nodes, find_runs, get_run, scan_runs
+from workloads.workflows.records.queries import RunFilter, find_nodes, find_runs, get_run, scan_runs
 from workloads.workflows.records.records import SHOWN_STATES
 from workloads.workflows.records.service import reveal_run
 from workloads.workflows.records.wording import badge, seconds_in_words

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID, uuid5
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantModel
 from workloads.workflows.records.records import TERMINAL_STATES, RecordState
 from workloads.workflows.records.rows import MAX_ERROR_CODE, MAX_ERROR_MESSAGE, MAX_WORKFLOW_NAME
 
 STATE_CHOICES = [(state.value, _(state.value)) for state in RecordState]
+# Columns that may be large, and are encrypted.
+HEAVY_FIELDS = ("inputs", "outputs", "graph")
 OPEN_STATES = [state.value for state in RecordState if not state.is_terminal]
 
 
@@ -26,12 +31,12 @@ class RecordedModel(TenantModel):
 
     version = models.PositiveIntegerField(_("version"))
     state = models.CharField(_("state"), max_length=10, choices=STATE_CHOICES)
-    inputs = models.JSONField(_("inputs"), null=True)
+    inputs = SealedJSONField(_("inputs"), null=True)
     inputs_version = models.PositiveIntegerField(_("inputs version"), default=0)
     inputs_bytes = models.PositiveBigIntegerField(_("inputs bytes"), default=0)
     inputs_key = models.CharField(_("inputs key"), max_length=200, null=True)
     inputs_sha256 = models.CharField(_("inputs sha256"), max_length=64, blank=True)
-    outputs = models.JSONField(_("outputs"), null=True)
+    outputs = SealedJSONField(_("outputs"), null=True)
     outputs_version = models.PositiveIntegerField(_("outputs version"), default=0)
     outputs_bytes = models.PositiveBigIntegerField(_("outputs bytes"), default=0)
     outputs_key = models.CharField(_("outputs key"), max_length=200, null=True)
@@ -83,7 +88,7 @@ class WorkflowRun(RecordedModel):
     job_id = models.UUIDField(_("job id"))
     total_tokens = models.PositiveBigIntegerField(_("total tokens"), default=0)
     total_steps = models.PositiveIntegerField(_("total steps"), default=0)
-    graph = models.JSONField(_("graph"), null=True)
+    graph = SealedJSONField(_("graph"), null=True)
     is_external = models.BooleanField(_("is external"), db_default=False)
 
     class Meta:
@@ -116,6 +121,8 @@ class NodeRun(RecordedModel):
     # Rows refer to each other by (tenant, id); the constraints are in the migration.
     run = models.ForeignKey(WorkflowRun, models.CASCADE, db_constraint=False, db_index=False, related_name="nodes")
     run_version = models.PositiveIntegerField()
+    # Columns that `sealed_id` is made of.
+    sealed_by = ("run_id", "node_id", "path")
     node_id = models.CharField(max_length=100)
     path: ArrayField[Any, Any] = ArrayField(models.PositiveIntegerField(), default=list)
     node_type = models.CharField(max_length=64)
@@ -133,3 +140,13 @@ class NodeRun(RecordedModel):
 
     def __str__(self) -> str:
         return ".".join([self.node_id, *map(str, self.path)])
+
+    @property
+    def sealed_id(self) -> UUID:
+        """Return the id for which the values are encrypted: an upsert does not know the row's own."""
+        return node_seal_id(self.run_id, self.node_id, self.path)
+
+
+def node_seal_id(run_id: UUID, node_id: str, path: Sequence[int]) -> UUID:
+    """Return the id for which the values of a node of a run are encrypted."""
+    return uuid5(run_id, ".".join([*map(str, path), node_id]))

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import SpaceExceededError
-from workloads.files.store import StoredFileError, read_bytes, store_bytes
+from workloads.files.contents import StoredFileError
+from workloads.files.store import read_bytes, store_bytes
 from workloads.workflows.records.rows import Row
 
 logger = logging.getLogger(__name__)

@@ -19,13 +19,12 @@ from tenants.database.ids import uuid7_floor
 from tenants.database.reads import first_or_raise
 from workloads.job_outcome import CANCELLED, FAILED_STATES, SUSPENDED, error_code, error_message, with_job
 from workloads.workflows.records.exceptions import WorkflowRunNotFoundError
-from workloads.workflows.records.models import OPEN_STATES, NodeRun, WorkflowRun
+from workloads.workflows.records.models import HEAVY_FIELDS, OPEN_STATES, NodeRun, WorkflowRun
 from workloads.workflows.records.records import PAUSED, TERMINAL_STATES, RecordState
 
 _TERMINAL = sorted(TERMINAL_STATES)
 # States that are stored as open.
 _OPEN_SHOWN: Final = {*OPEN_STATES, PAUSED}
-HEAVY_FIELDS: Final = ("inputs", "outputs", "graph")
 _SHOWN: Final = ("shown_state", "shown_error_code", "shown_error_message")
 # Reads of a run that is being written meanwhile.
 _LOOKS: Final = 3

@@ -11,9 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
+from tenants.encryption.fields import sealed_field
+from workloads.workflows.records.models import HEAVY_FIELDS, NodeRun, RecordedModel, WorkflowRun, node_seal_id
 from workloads.workflows.records.offloading import offload
 from workloads.workflows.records.rows import Row
 
@@ -27,12 +30,33 @@ def upsert_runs(rows: Sequence[Row]) -> int:
 
     Return how many rows were inserted or changed.
     """
-    return _upsert(UPSERT_RUNS, sorted(rows, key=lambda row: (row["tenant_id"], row["id"])))
+    sealed = [_sealed(WorkflowRun, offload(row), UUID(row["id"])) for row in sorted(rows, key=_run_key)]
+    return _upsert(UPSERT_RUNS, sealed)
 
 
 def upsert_nodes(rows: Sequence[Row]) -> int:
     """Insert or update different nodes, in the current transaction. Return how many rows were inserted or changed."""
-    return _upsert(UPSERT_NODES, sorted(rows, key=_node_key))
+    return _upsert(
+        UPSERT_NODES,
+        [
+            _sealed(NodeRun, offload(row), node_seal_id(UUID(row["run_id"]), row["node_id"], row["path"]))
+            for row in sorted(rows, key=_node_key)
+        ],
+    )
+
+
+def _sealed(model: type[RecordedModel], row: Row, row_id: UUID) -> Row:
+    """Return the row with its values as they are stored: encrypted if encryption is on."""
+    names = [name for name in HEAVY_FIELDS if row.get(name) is not None]
+    tenant_id = UUID(row["tenant_id"])
+    return {
+        **row,
+        **{name: sealed_field(model, name).stored(row[name], tenant_id=tenant_id, row_id=row_id) for name in names},
+    }
+
+
+def _run_key(row: Row) -> tuple[Any, ...]:
+    return row["tenant_id"], row["id"]
 
 
 def _node_key(row: Row) -> tuple[Any, ...]:
@@ -43,4 +67,4 @@ def _upsert(statement: str, rows: Sequence[Row]) -> int:
     # Sorted by key, so that all writers lock the rows in one order.
     if not rows:
         return 0
-    return execute(statement, {"rows": json.dumps([offload(row) for row in rows])}, is_planned=True)
+    return execute(statement, {"rows": json.dumps(rows)}, is_planned=True)

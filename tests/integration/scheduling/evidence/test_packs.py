@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -16,12 +17,18 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
 from jobsplatform.settings.env import BASE_DIR
+from scheduling.controls.models import ControlRule
+from scheduling.controls.queries import current_controls
+from scheduling.controls.runs import checked_run
+from scheduling.controls.service import CONTROLS, override_controls
 from scheduling.evidence import packs
 from scheduling.evidence.controls import TEMPLATES
 from scheduling.evidence.exceptions import EvidenceFolderError, EvidencePeriodError, EvidenceUnsealedError
 from scheduling.evidence.packs import build_pack
 from scheduling.evidence.review import review_access
 from scheduling.evidence.sections import SECTIONS
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from tenants.access.api_keys import issue_api_key, revoke_api_key
 from tenants.access.memberships import add_member, change_role, remove_member
 from tenants.access.people import grant_platform_role
@@ -111,6 +118,36 @@ def test_pack_of_a_closed_period_has_the_same_bytes_after_later_acts(acme: Tenan
     assert [row["last_act_at"] is None for row in lines(tmp_path / "first", "rights")] == [True, False, False]
     assert lines(tmp_path / "first", "rights") == lines(tmp_path / "second", "rights")
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
+
+
+def test_planted_violation_of_each_control_is_in_the_pack(acme: Tenant, tmp_path: Path) -> None:
+    planted: dict[str, tuple[str, dict[str, Any]]] = {
+        "required_tags": ("submission", {"tags": ["reviewed"]}),
+        "allowed_kinds": ("submission", {"kinds": ["sleep"]}),
+        "payload_detector": ("submission", {"detect": ["card"]}),
+        "maintenance_window": ("submission", {"days": [0, 1, 2, 3, 4, 5, 6]}),
+        "key_residency": ("submission", {"regions": ["eu"]}),
+        "egress_hosts": ("effect", {"hosts": ["example.org"]}),
+    }
+    with tenant_context(acme):
+        for rule, (checkpoint, parameters) in planted.items():
+            values = {"name": rule, "rule": rule, "checkpoint": checkpoint, "parameters": parameters}
+            CONTROLS.save(ControlRule(), values)
+    card = "4111 1111 1111 1111"
+    job = submit_job(tenant=acme, request=JobRequest(kind="noop", payload={"card": card})).job
+    started: Any = SimpleNamespace(job_id=job.pk, tenant_id=acme.pk, kind="noop", controls=current_controls())
+    with checked_run(started) as check:
+        assert not check.allows("example.com")
+    check.finish(None)
+    with tenant_context(acme):
+        override_controls(job_id=job.pk, reason="a test card")
+    build_pack(tmp_path / "pack", template=SOC2, since=LONG_AGO, until=seal(), tenant=acme)
+    assert verify(tmp_path / "pack") == (0, "")
+    entries = [line["entry"] for line in lines(tmp_path / "pack", "failed_controls")]
+    failed = [entry for entry in entries if entry["action"] == "control.failed"]
+    assert {one["rule"] for entry in failed for one in entry["after"]["controls"]} == planted.keys()
+    assert [entry["reason"] for entry in entries if entry["action"] == "control.overridden"] == ["a test card"]
+    assert card not in (tmp_path / "pack" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["audit_log.jsonl", "rights.jsonl", "report.html", "manifest.json"])

@@ -38,13 +38,14 @@ from scheduling.kit.retry import RetryPolicy
 from scheduling.models import Job, JobEvent, JobLog, Schedule, WorkerPool
 from scheduling.schedules.definitions import create_schedule
 from scheduling.schedules.firing import fire_due_schedules
-from scheduling.upkeep.stored_values import MODELS
+from scheduling.upkeep.stored_values import sealed_models
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_moment
-from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys
+from tenants.encryption.data_keys import forget_keys
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import (
     MovedValueError,
-    SealedJSONField,
+    SealedField,
     SealedValue,
     SealedValueBrokenError,
     UnsealedWriteError,
@@ -485,7 +486,11 @@ def test_old_rows_are_sealed_by_a_repeatable_command(
 
 
 NOTHING_ELSE = dict.fromkeys(
-    ("schedules", "bulk operations", "versions of job templates", "batches", "compensations", "outbox messages"), 0
+    (
+        *("schedules", "bulk operations", "versions of job templates", "batches", "compensations", "outbox messages"),
+        *("webhooks", "deliveries", "workflow runs", "node runs"),
+    ),
+    0,
 )
 
 
@@ -497,7 +502,7 @@ def seal_all() -> dict[str, int]:
 
 def test_seal_command_covers_every_table_with_sealed_columns() -> None:
     # A secret is refused if it could not be sealed, and log lines from before end with their retention.
-    assert {field.model for field in SealedJSONField.all_fields} - {TenantSecret, JobEvent, JobLog} == set(MODELS)
+    assert {field.model for field in SealedField.all_fields} - {TenantSecret, JobEvent, JobLog} == set(sealed_models())
 
 
 def test_repair_is_recorded_in_plain(acme: Tenant) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.contrib.auth.models import User
 from django.core.exceptions import MiddlewareNotUsed
 from django.core.management import CommandError, call_command
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from scheduling.sites.middleware import StandbyMiddleware
 from scheduling.sites.queries import standby_words
 from tenants.startup_checks import STANDBY, StartupCheckError, run_startup_checks
+from tests.conftest import PASSWORD
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +55,25 @@ def test_change_in_the_console_is_refused_with_a_page(standby: StandbyMiddleware
     assert isinstance(answer, HttpResponse)
     assert answer.status_code == 503
     assert b"Send the request to the active site" in answer.content
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize(
+    "path", ["second-factor/authenticate/", "second-factor/reauthenticate/", "oidc/", "oidc/callback/?code=x&state=y"]
+)
+def test_sign_in_that_would_store_something_is_refused_with_a_page(
+    standby: StandbyMiddleware, method: str, path: str
+) -> None:
+    answer = standby(getattr(MAKE, method)(f"/admin/sign-in/{path}"))
+    assert isinstance(answer, HttpResponse)
+    assert answer.status_code == 503
+    assert b"Log in at the active site, or here with a local account without a second factor." in answer.content
+
+
+def test_log_in_with_a_second_factor_leads_to_that_page(standby: StandbyMiddleware, acme_user: User) -> None:
+    TOTP.activate(acme_user, generate_totp_secret())
+    there = Client().post("/admin/login/", {"username": "alice", "password": PASSWORD}).headers["Location"]
+    assert standby(MAKE.get(there)).status_code == 503
 
 
 def test_active_site_has_no_such_middleware() -> None:

@@ -13,9 +13,10 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from scheduling.controls.service import CONTROLS
 from scheduling.kit import registry
-from scheduling.models import Circuit, DeadLetter, Execution, Job, JobEvent, JobLog
-from tenants.context import all_tenants
+from scheduling.models import Circuit, ControlRule, DeadLetter, Execution, Job, JobEvent, JobLog
+from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.worker.conftest import Run
 from tests.platform_settings import ChangePlatformSettings
@@ -55,6 +56,23 @@ def test_answer_is_the_jobs_result(submit_call: Callable[..., Job], run: Run, se
     job = run(submit_call(url=f"{server.url}/hook", json={"a": 1}))
     assert (job.state, job.result["status"], job.result["body"]) == ("completed", 200, "hello")
     assert server.seen[0].headers["Idempotency-Key"] == str(job.pk)
+
+
+def test_host_that_a_control_does_not_list_is_not_called(
+    submit_call: Callable[..., Job], run: Run, server: WebServer, acme: Tenant
+) -> None:
+    values = {"name": "hosts", "checkpoint": "effect", "rule": "egress_hosts", "parameters": {"hosts": ["example.com"]}}
+    with tenant_context(acme):
+        row = CONTROLS.save(ControlRule(), values)
+    job = run(submit_call(url=server.url))
+    assert (job.state, job.error_type) == ("discarded", "host_refused")
+    assert not server.seen
+    with all_tenants():
+        (entry,) = AuditLogEntry.objects.filter(action="control.failed", target_id=str(job.pk))
+        assert (entry.after["hosts"], entry.tenant_id) == (["127.0.0.1"], acme.pk)
+    with tenant_context(acme):
+        CONTROLS.save(row, {"parameters": {"hosts": ["127.0.0.1"]}})
+    assert run(submit_call(url=server.url)).state == "completed"
 
 
 def test_second_attempt_sends_the_same_idempotency_key(

@@ -35,7 +35,8 @@ from tenants.access.people import grant_platform_role
 from tenants.access.permissions import Permission
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7, uuid7_floor
-from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys
+from tenants.encryption.data_keys import forget_keys
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import SealedJSONField
 from tenants.models import Role, Tenant
 from tests.acceptance.processes import eventually

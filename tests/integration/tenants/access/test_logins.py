@@ -21,7 +21,8 @@ from rest_framework.test import APIClient
 from tenants.access.locked_names import locked_until, unlock_user
 from tenants.access.sessions import BEGAN_AT, SEEN_AT
 from tenants.context import all_tenants
-from tenants.models import AuditLogEntry
+from tenants.models import AuditLogEntry, Tenant
+from tenants.settings.service import change_settings
 from tests.conftest import PASSWORD
 from tests.keys import issue_api_key
 from tests.platform_settings import override_platform_settings
@@ -233,6 +234,37 @@ class TestSessions:
         session.save()
         assert is_in(client) is stays
         assert Session.objects.filter(pk=session.session_key).exists() is stays
+
+    @pytest.mark.parametrize(
+        ("hours", "began", "seen", "stays"),
+        [
+            ({"sessions.hours": 1}, 3_590, 60, True),
+            ({"sessions.hours": 1}, 3_610, 60, False),
+            ({"sessions.idle_hours": 1}, 7_000, 3_590, True),
+            ({"sessions.idle_hours": 1}, 7_000, 3_610, False),
+            ({"sessions.idle_hours": 24, "sessions.hours": 24}, 7_210, 7_210, False),
+            ({"sessions.idle_hours": 24, "sessions.hours": 24}, 43_210, 60, False),
+        ],
+    )
+    def test_tenant_shortens_the_sessions_of_its_members_only(
+        self,
+        acme: Tenant,
+        acme_user: User,
+        globex_user: User,
+        hours: dict[str, int],
+        began: int,
+        seen: int,
+        stays: bool,
+    ) -> None:
+        change_settings(tenant=acme, values=hours)
+        by_globex = began <= 43_200 and seen <= 7_200
+        for name, expected in (("alice", stays), ("greta", by_globex)):
+            client = Client()
+            log_in(client, name)
+            session = client.session
+            session[BEGAN_AT], session[SEEN_AT] = int(time.time()) - began, int(time.time()) - seen
+            session.save()
+            assert is_in(client) is expected, name
 
     def test_automatic_requests_of_a_page_are_no_activity(self, acme_user: User) -> None:
         client = Client()

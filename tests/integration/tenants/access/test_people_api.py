@@ -57,7 +57,7 @@ def test_owner_changes_and_removes_a_member(acme, owner_api, outsider):
     [
         ({"user": ""}, "invalid"),
         ({"user": 7}, "invalid"),
-        ({"user": "alice", "role": "king"}, "invalid"),
+        ({"user": "alice", "role": "king"}, "field_invalid"),
         ({"user": "alice", "rank": "owner"}, "invalid"),
         ({}, "invalid"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -29,6 +30,8 @@ from scheduling.models import (
     Batch,
     CFSPlan,
     Contact,
+    ControlHold,
+    EvidencePack,
     Job,
     JobTemplate,
     KindPause,
@@ -51,6 +54,7 @@ from tenants.tenancy.service import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
 from tests.integration.access.world import DEFINITION, World
 from tests.integration.scheduling.bulk.conftest import take_turns
+from tests.passkeys import Passkey
 from workloads.documents.indexing.service import pause_document
 from workloads.documents.indexing.uploads import add_address
 from workloads.documents.models import Document
@@ -95,6 +99,11 @@ def _suspend_tenant(world: World) -> None:
         # One in force refuses an erasure.
         LegalHold.objects.update(released_at=timezone.now())
     suspend_tenant(tenant=acme(), reason="x")
+
+
+def _store_pack(world: World) -> None:
+    with all_tenants():
+        EvidencePack.objects.filter(pk=world.own["evidence_pack"]).update(state="stored", key="pack.zip")
 
 
 def _pause_queue(world: World) -> int:
@@ -155,6 +164,14 @@ def _waiting_job(world: World) -> Any:
 
 def _suspended_job(world: World) -> Any:
     in_acme(lambda: suspend_job(job_id=world.own["waiting"]))
+    return world.own["waiting"]
+
+
+def _job_held_by_control(world: World) -> Any:
+    in_acme(lambda: suspend_job(job_id=world.own["waiting"]))
+    failure = {"id": str(world.own["control"]), "name": "x", "rule": "required_tags", "checkpoint": "submission"}
+    with tenant_context(acme()):
+        ControlHold.objects.create(job_id=world.own["waiting"], tenant=acme(), failures=[failure])
     return world.own["waiting"]
 
 
@@ -326,6 +343,7 @@ def _disabled_contact(world: World) -> Any:
 
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
+    "scheduling.evidencepack download": _store_pack,
     "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
     "POST plans/team/withdraw/": lambda world: _edited_plan(world, LATER) and None,
     "POST cfs-plans/cloud/rollback/": lambda world: _edited_cfs_plan(world) and None,
@@ -352,6 +370,7 @@ PREPARE: dict[str, Prepare] = {
     "scheduling.bulkoperation undo": _ended_bulk,
     "POST tenants/me/resume/": _pause_own_tenant,
     "POST jobs/{waiting}/resume/": lambda world: _suspended_job(world) and None,
+    "POST jobs/{waiting}/override-controls/": lambda world: _job_held_by_control(world) and None,
     "POST queues/dataset/resume/": _pause_queue,
     "POST schedules/{schedule}/resume/": _pause_schedule,
     "POST documents/{document}/resume/": _pause_document,
@@ -381,6 +400,7 @@ PREPARE: dict[str, Prepare] = {
     "scheduling.job cancel": _waiting_job,
     "scheduling.job suspend": _waiting_job,
     "scheduling.job resume": _suspended_job,
+    "scheduling.job override_controls": _job_held_by_control,
     "scheduling.job retry": _failed_job,
     "scheduling.kindpause resume": _paused_kind,
     "scheduling.cfsplan activate": _other_cfs_plan,
@@ -578,8 +598,12 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "is_enabled": "on",
     },
     "scheduling.sheddingrule change": lambda world: {"name": "changed"},
+    "tenants.approvalrule add": lambda world: {"act": "erasure", "hours": 24},
+    "tenants.approvalrule change": lambda world: {"hours": 12},
     "tenants.claimrule add": lambda world: {"claim": "groups", "value": "new", "role": "auditor"},
     "tenants.claimrule change": lambda world: {"value": "changed"},
+    "tenants.tenantrole add": lambda world: {"tenant": acme().pk, "name": "new", "rights": ["jobs.view"]},
+    "tenants.tenantrole change": lambda world: {"rights": ["jobs.view"]},
     "scheduling.priorityrule add": lambda world: {
         "name": "new",
         "position": 99,
@@ -589,6 +613,16 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "offset_seconds": 30,
         "is_enabled": "on",
     },
+    "scheduling.controlrule add": lambda world: {
+        "tenant": acme().pk,
+        "name": "new",
+        "checkpoint": "submission",
+        "rule": "required_tags",
+        "parameters": '{"tags": ["x"]}',
+        "may_hold_all": "on",
+        "is_enabled": "on",
+    },
+    "scheduling.controlrule change": lambda world: {"name": "changed"},
     "scheduling.priorityrule change": lambda world: {"name": "changed"},
     "scheduling.backupplan add": lambda world: {
         "name": "new",
@@ -626,6 +660,29 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "window_days": 7,
     },
     "scheduling.objective change": lambda world: {"target_share": 0.9},
+    "scheduling.evidencepack add": lambda world: {
+        "tenant": acme().pk,
+        "template": "gdpr",
+        **{f"{name}_1": "00:00:00" for name in ("since", "until")},
+        "since_0": "2019-01-01",
+        "until_0": "2019-02-01",
+        "is_empty_allowed": "on",
+    },
+    "scheduling.evidencepack change": lambda world: {
+        **{f"{name}_1": "00:00:00" for name in ("since", "until")},
+        "since_0": "2019-01-01",
+        "until_0": "2019-02-01",
+        "is_empty_allowed": "on",
+    },
+    "scheduling.evidenceschedule add": lambda world: {
+        "tenant": acme().pk,
+        "name": "new",
+        "template": "soc2",
+        "every": "quarter",
+        "group": world.own["group"],
+        "is_empty_allowed": "on",
+    },
+    "scheduling.evidenceschedule change": lambda world: {"every": "quarter"},
     "webhooks.webhook add": lambda world: {"tenant": acme().pk, "name": "new", "url": "https://example.com/"},
     "webhooks.webhook change": lambda world: {"events": ["job.completed"]},
     "tenants.invitation add": lambda world: {"tenant": acme().pk, "invitee": "newcomer", "role": "viewer"},
@@ -668,6 +725,7 @@ FORM_QUERIES = {"tenants.tenant": "?edit=1"}
 
 def offered_by(page: Any) -> dict[str, Any]:
     """Return what a form sends without any input."""
+    assert "adminform" in page.context, (page.request["PATH_INFO"], page.status_code)
     form = page.context["adminform"].form
     forms = [form]
     for inline in page.context["inline_admin_formsets"]:
@@ -720,6 +778,24 @@ def _activate_factor(world: World) -> Callable[[], Any]:
     return lambda: client.post(page, {"code": code}, headers={"X-Request-ID": "coverage-1"})
 
 
+def _add_key(world: World) -> Callable[[], Any]:
+    client, user = Client(SERVER_NAME="localhost"), get_user_model().objects.get(username="admin")
+    client.force_login(user)
+    _recently_confirmed(client, user)
+    page = "/admin/sign-in/second-factor/keys/add/"
+    credential = Passkey().register(client.get(page).context["js_data"]["creation_options"])
+    return lambda: client.post(page, {"credential": credential}, headers={"X-Request-ID": "coverage-1"})
+
+
+def _remove_key(world: World) -> Callable[[], Any]:
+    client, user = Client(), get_user_model().objects.get(username="admin")
+    key = Authenticator.objects.create(user=user, type=Authenticator.Type.WEBAUTHN, data={"name": "laptop"})
+    client.force_login(user)
+    _recently_confirmed(client, user)
+    page = f"/admin/sign-in/second-factor/keys/{key.pk}/remove/"
+    return lambda: client.post(page, headers={"X-Request-ID": "coverage-1"})
+
+
 def _with_factor(world: World, path: str, data: dict[str, Any]) -> Callable[[], Any]:
     client, user = Client(), get_user_model().objects.get(username="admin")
     TOTP.activate(user, generate_totp_secret())
@@ -763,6 +839,13 @@ def _accept_invitation() -> Callable[[], Any]:
     return lambda: client.post(f"/admin/invitation/?token={token}", headers={"X-Request-ID": "coverage-1"})
 
 
+def _leave_view(world: World) -> Callable[[], Any]:
+    client = Client()
+    client.force_login(get_user_model().objects.get(username="admin"))
+    client.post(f"/admin/tenants/tenant/{acme().pk}/act/view_as/", {"reason": "x"})
+    return lambda: client.post("/admin/tenants/tenant/leave/", headers={"X-Request-ID": "coverage-1"})
+
+
 CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST login/": lambda world: _log_in(world, PASSWORD),
     "POST login/?wrong": lambda world: _log_in(world, "wrong"),
@@ -774,6 +857,8 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST sign-in/second-factor/activate/": _activate_factor,
     "POST sign-in/second-factor/deactivate/": lambda world: _with_factor(world, "deactivate/", {}),
     "POST sign-in/second-factor/reauthenticate/": lambda world: _with_factor(world, "reauthenticate/", {"code": "0"}),
+    "POST sign-in/second-factor/keys/add/": _add_key,
+    "POST sign-in/second-factor/keys/0/remove/": _remove_key,
     "POST sign-in/second-factor/recovery-codes/generate/": lambda world: _with_factor(
         world, "recovery-codes/generate/", {}
     ),
@@ -835,6 +920,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     ),
     "POST export/errors/": lambda world: _post(world, "export/errors/", {"format": "csv"}),
     "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
+    "POST tenants/tenant/leave/": _leave_view,
     "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
     "POST scheduling/tenantupkeeprun/verify/": lambda world: _post(world, "scheduling/tenantupkeeprun/verify/", {}),
 }
@@ -846,6 +932,8 @@ CONSOLE_READS = (
     "sign-in/second-factor/authenticate/",
     "sign-in/second-factor/recovery-codes/",
     "sign-in/second-factor/recovery-codes/download/",
+    "sign-in/second-factor/keys/",
+    "sign-in/second-factor/keys/reauthenticate/",
     "sign-in/oidc/",
     "sign-in/oidc/callback/",
     "correlation/",
@@ -934,6 +1022,8 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "drain": lambda world: ["queue", "dataset", "--reason", "x"],
     "pause": lambda world: ["queue", "dataset", "--reason", "x"],
     "resume": lambda world: ["queue", "dataset"],
+    "override_controls": lambda world: [str(_job_held_by_control(world)), "--reason", "x"],
+    "approvals": lambda world: ["approve", str(world.own["approval_request"])],
     "run_schedule": lambda world: [str(world.own["schedule"])],
     "set_secret": lambda world: ["acme", "new", "--host", "api.example.com", "--reason", "x"],
     "set_tenant_limit": lambda world: ["acme", "submit_burst", "7", "--reason", "x"],

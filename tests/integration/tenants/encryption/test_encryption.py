@@ -16,7 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from tenants.checks import check_master_keys, check_sealing
 from tenants.context import all_tenants, tenant_context
 from tenants.encryption import data_keys
-from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys, opening_key, require_keys, sealing_key
+from tenants.encryption.data_keys import forget_keys, opening_key, require_keys, sealing_key
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import digest_of
 from tenants.models import AuditLogEntry, Tenant, TenantDataKey
 from tenants.tenancy.service import create_tenant

@@ -52,6 +52,8 @@ SEALED_BY_AUDITOR = {"tenants_auditpending", "tenants_auditseal", "tenants_audit
 # Columns whose values a constraint limits.
 SPECIAL: dict[tuple[str, str], Any] = {
     ("workflow_execution_approval", "state"): "pending",
+    ("tenants_approval_request", "status"): "pending",
+    ("tenants_approval_request", "decider"): "",
     ("scheduling_event_trigger", "template"): "",
     ("tenants_invitation", "role"): "viewer",
     ("scheduling_measure_minute", "object_key"): lambda tenant_id: f"tenant:{tenant_id}",

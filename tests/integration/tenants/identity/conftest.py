@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
@@ -42,3 +44,11 @@ def sign_in(oidc: OidcServer) -> SignIn:
         return client.get(f"{back.path}?{back.query}")
 
     return act
+
+
+@pytest.fixture
+def secret(acme_user: User) -> str:
+    """Give alice, an owner of acme, a second factor."""
+    made = generate_totp_secret()
+    TOTP.activate(acme_user, made)
+    return made

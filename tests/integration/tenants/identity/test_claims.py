@@ -131,6 +131,25 @@ class TestRules:
             rule(**{"value": "engineers", "role": "viewer", "tenant": acme, **values})
         assert refusal.value.errors[0]["field"] == field
 
+    @pytest.mark.parametrize(("value", "field"), [("*", "value"), ("absent", "is_confirmed"), ("all", "is_confirmed")])
+    def test_such_a_rule_is_refused_at_the_api_and_in_the_console(
+        self, acme: Tenant, staff: User, value: str, field: str
+    ) -> None:
+        for number in range(2):
+            user = User.objects.create(username=f"known{number}")
+            data = {"userinfo": {"groups": ["all"]}}
+            SocialAccount.objects.create(user=user, provider="oidc", uid=str(number), extra_data=data)
+        client = Client()
+        client.force_login(staff)
+        given = {"claim": "groups", "value": value, "tenant": "acme", "role": "viewer"}
+        answer = client.post("/api/v1/claim-rules/", given, content_type="application/json")
+        assert answer.status_code == 422
+        assert [fault["field"] for fault in answer.json()["errors"]] == [field]
+        page = client.post("/admin/tenants/claimrule/add/", {**given, "tenant": str(acme.pk)})
+        assert page.status_code == 200
+        assert list(page.context["adminform"].form.errors) == [field]
+        assert not ClaimRule.objects.exists()
+
     def test_role_of_a_tenant_needs_one(self, db: None) -> None:
         with pytest.raises(FieldInvalidError):
             rule("engineers", "owner")

@@ -19,10 +19,11 @@ from scheduling.upkeep.runs import run_upkeep
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from workloads.files import upkeep
+from workloads.files.contents import StoredFileError
 from workloads.files.erasure import ERASER
 from workloads.files.models import Content
 from workloads.files.service import upload_files
-from workloads.files.store import StoredFileError, discard_unused, fetch, read_bytes, store_bytes
+from workloads.files.store import discard_unused, fetch, read_bytes, store_bytes
 
 pytestmark = pytest.mark.django_db
 BUCKET = "jobs"

@@ -20,12 +20,12 @@ from tenants.models import Tenant
 from tests.integration.workloads.files.conftest import refer
 from workloads.documents.models import Dataset, Document
 from workloads.files import references
+from workloads.files.contents import StoredFileError
 from workloads.files.limits import STORAGE_BYTES
 from workloads.files.models import Content
 from workloads.files.references import FileReferencesInvalidError, file_references, used_keys
 from workloads.files.service import upload_files
 from workloads.files.store import (
-    StoredFileError,
     at_once,
     discard_on_commit,
     discard_unused,

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from scheduling.backups.rules import backup_name, differing_tables, is_due, select_expired
-from scheduling.backups.sealing import CHUNK_BYTES, ChunkDamagedError, decrypt, encrypt
+from tenants.encryption.chunks import CHUNK_BYTES, ChunkDamagedError, decrypt, encrypt
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 SECRET = b"s" * 32

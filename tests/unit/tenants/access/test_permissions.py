@@ -33,6 +33,8 @@ OF_THE_PLATFORM = {
     Permission.UPKEEP_RUN,
     Permission.PEOPLE_VIEW,
     Permission.PEOPLE_MANAGE,
+    Permission.CONTROLS_MANAGE,
+    Permission.CONTROLS_OVERRIDE,
 }
 
 

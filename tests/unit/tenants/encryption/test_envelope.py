@@ -15,7 +15,6 @@ from tenants.database.ids import uuid7
 from tenants.encryption.envelope import (
     MARK,
     DataKey,
-    MasterKeys,
     MasterKeysInvalidError,
     SealBrokenError,
     SealContext,
@@ -27,6 +26,7 @@ from tenants.encryption.envelope import (
     unquote,
     unseal,
 )
+from tenants.encryption.master_keys import MasterKeys
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

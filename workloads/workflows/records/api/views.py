@@ -19,10 +19,9 @@ from tenants.api.viewsets import UUID_PATTERN, TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.limits.declared import LIST
 from workloads.workflows.records.api.records import RecordAnswerSerializer, RecordSerializer
-from workloads.workflows.records.models import WorkflowRun
+from workloads.workflows.records.models import HEAVY_FIELDS, WorkflowRun
 from workloads.workflows.records.offloading import StoredValue, value_of
 from workloads.workflows.records.queries import (
-    HEAVY_FIELDS,
     RunFilter,
     find_nodes,
     find_runs,

@@ -1,7 +1,7 @@
-"""Encryption of the parts of a backup as streams of numbered chunks. The functions are pure.
+"""Encryption of the parts of a backup, and of stored files, as streams of numbered chunks. The functions are pure.
 
-Each part has a key of its own, derived from the backup's. The nonce of a chunk is its number and whether it is the
-last, so that chunks cannot be moved, left out, repeated or cut off.
+Each part has a key of its own, derived from that of the backup or file. The nonce of a chunk is its number and whether
+it is the last, so that chunks cannot be moved, left out, repeated or cut off.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 CHUNK_BYTES: Final = 1024 * 1024
-_TAG_BYTES: Final = 16
+TAG_BYTES: Final = 16
 
 
 class Readable(Protocol):
@@ -64,7 +64,7 @@ def _nonce(number: int, *, is_last: bool) -> bytes:
 
 def _read_chunk(source: Readable) -> bytes:
     """Return the next whole chunk, or what is left; a storage may return less than it is asked for."""
-    wanted, found = CHUNK_BYTES + _TAG_BYTES, bytearray()
+    wanted, found = CHUNK_BYTES + TAG_BYTES, bytearray()
     while len(found) < wanted and (piece := source.read(wanted - len(found))):
         found += piece
     return bytes(found)
