@@ -44,15 +44,16 @@ LANES = 3
 plugin_logger = logging.getLogger(__name__)
 SESSION = """
 SELECT current_setting('app.tenant_id', true), current_user::text = session_user::text,
-    (SELECT count(*) FROM scheduling_batch WHERE tenant_id::text <> current_setting('app.tenant_id', true))
+    (SELECT count(*) FROM scheduling_batch WHERE tenant_id = %s)
 """
 
 
 class Scripts:
     """The random scripts of one execution, and what they found wrong."""
 
-    def __init__(self, context: AsyncJobContext, seed: str, wrong: list[str], threads: set[int]) -> None:
+    def __init__(self, context: AsyncJobContext, other: Tenant, seed: str, wrong: list[str], threads: set[int]) -> None:
         self.context = context
+        self.other = other
         self.draw = random.Random(seed)
         self.wrong = wrong
         self.threads = threads
@@ -67,7 +68,7 @@ class Scripts:
     def look(self) -> None:
         """Check what the connection of the block shows."""
         with connection.cursor() as cursor:
-            cursor.execute(SESSION)
+            cursor.execute(SESSION, [self.other.pk])
             tenant_id, is_own_role, foreign = cursor.fetchone()
         self.threads.add(threading.get_ident())
         self.check(tenant_id == str(self.context.tenant_id), f"the session's tenant is {tenant_id!r}")
@@ -167,7 +168,8 @@ def run_scripts(
         seeds = {job.pk: f"{seed}/{place}" for place, job in enumerate(jobs)}
 
         async def process(context: AsyncJobContext) -> None:
-            own = Scripts(context, seeds[context.job_id], wrong, threads)
+            other = globex if context.tenant_id == acme.pk else acme
+            own = Scripts(context, other, seeds[context.job_id], wrong, threads)
             ran.append(own)
             for _ in range(scripts):
                 await own.run()
