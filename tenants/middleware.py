@@ -223,10 +223,12 @@ def _access_by_key(token: str, request: HttpRequest) -> Access:
 
 
 def _platform_access(request: HttpRequest, role: PlatformRole, *, is_api: bool) -> Access:
-    named = request.headers.get("X-Tenant") if is_api else find_viewed(request)
+    if not is_api:
+        viewed = find_viewed(request)
+        return Access(platform_role=role, tenant=viewed, is_viewing=viewed is not None)
+    named = request.headers.get("X-Tenant")
     try:
-        tenant = None if named is None else find_tenant(named)
-        return Access(platform_role=role, tenant=tenant, is_viewing=tenant is not None and not is_api)
+        return Access(platform_role=role, tenant=None if named is None else find_tenant(named))
     except TenantNotFoundError as refusal:
         return Access(platform_role=role, refusal=refusal)
 

@@ -15,6 +15,8 @@ def forbidden_page(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return a 403 response; in the console, a page in the console's layout."""
     if not _is_in_console(request):
         return permission_denied(request, exception)
+    if getattr(request, "has_view_ended", False):
+        return _page(request, "view_ended", gettext("The view of the tenant has ended"), 403)
     if access_of(request).is_viewing and request.method not in READING:
         return _page(request, "viewing", gettext("This view of a tenant is read-only"), 403)
     return _page(request, "refused", gettext("You have no permission to view this page"), 403)

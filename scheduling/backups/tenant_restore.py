@@ -22,7 +22,7 @@ from scheduling.backups.restore import scratch_database
 from scheduling.backups.service import read_part
 from scheduling.backups.snapshot import connect, reader_conninfo
 from scheduling.backups.target import StreamFile, Target
-from scheduling.models import Charge, LiveExecution
+from scheduling.models import Charge, ControlRule, EvidencePack, LiveExecution
 from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
@@ -43,13 +43,14 @@ from tenants.models import (
     Tenant,
     TenantDataKey,
     TenantErasure,
+    TenantRole,
     TenantSecret,
     TenantStatus,
 )
 
 _SQL = load_sql(__file__)
-# The tenant itself with its audit log, which goes on, and access, approvals and legal holds: what was revoked, decided
-# or released since stays so.
+# The tenant itself with its audit log, which goes on, and access, approvals, controls, evidence packs and legal holds:
+# what was revoked, decided, made or released since stays so.
 _KEPT: Final = frozenset(
     model._meta.db_table
     for model in (
@@ -63,7 +64,10 @@ _KEPT: Final = frozenset(
         Invitation,
         LegalHold,
         Membership,
+        TenantRole,
         TenantSecret,
+        ControlRule,
+        EvidencePack,
     )
 )
 # Kept values are sealed with newer keys, and restored ones with older: both stay.

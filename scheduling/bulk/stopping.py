@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from scheduling.bulk.records import actor_columns, end_operation
 from scheduling.exceptions import (
@@ -14,6 +15,7 @@ from scheduling.exceptions import (
     InvalidTransitionError,
 )
 from scheduling.models import BulkFormer, BulkOperation
+from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit
 from tenants.tenancy.pausing import require_reason
 
@@ -41,7 +43,7 @@ def undo_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
     """Start an operation that restores the former values of jobs, except of those that have changed since.
 
     An operation can be undone once, if it changed priorities or queues and its former values are still stored. Raise
-    BulkOperationNotFoundError, BulkNotUndoableError or ReasonRequiredError.
+    BulkOperationNotFoundError, BulkNotUndoableError, ReasonRequiredError or ApprovalRequiredError.
     """
     reason = require_reason(reason)
     operation = _lock(operation_id)
@@ -51,6 +53,15 @@ def undo_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
         raise BulkNotUndoableError("The bulk operation has already been undone.")
     if not BulkFormer.objects.filter(operation=operation).exists():
         raise BulkNotUndoableError("The previous values of the jobs are no longer kept.")
+    require_approval(
+        "bulk",
+        {"undo": str(operation.pk), "reason": reason},
+        preview=gettext("Undo “%(operation)s”: %(reason)s") % {"operation": operation, "reason": reason},
+        tenant_id=operation.tenant_id,
+        number=operation.changed,
+        subject={"undo": str(operation.pk)},
+        is_repeated=True,
+    )
     undo = BulkOperation.objects.create(
         tenant_id=operation.tenant_id,
         undo_of=operation,

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any, Final
 
 # The part of a document that is searched.
 SEARCHED_CHARACTERS: Final = 65_536
-_CARD = re.compile(r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\w-])")
+# From each digit on, because the digits before it can be of another number.
+_CARD = re.compile(r"(?<![\w.-])(?=([2-6][0-9]{3}(?:[ -]?[0-9]){9,15})(?![\w-]))")
+_CARD_DIGITS: Final = 13
+_ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}")
 
 
 def find(document: Any, names: Sequence[str]) -> str:
     """Return the name of the first detector that finds something in a JSON document; empty if none does."""
     text = json.dumps(document, ensure_ascii=False, default=str)[:SEARCHED_CHARACTERS]
+    # A line end is written as a backslash and a letter, which would be taken for a part of the word after it.
+    text = _ESCAPE.sub(lambda match: '"' if match[0] == '\\"' else " ", text)
     return next((name for name in names if DETECTORS[name](text)), "")
 
 
 def has_card(text: str) -> bool:
-    """Return whether the text has a card number: 13 to 19 digits with a valid check digit."""
-    return any(_is_luhn(re.sub(r"\D", "", match)) for match in _CARD.findall(text))
+    """Return whether the text has a card number: 13 to 19 digits with a valid check digit, also before other digits."""
+    return any(_is_luhn(digits) for found in _CARD.findall(text) for digits in _numbers_of(found))
 
 
 def has_email(text: str) -> bool:
@@ -36,6 +42,13 @@ def has_key(text: str) -> bool:
 
 
 DETECTORS: Final[Mapping[str, Callable[[str], bool]]] = {"card": has_card, "email": has_email, "key": has_key}
+
+
+def _numbers_of(found: str) -> Iterator[str]:
+    """Yield the beginnings of a run of groups of digits that are long enough, each of whole groups."""
+    groups = re.split("[ -]", found)
+    numbers = accumulate(groups)
+    return (number for number in numbers if len(number) >= _CARD_DIGITS)
 
 
 def _is_luhn(digits: str) -> bool:

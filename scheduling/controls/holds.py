@@ -11,7 +11,7 @@ from scheduling.controls.queries import Controls
 from scheduling.controls.rules import Checkpoint, Facts, Terms
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.models import Job
-from tenants.audit.service import AuditTarget, record_audit
+from tenants.audit.service import AuditTarget, record_audits
 
 
 class Failure(NamedTuple):
@@ -53,9 +53,11 @@ def record_holds(failures: Sequence[Failure]) -> None:
 
 def record_failures(failures: Iterable[Failure], **more: Any) -> None:
     """Write an audit entry for each job that fails controls, in the caller's transaction."""
-    for failure in failures:
-        target = AuditTarget(Job._meta.label_lower, str(failure.job_id), failure.tenant_id)
-        record_audit(action="control.failed", target=target, after={"controls": failure.described, **more})
+    label = Job._meta.label_lower
+    facts = [
+        (AuditTarget(label, str(one.job_id), one.tenant_id), {"controls": one.described, **more}) for one in failures
+    ]
+    record_audits(action="control.failed", facts=facts)
 
 
 def held_by(job_id: UUID) -> list[Mapping[str, str]]:

@@ -113,10 +113,10 @@ def _texts(pattern: str = "", most: int = 50) -> dict[str, Any]:
 
 
 _LABELS: Final = {"type": "object", "maxProperties": 20, "additionalProperties": {**_texts(), "minItems": 0}}
-_TIME: Final = {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$"}
+_TIME: Final = {"type": "string", "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z"}
 _DAYS: Final = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 6}, "minItems": 1, "maxItems": 7}
 _WAITING: Final = (Checkpoint.SUBMISSION, Checkpoint.START)
-_HOST: Final = r"^(\*\.)?[a-z0-9]([a-z0-9.:-]*[a-z0-9])?$"
+_HOST: Final = r"^(\*\.)?[a-z0-9]([a-z0-9.:-]*[a-z0-9])?\Z"
 
 RULES: Final[Mapping[str, Rule]] = {
     "required_tags": Rule((Checkpoint.SUBMISSION,), {"tags": _texts(), "labels": _LABELS}, _lacks_tags),

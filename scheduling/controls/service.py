@@ -109,9 +109,10 @@ def override_controls(*, job_id: UUID, reason: str) -> Job:
     if hold is None or not hold.failures or job.state != JobState.SUSPENDED:
         raise NotHeldByControlError
     failures = hold.failures
-    arguments = {"job": str(job_id), "reason": reason}
+    ids = sorted(one["id"] for one in failures)
+    arguments = {"job": str(job_id), "controls": ids, "reason": reason}
     words = f"{job}: {', '.join(one['name'] for one in failures)}"
-    subject = {"job": str(job_id), "controls": [one["id"] for one in failures]}
+    subject = {"job": str(job_id), "controls": ids}
     require_approval("control.override", arguments, preview=words, tenant_id=job.tenant_id, subject=subject)
     hold.overridden = sorted({*hold.overridden, *(UUID(one["id"]) for one in failures)})
     hold.failures = []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 from uuid import UUID
 
+from django.db import transaction
 from django.urls import reverse
 from django.utils.translation import gettext
 
@@ -109,11 +110,15 @@ def _last_period(schedule: EvidenceSchedule) -> tuple[datetime, datetime]:
 def _request_due() -> None:
     for schedule in EvidenceSchedule.objects.filter(is_enabled=True):
         since, until = _last_period(schedule)
+        if schedule.last_since == since:
+            continue
         wanted = {name: getattr(schedule, name) for name in ("tenant_id", "template", "is_empty_allowed")}
         wanted |= {"until": until, "requested_by": f"schedule:{schedule.name}"}
-        pack, is_new = EvidencePack.objects.get_or_create(schedule=schedule.pk, since=since, defaults=wanted)
-        if is_new:
-            record_audit(action="evidence_pack.created", target=pack, after={**wanted, "since": since})
+        with transaction.atomic():
+            EvidenceSchedule.objects.filter(pk=schedule.pk).update(last_since=since)
+            pack, is_new = EvidencePack.objects.get_or_create(schedule=schedule.pk, since=since, defaults=wanted)
+            if is_new:
+                record_audit(action="evidence_pack.created", target=pack, after={**wanted, "since": since})
 
 
 def _make(pack: EvidencePack) -> str:

@@ -131,6 +131,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("last_since", models.DateTimeField(editable=False, null=True)),
             ],
             options={
                 "verbose_name": "evidence schedule",

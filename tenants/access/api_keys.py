@@ -64,12 +64,13 @@ def issue_api_key(
     with scope_of(tenant.pk if tenant else None):
         if tenant is not None:
             check_key_count(tenant.pk)
-        asked = sorted(set(scopes))
+        asked, networks = sorted(set(scopes)), read_networks(allowed_addresses)
         if REVEALING & set(asked):
-            ends = expires_at or never_expires
-            _require_second_person(tenant, {"name": name, "scopes": asked, "role": role, "expires_at": ends})
+            ends = "never" if never_expires else expires_at
+            terms = {"name": name, "scopes": asked, "role": role, "expires_at": ends, "allowed_addresses": networks}
+            _require_second_person(tenant, terms)
         ends_at = None if never_expires else choose_end(expires_at)
-        return _issue(tenant, name, asked, ends_at, allowed_addresses, role)
+        return _issue(tenant, name, asked, ends_at, networks, role)
 
 
 def _require_second_person(tenant: Tenant | None, asked: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ def change_role(*, membership: Membership, role: str, keeps_owner: bool = True) 
     with tenant_context(membership.tenant_id):
         before, rights = membership.role, rights_of_role(membership.tenant_id, role)
         if before != role:
-            require_held(rights)
+            require_held(rights | rights_of_role(membership.tenant_id, before))
             if keeps_owner:
                 _keep_an_owner(membership)
             membership.role = role
@@ -59,9 +59,11 @@ def change_role(*, membership: Membership, role: str, keeps_owner: bool = True) 
 def remove_member(*, membership: Membership, keeps_owner: bool = True) -> None:
     """Remove a member from its tenant, and revoke the API keys and invitations that the member has issued for it.
 
-    Raise `LastOwnerError` if the member is the last owner, unless that is accepted.
+    Raise `LastOwnerError` if the member is the last owner, unless that is accepted, and `RightNotHeldError` if the
+    member has rights that the caller does not have.
     """
     with tenant_context(membership.tenant_id):
+        require_held(rights_of_role(membership.tenant_id, membership.role))
         if keeps_owner:
             _keep_an_owner(membership)
         before = {"user": membership.user.get_username(), "role": membership.role}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Final
 
 from django.core.exceptions import PermissionDenied
@@ -12,9 +13,11 @@ from django.urls import reverse
 from tenants.access.caller import access_of
 from tenants.audit.service import record_audit
 from tenants.context import Actor, acting_as, all_tenants
+from tenants.exceptions import TenantNotFoundError
 from tenants.identity.factors import has_fresh_factor
 from tenants.models import Tenant
 from tenants.tenancy.pausing import require_reason
+from tenants.tenancy.queries import find_tenant
 
 VIEW_SECONDS: Final = 30 * 60
 # In the session: the tenant's slug, and when the view began.
@@ -41,17 +44,26 @@ def end_view(request: HttpRequest, reason: str = "") -> None:
             record_audit(action="tenant.view_ended", target=tenant, after=seen, reason=reason)
 
 
-def find_viewed(request: HttpRequest) -> str | None:
-    """Return the slug of the tenant whose view the session sees, or None; a view whose time is over ends."""
+def find_viewed(request: HttpRequest) -> Tenant | None:
+    """Return the tenant whose view the session sees, or None. The view ends with its time and with its tenant."""
     view = request.session.get(SESSION_VIEW)
-    if view is not None and view["began_at"] + VIEW_SECONDS <= time.time():
-        end_view(request, "Its time is over.")
+    if view is None:
         return None
-    return view and str(view["slug"])
+    with suppress(TenantNotFoundError):
+        if view["began_at"] + VIEW_SECONDS > time.time():
+            return find_tenant(str(view["slug"]))
+    end_view(request, "Its time or its tenant is over.")
+    request.has_view_ended = True  # type: ignore[attr-defined] # for `require_changeable`
+    return None
 
 
 def require_changeable(request: HttpRequest) -> None:
-    """Raise PermissionDenied for a change in a tenant's view, unless a second factor was given since it began."""
+    """Raise PermissionDenied for a change in a tenant's view, unless a second factor was given since it began.
+
+    A change that was sent from a view which has ended meanwhile would be one of the whole platform.
+    """
+    if getattr(request, "has_view_ended", False):
+        raise PermissionDenied
     if not access_of(request).is_viewing or request.path_info in map(reverse, _OPEN_VIEWS):
         return
     if not has_fresh_factor(request, after=request.session[SESSION_VIEW]["began_at"]):

@@ -22,7 +22,8 @@ class Act:
     """An act: its name and label, and the permission that its approver needs.
 
     ``execute`` does the act with the stored arguments, in the scope of the request's tenant; without it the requester
-    repeats the call after the approval. ``has_number`` says that the policy may set a number above which it applies.
+    repeats the call after the approval. ``has_number`` says that the policy may set a number above which it applies,
+    ``is_asked_ahead`` that `manage.py approvals request` can ask for it, because the call itself may be impossible.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Act:
     permission: Permission
     execute: Callable[[dict[str, Any]], object] | None = None
     has_number: bool = False
+    is_asked_ahead: bool = False
 
 
 @cache

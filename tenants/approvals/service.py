@@ -39,8 +39,8 @@ from tenants.models import ApiKey, ApprovalRequest, ApprovalRule, ApprovalStatus
 from tenants.tenancy.pausing import REASON_LIMIT, actor_words, require_reason
 
 MOST_BYTES = 64 * 1024
-# Undecided requests of a tenant, or of the platform.
-MOST_OPEN = 200
+# Undecided requests of a tenant, or of the platform; and of one person in it.
+MOST_OPEN, MOST_OPEN_OF_PERSON = 200, 20
 KEPT = timedelta(days=90)
 _drafts: ContextVar[list[tuple[ApprovalRequest, Actor]] | None] = ContextVar("approval_drafts", default=None)
 # The name of the act that an approval executes now.
@@ -70,16 +70,26 @@ def require_approval(
     if rule is None or (rule.above is not None and number is not None and number <= rule.above):
         return None
     digest = hashlib.sha256(_encode([act, subject or [tenant_id, arguments]])).hexdigest()
+    person = _person_of(current_actor())
+    if person.startswith("api_key:"):
+        # Its holder could approve as another person.
+        raise ApprovalForbiddenError("No person has issued this API key: ask as a person, or with a key of one.")
     with all_tenants():
-        if (used := _use(digest)) is not None:
+        if (used := _use(digest, person)) is not None:
             return used
         if platform_settings.SITE_ROLE == "standby":
             raise ApprovalRequiredError(
                 "A standby stores no request. At the active site run: manage.py approvals request %(act)s '%(body)s'",
                 {"act": act, "body": _encode(arguments).decode()},
             )
-        request = _open_request(digest, tenant_id) or _draft(
-            rule, arguments, digest=digest, preview=preview, tenant_id=tenant_id, is_repeated=is_repeated
+        request = _open_request(digest, person, tenant_id) or _draft(
+            rule,
+            arguments,
+            digest=digest,
+            requester=person,
+            preview=preview,
+            tenant_id=tenant_id,
+            is_repeated=is_repeated,
         )
     link = reverse("admin:tenants_approvalrequest_change", args=[request.pk])
     raise ApprovalRequiredError(
@@ -144,21 +154,27 @@ def mark_used(row: ApprovalRequest) -> None:
         _record(row, "approval_request.used")
 
 
-def _use(digest: str) -> ApprovalRequest | None:
+def _use(digest: str, person: str) -> ApprovalRequest | None:
+    """Return the approval that a person's call uses, or None: who asked repeats the call."""
     rows = ApprovalRequest.objects.filter(digest=digest, status=ApprovalStatus.APPROVED, expires_at__gt=read_moment())
     if platform_settings.SITE_ROLE == "standby":
-        return rows.order_by("pk").first()
-    row = rows.select_for_update(no_key=True, of=("self",)).order_by("pk").first()
+        # Requests come from another machine, whose users may have other names.
+        return rows.exclude(decider=person).order_by("pk").first()
+    row = rows.filter(requester=person).select_for_update(no_key=True, of=("self",)).order_by("pk").first()
     if row is not None:
         mark_used(row)
     return row
 
 
-def _open_request(digest: str, tenant_id: UUID | None) -> ApprovalRequest | None:
-    """Return the caller's own undecided request for the same act, or None; raise `ApprovalLimitError`."""
+def _open_request(digest: str, person: str, tenant_id: UUID | None) -> ApprovalRequest | None:
+    """Return the person's own undecided request for the same act, or None; raise `ApprovalLimitError`."""
     rows = ApprovalRequest.objects.filter(status=ApprovalStatus.PENDING, expires_at__gt=read_moment())
-    found = rows.filter(digest=digest, requester=_person_of(current_actor())).first()
-    if found is None and rows.filter(tenant=tenant_id)[:MOST_OPEN].count() >= MOST_OPEN:
+    found = rows.filter(digest=digest, requester=person).first()
+    beside = rows.filter(tenant=tenant_id)
+    if found is None and (
+        beside[:MOST_OPEN].count() >= MOST_OPEN
+        or beside.filter(requester=person)[:MOST_OPEN_OF_PERSON].count() >= MOST_OPEN_OF_PERSON
+    ):
         raise ApprovalLimitError
     return found
 
@@ -174,7 +190,6 @@ def _draft(rule: ApprovalRule, arguments: Mapping[str, Any], **values: Any) -> A
         id=uuid7(),
         act=rule.act,
         arguments=json.loads(encoded),
-        requester=_person_of(actor),
         requested_by=actor_words(),
         expires_at=read_moment() + timedelta(hours=rule.hours),
         **values,
@@ -227,12 +242,15 @@ def _record(row: ApprovalRequest, action: str, *, reason: str = "", **facts: Any
 
 
 def _person_of(actor: Actor) -> str:
-    """Return who acts: a user, also by an API key that the user has issued; else the key, or the user of the shell."""
+    """Return who acts: a user, also by an API key that the user has issued; else the key, or the user of the shell.
+
+    A user of the shell is the same person on every host: containers have new names of hosts.
+    """
     if actor.kind == "api_key":
         with all_tenants():
             owner = ApiKey.objects.filter(pk=actor.id).values_list("created_by_id", flat=True).first()
         return f"api_key:{actor.id}" if owner is None else f"user:{owner}"
-    return f"{actor.kind}:{actor.id if actor.kind == 'user' else actor.label}"[:200]
+    return f"{actor.kind}:{actor.id if actor.kind == 'user' else actor.label.partition('@')[0]}"[:200]
 
 
 def _encode(value: Any) -> bytes:

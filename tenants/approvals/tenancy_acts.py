@@ -31,6 +31,9 @@ def _change_plan(arguments: dict[str, Any]) -> None:
     if "tenant" in arguments:
         update_tenant(**{**arguments, "tenant": _find(arguments["tenant"])})
         return
+    if "withdraw" in arguments:
+        PLANS.withdraw(get_plan(arguments["plan"]), arguments["withdraw"], reason=arguments["reason"])
+        return
     options = dict(arguments)
     plan, content, moment = get_plan(options.pop("plan")), options.pop("content"), options.pop("effective_from")
     PLANS.edit(plan, lambda _: content, effective_from=moment and datetime.fromisoformat(moment), **options)

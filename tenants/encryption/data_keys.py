@@ -24,7 +24,7 @@ from tenants.database.ids import uuid7
 from tenants.database.platform_settings import platform_settings
 from tenants.encryption.envelope import DataKey, MasterKeysInvalidError, SealBrokenError, digest_key, new_secret
 from tenants.encryption.exceptions import DataKeyUnavailableError, KeyProviderUnavailableError
-from tenants.encryption.master_keys import MasterKeys
+from tenants.encryption.master_keys import AWAY_SECONDS, MasterKeys
 from tenants.exceptions import ContextElsewhereError
 from tenants.translation import gettext_noop
 
@@ -175,11 +175,11 @@ def _read_and_keep(tenant_ids: list[UUID]) -> dict[UUID, TenantKeys]:
     read = {tenant_id: _unwrap(tenant_id, own) for tenant_id, own in found.items()}
     with _guard:
         for tenant_id, keys in read.items():
-            if any(fault.is_provider for fault in keys.faults.values()):
-                continue  # asked again at the next use; the keys that were decrypted before stay
+            is_away = any(fault.is_provider for fault in keys.faults.values())
             _cache.pop(tenant_id, None)
             if all(created != now for *_, created, now in found[tenant_id]):
-                _cache[tenant_id] = (until, keys)
+                # A key service is asked again soon, but not at each use of the other keys.
+                _cache[tenant_id] = (time.monotonic() + AWAY_SECONDS if is_away else until, keys)
         while len(_cache) > MOST_TENANTS:
             del _cache[next(iter(_cache))]
     return read

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from django.db.models import Q
+from django.utils.translation import gettext
 
 from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit
@@ -134,8 +135,14 @@ class _Plans(Versioned[Plan]):
 
     def require_approval(self, row: Plan, content: Content, difference: Difference, **options: Any) -> None:
         changed = ", ".join(f"{name} → {value}" for name, value in difference.after.items())
+        if options["effective_from"] is not None:
+            changed += f" ({options['effective_from']:%F %H:%M %Z})"
         arguments = {"plan": row.slug, "content": content, "expected_version": row.version, **options}
         require_approval("plan", arguments, preview=f"{row.slug}: {changed}")
+
+    def require_approval_to_withdraw(self, row: Plan, number: int, reason: str) -> None:
+        preview = gettext("%(plan)s: withdraw the scheduled version %(number)s") % {"plan": row.slug, "number": number}
+        require_approval("plan", {"plan": row.slug, "withdraw": number, "reason": reason}, preview=preview)
 
     def lock(self, plan: Plan) -> Plan:
         return first_or_raise(Plan.objects.select_for_update(no_key=True).filter(pk=plan.pk), PlanNotFoundError)

@@ -68,6 +68,9 @@ class VersionHooks[RowT: VersionedModel](ABC):
     ) -> None:
         """Raise `ApprovalRequiredError` if a second person must approve an edit; ``options`` are those of `edit`."""
 
+    def require_approval_to_withdraw(self, row: RowT, number: int, reason: str) -> None:  # noqa: B027 - as above
+        """Raise `ApprovalRequiredError` if a second person must approve that a scheduled version is withdrawn."""
+
     def check_due(self, row: RowT, content: Mapping[str, Any]) -> None:
         """Raise a DomainError if scheduled content, valid when it was written, cannot take effect any more."""
         self.check(row, content)

@@ -79,7 +79,7 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             self.check(locked, wanted)
             self.authorise(wanted)
             difference = self._compare(content, wanted)
-            if difference:
+            if difference or effective_from is not None:
                 options = {"reason": reason, "action": action, "effective_from": effective_from}
                 self.require_approval(locked, wanted, difference, **options)
             if effective_from is not None:
@@ -112,6 +112,7 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
                 raise VersionNotWaitingError(
                     "Version %(number)s %(outcome)s.", {"number": number, "outcome": version.get_outcome_display()}
                 )
+            self.require_approval_to_withdraw(locked, number, reason)
             self._end(version, Outcome.WITHDRAWN, reason)
             record_audit(
                 action=f"{self.noun}.version_withdrawn",

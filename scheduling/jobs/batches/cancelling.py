@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext
 from psycopg.rows import scalar_row
 
 from scheduling.bulk.queries import FrozenJobs
@@ -19,6 +20,7 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.queries import CappedCount
 from scheduling.models import Batch, BulkOperation, Job
+from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import Actor, acting_as, all_tenants
 from tenants.database.clock import read_moment
@@ -40,13 +42,22 @@ _LEFT_BEHIND = _SQL["find_unfinished"]
 def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
     """Close a batch and cancel its jobs: the first thousand at once, the others within seconds; return the batch.
 
-    Raise BatchNotFoundError unless the batch is visible in the current tenant context, and BatchEndedError if it has
-    ended.
+    Raise BatchNotFoundError unless the batch is visible in the current tenant context, BatchEndedError if it has
+    ended, and ApprovalRequiredError if a second person must approve it.
     """
     batch = lock_batch(batch_id)
     if batch.ended_at is not None:
         raise BatchEndedError
     if batch.cancelled_at is None:
+        require_approval(
+            "bulk",
+            {"batch": str(batch.pk), "reason": reason},
+            preview=gettext("Cancel the batch “%(batch)s”: %(reason)s") % {"batch": batch, "reason": reason},
+            tenant_id=batch.tenant_id,
+            number=batch.total,
+            subject={"batch": str(batch.pk)},
+            is_repeated=True,
+        )
         Batch.objects.filter(pk=batch.pk).update(
             cancelled_at=TransactionNow(), closed_at=Coalesce("closed_at", TransactionNow()), cancel_reason=reason
         )

@@ -60,10 +60,9 @@ class Command(PlatformCommand):
 
     def _ask(self, options: dict[str, Any]) -> None:
         name = options["subject"]
-        act = acts().get(name)
-        if act is None or act.execute is not None:
-            known = ", ".join(sorted(name for name, act in acts().items() if act.execute is None))
-            raise CommandError(f"Ask for one of: {known}. The others are asked for by the call itself.")
+        known = sorted(name for name, act in acts().items() if act.is_asked_ahead)
+        if name not in known:
+            raise CommandError(f"Ask for one of: {', '.join(known)}. The others are asked for by the call itself.")
         try:
             arguments = parse_json(options["arguments"].encode("utf-8", "surrogateescape"))
         except JsonInvalidError as error:

@@ -17,7 +17,7 @@ from tenants.access.permissions import Permission
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError
 from tenants.identity.rules import roles_of
-from tenants.models import AuditLogEntry, ClaimRule, Membership, Tenant, TenantRole
+from tenants.models import AuditLogEntry, ClaimRule, Membership, Role, Tenant, TenantRole
 from tests.keys import issue_api_key
 from tests.platform_settings import override_platform_settings
 
@@ -88,11 +88,14 @@ def test_rights_that_the_giver_does_not_have_are_refused(acme: Tenant) -> None:
     user, other = make_user("paula"), make_user("otto")
     add_member(tenant=acme, user=user, role="people")
     member = add_member(tenant=acme, user=other, role="people")
+    owner, _ = [add_member(tenant=acme, user=make_user(name), role=Role.OWNER) for name in ("olga", "omar")]
     client = client_of(user)
     asked = (
         ("post", "roles/", {"name": "mighty", "rights": ["jobs.reveal"]}),
         ("post", "members/", {"user": "guest", "role": "owner"}),
         ("patch", f"members/{member.pk}/", {"role": "viewer"}),
+        ("patch", f"members/{owner.pk}/", {"role": "people"}),
+        ("delete", f"members/{owner.pk}/", {}),
         ("post", "api-keys/", {"name": "mine", "scopes": ["jobs.view"]}),
     )
     for method, path, body in asked:

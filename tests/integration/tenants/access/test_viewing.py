@@ -83,6 +83,23 @@ def test_view_ends_after_its_time(client: Client) -> None:
     assert actions()[-1] == ("tenant.view_ended", "acme")
 
 
+def test_change_from_a_view_that_has_ended_is_refused(client: Client, acme: Tenant) -> None:
+    session = client.session
+    session[SESSION_VIEW] |= {"began_at": time.time() - VIEW_SECONDS}
+    session.save()
+    refused = client.post(reverse("admin:tenants_tenant_act", args=[acme.pk, "pause"]), {"reason": "x"})
+    assert (refused.status_code, "The view of the tenant has ended" in refused.content.decode()) == (403, True)
+    assert pause(client, acme) == 302
+
+
+def test_view_ends_with_its_tenant(client: Client) -> None:
+    session = client.session
+    session[SESSION_VIEW] |= {"slug": "erased"}
+    session.save()
+    assert client.get(reverse("admin:index")).status_code == 200
+    assert SESSION_VIEW not in client.session
+
+
 def test_view_is_for_platform_staff(acme: Tenant, acme_user: User) -> None:
     owner = Client()
     owner.force_login(acme_user)

@@ -18,13 +18,18 @@ from rest_framework.test import APIClient
 
 from scheduling.approvals.configured import APPROVAL_RULES
 from scheduling.bulk import starting
+from scheduling.bulk.starting import start_bulk_operation
+from scheduling.jobs.batches.service import open_batch
+from scheduling.jobs.requests import JobRequest
 from scheduling.models import BulkOperation
 from scheduling.sites.service import promote
 from tenants.access.memberships import add_member
 from tenants.access.people import grant_platform_role
+from tenants.approvals import service
 from tenants.approvals.exceptions import ApprovalForbiddenError, ApprovalRequiredError
-from tenants.approvals.service import approve, storing_requests
-from tenants.context import Actor, acting_as, all_tenants
+from tenants.approvals.service import approve, require_approval, storing_requests
+from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.database.clock import read_clock
 from tenants.models import (
     ApiKey,
     ApprovalRequest,
@@ -32,13 +37,15 @@ from tenants.models import (
     ApprovalStatus,
     AuditLogEntry,
     Plan,
+    PlanVersion,
     Role,
     Tenant,
     TenantErasure,
 )
-from tenants.plans.service import update_plan
+from tenants.plans.service import PLANS, update_plan
 from tenants.tenancy.service import suspend_tenant
 from tests.integration.api.conftest import session_of
+from tests.integration.scheduling.bulk.conftest import take_turns
 from tests.integration.scheduling.job_helpers import submit
 from tests.keys import issue_api_key
 
@@ -126,6 +133,49 @@ class TestBulkOperations:
         assert key.post(f"{REQUESTS}{pk}/approve/", {}, format="json").status_code == 403
         assert session_of(acme_user).post(f"{REQUESTS}{pk}/approve/", {}, format="json").status_code == 403
 
+    def test_key_without_an_issuer_cannot_ask(self, acme: Tenant) -> None:
+        rule("bulk")
+        submit(acme, 1)
+        key = APIClient()
+        key.credentials(HTTP_AUTHORIZATION=f"Api-Key {issue_api_key(tenant=acme, name='first').token}")
+        refused = key.post(BULK, CANCEL, format="json")
+        assert (refused.status_code, refused.json()["code"]) == (403, "approval_forbidden")
+        with all_tenants():
+            assert not ApprovalRequest.objects.exists()
+
+    def test_one_person_cannot_take_all_places_of_requests(
+        self, acme: Tenant, acme_user: User, bob: APIClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rule("bulk")
+        submit(acme, 1)
+        monkeypatch.setattr(service, "MOST_OPEN_OF_PERSON", 1)
+        alice, other = session_of(acme_user), {**CANCEL, "filter": "kind:noop state:available"}
+        assert alice.post(BULK, CANCEL, format="json").json()["code"] == "approval_required"
+        assert alice.post(BULK, other, format="json").json()["code"] == "approval_limit"
+        assert bob.post(BULK, other, format="json").json()["code"] == "approval_required"
+
+    def test_undoing_and_cancelling_a_batch_need_a_second_person_too(self, acme: Tenant, acme_user: User) -> None:
+        batch, _ = open_batch(tenant=acme, label="b", requests=[JobRequest("noop", {})] * 2)
+        with tenant_context(acme):
+            operation = start_bulk_operation(
+                filter_text="kind:noop", operation="reprioritise", parameters={"priority": 3}, reason="x", number=2
+            )
+        take_turns()
+        rule("bulk", above=1)
+        alice = session_of(acme_user)
+        undone = alice.post(f"{BULK}{operation.pk}/undo/", {"reason": "x"}, format="json")
+        cancelled = alice.post(f"/api/v1/batches/{batch.pk}/cancel/", {"reason": "x"}, format="json")
+        assert [answer.json()["code"] for answer in (undone, cancelled)] == ["approval_required"] * 2
+
+    def test_request_has_no_hash_of_a_confidential_patch(self, acme: Tenant) -> None:
+        rule("bulk")
+        submit(acme, 1)
+        patched = {"filter_text": "kind:noop", "operation": "retry", "parameters": {}, "payload_patch": {"n": 1}}
+        alice = Actor("user", "7", "alice")
+        with storing_requests(), tenant_context(acme), acting_as(alice), pytest.raises(ApprovalRequiredError):
+            start_bulk_operation(**patched, reason="x")
+        assert the_request().arguments["ticket"] == ""
+
     def test_rejected_and_expired_ones_start_nothing(self, acme: Tenant, acme_user: User, bob: APIClient) -> None:
         rule("bulk")
         submit(acme, 1)
@@ -172,6 +222,22 @@ class TestActsOfThePlatform:
         plan.refresh_from_db()
         assert plan.weight == 7
 
+    def test_scheduled_plan_and_its_withdrawal_need_a_second_person(self, staff: User, second: User) -> None:
+        plan, later = Plan.objects.get(slug="team"), read_clock() + timedelta(days=9)
+        with acting_as(Actor("user", str(staff.pk), "s")):
+            update_plan(plan=plan, changes={"weight": 7}, effective_from=later)
+            rule("plan")
+            # The same content again, at a time when another is in effect.
+            with storing_requests(), pytest.raises(ApprovalRequiredError):
+                update_plan(plan=plan, changes={}, effective_from=later + timedelta(days=1))
+            with storing_requests(), pytest.raises(ApprovalRequiredError):
+                PLANS.withdraw(plan, 2, reason="a mistake")
+        with all_tenants():
+            made = ApprovalRequest.objects.get(arguments__withdraw=2)
+        with acting_as(Actor("user", str(second.pk), "sigrid")), all_tenants():
+            approve(request_id=made.pk)
+        assert PlanVersion.objects.get(plan=plan, number=2).outcome == PlanVersion.Outcome.WITHDRAWN
+
     def test_plan_of_a_tenant_is_changed_by_the_approval(self, acme: Tenant, staff: User, second: User) -> None:
         rule("plan")
         refused = session_of(staff).patch("/api/v1/tenants/acme/", {"plan": "sandbox"}, format="json")
@@ -191,8 +257,12 @@ class TestActsOfThePlatform:
         assert alice.post(url, wanted, format="json").json()["code"] == "approval_required"
         done = session_of(second).post(f"{REQUESTS}{the_request().pk}/approve/", {}, format="json")
         assert done.json()["status"] == "approved"
+        # Neither the approver nor other terms use it.
+        assert session_of(second).post(url, wanted, format="json", headers={"X-Tenant": "acme"}).status_code == 409
+        for more in ({"never_expires": True}, {"allowed_addresses": ["10.0.0.0/8"]}):
+            assert alice.post(url, {**wanted, **more}, format="json").json()["code"] == "approval_required"
         assert alice.post(url, wanted, format="json").status_code == 201
-        assert the_request().status == ApprovalStatus.DONE
+        assert entry("approval_request.used")
         assert alice.post(url, wanted, format="json").json()["code"] == "approval_required"
         with all_tenants():
             assert ApiKey.objects.filter(name="reader").count() == 1
@@ -224,8 +294,15 @@ class TestActsOfThePlatform:
         out = StringIO()
         call_command("approvals", "request", "promote", '{"site": "eu"}', "--json", stdout=out)
         assert json.loads(out.getvalue())["id"] == str(the_request().pk)
-        with pytest.raises(CommandError, match="Ask for one of: api_key"):
+        with pytest.raises(CommandError, match="Ask for one of: promote"):
             call_command("approvals", "request", "erasure")
+
+    def test_user_of_the_shell_is_one_person_on_all_hosts(self) -> None:
+        rule("promote")
+        with storing_requests(), pytest.raises(ApprovalRequiredError), acting_as(Actor("command", "", "ops@pod-1")):
+            require_approval("promote", {}, preview="promote")
+        with acting_as(Actor("command", "", "ops@pod-2")), all_tenants(), pytest.raises(ApprovalForbiddenError):
+            approve(request_id=the_request().pk)
 
 
 class TestRules:

@@ -55,6 +55,11 @@ def test_allowed_kinds_and_regions() -> None:
         ("card", CARD),
         ("card", "5500-0000-0000-0004"),
         ("card", "378282246310005"),
+        ("card", "PAN:\n4111111111111111\tA"),
+        ("card", "4111 1111 1111 1111 12/27"),
+        ("card", "4111111111111111 123"),
+        ("card", "2234 4111 1111 1111 1111"),
+        ("key", 'aws_key = "' + "a1B2" * 10 + '"'),
         ("email", "write to jane.doe+x@example.co.uk"),
         ("key", "-----BEGIN RSA PRIVATE KEY-----"),
         ("key", "AKIAABCDEFGHIJKLMNOP"),
@@ -135,3 +140,11 @@ def test_control_covers_its_tenant_and_kind() -> None:
 )
 def test_parameters_that_do_not_fit_the_rule_are_invalid(rule: str, parameters: Any) -> None:
     assert not Draft202012Validator(RULES[rule].schema).is_valid(parameters)
+
+
+@pytest.mark.parametrize("moment", ["04:00\n", "0\u0664:00", "24:00", "4:00"])
+def test_window_takes_times_that_can_be_read_only(moment: str) -> None:
+    schema = Draft202012Validator(RULES["maintenance_window"].schema)
+    assert schema.is_valid({"to": "04:00"})
+    assert not schema.is_valid({"to": moment})
+    assert not Draft202012Validator(RULES["egress_hosts"].schema).is_valid({"hosts": ["example.com\n"]})
