@@ -61,8 +61,8 @@ def require_approval(
 
     Call it in the act's transaction, before any change. ``subject`` is what two calls of the same act have in common,
     by default the tenant and the arguments. With ``is_repeated``, or for an act without ``execute``, the approval is
-    used by the next call with this subject, and the used request is returned. Raise `ApprovalLimitError` if too many
-    requests wait.
+    used by this person's next call with this subject, and the used request is returned. Raise `ApprovalLimitError` if
+    too many requests wait, and `ApprovalForbiddenError` for an API key that no person has issued.
     """
     if current_actor().kind == "system" or is_granted(act):
         return None
@@ -70,10 +70,7 @@ def require_approval(
     if rule is None or (rule.above is not None and number is not None and number <= rule.above):
         return None
     digest = hashlib.sha256(_encode([act, subject or [tenant_id, arguments]])).hexdigest()
-    person = _person_of(current_actor())
-    if person.startswith("api_key:"):
-        # Its holder could approve as another person.
-        raise ApprovalForbiddenError("No person has issued this API key: ask as a person, or with a key of one.")
+    person = _asking_person()
     with all_tenants():
         if (used := _use(digest, person)) is not None:
             return used
@@ -91,13 +88,7 @@ def require_approval(
             tenant_id=tenant_id,
             is_repeated=is_repeated,
         )
-    link = reverse("admin:tenants_approvalrequest_change", args=[request.pk])
-    raise ApprovalRequiredError(
-        "A second person must approve this until %(until)s UTC: %(link)s",
-        {"until": f"{request.expires_at:%F %H:%M}", "link": link},
-        errors=[{"field": "approval", "code": "approval_required", "detail": str(request.pk)}],
-        headers={"Location": link},
-    )
+    raise _refusal(request)
 
 
 def is_granted(act: str) -> bool:
@@ -152,6 +143,24 @@ def mark_used(row: ApprovalRequest) -> None:
     """Store that an approval has been used, unless it is stored already; the caller sees all tenants."""
     if ApprovalRequest.objects.filter(pk=row.pk, status=ApprovalStatus.APPROVED).update(status=ApprovalStatus.DONE):
         _record(row, "approval_request.used")
+
+
+def _refusal(request: ApprovalRequest) -> ApprovalRequiredError:
+    link = reverse("admin:tenants_approvalrequest_change", args=[request.pk])
+    return ApprovalRequiredError(
+        "A second person must approve this until %(until)s UTC: %(link)s",
+        {"until": f"{request.expires_at:%F %H:%M}", "link": link},
+        errors=[{"field": "approval", "code": "approval_required", "detail": str(request.pk)}],
+        headers={"Location": link},
+    )
+
+
+def _asking_person() -> str:
+    """Return who acts; raise `ApprovalForbiddenError` for a key without one: its holder could approve as another."""
+    person = _person_of(current_actor())
+    if person.startswith("api_key:"):
+        raise ApprovalForbiddenError("No person has issued this API key: ask as a person, or with a key of one.")
+    return person
 
 
 def _use(digest: str, person: str) -> ApprovalRequest | None:

@@ -42,7 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("acceptance")
 
 
-@pytest.fixture(scope="session")
+# Not of the session: the processes would go on beside the other tests.
+@pytest.fixture(scope="package")
 def acceptance_database(
     django_db_setup: TestDatabase, django_db_blocker: DjangoDbBlocker, worker_id: str
 ) -> Iterator[TestDatabase]:
@@ -64,7 +65,7 @@ def acceptance_broker_url(worker_id: str) -> str:
     return urlunsplit(urlsplit(platform_settings.REDIS_URL)._replace(path=f"/{number}"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_platform(
     acceptance_database: TestDatabase, acceptance_broker_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:

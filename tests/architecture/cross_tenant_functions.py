@@ -449,7 +449,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/migrations/0031_backups.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0033_outbox.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
     "scheduling/migrations/0041_break_glass.py": ({"delete_rules"}, "FORCE applies to the owner, which deletes rules"),
-    "scheduling/migrations/0044_sealed_completions.py": (
+    "scheduling/migrations/0045_batch_conditions.py": (
         {"fill_condition"},
         "FORCE applies to the owner, which fills the new column",
     ),
