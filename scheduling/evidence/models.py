@@ -37,7 +37,7 @@ class EvidenceSchedule(NamedModel, OptionalTenantModel):
     is_empty_allowed = models.BooleanField(_("also without data"), default=False, help_text=_EMPTY)
     is_enabled = models.BooleanField(_("enabled"), default=True)
     # The beginning of the period of its last pack, also if that was deleted.
-    last_since = models.DateTimeField(null=True, editable=False)
+    last_since = models.DateTimeField(_("last period"), null=True, editable=False)
 
     class Meta:
         db_table = "scheduling_evidence_schedule"

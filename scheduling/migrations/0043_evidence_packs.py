@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
-                ("last_since", models.DateTimeField(editable=False, null=True)),
+                ("last_since", models.DateTimeField(editable=False, null=True, verbose_name="last period")),
             ],
             options={
                 "verbose_name": "evidence schedule",
