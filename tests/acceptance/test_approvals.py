@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from scheduling.approvals.configured import APPROVAL_RULES
 from scheduling.models import Job
-from tenants.context import all_tenants, tenant_context
+from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.models import ApprovalRequest, ApprovalRule, AuditLogEntry, Tenant
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.helpers import submit
@@ -34,7 +35,9 @@ def test_refused_bulk_operation_cancels_jobs_after_the_approval(platform: Platfo
     port = free_port()
     platform.start_web(port)
     eventually(lambda: is_answering(f"127.0.0.1:{port}"), within=START_SECONDS, what="the web server answers")
-    headers = {"Authorization": f"Api-Key {issue_api_key(tenant=acme, name='bulk').token}"}
+    issuer = User.objects.create_user(f"{acme.slug}-owner")
+    with acting_as(Actor("user", str(issuer.pk), issuer.username)):
+        headers = {"Authorization": f"Api-Key {issue_api_key(tenant=acme, name='bulk').token}"}
     body = {"filter": "kind:noop", "operation": "cancel", "reason": "a flood"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1/", headers=headers) as client:
         refused = client.post("bulk-operations/", json=body)
