@@ -97,7 +97,7 @@ class Console:
             self.faults.append(f"{status}: {url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def console_url(shared_platform: Platform) -> Iterator[str]:  # noqa: F811 - the fixture above
     """Return the address of the platform's web server."""
     with socket.socket() as probe:
@@ -114,7 +114,7 @@ def console_url(shared_platform: Platform) -> Iterator[str]:  # noqa: F811 - the
     process.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.fail(f"{CHROMIUM} is missing. Cure: apt-get install chromium", pytrace=False)
