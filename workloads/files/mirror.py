@@ -16,6 +16,8 @@ from django.core.files.storage import default_storage
 
 from scheduling.backups.target import open_storage
 from tenants.context import all_tenants
+from tenants.encryption.data_keys import preload_keys
+from tenants.encryption.fields import is_sealing
 from tenants.encryption.file_seal import file_key
 from workloads.files.contents import NewContent, StoredFileError, download, is_whole, tenant_of, write_content
 from workloads.files.exceptions import MirrorSourceError, MirrorStorageError, storage_errors
@@ -164,6 +166,9 @@ def _pages(start: UUID) -> Iterator[Sequence[_Row]]:
         with all_tenants():
             rows = Content.objects.filter(**bound).order_by("pk").values_list("pk", "key", "sha256", "size_bytes")
             page = [_Row(*row) for row in rows[:_ROWS]]
+            if is_sealing():
+                # The threads that copy have no connection.
+                preload_keys(tenant_of(row.key) for row in page)
         if not page:
             return
         yield page

@@ -23,7 +23,8 @@ from workloads.files.exceptions import MirrorSourceError
 from workloads.files.mirror import Mirror
 from workloads.files.store import StoredContent, read_bytes, store_bytes
 
-pytestmark = pytest.mark.django_db
+# Threads read and write files: keys must be committed to be cached for them.
+pytestmark = pytest.mark.django_db(transaction=True)
 TEXTS = (b"one", b"two", b"three", b"")
 
 

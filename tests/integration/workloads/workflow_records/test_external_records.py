@@ -25,6 +25,7 @@ from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import Start, Tick
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_job, new_node, new_run
 from tests.integration.workloads.workflow_records.record_helpers import perform, send, stored_rows
+from tests.plain_values import plain_only
 from tests.workflow_histories import arrivals
 from workloads.files.models import Content
 from workloads.workflows.records.exceptions import RunTakenError
@@ -72,6 +73,7 @@ def test_record_is_stored_by_its_job(acme: Tenant, tick: Tick, start: Start) -> 
     assert (node.node_id, node.inputs, node.tokens, node.run_version) == ("start", {"text": "hello"}, 5, 1)
 
 
+@plain_only
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_records_in_any_order_and_twice_leave_the_same_rows(
     acme: Tenant, tick: Tick, start: Start, order: tuple[int, ...]
@@ -92,6 +94,7 @@ def test_records_in_any_order_and_twice_leave_the_same_rows(
         }
 
 
+@plain_only
 @pytest.mark.django_db
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())

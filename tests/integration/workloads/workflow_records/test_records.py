@@ -20,6 +20,7 @@ from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_node, new_run
 from tests.integration.workloads.workflow_records.record_helpers import stored_rows
+from tests.plain_values import plain_only
 from tests.platform_settings import ChangePlatformSettings
 from tests.workflow_histories import arrivals, strays
 from workloads.files.models import Content
@@ -48,6 +49,7 @@ def test_run_is_stored_with_its_nodes(in_acme: Tenant) -> None:
     assert (each.path, each.run_version) == ([0, 2], 1)
 
 
+@plain_only
 def test_many_nodes_are_two_statements(in_acme: Tenant) -> None:
     run = new_run(in_acme)
     nodes = [new_node(run, f"n{number}") for number in range(200)]
@@ -109,6 +111,7 @@ PLAIN = {"inputs": None, "graph": None, "started_at": None}
 ENDED = {"version": 3, "state": RecordState.SUCCEEDED, "outputs": {"answer": 42}}
 
 
+@plain_only
 @pytest.mark.parametrize(
     ("stored", "late", "kept"),
     [
@@ -154,6 +157,7 @@ def test_late_run_is_merged_by_version(
     assert WorkflowRun.objects.values(*kept).get() == kept
 
 
+@plain_only
 @pytest.mark.django_db
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())

@@ -33,6 +33,7 @@ from tenants.models import AuditLogEntry, Tenant
 from tenants.tenancy.service import reinstate_tenant, suspend_tenant
 from tests.integration.scheduling.bulk.conftest import take_turns
 from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, fail
+from tests.plain_values import plain_only
 
 NOOP = JobRequest(kind="noop")
 SUMMARY = CompletionJob(kind="noop", payload={"note": "done"}, summary_as="batch", tags=("after",))
@@ -235,6 +236,7 @@ def test_temporarily_refused_completion_job_is_retried(acme: Tenant) -> None:
     assert reload(batch).fire_error == ""
 
 
+@plain_only
 def test_permanently_refused_completion_job_stores_the_error_once(acme: Tenant) -> None:
     batch = opened(acme, 0, closes=True, on_completion=SUMMARY)
     with all_tenants():

@@ -17,6 +17,7 @@ from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tests.plain_values import plain_only
 
 pytestmark = pytest.mark.django_db
 KEYS = {"concurrency_key": "account-7", "unique_key": "sync-7"}
@@ -197,6 +198,7 @@ def test_filter_of_a_tenant_finds_only_its_own_jobs(jobs: dict[str, Job], acme: 
         assert not parse("tenant:globex").apply(Job.objects.all(), now=timezone.now()).exists()
 
 
+@plain_only
 def test_every_state_and_field_is_a_condition(jobs: dict[str, Job]) -> None:
     for field in FIELDS.values():
         found(field.example)

@@ -19,6 +19,7 @@ from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.job_helpers import submit
+from tests.plain_values import plain_only
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
@@ -72,6 +73,7 @@ def test_least_loaded_pool_gets_the_jobs_until_both_are_even(
     assert spread(submit(acme, 20)) == {"east": 5, "west": 15}
 
 
+@plain_only
 def test_loads_are_read_once_and_not_for_each_job(acme: Tenant, east_and_west: tuple[Queue, Queue]) -> None:
     east, west = east_and_west
     balance("least_loaded", {east.pk: 1, west.pk: 1})

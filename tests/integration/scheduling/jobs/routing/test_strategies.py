@@ -31,6 +31,7 @@ from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tests.form_data import posted
 from tests.integration.scheduling.job_helpers import submit
+from tests.plain_values import plain_only
 from tests.routing_strategies import install
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
@@ -157,6 +158,7 @@ def test_large_submission_calls_a_costly_strategy_only_within_its_time(acme: Ten
     assert sum(causes.values()) == MAX_BULK_JOBS
 
 
+@plain_only
 def test_strategy_costs_no_statement(acme: Tenant, use: Any) -> None:
     use("by_pages")
     submit(acme)
