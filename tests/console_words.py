@@ -59,6 +59,10 @@ STORED = re.compile(
     r"|\d+ / \d+ · entities|\w*\*{6,}"
     r"|[Uu]pkeep: \w+|account [\w-]+, address|seen \d+, state \w+, changed \d+, operation \w+"
     r"|name one_scope, role , prefix \w+, scopes"
+    r"|since \S+, until \S+, template \w+"
+    # A suspect, in the language of the person who asked.
+    r"|The platform itself had a fault at this time\."
+    r"|The archive – is away, and nothing is deleted until it is back: OSError: the setting ARCHIVE is empty\.?"
     r"|Traceback \(most recent call last\): …"
     # Names of the shipped alert rules and of their contact group, of rules of this world, the end of a contact's URL.
     rf"|{'|'.join(map(re.escape, sorted(NAMES_OF_RULES, reverse=True)))}|Platform admins|waits|seen|…erts"

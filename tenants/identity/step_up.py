@@ -18,6 +18,7 @@ from django.utils.cache import add_never_cache_headers
 from redis import RedisError
 
 from tenants.access.permissions import Permission
+from tenants.console.site import console_site
 from tenants.identity.factors import STEP_UP, is_stale
 from tenants.identity.forms import FreshKeyForm
 from tenants.identity.pages import codes_away_page
@@ -67,7 +68,7 @@ def _check(request: HttpRequest, back: str) -> HttpResponse | None:
     }
     if is_mfa_enabled(request.user, [Authenticator.Type.WEBAUTHN]):
         context["js_data"] = {"request_options": begin_authentication(request.user)}
-    page = render(request, _PAGE, context)
+    page = render(request, _PAGE, {**console_site.each_context(request), **context})
     # It contains what was entered.
     add_never_cache_headers(page)
     return page
