@@ -62,7 +62,7 @@ STORED = re.compile(
     r"|since \S+, until \S+, template \w+"
     # A suspect, in the language of the person who asked.
     r"|The platform itself had a fault at this time\."
-    r"|The archive – is away, and nothing is deleted until it is back: OSError: the setting ARCHIVE is empty\.?"
+    r"|The archive – is away, and nothing is deleted.*"
     r"|Traceback \(most recent call last\): …"
     # Names of the shipped alert rules and of their contact group, of rules of this world, the end of a contact's URL.
     rf"|{'|'.join(map(re.escape, sorted(NAMES_OF_RULES, reverse=True)))}|Platform admins|waits|seen|…erts"
