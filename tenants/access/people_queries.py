@@ -1,4 +1,4 @@
-"""A user's platform role and memberships, read anew for each request, so that a change applies at once."""
+"""A user's platform role and memberships, read for each request, so that a change applies at once."""
 
 from __future__ import annotations
 
