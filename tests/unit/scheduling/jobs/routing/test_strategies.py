@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -99,9 +98,7 @@ def test_foreign_queue_and_reason_are_cut_to_one_line() -> None:
 
 
 def test_endless_strategy_is_interrupted() -> None:
-    began = time.thread_time()
     assert call("endless") == NoChoice(Cause.TOO_SLOW)
-    assert time.thread_time() - began < 20 * CALL_SECONDS
 
 
 def test_waiting_strategy_is_too_slow_by_the_clock() -> None:
