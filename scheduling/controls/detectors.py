@@ -13,6 +13,8 @@ from typing import Any, Final
 SEARCHED_CHARACTERS: Final = 65_536
 # From each digit on, because the digits before it can be of another number.
 _CARD = re.compile(r"(?<![\w.-])(?=([2-6][0-9]{3}(?:[ -]?[0-9]){9,15})(?![\w-]))")
+# Its beginning, which is found much faster, and which most texts lack.
+_FOUR_DIGITS = re.compile("[2-6][0-9]{3}")
 _CARD_DIGITS: Final = 13
 _ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}")
@@ -28,6 +30,8 @@ def find(document: Any, names: Sequence[str]) -> str:
 
 def has_card(text: str) -> bool:
     """Return whether the text has a card number: 13 to 19 digits with a valid check digit, also before other digits."""
+    if not _FOUR_DIGITS.search(text):
+        return False
     return any(_is_luhn(digits) for found in _CARD.findall(text) for digits in _numbers_of(found))
 
 

@@ -103,6 +103,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     ),
     "scheduling/controls/detectors.py:_EMAIL": ("search", (("", "a@"), ("", "a."), ("", "%a@a."), ("a@", "a-."))),
     "scheduling/controls/detectors.py:_ESCAPE": ("finditer", (("", "\\"), ("", "\\u00"), ("\\u", "0"))),
+    "scheduling/controls/detectors.py:_FOUR_DIGITS": ("search", (("", "234"),)),
     "scheduling/controls/detectors.py:_numbers_of": ("card numbers", (("", "4"), ("", "4 "), ("", "4111 1111 1111 "))),
     "scheduling/controls/rules.py:_texts": ("hosts of controls", (("", "a."), ("", "*."), ("a", "-."))),
     "scheduling/controls/rules.py:_TIME": ("search", (("1", "0:"),)),
