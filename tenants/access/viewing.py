@@ -1,4 +1,8 @@
-"""The view of a tenant: a platform member sees the console as the tenant's owner does, for a time and read-only."""
+"""The view of a tenant: a platform member sees the console as the tenant's owner does, for a time and read-only.
+
+When a view begins or ends, the CSRF token changes: a form from before, still open in another tab, would now act on
+other rows than it shows, and is refused.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Final
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.middleware.csrf import rotate_token
 from django.urls import reverse
 
 from tenants.access.caller import access_of
@@ -28,6 +33,7 @@ _OPEN_VIEWS: Final = ("admin:tenants_tenant_leave", "admin:logout")
 def start_view(request: HttpRequest, tenant: Tenant, reason: str) -> None:
     """Let the session see the tenant's view for VIEW_SECONDS; raise `ReasonRequiredError` without a reason."""
     kept = require_reason(reason)
+    rotate_token(request)
     request.session[SESSION_VIEW] = {"slug": tenant.slug, "began_at": time.time()}
     with all_tenants():
         record_audit(action="tenant.view_started", target=tenant, after={"seconds": VIEW_SECONDS}, reason=kept)
@@ -35,6 +41,7 @@ def start_view(request: HttpRequest, tenant: Tenant, reason: str) -> None:
 
 def end_view(request: HttpRequest, reason: str = "") -> None:
     """End the view of the session."""
+    rotate_token(request)
     view = request.session.pop(SESSION_VIEW, None)
     user = request.user
     actor = Actor("user", str(user.pk), user.get_username(), getattr(request, "request_id", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -73,6 +74,24 @@ def test_view_ends_by_leaving_it(client: Client) -> None:
     client.post(reverse("admin:tenants_tenant_leave"))
     assert BANNER not in client.get(reverse("admin:index")).content.decode()
     assert actions() == [("tenant.view_started", "acme"), ("tenant.view_ended", "acme")]
+
+
+def test_form_from_before_the_end_of_a_view_is_refused(client: Client, acme: Tenant) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = client.cookies
+    url = reverse("admin:tenants_tenant_act", args=[acme.pk, "pause"])
+
+    def token() -> str:
+        found = re.search(
+            'name="csrfmiddlewaretoken" value="([^"]+)"', strict.get(reverse("admin:index")).content.decode()
+        )
+        assert found
+        return found[1]
+
+    open_form = token()
+    assert strict.post(reverse("admin:tenants_tenant_leave"), {"csrfmiddlewaretoken": open_form}).status_code == 302
+    assert strict.post(url, {"csrfmiddlewaretoken": open_form, "reason": "x"}).status_code == 403
+    assert strict.post(url, {"csrfmiddlewaretoken": token(), "reason": "x"}).status_code == 302
 
 
 def test_view_ends_after_its_time(client: Client) -> None:
