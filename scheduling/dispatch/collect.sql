@@ -361,7 +361,8 @@ WITH waiting AS MATERIALIZED (
             SELECT o.queue_id FROM scheduling_schedulingentity o WHERE o.id = ANY(%(ids)s::bigint[])))
         GROUP BY 1
     ) h JOIN scheduling_schedulingentity e ON e.id = h.entity_id GROUP BY 1
-), recomputed AS (
+), recomputed AS MATERIALIZED (
+    -- Once, also in a plan made while the tables were empty, which would repeat it for each line.
     SELECT e.id, n.delta, n.keys_delta, own.rank AS own_rank, least(own.rank, key.head_rank) AS head_rank,
         -- include: tenant_weight
         AS weight_milli,

@@ -187,6 +187,24 @@ def test_plan_change_that_wakes_many_tenants_is_folded_in_parts(
 
 
 @pytest.mark.django_db
+def test_wakes_are_folded_once_with_statistics_of_empty_tables(
+    acme: Tenant, tick: Tick, worker: Registration, django_db_setup: TestDatabase
+) -> None:
+    with transaction.atomic():
+        add_idle_tenants(acme, 2 * BULK_TENANTS)
+        transaction.set_rollback(True)
+    with connect_as_owner(django_db_setup.name) as owner:
+        owner.execute("ANALYZE")
+    add_idle_tenants(acme, 2 * BULK_TENANTS)
+    with all_tenants():
+        wake_tenants(tenant_ids=list(Tenant.objects.values_list("id", flat=True)))
+    with explaining() as nodes:
+        tick()
+    # Each tenant beside each wake at most; not that again for each line.
+    assert max(node["Actual Loops"] for node in nodes) <= (2 * BULK_TENANTS + 2) ** 2
+
+
+@pytest.mark.django_db
 def test_changed_weight_applies_to_the_backlog_before_its_wakes_are_folded(
     acme: Tenant, tick: Tick, worker: Registration
 ) -> None:
