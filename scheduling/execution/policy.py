@@ -161,7 +161,9 @@ def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
         return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
     wait = read_key_wait(tenant_id=started.tenant_id, job_id=started.job_id)
     if (hours := platform_settings.DATA_KEY_MISSING_HOURS) and wait.seconds >= 3_600 * hours:
-        return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+        late = failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+        late.has_plain_error = True
+        return late
     return settlement_builders.not_begun(
         started.execution_id,
         started.fence,
