@@ -133,9 +133,11 @@ def failure_of(
     )
     if message:
         failure = Failure(failure.type, message, failure.traceback, is_permanent=failure.is_permanent)
-    return settlement_builders.failed(
+    settlement = settlement_builders.failed(
         started.execution_id, started.fence, failure, failed_attempts=started.attempt, policy=policy
     )
+    settlement.owner = started.owner
+    return settlement
 
 
 def timed_out_of(started: StartedExecution, policy: RetryPolicy, *, seconds: float) -> Settlement:
