@@ -21,6 +21,7 @@ from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.settlement_builders import Failure
 from scheduling.execution.start import StartedExecution
+from scheduling.jobs import api_reads
 from scheduling.jobs.batches.queries import group_errors as group_errors_of_batch
 from scheduling.jobs.batches.service import open_batch
 from scheduling.jobs.dead_letters.groups import group_dead_letters
@@ -213,7 +214,10 @@ def test_interfaces_show_the_text_or_that_the_key_is_missing(
 
     assert without(MARKER) == []
     lose_key(change_platform_settings)
+    api_reads.clear()
     assert without(NOT_READABLE) == []
+    # No client keeps that answer.
+    assert "ETag" not in person.get(lists[0]).headers
 
 
 def test_row_that_is_saved_without_the_key_keeps_its_text(
