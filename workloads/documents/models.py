@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 from pgvector.django import VectorField
 
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.tenancy.bases import NamedModel, TenantModel
 from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
 from workloads.documents.embedding import DIMENSIONS, current_model_name
@@ -139,7 +140,7 @@ class Document(TenantModel):
     chunks_total = models.PositiveIntegerField(_("chunks total"), null=True, blank=True)
     passages_digest = models.CharField(_("passages digest"), max_length=64, blank=True)
     error_code = models.CharField(_("error code"), max_length=64, blank=True)
-    error_message = models.CharField(_("error message"), max_length=1_000, blank=True)
+    error_message = SealedErrorField(_("error message"), max_length=1_000, blank=True)
     kept_chunks = models.PositiveIntegerField(_("kept chunks"), db_default=0)
     served_model = models.CharField(_("served model"), max_length=100, blank=True, db_default="")
     source_url = models.CharField(_("source url"), max_length=MAX_URL_LENGTH, blank=True, db_default="")

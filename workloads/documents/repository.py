@@ -23,6 +23,7 @@ from tenants.database.ids import id_of, uuid7s
 from tenants.database.prepared import fetch_all
 from tenants.database.reads import first_or_raise, from_row
 from tenants.database.sql import load_sql
+from tenants.encryption.fields import sealed_field
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.exceptions import DocumentGoneError
@@ -36,7 +37,6 @@ from workloads.files.store import StoredContent, discard_on_commit
 if TYPE_CHECKING:
     from workloads.documents.embedding import Vectors
 
-_MAX_ERROR_LENGTH = 1_000
 _APPEND_CHUNKS = load_sql(__file__)["append_chunks"]
 
 
@@ -45,6 +45,7 @@ class DocumentSource:
     """What indexing needs to know of a document; ``job_id`` is the job that indexes it."""
 
     id: UUID
+    tenant_id: UUID
     job_id: UUID
     status: DocumentStatus
     name: str
@@ -212,7 +213,7 @@ def fail(source: DocumentSource, *, code: str, message: str) -> None:
         status=DocumentStatus.ERROR,
         error_at=Now(),
         error_code=code,
-        error_message=message[:_MAX_ERROR_LENGTH],
+        error_message=_stored_error(source, message),
     )
 
 
@@ -222,8 +223,13 @@ def await_retry(source: DocumentSource, *, code: str, message: str) -> None:
         source,
         status=DocumentStatus.WAITING,
         error_code=code,
-        error_message=message[:_MAX_ERROR_LENGTH],
+        error_message=_stored_error(source, message),
     )
+
+
+def _stored_error(source: DocumentSource, message: str) -> Any:
+    field = sealed_field(Document, "error_message")
+    return field.ready(message, tenant_id=source.tenant_id, row_id=source.id)
 
 
 def _lock(source: DocumentSource) -> Document:

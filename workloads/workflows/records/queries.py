@@ -157,7 +157,7 @@ def _as_shown(rows: QuerySet[Any], *, job: str, prefix: str, of: str = "") -> Qu
         **{
             f"{prefix}shown_state": state,
             f"{prefix}shown_error_code": error_code(is_dead, prefix=prefix, of=of),
-            f"{prefix}shown_error_message": error_message(is_dead, prefix=prefix, of=of),
+            f"{prefix}shown_error_message": error_message(is_dead, prefix=prefix, of=of, job=job, owner=f"{of}id"),
         }
     )
     return annotated

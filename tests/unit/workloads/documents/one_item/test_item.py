@@ -42,6 +42,7 @@ CANARY = "canary-of-a-text"
 def document(**changes: Any) -> DocumentSource:
     source = DocumentSource(
         id=UUID(int=7),
+        tenant_id=UUID(int=1),
         job_id=UUID(int=8),
         status=DocumentStatus.INDEXING,
         name="a.txt",
