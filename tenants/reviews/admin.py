@@ -110,7 +110,7 @@ class AccessReviewLineAdmin(ReadOnlyAdmin):
     now = ("review", "kind", "subject", "role", "grants_text", "given_at", "last_used_at")
     fields = (*now, "decision", "note", "is_own", "decided_by", "decided_at")
     readonly_fields = fields
-    ordering = ("-review", "pk")
+    ordering = ("-review_id", "pk")
     sortable_by = ()
     actions = ("keep_selected",)
     action_form = ReasonActionForm

@@ -312,7 +312,7 @@ def _open_review(tenant: Tenant) -> dict[str, Any]:
     with tenant_context(tenant):
         lines = AccessReviewLine.objects.filter(review=review, kind="key")
         if tenant.slug == "acme":
-            lines.update(pk=REVIEWED)
+            lines.update(id=REVIEWED)
         return {"access_review": review.pk, "access_line": lines.get().pk}
 
 
