@@ -192,6 +192,10 @@ PATCH  approval-rules/{approval_rule}/   approval_rule.changed   tenants.approva
 DELETE approval-rules/{approval_rule}/   approval_rule.deleted   tenants.approvalrule
 POST   approval-requests/{approval_request}/approve/ approval_request.approved tenants.approvalrequest
 POST   approval-requests/{approval_request}/reject/ approval_request.rejected tenants.approvalrequest
+POST   access-reviews/                   access_review.opened    tenants.accessreview
+POST   access-reviews/{access_review}/decide/ access_review.decided tenants.accessreview
+POST   access-reviews/{access_review}/refresh/ access_review.refreshed tenants.accessreview
+POST   access-reviews/{access_review}/close/ access_review.closed tenants.accessreview
 POST   legal-holds/                      legal_hold.placed       tenants.legalhold
 POST   legal-holds/{hold}/release/       legal_hold.released     tenants.legalhold
 POST   compensations/{compensation}/retry/ compensation.retried scheduling.compensation
@@ -291,6 +295,10 @@ tenants.approvalrule                change        approval_rule.changed    tenan
 tenants.approvalrule                delete        approval_rule.deleted    tenants.approvalrule
 tenants.approvalrequest             approve       approval_request.approved tenants.approvalrequest
 tenants.approvalrequest             reject        approval_request.rejected tenants.approvalrequest
+tenants.accessreview                add           access_review.opened     tenants.accessreview
+tenants.accessreview                refresh       access_review.refreshed  tenants.accessreview
+tenants.accessreview                close         access_review.closed     tenants.accessreview
+tenants.accessreviewline            keep          access_review.decided    tenants.accessreview
 tenants.claimrule                   add           claim_rule.created       tenants.claimrule
 tenants.claimrule                   change        claim_rule.changed       tenants.claimrule
 tenants.claimrule                   delete        claim_rule.deleted       tenants.claimrule
@@ -424,6 +432,7 @@ webhooks.webhook                    delete        webhook.deleted          webho
 
 # Actions on selected rows of a list.
 ACTIONS = """
+tenants.accessreviewline keep_selected  access_review.decided    tenants.accessreview
 scheduling.deadletter requeue_selected  bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
 scheduling.job        retry_selected    bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
 scheduling.job        cancel_selected   bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
@@ -471,6 +480,7 @@ ack_alert            alert.acknowledged     scheduling.alert
 investigate          investigation.created  scheduling.investigation
 silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
+access_reviews       access_review.closed    tenants.accessreview
 approvals            approval_request.approved tenants.approvalrequest
 backfill_schedule    schedule.backfilled    scheduling.schedule
 backup               backup.made            scheduling.backup
@@ -619,5 +629,6 @@ NO_ACTS: dict[str, str] = {
     "fetch_files": "reads, and writes copies of files that only jobs read",
     "export_workload": "reads, and writes a file without names or payloads",
     "simulate_fairness": "computes, and asks no database",
+    "tenants.accessreviewline revoke": "leaves the entry of the ended right, too: tests/integration/tenants/access",
     "tenants.tenanterasure verify": "recounts and stores nothing",
 }

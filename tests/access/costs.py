@@ -100,6 +100,14 @@ GET    approval-requests/                                          2
 GET    approval-requests/{pk}/                                     1
 POST   approval-requests/{pk}/approve/                             2
 POST   approval-requests/{pk}/reject/                              2
+GET    access-reviews/                                             2
+POST   access-reviews/                                             2
+GET    access-reviews/{pk}/                                        1
+POST   access-reviews/{pk}/decide/                                 2
+POST   access-reviews/{pk}/refresh/                                2
+POST   access-reviews/{pk}/close/                                  2
+GET    access-review-lines/                                        2
+GET    access-review-lines/{pk}/                                   1
 GET    legal-holds/                                               2
 POST   legal-holds/                                               2
 POST   legal-holds/{pk}/release/                                  2

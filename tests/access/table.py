@@ -381,6 +381,14 @@ GET    approval-requests/                    audit.view
 GET    approval-requests/{approval_request}/ audit.view
 POST   approval-requests/{approval_request}/approve/ approvals.decide {}
 POST   approval-requests/{approval_request}/reject/ approvals.decide {"reason": "no"}
+GET    access-reviews/                       audit.view
+POST   access-reviews/                       members.manage    {} 409
+GET    access-reviews/{access_review}/       audit.view
+POST   access-reviews/{access_review}/decide/ members.manage   {"decision": "keep", "lines": ["0199d0a4-7c1e-7aaa-8000-0123456789ab"]}
+POST   access-reviews/{access_review}/refresh/ members.manage  {}
+POST   access-reviews/{access_review}/close/ members.manage    {} 409
+GET    access-review-lines/                  audit.view
+GET    access-review-lines/{access_line}/    audit.view
 GET    legal-holds/                          platform.view
 POST   legal-holds/                          tenants.manage    {"tenant": "acme", "reason": "case 9"} 201
 POST   legal-holds/{hold}/release/           tenants.manage    {"reason": "settled"}
@@ -470,6 +478,10 @@ POST   entities/{entity}/retry/              pipelines.manage  {"reason": "x"}  
 # Changes over all tenants that platform staff with the right may make without naming a tenant; lines as those of API. A
 # body matches jobs of several tenants, so that the number is required.
 OVER_ALL_TENANTS = """
+POST   access-reviews/                       members.manage    {}                     201
+POST   access-reviews/{access_review}/decide/ members.manage   {"decision": "keep", "lines": ["0199d0a4-7c1e-7aaa-8000-0123456789ab"]}
+POST   access-reviews/{access_review}/refresh/ members.manage  {}
+POST   access-reviews/{access_review}/close/ members.manage    {} 409
 POST   approval-requests/{approval_request}/approve/ approvals.decide {}
 POST   approval-requests/{approval_request}/reject/ approvals.decide {"reason": "no"}
 POST   bulk-operations/                      jobs.bulk         {"filter": "kind:noop", "operation": "cancel", "reason": "x"} 409
@@ -591,6 +603,8 @@ scheduling.tenantupkeeprun         audit.view      -                -
 scheduling.upkeeprun               platform.view   -                -
 scheduling.worker                  platform.view   -                -                drain:queues.operate resume:queues.operate
 scheduling.workerpool              platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
+tenants.accessreview               audit.view      members.manage   -                refresh:members.manage close:members.manage
+tenants.accessreviewline           audit.view      -                -                keep:members.manage revoke:members.manage
 tenants.apikey                     api_keys.view   api_keys.manage  -                rotate:api_keys.manage revoke:api_keys.manage
 tenants.approvalrequest            audit.view      -                -                approve:approvals.decide reject:approvals.decide
 tenants.approvalrule               people.view     people.manage    people.manage    delete:people.manage
@@ -622,6 +636,7 @@ EXPORTS = {"tenants.auditlogentry": "audit.export"}
 
 # Actions on selected rows of a list: without the right, one is not offered, and has no effect if sent.
 ACTIONS = """
+tenants.accessreviewline           keep_selected      members.manage
 scheduling.deadletter              requeue_selected   jobs.retry
 scheduling.job                     retry_selected     jobs.retry
 scheduling.job                     cancel_selected    jobs.cancel

@@ -77,6 +77,7 @@ PLAIN = {
     "scheduling.UpkeepRun.findings": "words of the platform",
     "scheduling.Worker.queues": "the platform's configuration",
     "scheduling.Worker.sandbox": "names of layers and protections",
+    "tenants.AccessReviewLine.grants": "names of rights, queues, kinds and datasets, scopes and networks of keys",
     "tenants.ApprovalRequest.arguments": "ids, numbers and words of an act; a payload patch is left out",
     "tenants.AuditLogEntry.after": "masked before it is written, and hashed as it stands",
     "tenants.AuditLogEntry.before": "masked before it is written, and hashed as it stands",

@@ -48,7 +48,17 @@ from tenants.access.invitations import invite
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.erasure.requests import request_erasure
 from tenants.limits.service import set_tenant_limit
-from tenants.models import ApiKey, LegalHold, Plan, PlatformMembership, Tenant, Tier
+from tenants.models import (
+    AccessReview,
+    AccessReviewLine,
+    ApiKey,
+    LegalHold,
+    Membership,
+    Plan,
+    PlatformMembership,
+    Tenant,
+    Tier,
+)
 from tenants.plans.service import update_plan
 from tenants.tenancy.service import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
@@ -104,6 +114,22 @@ def _suspend_tenant(world: World) -> None:
 def _store_pack(world: World) -> None:
     with all_tenants():
         EvidencePack.objects.filter(pk=world.own["evidence_pack"]).update(state="stored", key="pack.zip")
+
+
+def _no_review(world: World) -> None:
+    with all_tenants():
+        AccessReview.objects.all().delete()
+
+
+def _changed_review(world: World) -> Any:
+    in_acme(lambda: Membership.objects.filter(pk=world.own["member"]).update(role="developer"))
+    return world.own["access_review"]
+
+
+def _decided_review(world: World) -> Any:
+    decided = {"decision": "keep", "decided_by": "user:ada", "decided_at": timezone.now()}
+    in_acme(lambda: AccessReviewLine.objects.update(**decided))
+    return world.own["access_review"]
 
 
 def _pause_queue(world: World) -> int:
@@ -344,6 +370,13 @@ def _disabled_contact(world: World) -> Any:
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
     "scheduling.evidencepack download": _store_pack,
+    "POST access-reviews/": _no_review,
+    "POST access-reviews/{access_review}/refresh/": lambda world: _changed_review(world) and None,
+    "POST access-reviews/{access_review}/close/": lambda world: _decided_review(world) and None,
+    "tenants.accessreview add": _no_review,
+    "tenants.accessreview refresh": _changed_review,
+    "tenants.accessreview close": _decided_review,
+    "tenants.accessreviewline keep": lambda world: world.own["access_line"],
     "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
     "POST plans/team/withdraw/": lambda world: _edited_plan(world, LATER) and None,
     "POST cfs-plans/cloud/rollback/": lambda world: _edited_cfs_plan(world) and None,
@@ -598,6 +631,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "is_enabled": "on",
     },
     "scheduling.sheddingrule change": lambda world: {"name": "changed"},
+    "tenants.accessreview add": lambda world: {"tenant": acme().pk},
     "tenants.approvalrule add": lambda world: {"act": "erasure", "hours": 24},
     "tenants.approvalrule change": lambda world: {"hours": 12},
     "tenants.claimrule add": lambda world: {"claim": "groups", "value": "new", "role": "auditor"},
@@ -1006,6 +1040,7 @@ def _index(world: World) -> list[str]:
 
 # The ticked row of an act on ticked rows, by a name of the world.
 TICKED = {
+    "tenants.accessreviewline keep_selected": "access_line",
     "scheduling.deadletter requeue_selected": "letter",
     "scheduling.job retry_selected": "job",
     "scheduling.job cancel_selected": "waiting",
@@ -1023,6 +1058,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "pause": lambda world: ["queue", "dataset", "--reason", "x"],
     "resume": lambda world: ["queue", "dataset"],
     "override_controls": lambda world: [str(_job_held_by_control(world)), "--reason", "x"],
+    "access_reviews": lambda world: ["close", str(_decided_review(world))],
     "approvals": lambda world: ["approve", str(world.own["approval_request"])],
     "run_schedule": lambda world: [str(world.own["schedule"])],
     "set_secret": lambda world: ["acme", "new", "--host", "api.example.com", "--reason", "x"],
