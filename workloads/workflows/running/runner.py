@@ -62,9 +62,10 @@ def apply_decisions(planner: Planner, values: Values, decisions: Mapping[str, Ap
             planner.fail(key, _failure_of(approval), now)
             continue
         outputs: dict[str, Any] = {
-            "decision": approval.state,
+            "decision": case,
             "comment": approval.comment,
             "decided_by": approval.decided_by,
+            "is_timed_out": approval.state == ApprovalState.TIMED_OUT,
         }
         planner.succeed(key, values.keep(outputs), case=case)
 
