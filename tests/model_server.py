@@ -39,6 +39,7 @@ class Failure:
     status: int
     times: int
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = field(default_factory=lambda: {"error": {"message": "as configured"}})
 
 
 def echo(body: Mapping[str, Any]) -> str:
@@ -88,6 +89,12 @@ class ModelServer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         with self._guard:
             self._failures.append(Failure(status, times, named))
+
+    def answer_next(self, body: Any, *, status: int = 200, times: int = 1, **headers: str) -> None:
+        """Answer the next ``times`` requests with this body: JSON, or bytes of an event stream."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        with self._guard:
+            self._failures.append(Failure(status, times, named, body))
 
     def take(self, asked: Asked) -> Failure | None:
         """Record a request; return its failure, or None."""
@@ -156,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.model.delay_seconds:
             time.sleep(self.model.delay_seconds)
         if failure is not None:
-            self._answer(failure.status, {"error": {"message": "as configured"}}, failure.headers)
+            self._answer(failure.status, failure.body, failure.headers)
         elif self.path.endswith("/embeddings"):
             self._answer(200, self._embeddings(body))
         elif not self.path.endswith("/chat/completions"):
@@ -204,10 +211,11 @@ class _Handler(BaseHTTPRequestHandler):
         used = sum(count_tokens(text) for text in texts)
         return {"model": body["model"], "data": rows, "usage": {"prompt_tokens": used, "total_tokens": used}}
 
-    def _answer(self, status: int, content: Mapping[str, Any], headers: Mapping[str, str] = {}) -> None:
-        data = json.dumps(content).encode()
+    def _answer(self, status: int, content: Any, headers: Mapping[str, str] = {}) -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        kind = "text/event-stream" if isinstance(content, bytes) else "application/json"
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)

@@ -42,9 +42,11 @@ class AnswerMismatchError(ValueError):
 
 def check_answer_schema(schema: Mapping[str, Any]) -> None:
     """Raise `SchemaRefusedError` unless answers can be validated against the schema."""
-    _steps_of(schema, schema, ())
     try:
+        _steps_of(schema, schema, ())
         Draft202012Validator.check_schema(dict(schema))
+    except RecursionError:
+        raise SchemaRefusedError(translate("The schema is too large.")) from None
     except SchemaError as error:
         raise SchemaRefusedError(describe_fault(error)) from error
 
