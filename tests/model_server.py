@@ -53,7 +53,8 @@ class ModelServer:
 
     ``delay_seconds`` pass before each answer, ``part_delay_seconds`` before each part of a stream. Requests above
     ``most_requests`` get 429. ``breaks_after_parts`` aborts each stream after this many parts; ``counts_tokens`` False
-    omits the usage, ``streams`` False answers a streaming request in one piece.
+    omits the usage, ``streams`` False answers a streaming request in one piece. Chats whose last message is one of
+    ``refused`` get 404.
     """
 
     port: int = 0
@@ -64,6 +65,7 @@ class ModelServer:
     breaks_after_parts: int | None = None
     counts_tokens: bool = True
     streams: bool = True
+    refused: tuple[str, ...] = ()
     asked: list[Asked] = field(default_factory=list)
     _failures: list[Failure] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -102,6 +104,8 @@ class ModelServer:
             self.asked.append(asked)
             if self.most_requests is not None and len(self.asked) > self.most_requests:
                 return Failure(429, 1, {"retry-after": "1"})
+            if self.refused and asked.body["messages"][-1]["content"] in self.refused:
+                return Failure(404, 1)
             if not self._failures:
                 return None
             failure = self._failures[0]
