@@ -112,8 +112,8 @@ LLM_FALLBACKS: Final = Setting(
     key="workflow_execution.llm_fallbacks",
     title=gettext_noop("Fall-back endpoints"),
     help_text=gettext_noop(
-        "Chat endpoints for llm nodes whose endpoint is down, in order: name, url, model, and key as a reference to a "
-        "stored secret, {{ secrets.name }}. The name platform, without a url, is the platform's endpoint."
+        "JSON list of chat endpoints that are called in this order if the model endpoint is down. A key is a reference "
+        "to a stored secret: {{ secrets.name }}."
     ),
     schema={
         "type": "array",
