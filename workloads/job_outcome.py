@@ -15,6 +15,8 @@ from tenants.encryption.error_texts import opened_error, stored_error
 
 CANCELLED: Final = "cancelled"
 SUSPENDED: Final = "suspended"
+# Of a job that has no slot: it waits for its turn, for a time, or behind a breaker.
+WAITING_STATES: Final = ("available", "scheduled", "retryable")
 FAILED_STATES: Final = ("discarded", "quarantined")
 DEAD_STATES: Final = (CANCELLED, *FAILED_STATES)
 # Message for a job that ended without one.
