@@ -1,7 +1,7 @@
 """The parsing process: it reads a file from standard input and writes its blocks to standard output, as JSON lines.
 
     {"block": {"text": …, "location": {…}, "level": 0}}     any number of lines
-    {"end": {"blocks": 12}}                                the last line, or instead of it one of:
+    {"end": {"encoding": "utf-8", …}}                      the facts, as the last line, or instead of it one of:
     {"error": {"code": …, "message": …}}                   the file is at fault
     {"fault": "…"}                                         the program is at fault
     {"unprotected": ["files", …]}                          the host has no sandbox; the file was not read
@@ -28,7 +28,7 @@ import workloads
 from scheduling.kit.base import PermanentError
 from scheduling.sandbox import layers
 from scheduling.sandbox.kernel import PR_SET_PDEATHSIG, prctl
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.errors import TOO_COMPLEX
 
 # What readers import of this project. `pathlib` would take longer to import than the sandbox takes.
@@ -36,12 +36,12 @@ _PACKAGES = tuple(next(iter(package.__path__)) for package in (scheduling, tenan
 # Above the soft limit of processor time, whose signal stops the process; at the hard limit the kernel kills it.
 _CPU_GRACE_SECONDS = 5
 
-type Reader = Callable[[bytes], Iterator[Block]]
+type Reader = Callable[[bytes, Facts], Iterator[Block]]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the process. The arguments are the media type, the limits as JSON, and the process id of the parent."""
-    content_type, limits, parent = arguments[0], json.loads(arguments[1]), int(arguments[2])
+    """Run the process. The arguments are the media type, the encoding if given, the limits as JSON, and the parent."""
+    content_type, encoding, limits, parent = arguments[0], arguments[1], json.loads(arguments[2]), int(arguments[3])
     die_with_parent(parent)
     bind(limits)
     missing = enter_sandbox()
@@ -50,11 +50,10 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         read = reader_of(content_type)
-        count = 0
-        for block in read(sys.stdin.buffer.read()):
+        facts = Facts(encoding)
+        for block in read(sys.stdin.buffer.read(), facts):
             _write({"block": block.as_json()})
-            count += 1
-        _write({"end": {"blocks": count}})
+        _write({"end": facts.as_json()})
     except PermanentError as error:
         _write({"error": {"code": error.code, "message": str(error)}})
     except (MemoryError, RecursionError):

@@ -15,7 +15,7 @@ from docx.oxml.ns import qn
 from docx.text.paragraph import Paragraph
 from lxml import etree
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
 from workloads.documents.extraction.limits import (
     MAX_DIRECTORY_BYTES,
@@ -31,7 +31,7 @@ _HEADING = re.compile(r"(?:Heading|heading) ([1-6])$")
 _DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 
 
-def read_docx(data: bytes) -> Iterator[Block]:
+def read_docx(data: bytes, facts: Facts) -> Iterator[Block]:
     """Yield the headings, paragraphs and table rows of a Word document in order.
 
     Raise `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it cannot be read.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.decoding import decode
 from workloads.documents.extraction.errors import FileTooComplexError
 from workloads.documents.extraction.limits import MAX_DEPTH
@@ -86,7 +86,7 @@ _CELLS = frozenset({"td", "th"})
 _SPACE = re.compile(r"\s+")
 
 
-def read_html(data: bytes) -> Iterator[Block]:
+def read_html(data: bytes, facts: Facts) -> Iterator[Block]:
     """Yield the headings and blocks of text of an HTML file. Their ``paragraph`` counts the blocks."""
     yield from html_blocks(decode(data, is_html=True))
 

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from selectolax.lexbor import LexborHTMLParser
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.decoding import decode
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n(?:---|\.\.\.)\n", re.DOTALL)
@@ -19,7 +19,7 @@ _HEADINGS = frozenset({"heading_open", "heading_close"})
 _CELLS = frozenset({"th_open", "th_close", "td_open", "td_close"})
 
 
-def read_markdown(data: bytes) -> Iterator[Block]:
+def read_markdown(data: bytes, facts: Facts) -> Iterator[Block]:
     """Yield one block per heading, paragraph, list item, code block or table row. ``line`` is its line in the file."""
     text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
     front_matter = _FRONT_MATTER.match(text)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pypdfium2
 from pypdfium2 import raw
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
 from workloads.documents.extraction.limits import MAX_PAGES
 
@@ -15,8 +15,8 @@ from workloads.documents.extraction.limits import MAX_PAGES
 _TAIL_BYTES = 4096
 
 
-def read_pdf(data: bytes) -> Iterator[Block]:
-    """Yield one block per page of a PDF file.
+def read_pdf(data: bytes, facts: Facts) -> Iterator[Block]:
+    """Yield one block per page of a PDF file. The facts get the number of pages, and of pages without text.
 
     Raise `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it cannot be read.
     """
@@ -30,8 +30,11 @@ def read_pdf(data: bytes) -> Iterator[Block]:
             raise FileDamagedError("The PDF has no pages.")
         if count > MAX_PAGES:
             raise FileTooComplexError(f"The PDF has {count} pages; at most {MAX_PAGES} are allowed.")
+        facts.pages = count
         for number in range(count):
-            yield Block(_text_of(document, number), {"page": number + 1})
+            text = _text_of(document, number)
+            facts.pages_without_text += not text.strip()
+            yield Block(text, {"page": number + 1})
     finally:
         document.close()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.decoding import decode
 
 
-def read_text(data: bytes) -> Iterator[Block]:
+def read_text(data: bytes, facts: Facts) -> Iterator[Block]:
     """Yield one block per paragraph, that is per run of lines between blank lines.
 
     ``line`` is its first line in the file.

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.decoding import decode
 from workloads.documents.extraction.errors import FileDamagedError
 
@@ -15,7 +15,7 @@ _DELIMITERS = ",;\t|"
 _MAX_CELL_CHARACTERS = 10 * 1024 * 1024
 
 
-def read_csv(data: bytes) -> Iterator[Block]:
+def read_csv(data: bytes, facts: Facts) -> Iterator[Block]:
     """Yield one block per row of a CSV file. ``row`` counts the rows of the file, including its header."""
     text = decode(data)
     csv.field_size_limit(_MAX_CELL_CHARACTERS)

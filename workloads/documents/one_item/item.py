@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from scheduling.kit.base import Json, TransientError
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.limits import ParsingLimits
 from workloads.documents.splitting import Passage, SplitSettings
 
@@ -73,8 +73,8 @@ STATE_FIELDS: Final = tuple(one.name for one in fields(IndexingState))
 class IndexingItem:
     """One document or pipeline entity while it is indexed.
 
-    ``file_name`` decides the type of a text whose content does not. ``data``, ``blocks`` and ``passages`` are in memory
-    only; a step drops what it has used up. ``source`` is the document, or None before it exists.
+    ``file_name`` decides the type of a text whose content does not. ``data``, ``blocks``, ``facts`` and ``passages``
+    are in memory only; a step drops what it has used up. ``source`` is the document, or None before it exists.
     """
 
     tenant_id: UUID
@@ -85,6 +85,7 @@ class IndexingItem:
     state: IndexingState
     data: bytes | None = field(default=None, repr=False)
     blocks: Sequence[Block] = field(default=(), repr=False)
+    facts: Facts = field(default_factory=Facts, repr=False)
     passages: Sequence[Passage] = field(default=(), repr=False)
     digest: str = ""
     source: DocumentSource | None = field(default=None, repr=False)

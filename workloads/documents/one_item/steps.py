@@ -20,7 +20,7 @@ from scheduling.kit.http import Answer, HeaderValue, Limits, read_target, send
 from workloads.documents.cleaning import clean_blocks, remove_addresses
 from workloads.documents.embedding import EndpointRateLimitedError, current_model_name, get_embedder
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
-from workloads.documents.extraction.extractor import extract_blocks
+from workloads.documents.extraction.extractor import extract_file
 from workloads.documents.extraction.sniffing import ContentType, sniff
 from workloads.documents.one_item.item import IndexingItem, passages_from_bytes
 from workloads.documents.splitting import Passage, passages_digest, split_blocks, split_sections
@@ -108,19 +108,19 @@ def fetch_page(
 def extract(item: IndexingItem, context: StepContext) -> IndexingItem:
     """Return the item with the blocks of text in its stored content.
 
-    Raise `FileTooComplexError` if it has more text than the settings allow, or any error of `extract_blocks`.
+    Raise `FileTooComplexError` if it has more text than the settings allow, or any error of `extract_file`.
     """
     settings, state = item.settings, item.state
     with fetch(state.content_key, state.content_sha256) as file, context.parser_slot:
         content_type = state.content_type or sniff(item.file_name, file)  # type: ignore[arg-type]
         if content_type is None:
             raise _type_unknown("It")
-        blocks = extract_blocks(file, str(content_type), limits=settings.parsing, at_safe_point=context.check_running)
-    characters = sum(len(block.text) for block in blocks)
+        found = extract_file(file, str(content_type), limits=settings.parsing, at_safe_point=context.check_running)
+    characters = sum(len(block.text) for block in found.blocks)
     if settings.max_characters is not None and characters > settings.max_characters:
         raise FileTooComplexError(f"It has {characters} characters; at most {settings.max_characters} are indexed.")
     context.check_running()
-    return replace(item, data=None, blocks=blocks).with_state(content_type=str(content_type))
+    return replace(item, data=None, blocks=found.blocks, facts=found.facts).with_state(content_type=str(content_type))
 
 
 def clean(item: IndexingItem) -> IndexingItem:
