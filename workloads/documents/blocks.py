@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -72,7 +72,7 @@ class Block:
         )
 
 
-def row_of(cells: list[str]) -> str:
+def row_of(cells: Sequence[str]) -> str:
     """Return the cells of a row as one line. Line ends within a cell become spaces."""
     return CELL_SEPARATOR.join(" ".join(cell.split()) for cell in cells)
 

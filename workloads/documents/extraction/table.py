@@ -17,7 +17,7 @@ _MAX_CELL_CHARACTERS = 10 * 1024 * 1024
 
 def read_csv(data: bytes, facts: Facts) -> Iterator[Block]:
     """Yield one block per row of a CSV file. ``row`` counts the rows of the file, including its header."""
-    text = decode(data)
+    text = decode(data, facts)
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
     header: Sequence[str] = ()
     number = 0

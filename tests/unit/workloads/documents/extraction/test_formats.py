@@ -50,7 +50,7 @@ FRENCH = "L'ordonnanceur équitable choisit l'enfant éligible dont le temps vir
     ],
 )
 def test_text_is_read_in_any_encoding(text: str, encoding: str) -> None:
-    assert decode(text.encode(encoding)) == text
+    assert decode(text.encode(encoding), Facts()) == text
 
 
 def test_page_may_declare_its_encoding() -> None:
@@ -60,7 +60,7 @@ def test_page_may_declare_its_encoding() -> None:
 
 def test_binary_data_is_damaged_as_text() -> None:
     with pytest.raises(FileDamagedError):
-        decode(bytes(range(256)) * 40)
+        decode(bytes(range(256)) * 40, Facts())
 
 
 def test_html_becomes_headings_and_blocks_without_hidden_text() -> None:
@@ -77,7 +77,6 @@ def test_html_becomes_headings_and_blocks_without_hidden_text() -> None:
         ("loose", 0),
         ("inner", 0),
         ("tail", 0),
-        ("Plan | Weight", 0),
         ("team | 2", 0),
         ("a\n  b", 0),
     ]
@@ -120,9 +119,8 @@ x = 1
         ("First paragraph\ngoes on.", 6, 0),
         ("one", 9, 0),
         ("two", 10, 0),
-        ("Plan | Weight", 12, 0),
         ("team | 2", 14, 0),
-        ("x = 1\n", 16, 0),
+        ("x = 1\n", 17, 0),
         ("raw html", 20, 0),
     ]
 
@@ -167,8 +165,7 @@ def test_docx_becomes_headings_paragraphs_and_table_rows_in_order() -> None:
     assert [(block.text, block.level) for block in read_docx(save_docx(document), Facts())] == [
         ("标题", 2),
         ("First.", 0),
-        ("ab | c", 0),  # a merged cell occurs once
-        ("2 | 3", 0),
+        (" | 2 | 3", 0),  # no value changes its column
         ("Last.", 0),
     ]
 

@@ -270,5 +270,5 @@ def test_archive_without_an_end_record_is_damaged() -> None:
 
 
 def test_older_word_document_with_the_newer_extension_is_named() -> None:
-    with pytest.raises(FileDamagedError, match="old Word"):
+    with pytest.raises(FileDamagedError, match="old Office"):
         list(read_docx(OLE_MAGIC + b"\0" * 600, Facts()))
