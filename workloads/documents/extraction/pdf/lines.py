@@ -18,6 +18,7 @@ GAP = 1.0
 # Least rise of a footnote's mark, and largest of a word that is still on the line, in font sizes.
 MIN_RISE, MAX_RISE = 0.15, 0.6
 
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _PHYSICAL_LINE = re.compile(f"[^\r\n{LINE_HYPHEN}]+{LINE_HYPHEN}?")
 _LEADER_OR_WORD = re.compile(r"(?:\. ){3,}|\S+")
 _DIGITS = re.compile(r"\d+")
@@ -29,7 +30,7 @@ _MONO_NAME = re.compile(
     re.IGNORECASE,
 )
 # Marks that a listing's line goes on in the next, or is such a continuation.
-WRAP_MARKS = frozenset("←↩↪↳⤶⏎")
+WRAP_MARKS = "←↩↪↳⤶⏎˓→␣"
 _FIXED_PITCH_FLAG = 0x1
 _NAME_BYTES = 128
 
@@ -89,7 +90,7 @@ class LineReader:
         place, base = self._place_of(main[0])
         first, last = self._place_of(spans[0][0]), self._place_of(spans[-1][0])
         is_level = abs(last[1] - base) <= MAX_RISE * size
-        if is_level and len(spans) >= _MIN_PROSE_WORDS and self._is_prose(spans, size, first[0], last[0]):
+        if is_level and len(spans) >= _MIN_PROSE_WORDS and self._is_prose(text, spans, size, first[0], last[0]):
             words = [(*spans[0], first[0]), (*main, place), (*spans[-1], last[0])]
             yield self._line(text, words, size, base)
             return
@@ -107,12 +108,12 @@ class LineReader:
             reach = left + size * (0.5 * (end - start) + 0.8)
         yield self._line(text, words)
 
-    def _is_prose(self, spans: list[_Span], size: float, first: float, last: float) -> bool:
+    def _is_prose(self, text: str, spans: list[_Span], size: float, first: float, last: float) -> bool:
         """Return whether a line of many words has no wide gap, by the advance of every second word, and is no listing.
 
         This saves a third of the time of reading, nearly all of which is calls of PDFium.
         """
-        if self._font_at(spans[0][0])[1] and self._font_at(spans[-1][1] - 1)[1]:
+        if self._may_be_listing(text, spans[0][0], spans[-1][1] - 1):
             return False
         begin = spans[0][0]
         advance = min((last - first) / (spans[-1][0] - begin), _MAX_ADVANCE * size) * 1.05
@@ -136,9 +137,9 @@ class LineReader:
         ends_mono = self._font_at(last - 1)[1]
         written = text[begin:last].replace("\0", "")
         line = Line(written, words[0][2], self._right_of(last - 1), base, size, font, begins_mono, ends_mono)
-        if not is_prose and (begins_mono or ends_mono) and self._is_listing(text, words):
+        if not is_prose and self._may_be_listing(text, begin, last - 1) and self._is_listing(text, words):
             line.is_mono = True
-            line.words = tuple((word[2], text[word[0] : word[1]]) for word in words)
+            line.words = tuple((word[2], text[word[0] : word[1]].replace("\0", "")) for word in words)
             line.pitch = (self._place_of(end - 1)[0] - left) / max(end - start - 1, 1) or size * 0.6
         else:
             line.raised = tuple(self._raised(written, begin, base - MIN_RISE * size))
@@ -154,14 +155,20 @@ class LineReader:
             if self._foot_of(begin + start) < highest:
                 yield start, end
 
-    def _is_listing(self, text: str, words: list[_Word]) -> bool:
-        """Return whether all words are of fixed pitch, but for a mark that the line goes on, or is a continuation."""
-        ends = (words[0], words[-1])
+    def _may_be_listing(self, text: str, *ends: int) -> bool:
         return all(
-            self._font_at(start)[1] or (word in ends and text[start:end].strip("-") in WRAP_MARKS)
-            for word in words
-            for start, end in (word[:2],)
+            text[place] in WRAP_MARKS or text[place - 1] in WRAP_MARKS or self._font_at(place)[1] for place in ends
         )
+
+    def _is_listing(self, text: str, words: list[_Word]) -> bool:
+        """Return whether all words are of fixed pitch, but for marks that the line goes on, or is a continuation."""
+        monospaced = 0
+        for start, end, _ in words:
+            if self._font_at(end - 1 if text[start] in WRAP_MARKS else start)[1]:
+                monospaced += 1
+            elif text[start:end].strip("-" + WRAP_MARKS):
+                return False
+        return monospaced > 0
 
     def _size_at(self, index: int) -> float:
         """Return the size of a character as drawn, and remember into which direction its line runs."""
@@ -218,6 +225,11 @@ def _text_of(page: pypdfium2.PdfTextPage) -> str:
     count = page.count_chars()
     text = str(page.get_text_range(errors="replace")) if count else ""
     if len(text) != count:
-        # PDFium leaves out characters without a code; here each keeps its place.
-        text = "".join(chr(raw.FPDFText_GetUnicode(page.raw, index)) for index in range(count))
+        # PDFium leaves out characters without a code, and has two for some; here each keeps its place.
+        codes = [raw.FPDFText_GetUnicode(page.raw, index) for index in range(count)]
+        text = _PAIR.sub(_joined_pair, "".join(map(chr, codes)))
     return text
+
+
+def _joined_pair(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le") + "\0"

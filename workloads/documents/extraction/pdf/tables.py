@@ -17,9 +17,10 @@ MAX_COLUMNS = 50
 _TABLE_DISTANCE, _CELL_DISTANCE, _HALF_DISTANCE = 3.0, 1.35, 0.8
 # A listing: most blank lines in sequence, and the longest run of spaces.
 _MAX_BLANK_LINES, _MAX_SPACES = 3, 200
+_MARK_CHARACTERS = 8
 # Marks that a listing's line goes on in the next.
-_CONTINUED = re.compile(r"\s*[←↩↪⤶⏎]-?$")
-_CONTINUATION = re.compile(r"^\s*[↪↳]\s*")
+_CONTINUED = re.compile(r"(?:\s*[←↩⤶⏎]-?|␣)$")
+_CONTINUATION = re.compile(r"^\s*(?:[↪↳]|˓→)\s*")
 
 type _Column = tuple[float, float]
 
@@ -46,7 +47,7 @@ def table_length(rows: Sequence[Row], start: int) -> int:
         elif end == start and not _is_above_row(rows, start):
             return 0
         end += 1
-    if count < 2 or all(row.is_mono for row in rows[start : last + 1]):
+    if count < 2 or all(row.is_mono for row in rows[start : last + 1] if len(row.cells) > 1):
         return 0
     columns = _columns(rows[start : last + 1])
     if not 1 < len(columns) <= MAX_COLUMNS:
@@ -73,12 +74,9 @@ def table_of(rows: Sequence[Row], joiner: Joiner) -> Table:
         row_of([joiner.join([(part.text, part.begins_mono, part.ends_mono) for part in cell]) for cell in cells])
         for cells in table
     ]
-    is_header = len(table) > 1 and all(table[0]) and _fonts(table[0]).isdisjoint(_fonts(table[1]))
+    fonts = [{line.font for line in cells[0]} for cells in table]
+    is_header = len(table) > 1 and all(table[0]) and fonts[0].isdisjoint(set().union(*fonts[1:]))
     return Table(lines[0], lines[1:]) if is_header else Table("", lines)
-
-
-def _fonts(cells: list[list[Line]]) -> set[bytes]:
-    return {line.font for cell in cells for line in cell}
 
 
 def _is_above_row(rows: Sequence[Row], start: int) -> bool:
@@ -158,10 +156,10 @@ def listing_of(rows: Sequence[Row]) -> str:
             blank = round((row.base - rows[place - 1].base) / distance) - 1
             lines.extend([""] * min(max(blank, 0), _MAX_BLANK_LINES))
         line = _spaced(row, left, pitch)
-        if lines and _CONTINUED.search(lines[-1][-8:]):
-            lines[-1] = _CONTINUED.sub("", lines[-1]) + line.strip()
-        elif lines and _CONTINUATION.match(line):
-            lines[-1] += _CONTINUATION.sub("", line)
+        mark = _CONTINUED.search(lines[-1][-_MARK_CHARACTERS:]) if lines else None
+        if lines and (mark or _CONTINUATION.match(line)):
+            end = lines[-1].removesuffix(mark[0]) + (" " if mark[0] == "␣" else "") if mark else lines[-1]
+            lines[-1] = end + _CONTINUATION.sub("", line).strip()
         else:
             lines.append(line)
     return "\n".join(lines)
