@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from workloads.documents.blocks import Block, BlockKind
-from workloads.documents.extraction.pdf.joining import Joiner
+from workloads.documents.extraction.pdf.joining import UNSPACED, Joiner
 from workloads.documents.extraction.pdf.margins import Page, note_label
 from workloads.documents.extraction.pdf.order import Row
 from workloads.documents.extraction.pdf.tables import listing_of, table_length, table_of
@@ -18,7 +18,6 @@ _PARAGRAPH_DISTANCE, _SIZE_STEP = 1.25, 0.08
 _BULLET = re.compile(r"[•◦▪▫‣⁃●○■□–—∙·*-]\s+(?=\S)")
 _NUMBER = re.compile(r"(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]\s|\(\w{1,3}\)\s|\[\w{1,4}\]\s")
 _ENDS = (".", "!", "?", ":", ";", "。", "！", "？", "：", "；", ".”", ".)", "。）", "。”", '."', ".’")
-_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef]")
 
 
 class Flow:
@@ -118,7 +117,7 @@ class Flow:
     def _is_full(self, last: Row, row: Row) -> bool:
         """Return whether the first word of a row had no room in the line above."""
         text = row.text
-        if _UNSPACED.match(text):
+        if UNSPACED.match(text):
             first = 1.0 * row.size
         else:
             first = len(text.split(None, 1)[0]) * (row.right - row.left) / len(text)

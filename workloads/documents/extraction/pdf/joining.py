@@ -14,7 +14,9 @@ _WORD = re.compile(r"\w+(?:-\w+)*")
 _FIRST_WORD = re.compile(r"\w+(?:-\w+)*")
 # Letters and hyphens that end a text; a bounded number, so that the search is linear.
 _LAST_WORD = re.compile(r"[\w-]{1,80}$")
-_UNSPACED = re.compile("[\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef“”‘’…—]")
+# Characters of scripts without spaces, with their punctuation; in Korean, words have spaces.
+UNSPACED = re.compile("[\u2e80-\u312f\u31a0-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
+_MARKS_OF_BOTH = "“”‘’…—"
 _HYPHENS = ("-", "\u2010", "\u00ad", LINE_HYPHEN)
 # Characters after which, and before which, paths and addresses are broken.
 _BREAKS_AFTER, _BREAKS_BEFORE = "/.:_-=?&#%+~@,", "/._=?&#%+~@:"
@@ -54,7 +56,7 @@ class Joiner:
             return before, ""
         if before[-1] in _HYPHENS and len(before) > 1 and before[-2] not in " -":
             return before[:-1] + ("-" if self._has_hyphen(before[:-1], after) else ""), ""
-        if _UNSPACED.match(before[-1]) and _UNSPACED.match(after[0]):
+        if _is_unspaced(before[-1], after[0]):
             return before, ""
         return before, "" if self._is_within_path(before, after, font) else " "
 
@@ -104,3 +106,9 @@ def _first_word(text: str) -> str:
 def _is_technical(token: str) -> bool:
     """Return whether a word is a path, an address or a name of a program, which is not divided into syllables."""
     return any(sign in token.rstrip(".,;:)") for sign in "/@_.=<>*")
+
+
+def _is_unspaced(before: str, after: str) -> bool:
+    """Return whether no space is between two characters: both are of such a script, or one is and one is a mark."""
+    found = (UNSPACED.match(before) is not None, UNSPACED.match(after) is not None)
+    return all(found) or (found[0] and after in _MARKS_OF_BOTH) or (found[1] and before in _MARKS_OF_BOTH)

@@ -16,8 +16,8 @@ _EDGE_ROWS = 2
 _MIN_PAGES, _MIN_SHARE = 3, 0.1
 # Share of the rows at one height that look like heads.
 _ALIKE_SHARE = 0.6
-# Distance of a head from the text, in line distances.
-_HEAD_DISTANCE = 1.6
+# Distance of a head from the text, in line distances; and of one that repeats or is a page number.
+_HEAD_DISTANCE, _KNOWN_DISTANCE = 1.6, 1.2
 # Largest size of a head or foot, and of a footnote, relative to the text.
 _MAX_HEAD_SIZE, _MAX_NOTE_SIZE = 1.15, 0.93
 # Dots and spaces of a leader in a table of contents; and entries that make rows such a table.
@@ -75,10 +75,9 @@ def _remove_edge(pages: Sequence[Page], sign: int, leading: float, size: float) 
 
 
 def _is_like_head(page: Page, row: Row, texts: Counter[str], sign: int, leading: float) -> bool:
-    if texts[_DIGITS.sub("#", row.text)] > 1 or _PAGE_NUMBER.fullmatch(row.text):
-        return True
     distance = min((sign * (other.base - row.base) for other in page.rows if other is not row), default=leading * 9)
-    return distance > _HEAD_DISTANCE * leading
+    is_known = texts[_DIGITS.sub("#", row.text)] > 1 or _PAGE_NUMBER.fullmatch(row.text) is not None
+    return distance > (_KNOWN_DISTANCE if is_known else _HEAD_DISTANCE) * leading
 
 
 def remove_contents(page: Page) -> None:
@@ -93,7 +92,7 @@ def remove_contents(page: Page) -> None:
     entries = set(numbers)
     for place in numbers:
         for before in range(place - 1, max(place - 1 - _ENTRY_ROWS, -1), -1):
-            if before in numbers:
+            if before in numbers or page.rows[before].size > 1.05 * page.rows[place].size:
                 break
             entries.add(before)
     page.rows = [row for place, row in enumerate(page.rows) if place not in entries]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workloads.documents.blocks import row_of
-from workloads.documents.extraction.pdf.joining import Joiner
+from workloads.documents.extraction.pdf.joining import UNSPACED, Joiner
 from workloads.documents.extraction.pdf.lines import Line
 from workloads.documents.extraction.pdf.order import Row
 
@@ -17,10 +17,10 @@ MAX_COLUMNS = 50
 _TABLE_DISTANCE, _CELL_DISTANCE, _HALF_DISTANCE = 3.0, 1.35, 0.8
 # A listing: most blank lines in sequence, and the longest run of spaces.
 _MAX_BLANK_LINES, _MAX_SPACES = 3, 200
-_MARK_CHARACTERS = 8
+_MARK_CHARACTERS, _WIDER_SPACE = 8, 0.2
 # Marks that a listing's line goes on in the next.
 _CONTINUED = re.compile(r"(?:\s*[←↩⤶⏎]-?|␣)$")
-_CONTINUATION = re.compile(r"^\s*(?:[↪↳]|˓→)\s*")
+_CONTINUATION = re.compile(r"\s*(?:[↪↳]|˓→)")
 
 type _Column = tuple[float, float]
 
@@ -145,29 +145,38 @@ def listing_of(rows: Sequence[Row]) -> str:
     """Return rows of fixed pitch verbatim: each word in its column, and blank lines where there is space for them."""
     pitch = min((cell.pitch for row in rows for cell in row.cells if cell.pitch > 0), default=0.0) or 6.0
     left = min(row.left for row in rows)
-    pairs = list(itertools.pairwise(rows))
-    gaps = [
-        after.base - before.base for before, after in pairs if after.page == before.page and after.base > before.base
-    ]
+    pairs = [pair for pair in itertools.pairwise(rows) if pair[0].page == pair[1].page]
+    gaps = [gap for before, after in pairs if (gap := after.base - before.base) > 0]
     distance = max(min(gaps, default=0.0), rows[0].size)
     lines: list[str] = []
     for place, row in enumerate(rows):
         if place and row.page == rows[place - 1].page:
             blank = round((row.base - rows[place - 1].base) / distance) - 1
             lines.extend([""] * min(max(blank, 0), _MAX_BLANK_LINES))
-        line = _spaced(row, left, pitch)
-        mark = _CONTINUED.search(lines[-1][-_MARK_CHARACTERS:]) if lines else None
-        if lines and (mark or _CONTINUATION.match(line)):
-            end = lines[-1].removesuffix(mark[0]) + (" " if mark[0] == "␣" else "") if mark else lines[-1]
-            lines[-1] = end + _CONTINUATION.sub("", line).strip()
-        else:
-            lines.append(line)
+        _add_line(lines, _spaced(row, left, pitch))
     return "\n".join(lines)
 
 
+def _add_line(lines: list[str], line: str) -> None:
+    """Add a line, or append it to the last if marks show that it is the rest of that."""
+    ended = _CONTINUED.search(lines[-1][-_MARK_CHARACTERS:]) if lines else None
+    begun = _CONTINUATION.match(line) if lines else None
+    if ended:
+        lines[-1] = lines[-1].removesuffix(ended[0]) + (" " if ended[0] == "␣" else "")
+    if begun:
+        lines[-1] += line[begun.end() :]
+    elif ended:
+        lines[-1] += line.lstrip()
+    else:
+        lines.append(line)
+
+
 def _spaced(row: Row, left: float, pitch: float) -> str:
-    line = ""
-    for x, word in (word for cell in row.cells for word in cell.words):
-        spaces = min(round((x - left) / pitch) - len(line), _MAX_SPACES)
-        line += " " * max(spaces, 1 if line else 0) + word
+    line, end = "", left
+    for cell in row.cells:
+        for x, word in cell.words:
+            # The spaces of a listing may be a little wider than its letters.
+            spaces = round((x - end) / pitch - (_WIDER_SPACE if line else 0.0))
+            line += " " * min(max(spaces, 1 if line else 0), _MAX_SPACES) + word
+            end = x + (cell.pitch or pitch) * (len(word) + len(UNSPACED.findall(word)))
     return line
