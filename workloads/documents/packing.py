@@ -132,7 +132,6 @@ def _free(run: re.Match[str]) -> str:
 def _place(line: _Line) -> Mapping[str, Any]:
     """Return the location of a line of a block."""
     _, block, number = line
-    counted = "line" if block.kind is BlockKind.CODE else "row"
-    if not number or counted not in block.location:
+    if not number or block.kind is not BlockKind.CODE or "line" not in block.location:
         return block.location
-    return {**block.location, counted: block.location[counted] + number}
+    return {**block.location, "line": block.location["line"] + number}

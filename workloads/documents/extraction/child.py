@@ -13,6 +13,7 @@ reaches no network and no other process.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -35,6 +36,23 @@ from workloads.documents.extraction.errors import TOO_COMPLEX
 _PACKAGES = tuple(next(iter(package.__path__)) for package in (scheduling, tenants, workloads))
 # Above the soft limit of processor time, whose signal stops the process; at the hard limit the kernel kills it.
 _CPU_GRACE_SECONDS = 5
+
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+# Module and function that read each media type.
+_READERS = {
+    "application/pdf": ("pdf", "read_pdf"),
+    f"{_OFFICE}.wordprocessingml.document": ("docx", "read_docx"),
+    f"{_OFFICE}.spreadsheetml.sheet": ("xlsx", "read_xlsx"),
+    f"{_OFFICE}.presentationml.presentation": ("pptx", "read_pptx"),
+    "message/rfc822": ("mail", "read_mail"),
+    "application/json": ("plain", "read_json"),
+    "application/xml": ("plain", "read_xml"),
+    "text/x-source": ("plain", "read_source"),
+    "text/html": ("html", "read_html"),
+    "text/markdown": ("markdown", "read_markdown"),
+    "text/csv": ("table", "read_csv"),
+    "text/plain": ("plain", "read_text"),
+}
 
 type Reader = Callable[[bytes, Facts], Iterator[Block]]
 
@@ -92,18 +110,8 @@ def reader_of(content_type: str) -> Reader:
 
     Only its module is imported, because the other formats' libraries would cost time and memory.
     """
-    if content_type == "application/pdf":
-        from workloads.documents.extraction.pdf import read_pdf as read
-    elif content_type.startswith("application/"):
-        from workloads.documents.extraction.docx import read_docx as read
-    elif content_type == "text/html":
-        from workloads.documents.extraction.html import read_html as read
-    elif content_type == "text/markdown":
-        from workloads.documents.extraction.markdown import read_markdown as read
-    elif content_type == "text/csv":
-        from workloads.documents.extraction.table import read_csv as read
-    else:
-        from workloads.documents.extraction.plain import read_text as read
+    module, function = _READERS.get(content_type, _READERS["text/plain"])
+    read: Reader = getattr(importlib.import_module(f"workloads.documents.extraction.{module}"), function)
     return read
 
 

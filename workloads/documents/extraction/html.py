@@ -13,7 +13,7 @@ from workloads.documents.extraction.decoding import decode
 from workloads.documents.extraction.errors import FileTooComplexError
 from workloads.documents.extraction.html_content import Content
 from workloads.documents.extraction.limits import MAX_DEPTH
-from workloads.documents.extraction.rows import Grid, table_blocks
+from workloads.documents.extraction.rows import Grid, Row, table_blocks
 
 _BLOCKS = frozenset(
     re.findall(
@@ -155,7 +155,8 @@ def _put_table(table: LexborNode, content: Content, writer: _Writer) -> None:
     caption = table.css_first("caption")
     if caption is not None and (text := _text_of(caption, content)):
         writer.put(Block(text, kind=BlockKind.CAPTION))
-    grid, rows, has_header = Grid(), [], False
+    rows: list[Row] = []
+    grid, has_header = Grid(), False
     for row in table.css("tr"):
         if content.is_left_out(row):
             continue

@@ -1,10 +1,15 @@
-"""Check of the archives of office documents (.docx, .xlsx, .pptx) before their parts are read."""
+"""The archives of office documents (.docx, .xlsx, .pptx): their check before they are read, and their parts."""
 
 from __future__ import annotations
 
 import io
+import posixpath
 import struct
 import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from lxml import etree
 
 from workloads.documents.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
 from workloads.documents.extraction.limits import (
@@ -80,3 +85,50 @@ def _refuse_entities(xml: bytes) -> None:
     plain = xml.replace(b"\0", b"") if b"\0" in xml[:64] else xml
     if any(declaration in plain for declaration in _DECLARATIONS):
         raise FileDamagedError("The file declares XML entities, which the format forbids.")
+
+
+def office_errors() -> tuple[type[Exception], ...]:
+    """Return the exception classes that reading the parts of a damaged document raises."""
+    return (KeyError, ValueError, IndexError, zipfile.BadZipFile, etree.XMLSyntaxError, AttributeError, OSError)
+
+
+def local_name(element: Any) -> str:
+    """Return the name of an element without its namespace; an empty string for None."""
+    return "" if element is None else str(element.tag).rpartition("}")[2]
+
+
+class Package:
+    """The parts of an office document whose archive has been inspected."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._names = frozenset(archive.namelist())
+
+    def has(self, part: str) -> bool:
+        """Return True if the document has the part."""
+        return part in self._names
+
+    def read(self, part: str) -> Any:
+        """Return the root element of a part; raise KeyError if there is no such part."""
+        return etree.fromstring(self._archive.read(part), etree.XMLParser(resolve_entities=False, no_network=True))
+
+    def iterate(self, part: str, tag: str) -> Iterator[Any]:
+        """Yield the elements of this tag in a part, one at a time."""
+        with self._archive.open(part) as file:
+            for _, element in etree.iterparse(file, tag=tag, resolve_entities=False, no_network=True):
+                yield element
+                element.clear()
+                while element.getprevious() is not None:
+                    del element.getparent()[0]
+
+    def relations(self, part: str) -> dict[str, str]:
+        """Return the parts to which a part refers, by the identifiers of the references."""
+        folder, name = posixpath.split(part)
+        source = f"{folder}/_rels/{name}.rels"
+        if not self.has(source):
+            return {}
+        inner = (row for row in self.read(source) if row.get("TargetMode") != "External")
+        return {
+            row.get("Id", ""): posixpath.normpath(posixpath.join("/", folder, row.get("Target", ""))).lstrip("/")
+            for row in inner
+        }

@@ -1,7 +1,8 @@
-"""Readers of plain text: text in paragraphs, and source code and logs as they are."""
+"""Readers of files that are text: prose in paragraphs; source code, logs, JSON and XML as they are."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -14,6 +15,7 @@ _UNDERLINE = re.compile(r"([=\-~^\"*+#`:.])\1{2,}\s*+")
 _INDENTED = re.compile(r"[ \t]+[^ \t]")
 _SET_IN = re.compile(r"(?: {2}|\t)")
 _MAX_LEVEL = 6
+_LONG_LINE = 500
 _MAX_TITLE_LENGTH = 200
 
 # The lines of a paragraph, and the number of the first.
@@ -21,6 +23,33 @@ type _Paragraph = tuple[int, list[str]]
 
 
 def read_text(data: bytes, facts: Facts) -> Iterator[Block]:
+    """Yield the blocks of a file of plain text, as `text_blocks` does."""
+    yield from text_blocks(decode(data, facts))
+
+
+def read_source(data: bytes, facts: Facts) -> Iterator[Block]:
+    """Yield the lines of a file of source code or of a log, as one block."""
+    yield Block(decode(data, facts), {"line": 1}, kind=BlockKind.CODE)
+
+
+def read_json(data: bytes, facts: Facts) -> Iterator[Block]:
+    """Yield a file of JSON as one block. One that has no line ends is indented."""
+    text = decode(data, facts)
+    if _has_long_lines(text):
+        try:
+            text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+        except ValueError as error:
+            facts.warn(f"The file is not valid JSON ({error}); it is indexed as text.")
+    yield Block(text, {"line": 1}, kind=BlockKind.CODE)
+
+
+def read_xml(data: bytes, facts: Facts) -> Iterator[Block]:
+    """Yield a file of XML as one block, without resolving anything. One that has no line ends gets one per element."""
+    text = decode(data, facts)
+    yield Block(text.replace("><", ">\n<") if _has_long_lines(text) else text, {"line": 1}, kind=BlockKind.CODE)
+
+
+def text_blocks(text: str) -> Iterator[Block]:
     """Yield one block per paragraph, that is per run of lines between blank lines.
 
     Paragraphs whose lines are indented are verbatim, together with the blank lines between them. Underlined lines are
@@ -28,7 +57,7 @@ def read_text(data: bytes, facts: Facts) -> Iterator[Block]:
     in the file.
     """
     levels: dict[str, int] = {}
-    for is_code, run in groupby(_paragraphs(decode(data, facts)), lambda paragraph: _is_code(paragraph[1])):
+    for is_code, run in groupby(_paragraphs(text), lambda paragraph: _is_code(paragraph[1])):
         if is_code:
             yield _listing(list(run))
             continue
@@ -41,9 +70,9 @@ def read_text(data: bytes, facts: Facts) -> Iterator[Block]:
                 yield Block("\n".join(lines), {"line": first})
 
 
-def read_source(data: bytes, facts: Facts) -> Iterator[Block]:
-    """Yield the lines of a file of source code or of a log, as one block."""
-    yield Block(decode(data, facts), {"line": 1}, kind=BlockKind.CODE)
+def _has_long_lines(text: str) -> bool:
+    """Return True if the lines of a file are too long to be read by people."""
+    return len(text) > _LONG_LINE * (text.count("\n") + 1)
 
 
 def _paragraphs(text: str) -> Iterator[_Paragraph]:
