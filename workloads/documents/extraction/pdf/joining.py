@@ -11,9 +11,6 @@ from collections.abc import Iterable, Sequence
 from workloads.documents.extraction.pdf.lines import LINE_HYPHEN
 
 _WORD = re.compile(r"\w+(?:-\w+)*")
-_FIRST_WORD = re.compile(r"\w+(?:-\w+)*")
-# Letters and hyphens that end a text; a bounded number, so that the search is linear.
-_LAST_WORD = re.compile(r"[\w-]{1,80}$")
 # Characters of scripts without spaces, with their punctuation; in Korean, words have spaces.
 UNSPACED = re.compile("[\u2e80-\u312f\u31a0-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _MARKS_OF_BOTH = "“”‘’…—"
@@ -62,10 +59,10 @@ class Joiner:
 
     def _has_hyphen(self, before: str, after: str) -> bool:
         """Return whether the hyphen between two lines belongs to the word."""
-        first, last = _FIRST_WORD.match(after), _LAST_WORD.search(before)
-        if first is None or last is None or not before[-1].isalpha() or not after[0].isalpha():
+        first = _WORD.match(after)
+        if first is None or not before[-1].isalpha() or not after[0].isalpha():
             return True
-        left, right = last[0].casefold(), first[0].casefold()
+        left, right = _last_word(before).casefold(), first[0].casefold()
         joined, hyphenated = self._counts[left + right], self._counts[f"{left}-{right}"]
         if joined or hyphenated:
             return hyphenated > joined
@@ -98,8 +95,15 @@ class Joiner:
         return after.startswith("//") and before[-1] == ":"
 
 
+def _last_word(text: str) -> str:
+    start = len(text)
+    while start > max(0, len(text) - _MAX_TAIL) and (text[start - 1].isalnum() or text[start - 1] in "_-"):
+        start -= 1
+    return text[start:]
+
+
 def _first_word(text: str) -> str:
-    match = _FIRST_WORD.search(text.casefold())
+    match = _WORD.search(text.casefold())
     return match[0] if match else ""
 
 

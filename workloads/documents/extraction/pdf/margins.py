@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ def _remove_edge(pages: Sequence[Page], sign: int, leading: float, size: float) 
         found = [place for near in (height, height - 1, height + 1) for place in heights.get(near, ())]
         if len(found) < least:
             continue
-        alike = sum(_is_like_head(pages[place], edges[place], texts, sign, leading) for place in found)
+        alike = sum(_is_like_head(edges[place], texts, _distance(pages[place], sign) / leading) for place in found)
         for place in found:
             row = edges[place]
             if alike >= _ALIKE_SHARE * len(found) and row.size <= _MAX_HEAD_SIZE * size and not row.is_mono:
@@ -74,10 +75,15 @@ def _remove_edge(pages: Sequence[Page], sign: int, leading: float, size: float) 
             heights[near] = []
 
 
-def _is_like_head(page: Page, row: Row, texts: Counter[str], sign: int, leading: float) -> bool:
-    distance = min((sign * (other.base - row.base) for other in page.rows if other is not row), default=leading * 9)
+def _distance(page: Page, sign: int) -> float:
+    """Return the distance of the first, or last, row of a page from the next."""
+    bases = sorted(sign * row.base for row in page.rows)
+    return bases[1] - bases[0] if len(bases) > 1 else math.inf
+
+
+def _is_like_head(row: Row, texts: Counter[str], distance: float) -> bool:
     is_known = texts[_DIGITS.sub("#", row.text)] > 1 or _PAGE_NUMBER.fullmatch(row.text) is not None
-    return distance > (_KNOWN_DISTANCE if is_known else _HEAD_DISTANCE) * leading
+    return distance > (_KNOWN_DISTANCE if is_known else _HEAD_DISTANCE)
 
 
 def remove_contents(page: Page) -> None:

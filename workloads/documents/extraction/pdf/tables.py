@@ -12,14 +12,15 @@ from workloads.documents.extraction.pdf.joining import UNSPACED, Joiner
 from workloads.documents.extraction.pdf.lines import Line
 from workloads.documents.extraction.pdf.order import Row
 
-MAX_COLUMNS = 50
+# Of one table on a page.
+MAX_ROWS, MAX_COLUMNS = 400, 50
 # Distances in font sizes: of rows of one table, of a cell's lines, and of a line from the middle of its row.
 _TABLE_DISTANCE, _CELL_DISTANCE, _HALF_DISTANCE = 3.0, 1.35, 0.8
 # A listing: most blank lines in sequence, and the longest run of spaces.
 _MAX_BLANK_LINES, _MAX_SPACES = 3, 200
 _MARK_CHARACTERS, _WIDER_SPACE = 8, 0.2
 # Marks that a listing's line goes on in the next.
-_CONTINUED = re.compile(r"(?:\s*[←↩⤶⏎]-?|␣)$")
+_CONTINUED = re.compile(r"[←↩⤶⏎]-?$|␣$")
 _CONTINUATION = re.compile(r"\s*(?:[↪↳]|˓→)")
 
 type _Column = tuple[float, float]
@@ -36,7 +37,7 @@ class Table:
 def table_length(rows: Sequence[Row], start: int) -> int:
     """Return how many rows from ``start`` are one table; 0 if none."""
     end, last, count = start, start, 0
-    while end < len(rows) and end - start < 5_000:
+    while end < len(rows) and end - start < MAX_ROWS:
         row = rows[end]
         if row.level or row.region != rows[start].region:
             break
@@ -162,7 +163,8 @@ def _add_line(lines: list[str], line: str) -> None:
     ended = _CONTINUED.search(lines[-1][-_MARK_CHARACTERS:]) if lines else None
     begun = _CONTINUATION.match(line) if lines else None
     if ended:
-        lines[-1] = lines[-1].removesuffix(ended[0]) + (" " if ended[0] == "␣" else "")
+        kept = lines[-1].removesuffix(ended[0])
+        lines[-1] = f"{kept} " if ended[0] == "␣" else kept.rstrip()
     if begun:
         lines[-1] += line[begun.end() :]
     elif ended:
