@@ -15,6 +15,8 @@ _MIN_COLUMN_LINES = 5
 _MAX_CROSSING = 0.25
 # Share of lines after which the content changes its side: in columns it seldom does, in tables with each row.
 _MAX_SWITCHES = 0.3
+# Three quarters of the lines on each side are at least this long in text that was written by rows.
+_PROSE_CHARACTERS = 28
 _MAX_DEPTH = 3
 # Least number and share of lines that end at the margin in justified text.
 _MIN_JUSTIFIED, _JUSTIFIED_SHARE = 3, 0.2
@@ -123,13 +125,20 @@ def _gutter(lines: list[Line]) -> float | None:
 
 
 def _are_columns(lines: list[Line], gutter: float) -> bool:
-    sides = [line.left >= gutter for line in lines if not line.left < gutter < line.right]
-    rights = sum(sides)
-    smaller = min(rights, len(sides) - rights)
+    """Return whether the lines at the sides of a gutter are columns of text, and no cells of a table.
+
+    The content goes on within a column, and from cell to cell in a table; but some programs write text by rows too.
+    """
+    beside = [line for line in lines if not line.left < gutter < line.right]
+    sides = [line.left >= gutter for line in beside]
+    smaller = min(sum(sides), len(sides) - sum(sides))
     if smaller < _MIN_COLUMN_LINES:
         return False
     switches = sum(side != after for side, after in itertools.pairwise(sides))
-    return switches <= _MAX_SWITCHES * smaller
+    if switches <= _MAX_SWITCHES * smaller:
+        return True
+    lengths = [sorted(len(line.text) for line in beside if (line.left >= gutter) is side) for side in (False, True)]
+    return all(of_side[len(of_side) // 4] >= _PROSE_CHARACTERS for of_side in lengths)
 
 
 def _rows_of(lines: list[Line], page: int) -> list[Row]:
