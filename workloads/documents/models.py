@@ -18,6 +18,7 @@ from pgvector.django import VectorField
 from tenants.encryption.error_texts import SealedErrorField
 from tenants.tenancy.bases import NamedModel, TenantModel
 from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
+from workloads.documents.blocks import MAX_WARNING_CHARACTERS, MAX_WARNINGS
 from workloads.documents.embedding import DIMENSIONS, current_model_name
 from workloads.documents.splitting import (
     DEFAULT_CHUNK_SIZE,
@@ -27,6 +28,7 @@ from workloads.documents.splitting import (
     SplitSettings,
 )
 
+MAX_ENCODING_LENGTH = 40
 # A unique index holds it beside two ids.
 MAX_URL_LENGTH = 2_000
 
@@ -117,7 +119,8 @@ class Document(TenantModel):
     ``passages_digest`` and ``chunks_done`` say where an interrupted indexing resumes. ``kept_chunks`` counts the chunks
     of an earlier indexing that serve searches until the current one is complete; if it is 0, new chunks serve searches
     as soon as they are stored. ``served_model`` is the model that made the vectors which serve searches. A document
-    with a ``source_url`` has no content until its job has fetched it.
+    with a ``source_url`` has no content until its job has fetched it. ``encoding``, ``pages``, ``pages_without_text``
+    and ``warnings`` are what extraction found out; ``given_encoding`` is that of a file of text, if it is not detected.
     """
 
     # Rows refer to each other by (tenant, id); the constraints are in the migration.
@@ -146,6 +149,18 @@ class Document(TenantModel):
     source_url = models.CharField(_("source url"), max_length=MAX_URL_LENGTH, blank=True, db_default="")
     is_fetch_due = models.BooleanField(_("is fetch due"), db_default=False)
     is_pause_asked = models.BooleanField(_("is pause asked"), db_default=False)
+    given_encoding = models.CharField(_("given encoding"), max_length=MAX_ENCODING_LENGTH, blank=True, db_default="")
+    encoding = models.CharField(_("encoding"), max_length=MAX_ENCODING_LENGTH, blank=True, db_default="")
+    pages = models.PositiveIntegerField(_("pages"), null=True, blank=True)
+    pages_without_text = models.PositiveIntegerField(_("pages without text"), db_default=0)
+    warnings = ArrayField(
+        models.CharField(max_length=MAX_WARNING_CHARACTERS),
+        verbose_name=_("warnings"),
+        size=MAX_WARNINGS,
+        default=list,
+        db_default=[],
+        blank=True,
+    )
     job_id = models.UUIDField(_("job id"))
     batch_id = models.UUIDField(_("batch id"))
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)

@@ -26,6 +26,7 @@ from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
+from workloads.documents.blocks import Facts
 from workloads.documents.exceptions import DocumentGoneError
 from workloads.documents.models import Chunk, Document, DocumentStatus
 from workloads.documents.space import release_stored_content, take_chunks
@@ -62,6 +63,7 @@ class DocumentSource:
     source_url: str = ""
     is_fetch_due: bool = False
     is_pause_asked: bool = False
+    given_encoding: str = ""
 
 
 def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> DocumentSource:
@@ -119,10 +121,11 @@ def enter_phases(source: DocumentSource, phases: Sequence[tuple[DocumentStatus, 
     _update(source, status=phases[-1][0], error_code="", error_message="", error_at=None, **times)
 
 
-def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
-    """Store the number of passages, and delete chunks of other passages, but not those that serve searches meanwhile.
+def begin_chunks(source: DocumentSource, *, digest: str, total: int, facts: Facts, seconds: float = 0.0) -> None:
+    """Store the number of passages and the facts of the file, and delete chunks of other passages.
 
-    Raise `SpaceExceededError` if the tenant has no room for so many chunks beside those.
+    Chunks that serve searches meanwhile stay. The indexing began ``seconds`` ago. Raise `SpaceExceededError` if the
+    tenant has no room for so many chunks beside those.
     """
     document = _lock(source)
     take_chunks(document, total)
@@ -132,7 +135,11 @@ def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
     _update(
         source,
         status=DocumentStatus.INDEXING,
-        indexing_at=Now(),
+        indexing_at=Now() - timedelta(seconds=seconds),
+        encoding=facts.encoding,
+        pages=facts.pages,
+        pages_without_text=facts.pages_without_text,
+        warnings=facts.warnings,
         passages_digest=digest,
         chunks_total=total,
         chunks_done=0,

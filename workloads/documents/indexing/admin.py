@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, gettext_lazy
 
 from tenants.access.permissions import Permission
@@ -25,9 +25,10 @@ from workloads.documents.indexing.queries import SHOWN_STATUSES, find_documents
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
 from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
 from workloads.documents.indexing.uploads import upload_documents
-from workloads.documents.models import Dataset, Document
+from workloads.documents.models import Dataset, Document, DocumentStatus
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
+_FACTS = ("given_encoding", "encoding", "pages", "pages_without_text")
 _DATASET_CHOICES = 200
 _REINDEX_NOTE = gettext_lazy(
     "Each document serves searches with its old chunks until its new ones are complete; until then both count as "
@@ -80,11 +81,11 @@ class DocumentAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
     ordering = ("-id",)
     post_actions = ("retry", "pause", "resume", "reindex", "refetch", "delete")
-    readonly_fields = ("shown_status", "chunks", "shown_error", "job")
+    readonly_fields = ("shown_status", "chunks", "shown_error", "shown_warnings", "job")
     fieldsets = (
-        (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "job")}),
+        (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "shown_warnings", "job")}),
         (gettext_lazy("Phases"), {"fields": _PHASES}),
-        (gettext_lazy("File"), {"fields": ("source_url", "content_type", "size_bytes", "sha256")}),
+        (gettext_lazy("File"), {"fields": ("source_url", "content_type", "size_bytes", "sha256", *_FACTS)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -93,7 +94,13 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("Status"), ordering="shown_status")
     def shown_status(self, document: Any) -> str:
+        if document.warnings and document.shown_status == DocumentStatus.COMPLETED:
+            return gettext("completed with warnings")
         return gettext(document.shown_status)
+
+    @admin.display(description=gettext_lazy("Warnings"))
+    def shown_warnings(self, document: Document) -> SafeString | str:
+        return format_html_join(mark_safe("<br>"), "{}", ((warning,) for warning in document.warnings)) or "–"
 
     @admin.display(description=gettext_lazy("Error"))
     def shown_error_code(self, document: Any) -> str:
@@ -259,11 +266,15 @@ class DocumentAdmin(ReadOnlyAdmin):
         tenant = _tenant_of(dataset)
         try:
             upload = upload_documents(
-                tenant=tenant, dataset=dataset, files=form.cleaned_data["files"], is_rate_limited=True
+                tenant=tenant,
+                dataset=dataset,
+                files=form.cleaned_data["files"],
+                encoding=form.cleaned_data["encoding"],
+                is_rate_limited=True,
             )
         except DomainError as refusal:
-            for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
-                form.add_error("files", message)
+            for fault in refusal.errors or [{"field": "files", "detail": refusal.detail}]:
+                form.add_error("encoding" if fault["field"] == "encoding" else "files", fault["detail"])
             return False
         known = sum(file.is_duplicate for file in upload.files)
         self.message_user(

@@ -21,8 +21,8 @@ from tenants.models import Tenant
 from workloads.documents.embedding import current_model_name
 from workloads.documents.exceptions import EmbeddingModelMismatchError
 from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentDuplicateError, DocumentHasNoAddressError
-from workloads.documents.indexing.inspection import inspect_documents
-from workloads.documents.indexing.intake import label_of, lock_dataset, submit_documents
+from workloads.documents.indexing.inspection import check_chunks, inspect_documents
+from workloads.documents.indexing.intake import check_encoding, label_of, lock_dataset, submit_documents
 from workloads.documents.indexing.queries import find_documents, get_document
 from workloads.documents.indexing.service import cancel_indexing
 from workloads.documents.models import Dataset, Document, DocumentStatus
@@ -36,7 +36,7 @@ _RENEWED = (
     *_PHASES,
     *("job_id", "status", "settings_key", "chunks_done", "chunks_total", "kept_chunks", "passages_digest"),
     *("error_code", "error_message", "is_fetch_due", "is_pause_asked"),
-    *("name", "content_type", "size_bytes", "sha256", "storage_key"),
+    *("name", "content_type", "size_bytes", "sha256", "storage_key", "given_encoding"),
 )
 
 
@@ -51,14 +51,23 @@ class Renewal:
 
 @transaction.atomic
 def reindex_document(
-    *, tenant: Tenant, document_id: UUID, refetch: bool = False, is_rate_limited: bool = False, reason: str = ""
+    *,
+    tenant: Tenant,
+    document_id: UUID,
+    refetch: bool = False,
+    encoding: str = "",
+    is_rate_limited: bool = False,
+    reason: str = "",
 ) -> Document:
     """Re-index a document with its dataset's current settings; with ``refetch``, its URL is fetched first. Return it.
 
-    A job that still indexes it is cancelled. Raise `DocumentDuplicateError`, `DocumentHasNoAddressError`,
+    ``encoding`` replaces that of its file, if it is not empty. A job that still indexes it is cancelled. Raise
+    `FieldInvalidError` for an unknown encoding, `DocumentDuplicateError`, `DocumentHasNoAddressError`,
     `EmbeddingModelMismatchError`, `DocumentBusyError`, or the errors of `submit_jobs`.
     """
+    encoding = check_encoding(encoding)
     document, dataset = _take(tenant, document_id)
+    document.given_encoding = encoding or document.given_encoding
     if refetch and not document.source_url:
         raise DocumentHasNoAddressError
     document.is_fetch_due = document.is_fetch_due or refetch
@@ -74,23 +83,31 @@ def reindex_document(
 
 
 def replace_document(
-    *, tenant: Tenant, document_id: UUID, file: File[bytes], is_rate_limited: bool = False, reason: str = ""
+    *,
+    tenant: Tenant,
+    document_id: UUID,
+    file: File[bytes],
+    encoding: str = "",
+    is_rate_limited: bool = False,
+    reason: str = "",
 ) -> Document:
     """Replace a document's file and index it. The old chunks serve searches until the new ones are complete.
 
-    Raise `UploadRefusedError`, `SpaceExceededError`, `DocumentDuplicateError`, or the errors of `submit_jobs`; then
-    nothing has changed.
+    Raise `UploadRefusedError`, `SpaceExceededError`, `DocumentDuplicateError`, `FieldInvalidError` for an unknown
+    encoding, or the errors of `submit_jobs`; then nothing has changed.
     """
+    encoding = check_encoding(encoding)
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):
         incoming = inspect_documents([file])[0]
         document, dataset = _take(tenant, document_id)
+        check_chunks(tenant, dataset, [incoming])
         before = {"name": document.name, "sha256": document.sha256}
         content = NewContent(incoming.sha256, incoming.size_bytes, incoming.content)
         store_contents(tenant.pk, [content], written=written)
         old_key, new_key = document.storage_key, storage_key(tenant.pk, incoming.sha256)
         document.name, document.content_type = incoming.name, incoming.content_type
         document.size_bytes, document.sha256, document.storage_key = incoming.size_bytes, incoming.sha256, new_key
-        document.is_fetch_due = False
+        document.given_encoding, document.is_fetch_due = encoding, False
         _refuse_twin(document, dataset)
         _renew(tenant, dataset, [document], is_rate_limited=is_rate_limited)
         if old_key and old_key != new_key:
