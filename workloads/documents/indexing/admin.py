@@ -20,6 +20,7 @@ from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
+from workloads.documents.chunks.queries import count_changed
 from workloads.documents.indexing.forms import DocumentUploadForm, ReindexForm
 from workloads.documents.indexing.queries import SHOWN_STATUSES, find_documents
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
@@ -79,7 +80,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     list_before_template = "document_indexing/admin/upload_link.html"
     search_fields = ("name",)
     ordering = ("-id",)
-    post_actions = ("retry", "pause", "resume", "reindex", "refetch", "delete")
+    post_actions = ("retry", "pause", "resume", "reindex", "reindex_discarding", "refetch", "delete")
     readonly_fields = ("shown_status", "chunks", "shown_error", "job")
     fieldsets = (
         (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "job")}),
@@ -167,6 +168,24 @@ class DocumentAdmin(ReadOnlyAdmin):
         return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
 
     @post_action(
+        label=gettext_lazy("Re-index, discard changes"),
+        consequence=gettext_lazy("Chunks that were edited or switched off by hand are replaced by new ones."),
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda document: count_changed([document], dataset_id=document.dataset_id) > 0,
+    )
+    def reindex_discarding(self, request: HttpRequest, document: Document, reason: str) -> str:
+        reindex_document(
+            tenant=_tenant_of(document),
+            document_id=document.pk,
+            discard_edits=True,
+            is_rate_limited=True,
+            reason=reason,
+        )
+        return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
+
+    @post_action(
         label=gettext_lazy("Fetch again"),
         consequence=gettext_lazy("The document is fetched from its address again and indexed."),
         permission=Permission.DATASETS_MANAGE,
@@ -212,6 +231,7 @@ class DocumentAdmin(ReadOnlyAdmin):
                     tenant=_tenant_of(dataset),
                     dataset=dataset,
                     everything=asked["everything"],
+                    discard_edits=asked["discard_edits"],
                     is_rate_limited=True,
                     reason=asked["reason"],
                 )

@@ -14,6 +14,7 @@ from workloads.documents.models import MAX_URL_LENGTH
 from workloads.files.incoming import MAX_NAME_LENGTH
 
 MAX_TEXT_LENGTH = 500_000
+DISCARD_EDITS = "Lose the changes of its chunks by hand. Without it they are refused: 409 `edits_would_be_lost`."
 TEXT_FORMATS = {"text": ContentType.TEXT, "markdown": ContentType.MARKDOWN}
 
 
@@ -96,6 +97,7 @@ class FileBodySerializer(serializers.Serializer[Any]):
     """Request body: one file as `multipart/form-data`."""
 
     file = serializers.FileField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB.")
+    discard_edits = serializers.BooleanField(default=False, help_text=DISCARD_EDITS)
 
 
 class NewTextSerializer(StrictSerializer):
@@ -119,6 +121,7 @@ class ReindexSerializer(StrictSerializer):
     refetch = serializers.BooleanField(
         default=False, help_text="First fetch its URL again; for documents that have one."
     )
+    discard_edits = serializers.BooleanField(default=False, help_text=DISCARD_EDITS)
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
 
@@ -128,6 +131,7 @@ class ReindexDatasetSerializer(StrictSerializer):
     all = serializers.BooleanField(
         default=False, help_text="All documents whose indexing has ended, not only outdated ones."
     )
+    discard_edits = serializers.BooleanField(default=False, help_text=DISCARD_EDITS)
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
 

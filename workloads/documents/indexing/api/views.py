@@ -136,6 +136,7 @@ class DatasetSourcesViewSet(Unpaged, TenantViewSet):
             tenant=self.tenant,
             dataset=get_dataset(UUID(dataset_id)),
             everything=asked["all"],
+            discard_edits=asked["discard_edits"],
             is_rate_limited=True,
             reason=asked["reason"],
         )
@@ -224,9 +225,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
         document = get_document(UUID(pk))
         body = FileBodySerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        replace_document(
-            tenant=self.tenant, document_id=document.pk, file=body.validated_data["file"], is_rate_limited=True
-        )
+        replace_document(tenant=self.tenant, document_id=document.pk, is_rate_limited=True, **body.validated_data)
         return _answer(get_document(document.pk))
 
     def _act(self, act: Callable[..., object], pk: str) -> Response:
