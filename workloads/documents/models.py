@@ -192,10 +192,10 @@ CHANGED = models.Q(is_edited=True) | models.Q(is_enabled=False)
 class ChunkChange(models.TextChoices):
     """The changes that replace the text of a chunk."""
 
-    EDITED = gettext_noop("edited"), _("Edited")
-    SPLIT = gettext_noop("split"), _("Split")
-    MERGED = gettext_noop("merged"), _("Merged")
-    RESTORED = gettext_noop("restored"), _("Restored")
+    EDITED = "edited", _("Edited")
+    SPLIT = "split", _("Split")
+    MERGED = "merged", _("Merged")
+    RESTORED = "restored", _("Restored")
 
 
 class Chunk(TenantModel):

@@ -19,7 +19,7 @@ class DocumentChunksConfig(AppConfig):
         *(f"chunk-{name}" for name in ("detail", "versions", "add-after", "split", "merge", "embed", "restore")),
         *(
             f"admin:retrieval_chunk_{name}"
-            for name in ("changelist", "change", "act", "export", "add_after", "split", "restore")
+            for name in ("changelist", "change", "act", "export", "add_after", "split", "restore", "text")
         ),
     )
     api_urls = "workloads.documents.chunks.api.urls"

@@ -38,12 +38,20 @@ _STATES = {
 }
 
 
-def find_chunks(*, state: str = "", words: str = "", heading: str = "") -> QuerySet[Chunk]:
+def find_chunks() -> QuerySet[Chunk]:
     """Return the scope's chunks that serve searches or are switched off, annotated with their ``order`` in a document.
+
+    Those of a document that is indexed again are the old ones until the new ones are complete.
+    """
+    chunks: QuerySet[Any] = Chunk.objects.filter(is_served=True).annotate(order=ORDER).defer("embedding", "search")
+    return chunks
+
+
+def narrow_chunks(chunks: QuerySet[Any], *, state: str = "", words: str = "", heading: str = "") -> QuerySet[Any]:
+    """Return those of the chunks that match.
 
     Each of the words must be in the text or the headings; each of ``heading`` in the headings.
     """
-    chunks: QuerySet[Any] = Chunk.objects.filter(is_served=True).annotate(order=ORDER).defer("embedding", "search")
     if state:
         chunks = chunks.filter(_STATES[ChunkState(state)])
     for text, weight in ((words, ""), (heading, ":A")):

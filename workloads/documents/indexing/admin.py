@@ -78,6 +78,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     list_select_related = ("dataset",)
     list_filter = (ShownStatusFilter, DatasetFilter)
     list_before_template = "document_indexing/admin/upload_link.html"
+    change_form_before_template = "document_chunks/admin/document_links.html"
     search_fields = ("name",)
     ordering = ("-id",)
     post_actions = ("retry", "pause", "resume", "reindex", "reindex_discarding", "refetch", "delete")

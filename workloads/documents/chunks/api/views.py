@@ -33,7 +33,7 @@ from workloads.documents.chunks.api.serializers import (
     SplitChunkSerializer,
     SplitSerializer,
 )
-from workloads.documents.chunks.queries import find_chunks, find_versions, get_chunk, stream_text
+from workloads.documents.chunks.queries import find_chunks, find_versions, get_chunk, narrow_chunks, stream_text
 from workloads.documents.indexing.queries import get_document
 from workloads.documents.models import Chunk
 from workloads.documents.queries import get_dataset
@@ -62,7 +62,7 @@ class ChunkListViewSet(TenantViewSet):
 
     def answer_page(self, **where: Any) -> Response:
         """Return the page of the chunks that match the columns and the filters of the request."""
-        page = self.paginate_queryset(find_chunks(**self.read_query()).filter(**where))
+        page = self.paginate_queryset(narrow_chunks(find_chunks().filter(**where), **self.read_query()))
         return self.get_paginated_response(ChunkSerializer(page, many=True).data)
 
 
