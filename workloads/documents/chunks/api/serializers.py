@@ -78,32 +78,32 @@ class DatasetChunkQuerySerializer(ChunkQuerySerializer):
     document = serializers.UUIDField(required=False)
 
 
-class ReasonSerializer(StrictSerializer):
+class ChunkReasonSerializer(StrictSerializer):
     """Request body: an optional reason for a change of a chunk."""
 
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
 
-class NewChunkSerializer(ReasonSerializer):
+class NewChunkSerializer(ChunkReasonSerializer):
     """Request body: the text of a new chunk."""
 
     text = TextField(max_length=MAX_CHUNK_CHARACTERS, trim_whitespace=False)
 
 
-class ChunkChangesSerializer(ReasonSerializer):
+class ChunkChangesSerializer(ChunkReasonSerializer):
     """Request body: the fields of a chunk that can be changed."""
 
     text = TextField(max_length=MAX_CHUNK_CHARACTERS, trim_whitespace=False, required=False)
     is_enabled = serializers.BooleanField(required=False)
 
 
-class SplitSerializer(ReasonSerializer):
+class SplitSerializer(ChunkReasonSerializer):
     """Request body: before which character of its text a chunk is split."""
 
     offset = WholeNumberField(min_value=1, max_value=MAX_CHUNK_CHARACTERS)
 
 
-class RestoreSerializer(ReasonSerializer):
+class RestoreSerializer(ChunkReasonSerializer):
     """Request body: the number of the version that a chunk gets again."""
 
     version = WholeNumberField(min_value=1, max_value=2**31 - 1)

@@ -28,7 +28,7 @@ from workloads.documents.chunks.api.serializers import (
     DatasetChunkQuerySerializer,
     FullChunkSerializer,
     NewChunkSerializer,
-    ReasonSerializer,
+    ChunkReasonSerializer,
     RestoreSerializer,
     SplitChunkSerializer,
     SplitSerializer,
@@ -161,17 +161,17 @@ class ChunkViewSet(Unpaged, EditedRows, TenantViewSet):
         parts = service.split_chunk(chunk_id=chunk.pk, **body)
         return Response(SplitChunkSerializer({"chunks": [get_chunk(part.pk) for part in parts]}).data)
 
-    @extend_schema(operation_id="chunks_merge", request=ReasonSerializer, responses=FullChunkSerializer)
+    @extend_schema(operation_id="chunks_merge", request=ChunkReasonSerializer, responses=FullChunkSerializer)
     @action(detail=True, methods=["post"])
     def merge(self, request: Request, pk: str) -> Response:
         """Append the next chunk to this one, and delete the next one."""
-        return self._act(service.merge_chunk, pk, **ReasonSerializer.of(request.data).validated_data)
+        return self._act(service.merge_chunk, pk, **ChunkReasonSerializer.of(request.data).validated_data)
 
-    @extend_schema(operation_id="chunks_embed", request=ReasonSerializer, responses=FullChunkSerializer)
+    @extend_schema(operation_id="chunks_embed", request=ChunkReasonSerializer, responses=FullChunkSerializer)
     @action(detail=True, methods=["post"])
     def embed(self, request: Request, pk: str) -> Response:
         """Submit a job that computes the vector of a chunk again."""
-        return self._act(service.embed_chunk, pk, **ReasonSerializer.of(request.data).validated_data)
+        return self._act(service.embed_chunk, pk, **ChunkReasonSerializer.of(request.data).validated_data)
 
     @extend_schema(operation_id="chunks_versions", responses=ChunkVersionsSerializer)
     @action(detail=True)
