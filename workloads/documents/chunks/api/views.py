@@ -23,12 +23,12 @@ from workloads.documents.chunks import service
 from workloads.documents.chunks.api.serializers import (
     ChunkChangesSerializer,
     ChunkQuerySerializer,
+    ChunkReasonSerializer,
     ChunkSerializer,
     ChunkVersionsSerializer,
     DatasetChunkQuerySerializer,
     FullChunkSerializer,
     NewChunkSerializer,
-    ChunkReasonSerializer,
     RestoreSerializer,
     SplitChunkSerializer,
     SplitSerializer,
