@@ -148,6 +148,12 @@ POST   documents/{document}/replace/     document.replaced       retrieval.docum
 POST   datasets/{dataset}/documents/from-text/ documents.uploaded retrieval.dataset
 POST   datasets/{dataset}/documents/from-url/ documents.uploaded retrieval.dataset
 POST   datasets/{dataset}/reindex/       dataset.reindexed       retrieval.dataset
+PATCH  chunks/{chunk}/                   chunk.updated           retrieval.chunk
+POST   chunks/{chunk}/add-after/         chunk.added             retrieval.chunk
+POST   chunks/{chunk}/split/             chunk.split             retrieval.chunk
+POST   chunks/{chunk}/merge/             chunk.merged            retrieval.chunk
+POST   chunks/{chunk}/embed/             chunk.embedding_requested retrieval.chunk
+POST   chunks/{chunk}/restore/           chunk.restored          retrieval.chunk
 POST   pipelines/                        pipeline.created        rag_pipeline.pipeline
 PATCH  pipelines/{pipeline}/             pipeline.updated        rag_pipeline.pipeline
 DELETE pipelines/{pipeline}/             pipeline.deleted        rag_pipeline.pipeline
@@ -248,6 +254,10 @@ retrieval.document                  retry         document.retried         retri
 retrieval.document                  pause         job.suspended            scheduling.job
 retrieval.document                  resume        job.resumed              scheduling.job
 retrieval.document                  reindex       document.reindexed       retrieval.document
+retrieval.chunk                     change        chunk.updated            retrieval.chunk
+retrieval.chunk                     embed         chunk.embedding_requested retrieval.chunk
+retrieval.chunk                     merge         chunk.merged             retrieval.chunk
+retrieval.document                  reindex_discarding document.reindexed  retrieval.document
 retrieval.document                  refetch       document.reindexed       retrieval.document
 retrieval.document                  delete        document.deleted         retrieval.document
 scheduling.alert                    acknowledge   alert.acknowledged       scheduling.alert
@@ -455,6 +465,9 @@ POST sign-in/second-factor/keys/add/       second_factor.added+second_factor.add
 POST sign-in/second-factor/keys/0/remove/  second_factor.removed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
+POST retrieval/chunk/{chunk}/add-after/    chunk.added           retrieval.chunk
+POST retrieval/chunk/{chunk}/split/        chunk.split           retrieval.chunk
+POST retrieval/chunk/{chunk}/restore/      chunk.restored        retrieval.chunk
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation

@@ -421,6 +421,17 @@ POST   documents/{document}/replace/         datasets.manage   {}               
 POST   datasets/{dataset}/documents/from-text/ datasets.manage {"name": "x", "text": "x"}
 POST   datasets/{dataset}/documents/from-url/ datasets.manage  {"url": "https://example.com/x"}
 POST   datasets/{dataset}/reindex/           datasets.manage   {}
+GET    datasets/{dataset}/chunks/            datasets.view
+GET    documents/{document}/chunks/          datasets.view
+GET    documents/{document}/text/            datasets.view
+GET    chunks/{chunk}/                       datasets.view
+PATCH  chunks/{chunk}/                       datasets.manage   {"text": "x", "reason": "x"}
+GET    chunks/{chunk}/versions/              datasets.view
+POST   chunks/{chunk}/add-after/             datasets.manage   {"text": "x", "reason": "x"}
+POST   chunks/{chunk}/split/                 datasets.manage   {"offset": 3, "reason": "x"}
+POST   chunks/{chunk}/merge/                 datasets.manage   {"reason": "x"}
+POST   chunks/{chunk}/embed/                 datasets.manage   {"reason": "x"}
+POST   chunks/{chunk}/restore/               datasets.manage   {"version": 1, "reason": "x"}
 GET    files/                                files.view
 POST   files/                                files.manage      {}                      415
 GET    files/{file}/                         files.view
@@ -554,9 +565,9 @@ rag_pipeline.pipeline              pipelines.view  pipelines.manage pipelines.ma
 rag_pipeline.pipelineentity        pipelines.view  -                -                retry:pipelines.manage
 rag_pipeline.pipelinerun           pipelines.view  -                -
 rag_pipeline.pipelineversion       pipelines.view  -                -
-retrieval.chunk                    datasets.view   -                -
+retrieval.chunk                    datasets.view   -                datasets.manage  embed:datasets.manage merge:datasets.manage
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
-retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
+retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage reindex_discarding:datasets.manage refetch:datasets.manage delete:datasets.manage
 scheduling.alert                   jobs.view       -                -                investigate:audit.view acknowledge:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond
 scheduling.alertmessage            jobs.view       -                -
 scheduling.alertowner              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
@@ -738,6 +749,13 @@ POST   files/uploadedfile/upload/            files.manage      {"tenant": "{tena
 GET    rag_pipeline/pipelinerun/{pipeline_run}/part/ pipelines.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    workflow_storage/workflowrun/{workflow_run}/body/ jobs.view
+GET    retrieval/chunk/of/{document}/text/    datasets.view
+GET    retrieval/chunk/{chunk}/add-after/     datasets.manage
+POST   retrieval/chunk/{chunk}/add-after/     datasets.manage
+GET    retrieval/chunk/{chunk}/split/         datasets.manage
+POST   retrieval/chunk/{chunk}/split/         datasets.manage
+GET    retrieval/chunk/{chunk}/restore/       datasets.manage
+POST   retrieval/chunk/{chunk}/restore/       datasets.manage
 GET    retrieval/document/reindex/           datasets.manage
 POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    retrieval/document/upload/            datasets.manage

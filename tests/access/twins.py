@@ -12,6 +12,7 @@ RESOURCES = {
     "files.uploadedfile": "files",
     "rag_pipeline.pipeline": "pipelines",
     "rag_pipeline.pipelineentity": "entities",
+    "retrieval.chunk": "chunks",
     "retrieval.dataset": "datasets",
     "retrieval.document": "documents",
     "scheduling.alert": "alerts",
@@ -72,6 +73,10 @@ RESOURCES = {
 
 # By page and act, or by the console's own address: method and path as in the table of the API.
 TWINS = {
+    "retrieval.document reindex_discarding": "POST documents/{document}/reindex/",
+    "retrieval/chunk/{chunk}/add-after/": "POST chunks/{chunk}/add-after/",
+    "retrieval/chunk/{chunk}/split/": "POST chunks/{chunk}/split/",
+    "retrieval/chunk/{chunk}/restore/": "POST chunks/{chunk}/restore/",
     "files.artifact download": "GET jobs/{job}/artifacts/{artifact}/",
     "files.uploadedfile download": "POST files/{file}/link/",
     "files.uploadedfile delete": "DELETE files/{file}/",

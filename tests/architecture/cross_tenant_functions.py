@@ -96,6 +96,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command.handle"},
         "upkeep and its record belong to the platform",
     ),
+    "workloads/documents/chunks/queries.py": (
+        {"_iterate_text"},
+        "a download reads its next pages in the scope of its request, which has ended",
+    ),
     "workloads/documents/management/commands/build_search_indexes.py": (
         {"large_datasets"},
         "the command finds the datasets of all tenants that are too large for exact search",

@@ -28,7 +28,7 @@ from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.blocks import Facts
 from workloads.documents.exceptions import DocumentGoneError
-from workloads.documents.models import Chunk, Document, DocumentStatus
+from workloads.documents.models import Chunk, ChunkVersion, Document, DocumentStatus
 from workloads.documents.space import release_stored_content, take_chunks
 from workloads.documents.splitting import Passage, SplitSettings
 from workloads.documents.terms import to_tsvector
@@ -187,6 +187,7 @@ def complete(source: DocumentSource) -> None:
     document = _lock(source)
     if document.kept_chunks:
         Chunk.objects.filter(document_id=source.id, is_served=True).delete()
+        ChunkVersion.objects.filter(document_id=source.id).delete()
         Chunk.objects.filter(document_id=source.id).update(is_served=True)
         release_stored_content(document)
     _update(

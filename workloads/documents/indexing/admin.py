@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -20,8 +19,10 @@ from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
+from workloads.documents.chunks.queries import count_changed
 from workloads.documents.indexing.forms import DocumentUploadForm, ReindexForm
-from workloads.documents.indexing.queries import SHOWN_STATUSES, find_documents
+from workloads.documents.indexing.list_filters import DatasetFilter, ShownStatusFilter
+from workloads.documents.indexing.queries import find_documents
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
 from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
 from workloads.documents.indexing.uploads import upload_documents
@@ -29,7 +30,6 @@ from workloads.documents.models import Dataset, Document, DocumentStatus
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _FACTS = ("given_encoding", "encoding", "pages", "pages_without_text")
-_DATASET_CHOICES = 200
 _REINDEX_NOTE = gettext_lazy(
     "Each document serves searches with its old chunks until its new ones are complete; until then both count as "
     "vector space."
@@ -39,32 +39,6 @@ _UPLOAD_NOTE = gettext_lazy(
     "All files are accepted or none. One job indexes each; a file whose content is already in the dataset is not "
     "indexed again."
 )
-
-
-class ShownStatusFilter(admin.SimpleListFilter):
-    """Filter of documents by their shown status, which may come from the state of the document's job."""
-
-    title, parameter_name = gettext_lazy("status"), "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(status, gettext(status)) for status in SHOWN_STATUSES]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(shown_status=self.value()) if self.value() in SHOWN_STATUSES else queryset
-
-
-class DatasetFilter(admin.SimpleListFilter):
-    """Filter of documents by dataset; it offers the datasets that the request can see."""
-
-    title, parameter_name = gettext_lazy("dataset"), "dataset"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        rows = Dataset.objects.order_by("-id").values_list("pk", "name")[:_DATASET_CHOICES]
-        return [(str(pk), name) for pk, name in rows]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        wanted = {pk for pk, _ in self.lookup_choices} & {self.value()}
-        return queryset.filter(dataset_id=wanted.pop()) if wanted else queryset
 
 
 @admin.register(Document, site=console_site)
@@ -78,9 +52,10 @@ class DocumentAdmin(ReadOnlyAdmin):
     list_select_related = ("dataset",)
     list_filter = (ShownStatusFilter, DatasetFilter)
     list_before_template = "document_indexing/admin/upload_link.html"
+    change_form_before_template = "document_chunks/admin/document_links.html"
     search_fields = ("name",)
     ordering = ("-id",)
-    post_actions = ("retry", "pause", "resume", "reindex", "refetch", "delete")
+    post_actions = ("retry", "pause", "resume", "reindex", "reindex_discarding", "refetch", "delete")
     readonly_fields = ("shown_status", "chunks", "shown_error", "shown_warnings", "job")
     fieldsets = (
         (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "shown_warnings", "job")}),
@@ -174,6 +149,24 @@ class DocumentAdmin(ReadOnlyAdmin):
         return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
 
     @post_action(
+        label=gettext_lazy("Re-index, discard changes"),
+        consequence=gettext_lazy("Chunks that were edited or switched off by hand are replaced by new ones."),
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda document: count_changed([document], dataset_id=document.dataset_id) > 0,
+    )
+    def reindex_discarding(self, request: HttpRequest, document: Document, reason: str) -> str:
+        reindex_document(
+            tenant=_tenant_of(document),
+            document_id=document.pk,
+            discard_edits=True,
+            is_rate_limited=True,
+            reason=reason,
+        )
+        return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
+
+    @post_action(
         label=gettext_lazy("Fetch again"),
         consequence=gettext_lazy("The document is fetched from its address again and indexed."),
         permission=Permission.DATASETS_MANAGE,
@@ -219,6 +212,7 @@ class DocumentAdmin(ReadOnlyAdmin):
                     tenant=_tenant_of(dataset),
                     dataset=dataset,
                     everything=asked["everything"],
+                    discard_edits=asked["discard_edits"],
                     is_rate_limited=True,
                     reason=asked["reason"],
                 )

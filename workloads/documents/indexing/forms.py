@@ -42,6 +42,11 @@ class ReindexForm(forms.Form):
         label=gettext_lazy("All documents"),
         help_text=gettext_lazy("Including documents whose settings and embedding model are current."),
     )
+    discard_edits = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("Discard changes of chunks"),
+        help_text=gettext_lazy("Chunks that were edited or switched off by hand are replaced."),
+    )
     reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -13,7 +13,10 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.postgres.search import SearchVectorField
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.models import Value
+from django.db.models.functions import Cast
 from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
@@ -65,10 +68,13 @@ from tests.access.routes import SAMPLE_ID
 from tests.integration.access.world import DEFINITION, World
 from tests.integration.scheduling.bulk.conftest import take_turns
 from tests.passkeys import Passkey
+from workloads.documents.chunks.service import update_chunk
+from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.indexing.service import pause_document
 from workloads.documents.indexing.uploads import add_address
-from workloads.documents.models import Document
+from workloads.documents.models import Chunk, Document
 from workloads.documents.service import create_dataset
+from workloads.documents.space import take_chunks
 from workloads.pipelines.models import PipelineRun
 from workloads.pipelines.service import create_pipeline
 from workloads.workflows.models import Workflow
@@ -160,6 +166,22 @@ def _address(world: World) -> Any:
         dataset = Document.objects.get(pk=world.own["document"]).dataset
         upload = add_address(tenant=acme(), dataset=dataset, url="https://example.com/x")
         return upload.files[0].document.pk
+
+    return in_acme(add)
+
+
+def _chunk(world: World) -> Any:
+    """Return the first of two chunks of a completed document, with one earlier text."""
+
+    def add() -> Any:
+        document = Document.objects.get(pk=world.own["document"])
+        take_chunks(document, 2)
+        Document.objects.filter(pk=document.pk).update(status="completed", chunks_done=2, chunks_total=2)
+        common = {"tenant": acme(), "dataset_id": document.dataset_id, "document": document}
+        common |= {"embedding": [1.0] + [0.0] * (DIMENSIONS - 1), "search": Cast(Value(""), SearchVectorField())}
+        made = [Chunk.objects.create(position=place, text=f"chunk {place}", **common) for place in range(2)]
+        update_chunk(chunk_id=made[0].pk, text="one two")
+        return made[0].pk
 
     return in_acme(add)
 
@@ -409,6 +431,9 @@ PREPARE: dict[str, Prepare] = {
     "POST documents/{document}/resume/": _pause_document,
     "POST documents/{document}/retry/": _fail_document,
     "DELETE datasets/{dataset}/": _empty_dataset,
+    "PATCH chunks/{chunk}/": _chunk,
+    **{f"POST chunks/{{chunk}}/{act}/": _chunk for act in ("add-after", "split", "merge", "embed", "restore")},
+    **{f"retrieval.chunk {act}": _chunk for act in ("change", "embed", "merge")},
     "DELETE pipelines/{pipeline}/": _idle_pipeline,
     "POST entities/{entity}/retry/": _cancelled_run,
     "rag_pipeline.pipeline delete": _idle_pipeline,
@@ -527,6 +552,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "definition": '{"load": {"dataset": "handbook"}}',
     },
     "rag_pipeline.pipeline change": lambda world: {"description": "changed"},
+    "retrieval.chunk change": lambda world: {"text": "changed"},
     "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
     "retrieval.dataset change": lambda world: {"description": "changed"},
     "scheduling.jobtemplate add": lambda world: {"tenant": acme().pk, "name": "another", "kind": "noop"},
@@ -858,6 +884,10 @@ def _upload_by_console(world: World) -> Callable[[], Any]:
     return _post(world, "retrieval/document/upload/", data)
 
 
+def _change_chunk(world: World, change: str, data: dict[str, str]) -> Callable[[], Any]:
+    return _post(world, f"retrieval/chunk/{_chunk(world)}/{change}/", data)
+
+
 def _change_settings(world: World) -> Callable[[], Any]:
     path = f"tenants/tenantsettings/of/{acme().pk}/"
     fields = world.console["admin"].get(f"/admin/{path}").context["form"]
@@ -904,6 +934,9 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST files/uploadedfile/upload/": lambda world: _post(
         world, "files/uploadedfile/upload/", {"tenant": acme().pk, **_upload()}
     ),
+    "POST retrieval/chunk/{chunk}/add-after/": lambda world: _change_chunk(world, "add-after", {"text": "three"}),
+    "POST retrieval/chunk/{chunk}/split/": lambda world: _change_chunk(world, "split", {"words": "two"}),
+    "POST retrieval/chunk/{chunk}/restore/": lambda world: _change_chunk(world, "restore", {"number": "1"}),
     "POST retrieval/document/reindex/": lambda world: _post(
         world, "retrieval/document/reindex/", {"dataset": world.own["dataset"], "everything": "on"}
     ),
@@ -1017,6 +1050,7 @@ CONSOLE_READS = (
     "scheduling/tenantupkeeprun/{upkeep_run}/now/",
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",
     "retrieval/dataset/{dataset}/search/",
+    "retrieval/chunk/of/{document}/text/",
     "workflow_execution/approval/pending/",
     "workflow_execution/workflow/{workflow}/versions/1/",
     "job-kinds/",

@@ -14,6 +14,7 @@ from workloads.documents.models import MAX_ENCODING_LENGTH, MAX_URL_LENGTH
 from workloads.files.incoming import MAX_NAME_LENGTH
 
 MAX_TEXT_LENGTH = 500_000
+DISCARD_EDITS = "Lose the changes of its chunks by hand. Without it they are refused: 409 `edits_would_be_lost`."
 TEXT_FORMATS = {"text": ContentType.TEXT, "markdown": ContentType.MARKDOWN}
 
 
@@ -125,6 +126,7 @@ class FileBodySerializer(EncodingSerializer):
     """Request body: one file as `multipart/form-data`."""
 
     file = serializers.FileField(help_text=f"A file of one of these types: {ACCEPTED}. At most 50 MiB.")
+    discard_edits = serializers.BooleanField(default=False, help_text=DISCARD_EDITS)
 
 
 class NewTextSerializer(StrictSerializer):
@@ -149,6 +151,7 @@ class ReindexSerializer(StrictSerializer):
         default=False, help_text="First fetch its URL again; for documents that have one."
     )
     encoding = EncodingField()
+    discard_edits = serializers.BooleanField(default=False, help_text=DISCARD_EDITS)
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
 
@@ -158,6 +161,7 @@ class ReindexDatasetSerializer(StrictSerializer):
     all = serializers.BooleanField(
         default=False, help_text="All documents whose indexing has ended, not only outdated ones."
     )
+    discard_edits = serializers.BooleanField(default=False, help_text=DISCARD_EDITS)
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
 

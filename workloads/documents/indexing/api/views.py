@@ -143,6 +143,7 @@ class DatasetSourcesViewSet(Unpaged, TenantViewSet):
             tenant=self.tenant,
             dataset=get_dataset(UUID(dataset_id)),
             everything=asked["all"],
+            discard_edits=asked["discard_edits"],
             is_rate_limited=True,
             reason=asked["reason"],
         )
