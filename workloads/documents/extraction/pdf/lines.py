@@ -18,6 +18,8 @@ GAP = 1.0
 # Least rise of a footnote's mark, and largest of a word that is still on the line, in font sizes.
 MIN_RISE, MAX_RISE = 0.15, 0.6
 
+# Places are below the largest size of a page, in points; sizes of fonts that are not are taken as the next that is.
+_MAX_PLACE, _MIN_SIZE, _MAX_SIZE = 20_000.0, 0.5, 5_000.0
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _PHYSICAL_LINE = re.compile(f"[^\r\n{LINE_HYPHEN}]+{LINE_HYPHEN}?")
 _LEADER_OR_WORD = re.compile(r"(?:\. ){3,}|\S+")
@@ -139,11 +141,14 @@ class LineReader:
         font, begins_mono = self._font_at(begin)
         ends_mono = self._font_at(last - 1)[1]
         written = text[begin:last].replace("\0", "")
-        line = Line(written, words[0][2], self._right_of(last - 1), base, size, font, begins_mono, ends_mono)
+        at, base = _bounded(words[0][2]), _bounded(base)
+        right = max(_bounded(self._right_of(last - 1)), at)
+        line = Line(written, at, right, base, size, font, begins_mono, ends_mono)
         if not is_prose and self._may_be_listing(text, begin, last - 1) and self._is_listing(text, words):
             line.is_mono = True
-            line.words = tuple((word[2], text[word[0] : word[1]].replace("\0", "")) for word in words)
-            line.pitch = (self._place_of(end - 1)[0] - left) / max(end - start - 1, 1) or size * 0.6
+            line.words = tuple((_bounded(word[2]), text[word[0] : word[1]].replace("\0", "")) for word in words)
+            pitch = (self._place_of(end - 1)[0] - left) / max(end - start - 1, 1)
+            line.pitch = pitch if 0.2 * size < pitch < 2 * size else 0.6 * size
         else:
             line.raised = tuple(self._raised(written, begin, base - MIN_RISE * size))
         return line
@@ -180,7 +185,8 @@ class LineReader:
             self._turn = 0
             return 10.0
         self._turn = round(math.atan2(matrix.b, matrix.a) / (math.pi / 2)) % 4 if matrix.b or matrix.a < 0 else 0
-        return float(raw.FPDFText_GetFontSize(self._page, index)) * math.hypot(matrix.c, matrix.d) or 1.0
+        size = abs(float(raw.FPDFText_GetFontSize(self._page, index))) * math.hypot(matrix.c, matrix.d)
+        return min(max(size, _MIN_SIZE), _MAX_SIZE)
 
     def _place_of(self, index: int) -> tuple[float, float]:
         raw.FPDFText_GetCharOrigin(self._page, index, self._x, self._y)
@@ -218,6 +224,11 @@ def _typical[W: Sequence[float]](words: Sequence[W]) -> W:
         if word[1] - word[0] >= 4:
             return word
     return max(words, key=lambda word: word[1] - word[0])
+
+
+def _bounded(place: float) -> float:
+    """Return the place if it can be on a page: a matrix may lead anywhere, and to no number."""
+    return place if -_MAX_PLACE < place < _MAX_PLACE else 0.0
 
 
 def _turned(turn: int, x: float, y: float) -> tuple[float, float]:

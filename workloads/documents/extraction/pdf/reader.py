@@ -27,10 +27,10 @@ _TAIL_BYTES = 4096
 WINDOW_PAGES = 400
 # A page with more is a drawing; its text is not read.
 MAX_CHARACTERS, MAX_OBJECTS = 200_000, 200_000
-# A distance of lines that text seldom exceeds, in font sizes.
 # Fewer rows do not show where lines end.
 _MIN_ROWS = 3
-_MAX_LEADING, _DEFAULT_LEADING = 2.2, 1.2
+# Distances of lines that text seldom leaves, in font sizes, and that of most texts.
+_MIN_LEADING, _DEFAULT_LEADING, _MAX_LEADING = 0.5, 1.2, 2.2
 
 
 def read_pdf(data: bytes, facts: Facts) -> Iterator[Block]:
@@ -164,4 +164,5 @@ def _measures(pages: Sequence[Page]) -> tuple[float, float]:
                 distances[round((row.base - last.base) / row.size, 2)] += 1
             last = row
     size = sizes.most_common(1)[0][0] if sizes else 10.0
-    return size, distances.most_common(1)[0][0] if distances else _DEFAULT_LEADING
+    leading = distances.most_common(1)[0][0] if distances else _DEFAULT_LEADING
+    return size, max(leading, _MIN_LEADING)

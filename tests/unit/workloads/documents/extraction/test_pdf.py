@@ -210,6 +210,14 @@ def test_damaged_page_is_a_warning() -> None:
     assert facts.warnings == ["Page 1 is damaged; it was not read."]
 
 
+@pytest.mark.parametrize("matrix", ["-1 0 0 1", "0 0 0 0", "1e9 0 0 1", "1 0 0 -1", "0.7 0.7 -0.7 0.7"])
+@pytest.mark.parametrize("size", [0, 0.001, -5, 1e9])
+def test_text_at_impossible_places_does_not_stop_the_reader(matrix: str, size: float) -> None:
+    odd = [Text(f"odd {number}", x=1e7 * number, y=-90.0 * number, matrix=matrix, size=size) for number in range(30)]
+    found = texts(draw_pdf([*odd, *lines(*PROSE, "ending")], odd))
+    assert "ending" in " ".join(found)
+
+
 def test_pages_are_read_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "WINDOW_PAGES", 2)
     data = draw_pdf(*(lines(f"Number {number}.") for number in range(5)))
