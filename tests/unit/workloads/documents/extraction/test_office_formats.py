@@ -14,8 +14,8 @@ from workloads.documents.extraction.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENC
 from workloads.documents.extraction.xlsx import read_xlsx
 
 ROWS = (
-    '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c><c r="C1" t="inlineStr"><is><t>seen</t></is></c>'
-    '</row><row r="3"><c r="A3" t="s"><v>2</v></c><c r="C3" s="1"><v>45658</v></c></row>'
+    '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c><c r="C1" t="inlineStr"><is><t>seen</t></is>'
+    '</c></row><row r="3"><c r="A3" t="s"><v>2</v></c><c r="C3" s="1"><v>45658</v></c></row>'
     '<row r="4"><c r="A4" t="b"><v>1</v></c><c r="B4"><f>1+1</f><v>2</v></c><c r="C4" s="2"><v>0.5</v></c></row>'
 )
 
