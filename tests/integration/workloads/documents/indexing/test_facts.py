@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -29,7 +30,7 @@ def index(client: APIClient, runner: JobRunner, response: Any) -> dict[str, Any]
     """Run the job of the only document of an upload, and return the document."""
     assert response.status_code == 202, response.content
     (document,) = response.json()["documents"]
-    runner.run(document["job"])
+    runner.run(UUID(document["job"]))
     shown: dict[str, Any] = client.get(f"/api/v1/documents/{document['id']}/").json()
     return shown
 
