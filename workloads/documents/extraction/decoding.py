@@ -71,7 +71,7 @@ def decode(data: bytes, facts: Facts, *, is_html: bool = False) -> str:
     for encoding in _candidates(data, is_html=is_html):
         try:
             text = data.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
+        except UnicodeDecodeError:
             continue
         if "\0" not in text:
             facts.encoding = codecs.lookup(encoding).name
@@ -87,9 +87,18 @@ def _candidates(data: bytes, *, is_html: bool) -> Iterator[str]:
     yield "utf-8"
     declared = (_DECLARED.search(data[:4096]) if is_html else None) or _XML_DECLARED.search(data[:4096])
     if declared:
-        name = declared[1].decode("ascii").lower()
-        # Pages that declare GB2312 or GBK often use characters of the larger set, as browsers assume.
-        yield "gb18030" if name in {"gb2312", "gbk"} else name
+        yield from _declared(declared[1].decode("ascii").lower())
+
+
+def _declared(name: str) -> Iterator[str]:
+    try:
+        encoding = canonical_encoding(name)
+    except LookupError:
+        return
+    # Pages that declare GB2312 or GBK often use characters of the larger set, as browsers assume. A declaration that
+    # can be read as ASCII is not in UTF-16 or UTF-32.
+    if not encoding.startswith(("utf-16", "utf-32")):
+        yield "gb18030" if encoding in {"gb2312", "gbk"} else encoding
 
 
 def _guess(data: bytes) -> tuple[str, str]:

@@ -77,6 +77,8 @@ class _Reader:
         if text.strip() and not style.lower().startswith("toc "):
             level = _level_of(style)
             yield Block(text, place, level, BlockKind.PARAGRAPH if level else _kind_of(element, style))
+        elif not text.strip():
+            yield Block("", place, kind=BlockKind.CODE)  # a blank line, if it is between lines of code
         yield from self._read_attached(element)
 
     def _read_attached(self, element: Any) -> Iterator[Block]:
@@ -107,7 +109,8 @@ def _joined(blocks: Iterator[Block]) -> Iterator[Block]:
     listing: list[Block] = []
     for block in blocks:
         if block.kind is BlockKind.CODE:
-            listing.append(block)
+            if listing or block.text:
+                listing.append(block)
             continue
         yield from _listing(listing)
         listing.clear()
@@ -117,7 +120,8 @@ def _joined(blocks: Iterator[Block]) -> Iterator[Block]:
 
 def _listing(blocks: list[Block]) -> Iterator[Block]:
     if blocks:
-        yield Block("\n".join(block.text for block in blocks), blocks[0].location, kind=BlockKind.CODE)
+        text = "\n".join(block.text for block in blocks).rstrip("\n")
+        yield Block(text, blocks[0].location, kind=BlockKind.CODE)
 
 
 def _unwrapped(container: Any) -> Iterator[Any]:

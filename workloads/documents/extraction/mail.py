@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from email.message import EmailMessage, MIMEPart
 
 from workloads.documents.blocks import Block, Facts
-from workloads.documents.extraction.decoding import decode
+from workloads.documents.extraction.decoding import canonical_encoding, decode
 from workloads.documents.extraction.errors import FileDamagedError, FileTooComplexError
 from workloads.documents.extraction.html import html_blocks
 from workloads.documents.extraction.plain import text_blocks
@@ -59,7 +59,7 @@ def _text_of(part: MIMEPart, facts: Facts) -> str:
     declared = part.get_content_charset() or ""
     if declared and not facts.encoding:
         try:
-            return data.decode(declared)
+            return data.decode(canonical_encoding(declared))
         except (LookupError, UnicodeDecodeError):
             facts.warn(f"The e-mail declares the encoding {declared[:40]}, in which its text is not valid.")
     return decode(data, facts)
