@@ -750,12 +750,12 @@ GET    rag_pipeline/pipelinerun/{pipeline_run}/part/ pipelines.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    workflow_storage/workflowrun/{workflow_run}/body/ jobs.view
 GET    retrieval/chunk/of/{document}/text/    datasets.view
-GET    retrieval/chunk/{chunk}/add-after/     datasets.manage
-POST   retrieval/chunk/{chunk}/add-after/     datasets.manage
-GET    retrieval/chunk/{chunk}/split/         datasets.manage
-POST   retrieval/chunk/{chunk}/split/         datasets.manage
-GET    retrieval/chunk/{chunk}/restore/       datasets.manage
-POST   retrieval/chunk/{chunk}/restore/       datasets.manage
+GET    retrieval/chunk/{chunk}/add-after/     datasets.manage                      404
+POST   retrieval/chunk/{chunk}/add-after/     datasets.manage                      404
+GET    retrieval/chunk/{chunk}/split/         datasets.manage                      404
+POST   retrieval/chunk/{chunk}/split/         datasets.manage                      404
+GET    retrieval/chunk/{chunk}/restore/       datasets.manage                      404
+POST   retrieval/chunk/{chunk}/restore/       datasets.manage                      404
 GET    retrieval/document/reindex/           datasets.manage
 POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    retrieval/document/upload/            datasets.manage

@@ -69,11 +69,15 @@ def test_edit_succeeds_only_with_the_current_edition(world: World) -> None:
                 check_that_only_the_current_edition_is_edited(own_world, line)
 
 
-def check_that_only_the_current_edition_is_edited(world: World, line: Line) -> None:
-    # The preparations of the edits are in tests/integration/tenants/audit/audited_actions.py.
+def prepare(world: World, line: Line) -> None:
+    """Make the row of an edit; the preparations are in tests/integration/tenants/audit/audited_actions.py."""
     made = PREPARE.get(name_of(line), lambda world: None)(world)
     if made is not None:
         world.own[line.names[0]] = made
+
+
+def check_that_only_the_current_edition_is_edited(world: World, line: Line) -> None:
+    prepare(world, line)
     shown = read(world, line)
     tag = shown.headers.get("ETag")
     assert tag, f"GET {line.path} has no ETag"
@@ -98,6 +102,7 @@ def test_edit_changes_the_edition(world: World) -> None:
 
 
 def check_that_an_edit_changes_the_edition(world: World, line: Line) -> None:
+    prepare(world, line)
     before = read(world, line).headers["ETag"]
     url = API_PREFIX + line.path.format_map(NamedRows(world.own))
     changed = world.api[ROLE].patch(url, line.body, format="json", headers={"If-Match": before})

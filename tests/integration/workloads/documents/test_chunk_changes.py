@@ -48,8 +48,8 @@ def dataset(acme: Tenant) -> Dataset:
 
 @pytest.fixture
 def document(dataset: Dataset) -> Document:
-    # Each paragraph is longer than half of a chunk.
-    return add_document(dataset, "a.txt", *(f"{text} {'.' * 60}" for text in TEXTS))
+    # Each paragraph fills most of a chunk.
+    return add_document(dataset, "a.txt", *(f"{text} {'.' * 40}" for text in TEXTS))
 
 
 @pytest.fixture
@@ -91,6 +91,11 @@ def found(dataset: Dataset, query: str, mode: SearchMode = SearchMode.TEXT) -> l
         return [hit.chunk.pk for hit in search_dataset(dataset=dataset, query=query, mode=mode)]
 
 
+def is_sound() -> bool:
+    """Return whether the counters of chunks agree with the chunks; the documents of these tests have no files."""
+    return verify(["chunks", "orphan_chunks", "space"]).is_clean
+
+
 def is_near(chunk_id: UUID, tenant_id: UUID, text: str) -> bool:
     with tenant_context(tenant_id):
         vector = Chunk.objects.get(pk=chunk_id).embedding
@@ -110,7 +115,7 @@ def test_edited_text_is_found_at_once_and_its_vector_after_the_job(
     assert is_near(chunk.pk, document.tenant_id, DOG)
     assert chunks_of(document)[0].vector_digest is not None
     assert found(dataset, "puppy outdoors", SearchMode.VECTOR)[0] == chunk.pk
-    assert verify().is_clean
+    assert is_sound()
 
 
 def test_older_job_does_not_store_the_vector_of_an_older_text(document: Document, embed: Callable[[], None]) -> None:
@@ -174,7 +179,7 @@ def test_added_chunk_stands_behind_its_neighbour_and_counts(
         assert extracted_text(added) is None
     embed()
     assert is_near(added.pk, document.tenant_id, DOG)
-    assert verify().is_clean
+    assert is_sound()
 
 
 def test_addition_without_room_is_refused_and_changes_nothing(acme: Tenant, document: Document) -> None:
@@ -182,13 +187,13 @@ def test_addition_without_room_is_refused_and_changes_nothing(acme: Tenant, docu
     with pytest.raises(Exception, match="chunks"):
         act(document, service.add_chunk, after_id=chunks_of(document)[0].pk, text=DOG)
     assert len(chunks_of(document)) == 3
-    assert verify().is_clean
+    assert is_sound()
 
 
 def test_split_and_merge_are_inverse(dataset: Dataset, document: Document, embed: Callable[[], None]) -> None:
     chunk = chunks_of(document)[0]
     first, second = act(document, service.split_chunk, chunk_id=chunk.pk, offset=8, version=1)
-    assert texts_of(document)[:2] == ["The cat", " sleeps on the sofa"]
+    assert texts_of(document)[:2] == ["The cat", "sleeps on the sofa"]
     assert first.pk == chunk.pk
     assert found(dataset, "sleeps") == [second.pk]
     embed()
@@ -196,7 +201,7 @@ def test_split_and_merge_are_inverse(dataset: Dataset, document: Document, embed
     assert len(chunks_of(document)) == 3
     assert found(dataset, "sleeps cat") == [chunk.pk]
     assert chunks_of(document)[0].text.split() == chunk.text.split()
-    assert verify().is_clean
+    assert is_sound()
     with tenant_context(document.tenant_id):
         assert not find_versions(second).exists()
 
