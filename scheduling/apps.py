@@ -61,6 +61,7 @@ class SchedulingConfig(AppConfig):
 
     def ready(self) -> None:
         from scheduling import checks  # noqa: F401 - registers on import
+        from scheduling.approvals.mails import connect_approval_mails
         from scheduling.celery import tasks  # noqa: F401 - registers on import
         from scheduling.celery.publishing import sign_messages
         from scheduling.dispatch.wakes import connect_tenant_signals
@@ -78,6 +79,7 @@ class SchedulingConfig(AppConfig):
         connect_tenant_signals()
         connect_suspension_signals()
         connect_region_signals()
+        connect_approval_mails()
         sign_messages()
         connect_observers()
         connection_created.connect(refuse_connection, dispatch_uid="scheduling.lending")

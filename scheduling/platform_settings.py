@@ -109,7 +109,8 @@ declare(
     ),
     PlatformSetting(
         "OUTGOING_HTTP_PORTS",
-        [80, 443, 8080, 8443],
+        # Beside those of the web: vLLM and others, LM Studio, Ollama.
+        [80, 443, 8000, 8080, 8443, 1234, 11434],
         "Ports that jobs may call on other hosts.",
         1,
         65_535,

@@ -19,6 +19,7 @@ from tenants.holds import admin as holds
 from tenants.identity import admin as identity
 from tenants.limits import admin as limits
 from tenants.plans import admin as plans
+from tenants.reviews import admin as reviews
 from tenants.secrets import admin as secrets
 from tenants.settings import admin as settings
 from tenants.tenancy import admin as tenants
@@ -34,6 +35,7 @@ __all__ = [
     "limits",
     "plans",
     "platform_roles",
+    "reviews",
     "secrets",
     "settings",
     "tenants",

@@ -9,6 +9,7 @@ from tenants.holds.models import LegalHold
 from tenants.identity.models import ClaimRule
 from tenants.limits.models import LimitWarning, TenantLimit, TenantUsage
 from tenants.plans.models import Plan, PlanLimit, PlanVersion, Tier
+from tenants.reviews.models import AccessReview, AccessReviewLine
 from tenants.secrets.models import TenantSecret
 from tenants.settings.models import TenantSettings
 from tenants.tenancy.bases import NamedModel, TenantModel
@@ -16,6 +17,8 @@ from tenants.tenancy.models import Tenant, TenantStatus
 from tenants.versions.models import VersionedModel, VersionFacts
 
 __all__ = [
+    "AccessReview",
+    "AccessReviewLine",
     "ApiKey",
     "ApprovalRequest",
     "ApprovalRule",

@@ -53,6 +53,11 @@ declare(
     ),
     PlatformSetting("API_KEY_DEFAULT_DAYS", 90, "Lifetime of an API key in days if its issuer sets no end."),
     PlatformSetting("API_KEY_MAX_DAYS", 365, "Maximum lifetime of an API key in days."),
+    PlatformSetting(
+        "APPROVAL_MAILS",
+        default=True,
+        help_text="Whether requests of approval are mailed to their approvers, and decisions to who asked.",
+    ),
     PlatformSetting("SESSION_IDLE_SECONDS", 7_200, "A session ends after this time without a request of its user."),
     PlatformSetting("OIDC_ISSUER", "", "Issuer of the OpenID Connect provider for sign-in; empty: none is offered."),
     PlatformSetting("OIDC_NAME", "OpenID Connect", "The name of the OpenID Connect provider on the log-in page."),

@@ -14,6 +14,10 @@ running_work_unwanted = Signal()
 # tenant_id: UUID. Sent likewise: the tenant's home region or its allowed regions have changed.
 tenant_regions_changed = Signal()
 
+# mail: tenants.approvals.mails.ApprovalMail. Sent in the transaction of the request or decision that it reports; an
+# error in a receiver must not refuse that.
+approval_mail_wanted = Signal()
+
 # Telemetry: a tenant came near to a limit, or reached it. tenant_id, key, percent, used (as counted), allowed.
 limit_warned = Signal()
 

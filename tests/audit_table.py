@@ -148,6 +148,12 @@ POST   documents/{document}/replace/     document.replaced       retrieval.docum
 POST   datasets/{dataset}/documents/from-text/ documents.uploaded retrieval.dataset
 POST   datasets/{dataset}/documents/from-url/ documents.uploaded retrieval.dataset
 POST   datasets/{dataset}/reindex/       dataset.reindexed       retrieval.dataset
+PATCH  chunks/{chunk}/                   chunk.updated           retrieval.chunk
+POST   chunks/{chunk}/add-after/         chunk.added             retrieval.chunk
+POST   chunks/{chunk}/split/             chunk.split             retrieval.chunk
+POST   chunks/{chunk}/merge/             chunk.merged            retrieval.chunk
+POST   chunks/{chunk}/embed/             chunk.embedding_requested retrieval.chunk
+POST   chunks/{chunk}/restore/           chunk.restored          retrieval.chunk
 POST   pipelines/                        pipeline.created        rag_pipeline.pipeline
 PATCH  pipelines/{pipeline}/             pipeline.updated        rag_pipeline.pipeline
 DELETE pipelines/{pipeline}/             pipeline.deleted        rag_pipeline.pipeline
@@ -192,6 +198,10 @@ PATCH  approval-rules/{approval_rule}/   approval_rule.changed   tenants.approva
 DELETE approval-rules/{approval_rule}/   approval_rule.deleted   tenants.approvalrule
 POST   approval-requests/{approval_request}/approve/ approval_request.approved tenants.approvalrequest
 POST   approval-requests/{approval_request}/reject/ approval_request.rejected tenants.approvalrequest
+POST   access-reviews/                   access_review.opened    tenants.accessreview
+POST   access-reviews/{access_review}/decide/ access_review.decided tenants.accessreview
+POST   access-reviews/{access_review}/refresh/ access_review.refreshed tenants.accessreview
+POST   access-reviews/{access_review}/close/ access_review.closed tenants.accessreview
 POST   legal-holds/                      legal_hold.placed       tenants.legalhold
 POST   legal-holds/{hold}/release/       legal_hold.released     tenants.legalhold
 POST   compensations/{compensation}/retry/ compensation.retried scheduling.compensation
@@ -244,6 +254,10 @@ retrieval.document                  retry         document.retried         retri
 retrieval.document                  pause         job.suspended            scheduling.job
 retrieval.document                  resume        job.resumed              scheduling.job
 retrieval.document                  reindex       document.reindexed       retrieval.document
+retrieval.chunk                     change        chunk.updated            retrieval.chunk
+retrieval.chunk                     embed         chunk.embedding_requested retrieval.chunk
+retrieval.chunk                     merge         chunk.merged             retrieval.chunk
+retrieval.document                  reindex_discarding document.reindexed  retrieval.document
 retrieval.document                  refetch       document.reindexed       retrieval.document
 retrieval.document                  delete        document.deleted         retrieval.document
 scheduling.alert                    acknowledge   alert.acknowledged       scheduling.alert
@@ -291,6 +305,10 @@ tenants.approvalrule                change        approval_rule.changed    tenan
 tenants.approvalrule                delete        approval_rule.deleted    tenants.approvalrule
 tenants.approvalrequest             approve       approval_request.approved tenants.approvalrequest
 tenants.approvalrequest             reject        approval_request.rejected tenants.approvalrequest
+tenants.accessreview                add           access_review.opened     tenants.accessreview
+tenants.accessreview                refresh       access_review.refreshed  tenants.accessreview
+tenants.accessreview                close         access_review.closed     tenants.accessreview
+tenants.accessreviewline            keep          access_review.decided    tenants.accessreview
 tenants.claimrule                   add           claim_rule.created       tenants.claimrule
 tenants.claimrule                   change        claim_rule.changed       tenants.claimrule
 tenants.claimrule                   delete        claim_rule.deleted       tenants.claimrule
@@ -424,6 +442,7 @@ webhooks.webhook                    delete        webhook.deleted          webho
 
 # Actions on selected rows of a list.
 ACTIONS = """
+tenants.accessreviewline keep_selected  access_review.decided    tenants.accessreview
 scheduling.deadletter requeue_selected  bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
 scheduling.job        retry_selected    bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
 scheduling.job        cancel_selected   bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
@@ -446,6 +465,9 @@ POST sign-in/second-factor/keys/add/       second_factor.added+second_factor.add
 POST sign-in/second-factor/keys/0/remove/  second_factor.removed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
+POST retrieval/chunk/{chunk}/add-after/    chunk.added           retrieval.chunk
+POST retrieval/chunk/{chunk}/split/        chunk.split           retrieval.chunk
+POST retrieval/chunk/{chunk}/restore/      chunk.restored        retrieval.chunk
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation
@@ -471,6 +493,7 @@ ack_alert            alert.acknowledged     scheduling.alert
 investigate          investigation.created  scheduling.investigation
 silence_alert        alert_silence.created  scheduling.alertsilence
 add_member           membership.added       tenants.membership
+access_reviews       access_review.closed    tenants.accessreview
 approvals            approval_request.approved tenants.approvalrequest
 backfill_schedule    schedule.backfilled    scheduling.schedule
 backup               backup.made            scheduling.backup
@@ -619,5 +642,6 @@ NO_ACTS: dict[str, str] = {
     "fetch_files": "reads, and writes copies of files that only jobs read",
     "export_workload": "reads, and writes a file without names or payloads",
     "simulate_fairness": "computes, and asks no database",
+    "tenants.accessreviewline revoke": "leaves the entry of the ended right, too: tests/integration/tenants/access",
     "tenants.tenanterasure verify": "recounts and stores nothing",
 }

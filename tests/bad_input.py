@@ -12,6 +12,7 @@ CONSOLE = "tests/integration/console/test_hostile_input.py"
 CRON = "tests/unit/scheduling/schedules/recurrence/test_cron.py"
 SCHEDULES = "tests/integration/scheduling/schedules/test_definitions.py"
 FORMATS = "tests/unit/workloads/documents/extraction/test_formats.py"
+PDF = "tests/unit/workloads/documents/extraction/test_pdf.py"
 EXTRACTOR = "tests/unit/workloads/documents/extraction/test_extractor.py"
 FILES = "tests/unit/workloads/documents/extraction/test_hostile_files.py"
 UPLOADS = "tests/integration/workloads/documents/indexing/test_uploads.py"
@@ -106,6 +107,10 @@ LINES: dict[str, tuple[str, ...]] = {
     "PDF bombs, and PDFs without text": (
         f"{EXTRACTOR}::test_pdf_bomb_is_stopped_by_the_memory_limit",
         _ENDS,
+    ),
+    "PDF pages that are damaged or have too much on them": (
+        f"{PDF}::test_damaged_page_is_a_warning",
+        f"{PDF}::test_page_beyond_the_limits_is_a_warning",
     ),
     "encrypted files": (_ENDS, f"{FORMATS}::test_invalid_pdf_raises_its_error"),
     "truncated files": (_ENDS, _BAD_WORD, f"{FILES}::test_truncated_file_is_refused"),

@@ -39,6 +39,7 @@ class Failure:
     status: int
     times: int
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = field(default_factory=lambda: {"error": {"message": "as configured"}})
 
 
 def echo(body: Mapping[str, Any]) -> str:
@@ -52,7 +53,8 @@ class ModelServer:
 
     ``delay_seconds`` pass before each answer, ``part_delay_seconds`` before each part of a stream. Requests above
     ``most_requests`` get 429. ``breaks_after_parts`` aborts each stream after this many parts; ``counts_tokens`` False
-    omits the usage, ``streams`` False answers a streaming request in one piece.
+    omits the usage, ``streams`` False answers a streaming request in one piece. Chats whose last message is one of
+    ``refused`` get 404.
     """
 
     port: int = 0
@@ -63,6 +65,7 @@ class ModelServer:
     breaks_after_parts: int | None = None
     counts_tokens: bool = True
     streams: bool = True
+    refused: tuple[str, ...] = ()
     asked: list[Asked] = field(default_factory=list)
     _failures: list[Failure] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -89,12 +92,20 @@ class ModelServer:
         with self._guard:
             self._failures.append(Failure(status, times, named))
 
+    def answer_next(self, body: Any, *, status: int = 200, times: int = 1, **headers: str) -> None:
+        """Answer the next ``times`` requests with this body: JSON, or bytes of an event stream."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        with self._guard:
+            self._failures.append(Failure(status, times, named, body))
+
     def take(self, asked: Asked) -> Failure | None:
         """Record a request; return its failure, or None."""
         with self._guard:
             self.asked.append(asked)
             if self.most_requests is not None and len(self.asked) > self.most_requests:
                 return Failure(429, 1, {"retry-after": "1"})
+            if self.refused and asked.body["messages"][-1]["content"] in self.refused:
+                return Failure(404, 1)
             if not self._failures:
                 return None
             failure = self._failures[0]
@@ -156,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.model.delay_seconds:
             time.sleep(self.model.delay_seconds)
         if failure is not None:
-            self._answer(failure.status, {"error": {"message": "as configured"}}, failure.headers)
+            self._answer(failure.status, failure.body, failure.headers)
         elif self.path.endswith("/embeddings"):
             self._answer(200, self._embeddings(body))
         elif not self.path.endswith("/chat/completions"):
@@ -204,10 +215,11 @@ class _Handler(BaseHTTPRequestHandler):
         used = sum(count_tokens(text) for text in texts)
         return {"model": body["model"], "data": rows, "usage": {"prompt_tokens": used, "total_tokens": used}}
 
-    def _answer(self, status: int, content: Mapping[str, Any], headers: Mapping[str, str] = {}) -> None:
-        data = json.dumps(content).encode()
+    def _answer(self, status: int, content: Any, headers: Mapping[str, str] = {}) -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        kind = "text/event-stream" if isinstance(content, bytes) else "application/json"
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)

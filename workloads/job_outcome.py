@@ -8,11 +8,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.apps import apps
-from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Subquery, TextField, Value, When
+from django.db.models.functions import Cast, Coalesce, NullIf
+
+from tenants.encryption.error_texts import opened_error, stored_error
 
 CANCELLED: Final = "cancelled"
 SUSPENDED: Final = "suspended"
+# Of a job that has no slot: it waits for its turn, for a time, or behind a breaker.
+WAITING_STATES: Final = ("available", "scheduled", "retryable")
 FAILED_STATES: Final = ("discarded", "quarantined")
 DEAD_STATES: Final = (CANCELLED, *FAILED_STATES)
 # Message for a job that ended without one.
@@ -46,12 +50,18 @@ def error_code(is_dead: Q, *, prefix: str = "", of: str = "") -> Case:
     return Case(When(is_dead, then=code), default=F(f"{of}error_code"), output_field=CharField())
 
 
-def error_message(is_dead: Q, *, prefix: str = "", of: str = "") -> Case:
+def error_message(is_dead: Q, *, prefix: str = "", of: str = "", job: str = "job_id", owner: str = "job_id") -> Case:
     """Return an expression: where ``is_dead`` holds, the job's message or a sentence for its state.
 
-    Elsewhere it is the row's ``error_message``. Use it on a queryset of `with_job` with the same ``prefix``.
+    Elsewhere it is the row's ``error_message``, sealed for the id in ``owner``. Use it on a queryset of `with_job` with
+    the same ``prefix`` and ``job``. The texts are decrypted when the rows are read.
     """
     reasons = [When(**{f"{prefix}job_state": state}, then=Value(reason)) for state, reason in _REASONS.items()]
     reason = Case(*reasons, default=Value(""), output_field=CharField())
-    message = Coalesce(NullIf(f"{prefix}job_error_message", Value("")), reason)
-    return Case(When(is_dead, then=message), default=F(f"{of}error_message"), output_field=CharField())
+    plain = {"output_field": TextField()}
+    message = Coalesce(NullIf(Cast(f"{prefix}job_error_message", **plain), Value(""), **plain), reason, **plain)
+    return Case(
+        When(is_dead, then=stored_error(message, tenant=F("tenant"), owner=F(job))),
+        default=stored_error(F(f"{of}error_message"), tenant=F("tenant"), owner=F(owner)),
+        output_field=opened_error(),
+    )

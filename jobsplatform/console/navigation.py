@@ -135,6 +135,8 @@ PAGES = (
     Page(ALERTS, "scheduling.AlertOwner"),
     Page(ALERTS, "scheduling.AlertMessage"),
     Page(AUDIT, "tenants.AuditLogEntry", place="audit"),
+    Page(AUDIT, "tenants.AccessReview"),
+    Page(AUDIT, "tenants.AccessReviewLine"),
     Page(AUDIT, "scheduling.TenantUpkeepRun"),
     Page(AUDIT, "scheduling.EvidencePack"),
     Page(AUDIT, "scheduling.EvidenceSchedule"),

@@ -102,7 +102,7 @@ def read_death_reasons(tenant_ids: Iterable[UUID]) -> dict[UUID, str]:
     """Return the error message of each dead letter by the id of its job."""
     with all_tenants():
         letters = DeadLetter.objects.filter(tenant_id__in=list(tenant_ids))
-        return dict(letters.values_list("job_id", "error_message"))
+        return {letter.job_id: letter.error_message for letter in letters}
 
 
 def read_slots(pool: str) -> int:

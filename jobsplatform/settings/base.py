@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "workloads.documents",
     "workloads.workflows.records",
     # Plug-ins: one line each; removing the line removes the kind.
+    "workloads.documents.chunks",
     "workloads.documents.indexing",
     "workloads.documents.evaluation",
     "workloads.pipelines",

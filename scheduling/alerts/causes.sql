@@ -5,7 +5,9 @@ WITH page AS MATERIALIZED (
     FROM scheduling_joberror WHERE id > %(since)s AND id < %(until)s ORDER BY id LIMIT %(page)s
 ), counted AS (
     INSERT INTO scheduling_alert_cause AS c (tenant_id, fingerprint, kind, message, job_id, first_at, last_at, count)
-    SELECT tenant_id, fingerprint, (array_agg(kind ORDER BY id))[1], left((array_agg(error_message ORDER BY id))[1], 200),
+    SELECT tenant_id, fingerprint, (array_agg(kind ORDER BY id))[1], 
+        -- A sealed text is not copied: alerts are sent, and stored in plain.
+        (array_agg(CASE WHEN error_message LIKE '$sealed:%%' THEN '' ELSE left(error_message, 200) END ORDER BY id))[1],
         (array_agg(job_id ORDER BY id))[1], min(at), max(at), count(*)
     FROM page WHERE fingerprint <> '' GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (tenant_id, fingerprint) DO UPDATE

@@ -37,6 +37,7 @@ from tenants.audit.tail import verify_tails
 from tenants.context import acting_as
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
+from tenants.encryption.fields import is_sealing
 from tenants.models import LimitWarning, Tenant
 
 WINDOW = timedelta(minutes=5)
@@ -129,7 +130,9 @@ def _causes(rows: Iterable[tuple[str, str, Tenant, int, str, UUID]]) -> Iterator
         for pk, queue, template in jobs.values_list("pk", "queue__name", "meta__template")
     }
     merged = defaultdict(list)
-    for fingerprint, kind, tenant, count, message, job_id in found:
+    for fingerprint, kind, tenant, count, text, job_id in found:
+        # Alerts are sent and stored in plain, so they do not have what is sealed.
+        message = text if text and not is_sealing() else f"{kind}: {fingerprint}"
         template, *queue = places.get(job_id, ([],))
         parents = (*template, f"kind:{kind}", *queue)
         facts = {"message": message, "job": str(job_id), "fingerprint": fingerprint}
@@ -150,10 +153,11 @@ def _read_open_breakers(now: datetime) -> Iterator[Sample]:
         assert circuit.opened_at is not None  # others are not read
         seconds, key = (now - circuit.opened_at).total_seconds(), f"kind:{circuit.kind}"
         label = f"{circuit.kind} ({circuit.dependency})" if circuit.dependency else circuit.kind
-        facts = {"message": circuit.error_message, "dependency": circuit.dependency}
+        message = circuit.error_type if is_sealing() else circuit.error_message
+        facts = {"message": message, "dependency": circuit.dependency}
         if circuit.tenant is not None:
             yield Sample(f"{key}{PRIVATE}{circuit.tenant_id}", seconds, label, circuit.tenant_id, facts=facts)
-            label, facts = circuit.kind, {"message": circuit.error_message}
+            label, facts = circuit.kind, {"message": message}
         if key not in worst or worst[key].value < seconds:
             worst[key] = Sample(key, seconds, label, facts=facts)
     yield from worst.values()

@@ -10,6 +10,7 @@ from scheduling.archive.exceptions import NotArchivedError
 from scheduling.archive.models import ArchiveObject
 from scheduling.archive.rows import EXECUTION
 from scheduling.archive.service import read_lines
+from tenants.encryption.error_texts import open_error
 
 # By table, the columns that are shown.
 _SHOWN = {
@@ -34,6 +35,8 @@ def describe_job(entry: ArchiveObject, job_id: UUID) -> dict[str, Any]:
         [{name: row.get(name) for name in names} for row in sorted(found[0]["rows"].get(table, ()), key=_place)]
         for table, names in _SHOWN.items()
     )
+    text, tenant_id = job[0]["error_message"], entry.tenant_id
+    job[0]["error_message"] = open_error(text, tenant_id=tenant_id, owner_id=job_id)
     return {"archived_at": entry.stored_at, "object": entry.pk, "job": job[0], "events": events,
             "executions": executions}  # fmt: skip
 

@@ -30,6 +30,8 @@ from tenants.database.sql import load_sql
 from tenants.erasure.catalog import TenantTable, tenant_tables
 from tenants.holds.service import refuse_if_held
 from tenants.models import (
+    AccessReview,
+    AccessReviewLine,
     ApiKey,
     ApprovalRequest,
     AuditHead,
@@ -59,6 +61,8 @@ _KEPT: Final = frozenset(
         AuditPending,
         AuditSeal,
         Tenant,
+        AccessReview,
+        AccessReviewLine,
         ApiKey,
         ApprovalRequest,
         Invitation,

@@ -14,6 +14,7 @@ from scheduling.models import JobEvent
 from tenants.context import all_tenants, tenant_context
 from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
+from tenants.encryption.error_texts import seal_error
 
 _SQL = load_sql(__file__)
 _STANDINGS, _TELL = _SQL["find_circuits"], _SQL["report_dependency"]
@@ -64,7 +65,7 @@ def report_probe_result(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dep
         "is_shared": report.is_shared and not report.is_own_timeout,
         "fingerprint": report.fingerprint,
         "error_type": storable_text(report.error_type),
-        "error_message": storable_text(report.error_message)[:200],
+        "error_message": seal_error(storable_text(report.error_message)[:500], tenant_id=tenant_id, owner_id=job_id),
         "retry_after_seconds": report.retry_after_seconds,
     }
     with all_tenants():

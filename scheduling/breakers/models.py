@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.breakers.rules import BLOCKING, FORCED, CircuitState
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.tenancy.bases import TenantManager
 
 STATE_CHOICES = [
@@ -55,7 +56,8 @@ class Circuit(models.Model):
     tenants = models.JSONField(_("tenants"), default=dict, help_text=_("Failures by tenant, if the breaker is shared."))
     fingerprint = models.CharField(_("fingerprint"), max_length=16)
     error_type = models.CharField(_("error type"), max_length=100)
-    error_message = models.CharField(_("error message"), max_length=200)
+    error_message = SealedErrorField(_("error message"), max_length=500, owner="error_job_id")
+    error_job_id = models.UUIDField(_("error job id"), null=True, help_text=_("The job that failed last."))
     counted_from = models.DateTimeField(
         _("counted from"), help_text=_("Time of the first of the consecutive failures.")
     )
@@ -120,7 +122,7 @@ class CircuitNews(models.Model):
     job_id = models.UUIDField()
     fingerprint = models.CharField(max_length=16, help_text="Fingerprint of the error; empty for a success.")
     error_type = models.CharField(max_length=100)
-    error_message = models.CharField(max_length=200)
+    error_message = SealedErrorField(max_length=500, owner="job_id")
     retry_after_seconds = models.FloatField(null=True, help_text="Wait that the dependency has requested.")
     at = models.DateTimeField()
 

@@ -78,7 +78,10 @@ class ExecutionEnd:
 
 @dataclass(frozen=True, slots=True)
 class CircuitRecord:
-    """State of a breaker, as in its row, without its key. ``tenants`` counts failures by tenant, if it is shared."""
+    """State of a breaker, as in its row, without its key. ``tenants`` counts failures by tenant, if it is shared.
+
+    ``error_message`` is as stored; it may be sealed for the job ``error_job_id``.
+    """
 
     state: CircuitState
     failures: int
@@ -90,6 +93,7 @@ class CircuitRecord:
     until: datetime | None = None
     probe_job_id: UUID | None = None
     tenants: Mapping[str, int] = field(default_factory=dict)
+    error_job_id: UUID | None = None
 
 
 def next_breaker_state(
@@ -151,6 +155,7 @@ def _counted(name: CircuitName, ending: ExecutionEnd, before: CircuitRecord | No
         ending.error_message,
         before.counted_from if before else ending.at,
         tenants=tenants,
+        error_job_id=ending.job_id,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,7 @@ from tenants.database.locks import LockClass
 from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
+from tenants.encryption.error_texts import is_sealed_text
 
 # The most breakers that one turn half-opens or forgets.
 PROBES = 500
@@ -110,7 +111,10 @@ def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[Execu
         now = row.now
         ending = from_row(ExecutionEnd, row)
         for owner in (row.tenant_id, None) if row.is_shared else (row.tenant_id,):
-            endings[CircuitName(owner, row.kind, row.dependency)].append(ending)
+            # A shared breaker is of no tenant, so that it could not open the text.
+            is_kept = owner is not None or not is_sealed_text(ending.error_message)
+            kept = ending if is_kept else replace(ending, error_message="")
+            endings[CircuitName(owner, row.kind, row.dependency)].append(kept)
     return endings, now
 
 
@@ -159,6 +163,7 @@ def _columns_of(standings: Mapping[CircuitName, CircuitRecord]) -> dict[str, lis
         "fingerprints": [standing.fingerprint for standing in standings.values()],
         "error_types": [standing.error_type for standing in standings.values()],
         "error_messages": [standing.error_message for standing in standings.values()],
+        "error_job_ids": [standing.error_job_id for standing in standings.values()],
         "counted_from": [standing.counted_from for standing in standings.values()],
         "opened_at": [standing.opened_at for standing in standings.values()],
         "until": [standing.until for standing in standings.values()],
@@ -177,7 +182,8 @@ def _tell_opened(name: CircuitName, standing: CircuitRecord, *, again: bool) -> 
             "until": standing.until,
             **({"dependency": name.dependency, "is_shared": name.is_shared} if name.dependency else {}),
         },
-        reason=f"{standing.error_type}: {standing.error_message}"[:200],
+        # Entries of the audit log are not sealed.
+        reason=": ".join((standing.error_type, *_plain_messages(standing)))[:200],
     )
     facts = {
         "tenant_id": name.tenant_id,
@@ -186,6 +192,10 @@ def _tell_opened(name: CircuitName, standing: CircuitRecord, *, again: bool) -> 
         "is_again": again,
     }
     transaction.on_commit(lambda: signals.circuit_opened.send(None, **facts))
+
+
+def _plain_messages(standing: CircuitRecord) -> tuple[str, ...]:
+    return () if is_sealed_text(standing.error_message) else (standing.error_message,)
 
 
 def _has_circuit(name: CircuitName) -> bool:

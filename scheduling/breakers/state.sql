@@ -22,22 +22,22 @@ WITH wanted AS (
     WHERE w.tenant_id IS NULL AND c.tenant_id IS NULL
 )
 SELECT c.id, c.tenant_id, c.kind, c.dependency, c.state, c.failures, c.fingerprint, c.error_type, c.error_message,
-    c.counted_from, c.opened_at, c.until, c.probe_job_id, c.tenants
+    c.error_job_id, c.counted_from, c.opened_at, c.until, c.probe_job_id, c.tenants
 FROM scheduling_circuit_breaker c JOIN found USING (id)
 ORDER BY c.id FOR NO KEY UPDATE OF c;
 
 -- name: upsert_circuits
 -- Write breakers, except those that were forced in the meantime.
 INSERT INTO scheduling_circuit_breaker AS c (tenant_id, kind, dependency, holds_all, state, failures, fingerprint,
-    error_type, error_message, counted_from, opened_at, until, probe_job_id, tenants, forced_by, forced_reason)
+    error_type, error_message, error_job_id, counted_from, opened_at, until, probe_job_id, tenants, forced_by, forced_reason)
 SELECT p.*, '', '' FROM unnest(
     %(tenant_ids)s::uuid[], %(kinds)s::text[], %(dependencies)s::text[], %(hold_all)s::bool[], %(states)s::text[],
     %(failures)s::int[], %(fingerprints)s::text[], %(error_types)s::text[], %(error_messages)s::text[],
-    %(counted_from)s::timestamptz[], %(opened_at)s::timestamptz[], %(until)s::timestamptz[],
+    %(error_job_ids)s::uuid[], %(counted_from)s::timestamptz[], %(opened_at)s::timestamptz[], %(until)s::timestamptz[],
     %(probe_job_ids)s::uuid[], %(tenants)s::jsonb[]) AS p
 ON CONFLICT (tenant_id, kind, dependency) DO UPDATE SET holds_all = excluded.holds_all, state = excluded.state,
     failures = excluded.failures, fingerprint = excluded.fingerprint, error_type = excluded.error_type,
-    error_message = excluded.error_message, counted_from = excluded.counted_from, opened_at = excluded.opened_at,
+    error_message = excluded.error_message, error_job_id = excluded.error_job_id, counted_from = excluded.counted_from, opened_at = excluded.opened_at,
     until = excluded.until, probe_job_id = excluded.probe_job_id, tenants = excluded.tenants
 WHERE c.state NOT IN ('forced_open', 'forced_closed');
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.context import claim_for_scope, require_scope
 from tenants.database.ids import uuid7
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantManager, TenantModel
 
@@ -79,7 +80,7 @@ class BulkOperation(models.Model):
     batch_id = models.UUIDField(_("batch id"), null=True, help_text=_("The batch that is cancelled by it."))
     resume_at = models.DateTimeField(_("resume at"), null=True, help_text=_("When it resumes after reaching a limit."))
     failures = models.PositiveSmallIntegerField(_("failures"), default=0, help_text=_("Consecutive failed turns."))
-    error = models.CharField(_("error"), max_length=500, blank=True, default="")
+    error = SealedErrorField(_("error"), max_length=500, blank=True, default="")
     reason = models.CharField(_("reason"), max_length=500)
     actor_kind = models.CharField(_("actor kind"), max_length=20)
     actor_id = models.CharField(_("actor id"), max_length=64, blank=True)

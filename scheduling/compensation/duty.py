@@ -14,7 +14,7 @@ from django.contrib.postgres.functions import TransactionNow
 from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
-from scheduling.compensation.models import MAX_ERROR, Compensation
+from scheduling.compensation.models import Compensation
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.jobs.batches.completion import MemberCompensation
 from scheduling.jobs.batches.firing import wait_of
@@ -25,6 +25,7 @@ from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.locks import LockClass
 from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
+from tenants.encryption.fields import sealed_field
 from tenants.exceptions import DomainError
 
 logger = logging.getLogger(__name__)
@@ -96,7 +97,9 @@ def _begin(tenant_id: UUID, compensation_id: UUID) -> int:
             raise  # a fault of the database: the whole turn is repeated
         except DomainError as refusal:
             wait = wait_of(refusal)
-            error = str(refusal)[:MAX_ERROR]
+            error = sealed_field(Compensation, "error").ready(
+                str(refusal), tenant_id=tenant_id, row_id=row.job_id or row.pk
+            )
             if wait is None:
                 rows.update(state=State.NEEDS_ATTENTION, error=error)
             else:

@@ -17,8 +17,10 @@ WHERE c.owner_type = 'run' AND c.state IN ('begun', 'ready') AND j.id = c.owner_
 -- Record compensations whose jobs have ended; one without a job, which was pruned, needs a person.
 UPDATE scheduling_compensation c SET
     state = CASE WHEN s.state = 'completed' THEN 'compensated' ELSE 'needs_attention' END,
-    error = left(CASE WHEN s.state = 'completed' THEN ''
-        ELSE coalesce(nullif(s.error_message, ''), 'The job has not completed.') END, 500),
+    error = CASE WHEN s.state = 'completed' THEN ''
+        -- A sealed text is that of the same job: cut, it could not be opened.
+        WHEN s.error_message LIKE '$sealed:%%' THEN s.error_message
+        ELSE left(coalesce(nullif(s.error_message, ''), 'The job has not completed.'), 500) END,
     ended_at = CASE WHEN s.state = 'completed' THEN now() END
 FROM (
     SELECT r.id, coalesce(j.state, 'cancelled') AS state, j.error_message

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantModel
 
@@ -48,7 +49,7 @@ class Compensation(TenantModel):
     )
     due_at = models.DateTimeField(_("due at"), null=True)
     job_id = models.UUIDField(_("job id"), null=True, help_text=_("The job that compensates."))
-    error = models.CharField(_("error"), max_length=MAX_ERROR, blank=True, db_default="")
+    error = SealedErrorField(_("error"), max_length=MAX_ERROR, blank=True, db_default="", owner="job_id")
     ended_at = models.DateTimeField(_("ended at"), null=True)
 
     class Meta:

@@ -5,41 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
-from unfold.forms import ActionForm
 
 from scheduling.bulk.page import reason_words
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.jobs.filters import JobFilter
 from scheduling.models import BulkOperation
-from tenants.console.post_actions import REASON_LIMIT
 from tenants.console.post_actions import read_reason as reason_of
 from tenants.exceptions import DomainError
 
-__all__ = ["ReasonActionForm", "reason_of"]
-
-
-class ReasonActionForm(ActionForm):
-    """Form of the actions above or below a list, with a field for the reason."""
-
-    reason = forms.CharField(
-        required=False,
-        max_length=REASON_LIMIT,
-        label="",
-        widget=forms.TextInput(
-            {
-                "placeholder": gettext_lazy("Reason, for the audit log"),
-                "aria-label": gettext_lazy("Reason, for the audit log"),
-                "class": "bg-white/20 rounded-default px-2 py-1 text-white placeholder-white/80 lg:w-72",
-            }
-        ),
-    )
+__all__ = ["reason_of"]
 
 
 # Default reason.

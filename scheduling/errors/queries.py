@@ -18,6 +18,7 @@ from tenants.context import require_scope
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
+from tenants.encryption.error_texts import open_error, preload_error_keys
 
 # Occurrences that a list of groups reads; above it only the newest are counted, which the list shows.
 ERROR_WINDOW = 10_000
@@ -82,6 +83,9 @@ def group_errors(*, since: datetime, until: datetime, limit: int = MAX_GROUPS) -
     }
     rows = fetch_all(_GROUPS, parameters, dict_row, is_planned=True)
     looked_at = max((row.pop("looked_at") for row in rows), default=0)
+    preload_error_keys((row["tenant_id"], row["message"]) for row in rows)
+    for row in rows:
+        row["message"] = open_error(row["message"], tenant_id=row["tenant_id"], owner_id=row["job_id"])
     groups = [ErrorGroup(trend=_trend(row.pop("buckets"), row.pop("counts")), **row) for row in rows]
     return ErrorGroups(groups, is_capped=looked_at >= ERROR_WINDOW)
 
@@ -107,7 +111,8 @@ def describe_occurrences(errors: list[JobError], *, with_traceback: bool) -> lis
     tracebacks: dict[UUID, str] = {}
     if with_traceback:
         ids = [error.execution_id for error in errors if error.execution_id]
-        tracebacks = dict(Execution.objects.filter(id__in=ids).values_list("id", "traceback"))
+        rows = Execution.objects.filter(id__in=ids).only("tenant_id", "job_id", "traceback")
+        tracebacks = {row.pk: row.traceback for row in rows}
     letters = {letter.job_id: letter for letter in DeadLetter.objects.filter(job_id__in=[e.job_id for e in errors])}
     return [
         ErrorOccurrence(

@@ -38,7 +38,9 @@ _SOC2: Final = Template(
     (
         Control("CC6.1", "Access is protected by identities, rights and keys", ("rights", "sessions", "key_rotations")),
         Control("CC6.2", "Accounts are registered and approved before access", ("access_changes",)),
-        Control("CC6.3", "Rights follow roles and are changed and removed", ("rights", "access_changes")),
+        Control(
+            "CC6.3", "Rights follow roles and are changed and removed", ("rights", "access_changes", "access_reviews")
+        ),
         Control("CC6.4", "Physical access is restricted", note=_OUTSIDE),
         Control(
             "CC6.5",
@@ -70,7 +72,7 @@ _ISO: Final = Template(
         Control("A.5.15", "Access control", ("rights", "access_changes")),
         Control("A.5.16", "Identities from their creation to their end", ("access_changes",)),
         Control("A.5.17", "Secrets of authentication", ("access_changes", "key_rotations")),
-        Control("A.5.18", "Rights are granted, reviewed and removed", ("rights", "access_changes")),
+        Control("A.5.18", "Rights are granted, reviewed and removed", ("rights", "access_changes", "access_reviews")),
         Control("A.5.28", "Evidence is collected and preserved", ("chains",)),
         Control("A.5.33", "Records are protected", ("chains", "retention")),
         Control("A.8.2", "Privileged access", ("rights", "privileged_acts")),

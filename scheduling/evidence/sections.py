@@ -43,8 +43,9 @@ SECTIONS: Final = (
         "access_changes",
         "Changes of accounts, roles, claim rules, second factors, invitations and API keys",
         (*(f"{noun}.*" for noun in ("membership", "invitation", "platform_role", "claim_rule", "second_factor")),
-         "role.*", "api_key.*", "user.*"),
+         "role.*", "api_key.*", "user.*", "access_review.*"),
     ),
+    Section("access_reviews", "Reviews of access, with the numbers of their decisions", statement=_SQL["read_reviews"]),
     Section("sessions", "Log-ins, refused log-ins and log-outs", ("session.*",)),
     Section(
         "privileged_acts",

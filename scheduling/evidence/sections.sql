@@ -149,3 +149,22 @@ FROM (
       AND %(tenant)s::uuid IS NULL
 ) d GROUP BY d.kind, d.chain, d.rule, d.tenant, d."table"
 ORDER BY d.kind, d.chain, d.rule, d.tenant NULLS FIRST, d."table";
+
+-- name: read_reviews
+-- Read the reviews of access that were open at any time of a period, as they were at its end: by whom they were opened
+-- and closed, and how many lines were kept, revoked, ended otherwise or undecided.
+SELECT a.id, t.slug AS tenant, a.opened_at, a.opened_by,
+    CASE WHEN a.closed_at < %(until)s THEN a.closed_at END AS closed_at,
+    CASE WHEN a.closed_at < %(until)s THEN a.closed_by END AS closed_by,
+    CASE WHEN a.closed_at < %(until)s THEN a.sha256 END AS lines_sha256, n.lines, n.kept, n.revoked, n.ended,
+    n.lines - n.kept - n.revoked - n.ended AS undecided, n.own
+FROM tenants_access_review a LEFT JOIN tenants_tenant t ON t.id = a.tenant_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS lines, count(*) FILTER (WHERE l.decision = 'keep' AND l.decided_at < %(until)s) AS kept,
+        count(*) FILTER (WHERE l.decision = 'revoke' AND l.decided_at < %(until)s) AS revoked,
+        count(*) FILTER (WHERE l.decision = 'ended' AND l.decided_at < %(until)s) AS ended,
+        count(*) FILTER (WHERE l.is_own AND l.decided_at < %(until)s) AS own
+    FROM tenants_access_review_line l WHERE l.review_id = a.id) n
+WHERE a.opened_at < %(until)s AND (a.closed_at IS NULL OR a.closed_at >= %(since)s)
+  AND (%(tenant)s::uuid IS NULL OR a.tenant_id = %(tenant)s::uuid)
+ORDER BY a.opened_at, a.id;

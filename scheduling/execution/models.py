@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS
 from scheduling.jobs.models import STATE_CHOICES, Job
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantModel
 
@@ -158,8 +159,8 @@ class Execution(HistoryRow):
     ended_at = models.DateTimeField(_("ended at"))
     wait_us = models.BigIntegerField(_("wait us"), null=True, help_text=_("Until the first start of its job."))
     error_type = models.CharField(_("error type"), max_length=100, blank=True)
-    error_message = models.TextField(_("error message"), blank=True)
-    traceback = models.TextField(_("traceback"), blank=True)
+    error_message = SealedErrorField(_("error message"), blank=True, owner="job_id")
+    traceback = SealedErrorField(_("traceback"), blank=True, owner="job_id", part="traceback")
 
     class Meta:
         verbose_name = _("execution")

@@ -133,9 +133,11 @@ def failure_of(
     )
     if message:
         failure = Failure(failure.type, message, failure.traceback, is_permanent=failure.is_permanent)
-    return settlement_builders.failed(
+    settlement = settlement_builders.failed(
         started.execution_id, started.fence, failure, failed_attempts=started.attempt, policy=policy
     )
+    settlement.owner = started.owner
+    return settlement
 
 
 def timed_out_of(started: StartedExecution, policy: RetryPolicy, *, seconds: float) -> Settlement:
@@ -161,7 +163,9 @@ def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
         return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
     wait = read_key_wait(tenant_id=started.tenant_id, job_id=started.job_id)
     if (hours := platform_settings.DATA_KEY_MISSING_HOURS) and wait.seconds >= 3_600 * hours:
-        return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+        late = failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+        late.has_plain_error = True
+        return late
     return settlement_builders.not_begun(
         started.execution_id,
         started.fence,

@@ -129,7 +129,7 @@ class PrefetchList:
             settlement is None
             or pending.effects is not None
             or settlement.dependencies
-            or (is_sealing() and settlement.sealed_values)
+            or (is_sealing() and settlement.has_secrets)
         ):
             self._is_unsettled = not settle_with_effects(pending, started)
             return None

@@ -23,6 +23,7 @@ from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import FenceLostError
 from scheduling.execution.costs import Costs
 from scheduling.execution.json_limits import storable_text
+from scheduling.execution.settlement_errors import dependency_row, error_columns
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit import registry
 from scheduling.models import Execution, Job, LiveExecution
@@ -78,7 +79,7 @@ class Settlement:
     ``is_end_announced``: the slot was announced to be free before. ``dependencies`` are those that it used; an error of
     one of them does not count against the kind. ``retry_after_seconds`` is the wait that the dependency requested.
     ``progress`` is the last report, if it is not written yet. ``owner`` is (tenant, job), for which the result is
-    encrypted; None: look it up.
+    encrypted; None: look it up. ``has_plain_error``: the message is the platform's own, about a missing key.
     """
 
     execution_id: UUID
@@ -111,6 +112,7 @@ class Settlement:
     progress: Progress | None = None
     owner: tuple[UUID, UUID] | None = None
     is_end_announced: bool = False
+    has_plain_error: bool = False
 
     @classmethod
     def completed(
@@ -145,14 +147,19 @@ class Settlement:
         """Return the values of the settlement that must be encrypted; empty ones are not."""
         return {name: value for name in _SEALED if (value := getattr(self, name))}
 
+    @property
+    def has_secrets(self) -> bool:
+        """Return whether a value or an error text of the settlement must be encrypted."""
+        reports = any(report.error_message for report in self.dependencies)
+        return reports or bool(self.sealed_values or self.error_message or self.traceback)
 
-_NO_COLUMNS = {"execution_id", "owner", "event_data", "is_end_announced"}
+
+_NO_COLUMNS = {"execution_id", "owner", "event_data", "is_end_announced", "has_plain_error"}
 # Not `asdict`, which would copy a whole result.
 _FIELDS = tuple(item for item in fields(Settlement) if item.name not in _NO_COLUMNS)
 _NAMES = tuple(item.name for item in _FIELDS)
 _VALUES = attrgetter(*_NAMES)
 _USUAL = tuple(None if item.default is MISSING else item.default for item in _FIELDS)
-_TEXTS = {"error_type", "error_message", "traceback"}
 _IDS = ("charge_id", "event_id")
 _IDS_OF_ERRORS = (*_IDS, "dead_letter_id", "error_id")
 _SEALED = {name: sealed_field(Job, name) for name in ("result", "checkpoint")}
@@ -244,7 +251,7 @@ def longest_us(kind: str = "") -> int:
 
 def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID]]:
     """Return (tenant, job) of each live settlement with values to encrypt, and load the tenants' keys."""
-    sealing = [settlement for settlement in settlements if settlement.sealed_values]
+    sealing = [settlement for settlement in settlements if settlement.has_secrets]
     owners = {settlement.execution_id: settlement.owner for settlement in sealing if settlement.owner is not None}
     strays = [settlement.execution_id for settlement in sealing if settlement.owner is None]
     if strays:
@@ -272,10 +279,13 @@ def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None, ids: Iterator[
             # Without encryption, store the value as it is. Otherwise the execution is not live any more, and nothing is
             # settled.
             row[name] = None if is_sealing() else quote(value)
-    for name in _TEXTS & row.keys():
-        row[name] = storable_text(row[name])
+    if settlement.error_type:
+        row["error_type"] = storable_text(settlement.error_type)
+    if settlement.error_message or settlement.traceback:
+        texts = settlement.error_message, settlement.traceback
+        row |= error_columns(*texts, owner, is_plain=settlement.has_plain_error)
     if settlement.dependencies:
-        row["dependencies"] = [_dependency_row(report) for report in settlement.dependencies]
+        row["dependencies"] = [dependency_row(report, owner) for report in settlement.dependencies]
         row["is_blamed"] = any(report.is_up is False for report in settlement.dependencies)
     row.update(zip(_ids_of(settlement), ids, strict=False))
     return row
@@ -283,10 +293,3 @@ def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None, ids: Iterator[
 
 def _ids_of(settlement: Settlement) -> Sequence[str]:
     return _IDS if settlement.outcome == Execution.Outcome.COMPLETED else _IDS_OF_ERRORS
-
-
-def _dependency_row(report: DependencyReport) -> dict[str, Any]:
-    return asdict(report) | {
-        "error_type": storable_text(report.error_type),
-        "error_message": storable_text(report.error_message),
-    }

@@ -166,6 +166,7 @@ settlement AS (
         coalesce(attempt_delta, 0) AS attempt_delta, coalesce(crash_delta, 0) AS crash_delta,
         result, checkpoint, due_in_seconds,
         coalesce(error_type, '') AS error_type, coalesce(error_message, '') AS error_message,
+        coalesce(error_beginning, error_message, '') AS error_beginning,
         coalesce(error_fingerprint, '') AS error_fingerprint, coalesce(traceback, '') AS traceback,
         coalesce(dead_letter_reason, '') AS dead_letter_reason,
         coalesce(is_sample, false) AS is_sample, coalesce(is_lost, false) AS is_lost,
@@ -177,7 +178,7 @@ settlement AS (
 -- fragment: settlement_types
         execution_id uuid, fence bigint, outcome text, state text, event text,
         attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
-        due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
+        due_in_seconds float8, error_type text, error_message text, error_beginning text, error_fingerprint text,
         traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
         peak_memory_kib bigint, cpu_us bigint, io_bytes bigint, began_us bigint, measured_us bigint, most_us bigint, merge_disabled bool,
         dependencies jsonb, is_blamed bool, retry_after_seconds float8, progress jsonb,
@@ -209,7 +210,7 @@ locked AS (
                 AND d.deadline_at <= now() + make_interval(secs => v.due_in_seconds)) THEN 'discarded'
             ELSE v.state END AS state,
         v.attempt_delta, v.crash_delta, v.result,
-        v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
+        v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_beginning, v.error_fingerprint,
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
         v.peak_memory_kib, v.cpu_us, v.io_bytes, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
         v.merge_disabled, v.dependencies, v.is_blamed, v.retry_after_seconds, v.progress,
@@ -374,7 +375,7 @@ charge AS (
 ), error AS (
     INSERT INTO scheduling_joberror
         (id, tenant_id, job_id, execution_id, kind, error_type, error_message, error_fingerprint, at)
-    SELECT error_id, tenant_id, job_id, id, kind, error_type, left(error_message, 500), error_fingerprint, now()
+    SELECT error_id, tenant_id, job_id, id, kind, error_type, error_beginning, error_fingerprint, now()
     FROM ended WHERE error_type <> ''
 )
 
@@ -384,7 +385,7 @@ charge AS (
         error_message, retry_after_seconds, at)
     SELECT e.tenant_id, e.kind, '', false, e.job_id,
         CASE e.outcome WHEN 'completed' THEN '' ELSE e.error_fingerprint END,
-        e.error_type, left(e.error_message, 200), e.retry_after_seconds, clock_timestamp()
+        e.error_type, e.error_beginning, e.retry_after_seconds, clock_timestamp()
     FROM ended e
     WHERE (e.outcome IN ('failed', 'timed_out', 'crashed') AND e.error_fingerprint <> ''
             AND e.dead_letter_reason <> 'permanent_error' AND NOT e.is_blamed)

@@ -22,6 +22,7 @@ from tenants.context import require_scope, scope_context
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import execute, fetch_one, set_config
 from tenants.database.reads import first_or_raise
+from tenants.encryption.fields import is_sealing
 from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
 from tenants.tenancy.pausing import actor_words
@@ -117,7 +118,9 @@ def _first_failure(case: Case) -> Iterator[dict[str, Any]]:
     rows = JobError.objects.filter(**bounds, **{name: value for name, value in known.items() if value})
     for first in rows.select_related("tenant").order_by("id")[:1]:
         case.names.add(first.tenant.slug)
-        message = f"{first.error_type}: {first.error_message}"[:200]
+        # An investigation is stored in plain, so it does not have what is sealed.
+        text = () if is_sealing() else (first.error_message,)
+        message = ": ".join((first.error_type, *text))[:200]
         yield {"job": str(first.job_id), "at": first.at.isoformat(), "message": message}
 
 

@@ -31,6 +31,7 @@ from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
+from tenants.encryption.fields import is_sealing
 from tenants.models import LimitWarning, Tenant, TenantStatus
 
 # Executions or jobs that are read at most on each side of the onset.
@@ -147,7 +148,8 @@ def _read_circuits(case: Case) -> Iterator[Suspect]:
     for circuit in rows.order_by("-opened_at")[: changes.MOST]:
         names = {circuit.kind, circuit.dependency, circuit.fingerprint} - {""}
         title = _("circuit breaker of %(circuit)s open") % {"circuit": circuit}
-        evidence = (circuit.error_message, circuit.forced_reason)
+        # An investigation is stored in plain, so it does not have what is sealed.
+        evidence = (circuit.error_type if is_sealing() else circuit.error_message, circuit.forced_reason)
         yield Suspect(
             f"circuit {circuit.pk}", title, 0.9, circuit.opened_at, names, 0.3, evidence, f"circuit:{circuit.pk}"
         )

@@ -27,7 +27,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from scheduling.bulk.admin import start_links
-from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
+from scheduling.console.selected_rows import act_on_selected
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
 from scheduling.controls.holds import held_by
@@ -53,6 +53,7 @@ from tenants.console.keyset import parse_uuid
 from tenants.console.moments import moment
 from tenants.console.polled_parts import STOP_POLLING, etag_of, part_response
 from tenants.console.post_actions import post_action
+from tenants.console.reason_form import ReasonActionForm
 from tenants.console.site import console_site
 
 EXPORTED_TIMES = ("run_at", "created_at", "started_at", "finished_at")

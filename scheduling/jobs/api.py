@@ -65,6 +65,7 @@ from tenants.access.permissions import Permission
 from tenants.api.pagination import OldestFirstPagination
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
+from tenants.encryption.error_texts import NOT_READABLE
 from tenants.limits.declared import LIST, NOTHING
 from tenants.requests.long_polls import LongPoll, has_long_polled, long_poll_response
 from tenants.tenancy.serializers import NoBodySerializer
@@ -181,6 +182,10 @@ class JobViewSet(TenantViewSet):
         if reveals == "everything" and self.access.platform_role is not None:
             job = reveal_payload(job_id=job.id, reason="Read over the API.").job
         ended = CachedJobResponse(headers["ETag"], show_job(job, reveals=reveals))
+        if job.error_message == NOT_READABLE:
+            # With the key, the answer is another one.
+            unkept: HttpResponseBase = Response(ended.shown, headers={"Cache-Control": "no-store"})
+            return unkept
         cache_response(self.access, job, ended, reveals=reveals)
         return self._answer(ended)
 

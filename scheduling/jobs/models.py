@@ -20,6 +20,7 @@ from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState, started_attempts
 from scheduling.jobs.querysets import JobManager
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantManager, TenantModel
 
@@ -93,7 +94,7 @@ class Job(TenantModel):
     )
     result = SealedJSONField(verbose_name=_("result"), null=True, blank=True)
     error_type = models.CharField(_("error type"), max_length=100, blank=True)
-    error_message = models.TextField(_("error message"), blank=True)
+    error_message = SealedErrorField(_("error message"), blank=True)
     error_fingerprint = models.CharField(_("error fingerprint"), max_length=16, blank=True)
     run_at = models.DateTimeField(_("run at"), help_text=_("Not started before this time."))
     deadline_at = models.DateTimeField(_("deadline at"), null=True, blank=True)

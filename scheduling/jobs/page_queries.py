@@ -81,8 +81,8 @@ def read_job_page(job: Job) -> JobPageRows:
 
 
 def _newest_traceback(job: Job) -> str:
-    found = ended_executions_of(job).exclude(traceback="").values_list("traceback", flat=True).first()
-    return found or ""
+    found = ended_executions_of(job).exclude(traceback="").only("tenant_id", "job_id", "traceback").first()
+    return found.traceback if found else ""
 
 
 def _replayed_letter(job: Job) -> DeadLetter | None:

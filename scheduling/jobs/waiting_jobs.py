@@ -46,8 +46,8 @@ def end_waiting(
 ) -> set[UUID]:
     """Move waiting jobs of the current tenant context to ``state`` in one statement; return the ids of those moved.
 
-    ``state`` is ``suspended`` or terminal. Raise ValueError unless a dead letter's reason is given for a dead state,
-    and only then.
+    ``state`` is ``suspended`` or terminal. ``error_message`` is a fixed text of the platform, stored in plain. Raise
+    ValueError unless a dead letter's reason is given for a dead state, and only then.
     """
     if (state in DEAD_STATES) is not bool(dead_letter_reason):
         raise ValueError("A dead state requires a dead letter's reason, and only a dead state has one.")

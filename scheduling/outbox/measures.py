@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from scheduling.alerts.measures import Measure
 from scheduling.alerts.rules import Per, Sample
 from scheduling.outbox.models import OutboxMessage, OutboxRoute
+from tenants.encryption.fields import SealedValue
 
 # For this time a dead message is counted.
 DEAD_AGE = timedelta(hours=1)
@@ -30,7 +31,9 @@ def _read_dead(now: datetime) -> Iterator[Sample]:
     dead = OutboxMessage.objects.filter(state=OutboxMessage.State.DEAD, ended_at__gt=now - DEAD_AGE)
     found = dead.values("tenant", "tenant__slug").annotate(total=Count("pk"), shown=Max("error")).order_by("tenant")
     for row in found:
-        yield _sample(row["tenant"], row["tenant__slug"], row["total"], row["shown"])
+        # Alerts are sent and stored in plain, so they do not have what is sealed.
+        shown = "" if type(row["shown"]) is SealedValue else row["shown"]
+        yield _sample(row["tenant"], row["tenant__slug"], row["total"], shown)
 
 
 def _sample(tenant_id: object, slug: str, value: float, message: str) -> Sample:

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.kit.emitting import MAX_MESSAGE_KEY_CHARACTERS, MAX_TOPIC_CHARACTERS
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import NamedModel, OptionalTenantModel, TenantModel
 
@@ -71,7 +72,7 @@ class OutboxMessage(TenantModel):
     state = models.CharField(_("state"), max_length=9, choices=State.choices)
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=0, db_default=0)
     due_at = models.DateTimeField(_("due at"), db_default=Now())
-    error = models.CharField(_("error"), max_length=MAX_ERROR, blank=True, db_default="")
+    error = SealedErrorField(_("error"), max_length=MAX_ERROR, blank=True, db_default="")
     delivery_job_id = models.UUIDField(_("delivery job"), null=True, help_text=_("The job that delivers it."))
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     ended_at = models.DateTimeField(_("ended at"), null=True, help_text=_("When it was delivered or given up."))

@@ -18,11 +18,12 @@ from scheduling.outbox.exceptions import (
     OutboxMessageNotRetryableError,
     OutboxRouteMissingError,
 )
-from scheduling.outbox.models import MAX_ERROR, OutboxMessage, OutboxRoute
+from scheduling.outbox.models import OutboxMessage, OutboxRoute
 from scheduling.outbox.rules import TOPIC_PATTERN, delay_seconds, matches_topic
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.reads import first_or_raise
+from tenants.encryption.fields import sealed_field
 from tenants.exceptions import FieldInvalidError
 from tenants.translation import translate
 
@@ -97,7 +98,8 @@ def note_failed(
     attempt = message.attempt + 1
     delay = None if is_final else delay_seconds(attempt, retry_after_seconds)
     row = _in_delivery(message.pk, delivery_job_id)
-    shown = error.replace("\0", "")[:MAX_ERROR]
+    text = error.replace("\0", "")
+    shown = sealed_field(OutboxMessage, "error").ready(text, tenant_id=message.tenant_id, row_id=message.pk)
     if delay is None:
         row.update(state=State.DEAD, attempt=attempt, error=shown, ended_at=Now())
     else:

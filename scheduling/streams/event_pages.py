@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
+from tenants.encryption.error_texts import open_error, preload_error_keys
 
 # Events of all tenants that a page scans, and that it returns.
 MAX_SCANNED = 20_000
@@ -89,7 +90,11 @@ def read_page(
     }
     rows = fetch_all(_PAGE, values, dict_row, is_planned=True)
     names = [field.name for field in fields(PublishedEvent)]
-    events = [PublishedEvent(**{name: row[name] for name in names}) for row in rows if row["id"] is not None]
+    found = [row for row in rows if row["id"] is not None]
+    preload_error_keys((row["tenant_id"], row["error_message"]) for row in found)
+    for row in found:
+        row["error_message"] = open_error(row["error_message"], tenant_id=row["tenant_id"], owner_id=row["job_id"])
+    events = [PublishedEvent(**{name: row[name] for name in names}) for row in found]
     page = rows[0]  # each row has the numbers of the page
     last_id = (
         events[-1].id

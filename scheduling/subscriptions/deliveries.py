@@ -22,6 +22,7 @@ from scheduling.streams.event_pages import PublishedEvent
 from scheduling.subscriptions.registry import EVENT_OF_STATE, EventSubscription
 from tenants.context import tenant_context
 from tenants.database.reads import from_row
+from tenants.encryption.error_texts import is_readable
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Tenant
 
@@ -162,5 +163,6 @@ def _rest_of(refusal: DomainError) -> float:
 
 
 def _traits_of(event: PublishedEvent) -> JobFacts:
-    fingerprint = fingerprint_of(event.error_type, event.error_message) if event.error_type else ""
+    is_known = bool(event.error_type) and is_readable(event.error_message)
+    fingerprint = fingerprint_of(event.error_type, event.error_message) if is_known else ""
     return from_row(JobFacts, event, batch=event.batch_id, parent=event.parent_id, error_fingerprint=fingerprint)

@@ -9,11 +9,23 @@ from uuid import UUID
 
 from psycopg import sql
 
-from scheduling.models import Batch, BulkOperation, Compensation, Job, JobTemplateVersion, OutboxMessage, Schedule
+from scheduling.models import (
+    Batch,
+    BulkOperation,
+    Compensation,
+    DeadLetter,
+    Execution,
+    Job,
+    JobError,
+    JobTemplateVersion,
+    OutboxMessage,
+    Schedule,
+)
 from tenants.context import all_tenants
 from tenants.database.prepared import execute
-from tenants.encryption.data_keys import preload_keys
-from tenants.encryption.fields import SealedField, SealedValue, digest_of, sealed_as
+from tenants.encryption.data_keys import preload_keys, require_keys
+from tenants.encryption.error_texts import SealedErrorField
+from tenants.encryption.fields import SealedField, SealedValue, digest_of
 from tenants.encryption.service import FIRST, require_master_key
 
 # With their values, which may be large.
@@ -26,6 +38,9 @@ MODELS: tuple[type[Any], ...] = (
     Batch,
     Compensation,
     OutboxMessage,
+    DeadLetter,
+    Execution,
+    JobError,
 )
 _UPDATE = sql.SQL(
     "UPDATE {table} t SET {changes} FROM jsonb_to_recordset(%s::jsonb) AS v(id uuid, {columns}) WHERE t.id = v.id"
@@ -60,26 +75,30 @@ def seal_page(model: type[Any], *, after: UUID = FIRST, most: int = PAGE_ROWS) -
     fields = sealed_columns(model)
     with all_tenants():
         read = ["tenant_id", *(field.name for field in fields), *getattr(model, "sealed_by", ())]
+        read += [field.owner for field in fields if isinstance(field, SealedErrorField) and field.owner]
         read += ["payload_hash"] if model is Job else []
         rows = model._default_manager.only(*read).order_by("pk")
         page = list(rows.filter(pk__gt=after)[:most])
         plain = [row.pk for row in page if any(_is_plain(row, field) for field in fields)]
         # Read again under the lock: a running job may have stored a checkpoint meanwhile.
         locked = list(rows.filter(pk__in=plain).select_for_update(no_key=True, of=("self",)))
-        preload_keys(row.tenant_id for row in locked)
+        tenants = {row.tenant_id for row in locked}
+        preload_keys(tenants)
+        for tenant_id in tenants:
+            require_keys(tenant_id)
         _write(model, fields, [_sealed(row, fields) for row in locked])
     return SealedPage(len(locked), page[-1].pk if page else None)
 
 
 def _is_plain(row: Any, field: SealedField) -> bool:
     value = row.__dict__[field.attname]
-    return bool(value) and type(value) is not SealedValue
+    return bool(value) and type(value) is not SealedValue and row.tenant_id is not None
 
 
 def _sealed(row: Any, fields: list[SealedField]) -> dict[str, Any]:
     """Return the changed columns of a row; if a job's payload was plain, also the new hash of its request."""
     new: dict[str, Any] = {
-        field.attname: field.stored(row.__dict__[field.attname], tenant_id=row.tenant_id, row_id=sealed_as(row))
+        field.attname: field.stored(row.__dict__[field.attname], tenant_id=row.tenant_id, row_id=field.id_of(row))
         for field in fields
         if _is_plain(row, field)
     }

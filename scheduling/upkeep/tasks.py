@@ -21,6 +21,7 @@ from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from scheduling.upkeep.retention import steps as retention
 from scheduling.upkeep.tenant_runs import republish_idle_runs
 from tenants.access.key_warnings import warn_of_next_ending_key
+from tenants.approvals.mails import mail_next_expired
 from tenants.erasure.steps import advance, due_erasures
 from tenants.translation import LocalizableText
 
@@ -71,6 +72,12 @@ def _warn_of_ending_keys(budget: UpkeepBudget) -> UpkeepStep:
         )
     )
     return UpkeepStep({"keys_warned": int(is_warned)}, has_more=is_warned)
+
+
+def _mail_expired_approvals(budget: UpkeepBudget) -> UpkeepStep:
+    del budget
+    is_mailed = mail_next_expired()
+    return UpkeepStep({"approvals_expired": int(is_mailed)}, has_more=is_mailed)
 
 
 def _fold_rollups(budget: UpkeepBudget) -> UpkeepStep:
@@ -158,6 +165,13 @@ TASKS = (
         ),
         DAILY,
         _warn_of_ending_keys,
+    ),
+    UpkeepTask(
+        "expired_approvals",
+        gettext_noop("Expired approval requests"),
+        gettext_noop("Mails once to each person whose request of approval has expired without a decision."),
+        HOURLY,
+        _mail_expired_approvals,
     ),
     UpkeepTask(
         "platform_rows",

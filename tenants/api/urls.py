@@ -11,6 +11,7 @@ from tenants.audit.api import AuditLogViewSet
 from tenants.holds.api import LegalHoldViewSet
 from tenants.limits.api import UsageViewSet
 from tenants.plans.api import PlanViewSet, TierViewSet
+from tenants.reviews.api import AccessReviewLineViewSet, AccessReviewViewSet
 from tenants.secrets.api import SecretViewSet
 from tenants.settings.api import TenantSettingsViewSet
 from tenants.tenancy.api import OwnTenantViewSet, PlatformTenantViewSet
@@ -22,6 +23,8 @@ router.register("api-keys", ApiKeyViewSet, basename="api-key")
 router.register("platform-keys", PlatformKeyViewSet, basename="platform-key")
 router.register("secrets", SecretViewSet, basename="secret")
 router.register("approval-requests", ApprovalRequestViewSet, basename="approval-request")
+router.register("access-reviews", AccessReviewViewSet, basename="access-review")
+router.register("access-review-lines", AccessReviewLineViewSet, basename="access-review-line")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
 router.register("tenants", PlatformTenantViewSet, basename="tenant")
 router.register("legal-holds", LegalHoldViewSet, basename="legal-hold")

@@ -69,6 +69,7 @@ class ApprovalRequest(OptionalTenantModel):
     decided_by = models.CharField(_("decided by"), max_length=200, blank=True)
     decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=500, blank=True)
+    expiry_mailed_at = models.DateTimeField(_("expiry mailed at"), null=True, editable=False)
 
     class Meta:
         db_table = "tenants_approval_request"

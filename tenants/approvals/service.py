@@ -27,6 +27,7 @@ from tenants.approvals.exceptions import (
     ApprovalRequestNotFoundError,
     ApprovalRequiredError,
 )
+from tenants.approvals.mails import mail_approvers, mail_requester
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import Actor, Scope, acting_as, all_tenants, current_actor, scope_context
 from tenants.database.clock import read_moment
@@ -215,6 +216,7 @@ def _store(draft: ApprovalRequest, actor: Actor) -> None:
             draft.tenant_id = None
         draft.save(force_insert=True)
         _record(draft, "approval_request.requested", expires_at=draft.expires_at)
+        mail_approvers(draft)
         without_held(ApprovalRequest.objects.filter(expires_at__lt=read_moment() - KEPT)).delete()
 
 
@@ -240,6 +242,7 @@ def _decide(row: ApprovalRequest, status: ApprovalStatus, action: str, reason: s
     with all_tenants():
         row.save(update_fields=["status", "reason", "decided_at", "decider", "decided_by"])
         _record(row, action, reason=reason)
+        mail_requester(row)
 
 
 def _record(row: ApprovalRequest, action: str, *, reason: str = "", **facts: Any) -> None:

@@ -98,9 +98,7 @@ class _Opening(DeferredAttribute):
             value = super().__get__(instance, cls)
         if type(value) is not SealedValue:
             return value
-        opened = self.field.open(value, tenant_id=instance.tenant_id, row_id=sealed_as(instance))
-        instance.__dict__[self.field.attname] = opened
-        return opened
+        return self.field.read_for(instance, value)
 
     def __set__(self, instance: Any, value: Any) -> None:
         instance.__dict__[self.field.attname] = value
@@ -136,11 +134,25 @@ class SealedField(models.Field):  # type: ignore[type-arg] # not generic at run 
         name, _, arguments, keywords = super().deconstruct()
         return name, self.plain_class, arguments, keywords
 
+    def id_of(self, row: Any) -> UUID:
+        """Return the id for which the value of a row is encrypted."""
+        return sealed_as(row)
+
+    def read_for(self, row: Any, value: SealedValue) -> Any:
+        """Return the decrypted value of a row, which keeps it."""
+        opened = self.open(value, tenant_id=row.tenant_id, row_id=self.id_of(row))
+        row.__dict__[self.attname] = opened
+        return opened
+
     def stored(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
         """Return the value to write into a row: encrypted if encryption is on. Empty values are never encrypted."""
         if not value or not is_sealing():
             return self._quoted(value)
         return self._marked(seal(value, sealing_key(tenant_id), self._place(tenant_id, row_id)))
+
+    def ready(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
+        """Return the value for `QuerySet.update` of one row, encrypted for it."""
+        return _Stored(self.stored(value, tenant_id=tenant_id, row_id=row_id))
 
     def opened(self, stored: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
         """Return the decrypted value of the column, as a raw statement has read it from a row."""
@@ -175,7 +187,7 @@ class SealedField(models.Field):  # type: ignore[type-arg] # not generic at run 
         if value is None or value == {}:
             # The same object for all rows, so that many of them are written as one value.
             return _NOTHING if value is None else _EMPTY
-        return _Stored(self.stored(value, tenant_id=model_instance.tenant_id, row_id=sealed_as(model_instance)))
+        return _Stored(self.stored(value, tenant_id=model_instance.tenant_id, row_id=self.id_of(model_instance)))
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         """Return the value for the statement; raise `UnsealedWriteError` if it should be encrypted and is not."""

@@ -57,7 +57,8 @@ class Setting:
 
     `editor` says who may change it: callers with `tenant.manage`, or only the platform. `plan_limit` is the key of a
     plan's limit that the value may not exceed. The value of a secret setting is stored as a `TenantSecret`, bound to
-    the host of the URL in the setting `host_of`; the setting itself then holds a reference to it.
+    the host of the URL in the setting `host_of`; the setting itself then holds a reference to it. `check` returns why a
+    new value is refused, or an empty text; a value that is stored already is not checked again.
     """
 
     key: str
@@ -70,6 +71,7 @@ class Setting:
     host_of: str = ""
     effect: str = LATER_JOBS
     plan_limit: str = ""
+    check: Callable[[Any], str] = field(default=lambda value: "", repr=False, compare=False)
 
     @property
     def secret_name(self) -> str:

@@ -20,6 +20,8 @@ from tenants.exceptions import (
     SettingUnknownError,
 )
 from tenants.models import PlanLimit, Tenant, TenantSettings
+from tenants.secrets.references import has_references
+from tenants.secrets.service import require_use_of_secrets
 from tenants.settings.schema import MASK, Setting, all_settings, effective_values, forget_settings, setting_groups
 from tenants.settings.secrets import move_secrets
 
@@ -51,10 +53,12 @@ def change_settings(
         if not by_platform:
             _refuse_platforms_own(changed)
         stored = {key: value for key, value in {**row.stored, **changed}.items() if key not in reset}
-        _refuse_invalid(tenant, {key: values[key] for key in values if key not in reset}, stored)
+        given = {key: values[key] for key in values if key not in reset}
+        _refuse_invalid(tenant, given, [key for key in given if key in changed], stored)
         if not changed:
             return row
-        stored = move_secrets(tenant, row.stored, stored, [key for key in values if key not in reset])
+        _check_references(changed)
+        stored = move_secrets(tenant, row.stored, stored, list(given))
         changed |= {key: None for key in row.stored if key not in stored}
         before = {key: _shown(key, row.stored.get(key)) for key in changed}
         row.stored, row.version = stored, row.version + 1
@@ -101,7 +105,9 @@ def _refuse_platforms_own(changed: Mapping[str, Any]) -> None:
         raise SettingForbiddenError("Only the platform can change %(name)s.", {"name": own[0]}, errors=faults)
 
 
-def _refuse_invalid(tenant: Tenant, given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+def _refuse_invalid(
+    tenant: Tenant, given: Mapping[str, Any], changed: Collection[str], stored: Mapping[str, Any]
+) -> None:
     declared = all_settings()
     faults = [
         _fault(
@@ -113,6 +119,9 @@ def _refuse_invalid(tenant: Tenant, given: Mapping[str, Any], stored: Mapping[st
         for detail in declared[key].faults(value)
     ]
     if not faults:
+        refusals = {key: declared[key].check(given[key]) for key in changed}
+        faults = [_fault(key, "setting_invalid", detail) for key, detail in refusals.items() if detail]
+    if not faults:
         faults = [*_over_plan(tenant, [declared[key] for key in given], given)]
     if not faults:
         values = effective_values(stored)
@@ -123,6 +132,13 @@ def _refuse_invalid(tenant: Tenant, given: Mapping[str, Any], stored: Mapping[st
         ]
     if faults:
         raise SettingsRefusedError(f"{faults[0]['field']}: {faults[0]['detail']}", errors=faults)
+
+
+def _check_references(changed: Mapping[str, Any]) -> None:
+    """Raise `SecretUseDeniedError` if a setting that is no secret itself refers to one, which the actor may not use."""
+    declared = all_settings()
+    if any(has_references(value) for key, value in changed.items() if key in declared and not declared[key].is_secret):
+        require_use_of_secrets()
 
 
 def _over_plan(tenant: Tenant, settings: Collection[Setting], given: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -153,9 +153,9 @@ def test_pages_are_fetched_by_threads_that_check_the_breaker(platform: Platform,
         }
         website.answers["/8"] = (404, {}, b"")
         sources = [{"type": "url", "url": f"{website.url}/{number}"} for number in range(9)]
-        definition = {"datasource": {"sources": sources}, "load": {"dataset": name}}
-        pipeline = create_pipeline(tenant=acme, name=name, definition=definition)
-        run = start_run(tenant=acme, pipeline_id=pipeline.pk)
+        # In the run, since the process of this test may not call the server and so save its address.
+        pipeline = create_pipeline(tenant=acme, name=name, definition={"load": {"dataset": name}})
+        run = start_run(tenant=acme, pipeline_id=pipeline.pk, sources=sources)
         job = wait_for(job_of(run), "completed", within=RUN_SECONDS)
         assert worker.is_running
         threads = [path for child in worker.children() for path in Path(f"/proc/{child}/task").iterdir()]

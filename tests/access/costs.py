@@ -100,6 +100,14 @@ GET    approval-requests/                                          2
 GET    approval-requests/{pk}/                                     1
 POST   approval-requests/{pk}/approve/                             2
 POST   approval-requests/{pk}/reject/                              2
+GET    access-reviews/                                             2
+POST   access-reviews/                                             2
+GET    access-reviews/{pk}/                                        1
+POST   access-reviews/{pk}/decide/                                 2
+POST   access-reviews/{pk}/refresh/                                2
+POST   access-reviews/{pk}/close/                                  2
+GET    access-review-lines/                                        2
+GET    access-review-lines/{pk}/                                   1
 GET    legal-holds/                                               2
 POST   legal-holds/                                               2
 POST   legal-holds/{pk}/release/                                  2
@@ -167,6 +175,7 @@ GET    audit-log/{pk}/                                             1
 GET    batches/{pk}/                                               1
 GET    bulk-operations/{pk}/                                       1
 GET    cfs-plans/{name}/                                           1
+GET    chunks/{pk}/                                                1
 GET    datasets/{pk}/                                              1
 GET    dead-letters/{pk}/                                          1
 GET    docs/                                                       1
@@ -232,6 +241,16 @@ GET    circuits/                                                   2
 POST   circuits/{kind}/force/                                      2
 POST   circuits/{kind}/reset/                                      2
 GET    datasets/                                                   2
+GET    datasets/{dataset_id}/chunks/                               2
+GET    documents/{document_id}/chunks/                             2
+PATCH  chunks/{pk}/                                                2
+GET    chunks/{pk}/versions/                                       1
+POST   chunks/{pk}/add-after/                                      2
+POST   chunks/{pk}/split/                                          2
+POST   chunks/{pk}/merge/                                          2
+POST   chunks/{pk}/embed/                                          2
+POST   chunks/{pk}/restore/                                        2
+GET    documents/{document_id}/text/                               20
 POST   datasets/                                                   2
 GET    datasets/{dataset_id}/documents/                            2
 POST   datasets/{dataset_id}/documents/                            2
@@ -398,6 +417,7 @@ admin/scheduling/alertrule/preview/             5
 admin/scheduling/schedule/preview/              5
 admin/scheduling/job/submit/preview/            5
 admin/retrieval/dataset/{object_id}/search/     5
+admin/retrieval/chunk/of/{document_id}/text/    20
 admin/scheduling/tenantupkeeprun/verify/        20
 admin/scheduling/cfsplan/{object_id}/what-if/   20
 admin/tenants/plan/{object_id}/what-if/         20

@@ -381,6 +381,14 @@ GET    approval-requests/                    audit.view
 GET    approval-requests/{approval_request}/ audit.view
 POST   approval-requests/{approval_request}/approve/ approvals.decide {}
 POST   approval-requests/{approval_request}/reject/ approvals.decide {"reason": "no"}
+GET    access-reviews/                       audit.view
+POST   access-reviews/                       members.manage    {} 409
+GET    access-reviews/{access_review}/       audit.view
+POST   access-reviews/{access_review}/decide/ members.manage   {"decision": "keep", "lines": ["0199d0a4-7c1e-7aaa-8000-0123456789ab"]}
+POST   access-reviews/{access_review}/refresh/ members.manage  {}
+POST   access-reviews/{access_review}/close/ members.manage    {} 409
+GET    access-review-lines/                  audit.view
+GET    access-review-lines/{access_line}/    audit.view
 GET    legal-holds/                          platform.view
 POST   legal-holds/                          tenants.manage    {"tenant": "acme", "reason": "case 9"} 201
 POST   legal-holds/{hold}/release/           tenants.manage    {"reason": "settled"}
@@ -413,6 +421,17 @@ POST   documents/{document}/replace/         datasets.manage   {}               
 POST   datasets/{dataset}/documents/from-text/ datasets.manage {"name": "x", "text": "x"}
 POST   datasets/{dataset}/documents/from-url/ datasets.manage  {"url": "https://example.com/x"}
 POST   datasets/{dataset}/reindex/           datasets.manage   {}
+GET    datasets/{dataset}/chunks/            datasets.view
+GET    documents/{document}/chunks/          datasets.view
+GET    documents/{document}/text/            datasets.view
+GET    chunks/{chunk}/                       datasets.view
+PATCH  chunks/{chunk}/                       datasets.manage   {"text": "x", "reason": "x"}
+GET    chunks/{chunk}/versions/              datasets.view
+POST   chunks/{chunk}/add-after/             datasets.manage   {"text": "x", "reason": "x"}
+POST   chunks/{chunk}/split/                 datasets.manage   {"offset": 3, "reason": "x"}
+POST   chunks/{chunk}/merge/                 datasets.manage   {"reason": "x"}
+POST   chunks/{chunk}/embed/                 datasets.manage   {"reason": "x"}
+POST   chunks/{chunk}/restore/               datasets.manage   {"version": 1, "reason": "x"}
 GET    files/                                files.view
 POST   files/                                files.manage      {}                      415
 GET    files/{file}/                         files.view
@@ -470,6 +489,10 @@ POST   entities/{entity}/retry/              pipelines.manage  {"reason": "x"}  
 # Changes over all tenants that platform staff with the right may make without naming a tenant; lines as those of API. A
 # body matches jobs of several tenants, so that the number is required.
 OVER_ALL_TENANTS = """
+POST   access-reviews/                       members.manage    {}                     201
+POST   access-reviews/{access_review}/decide/ members.manage   {"decision": "keep", "lines": ["0199d0a4-7c1e-7aaa-8000-0123456789ab"]}
+POST   access-reviews/{access_review}/refresh/ members.manage  {}
+POST   access-reviews/{access_review}/close/ members.manage    {} 409
 POST   approval-requests/{approval_request}/approve/ approvals.decide {}
 POST   approval-requests/{approval_request}/reject/ approvals.decide {"reason": "no"}
 POST   bulk-operations/                      jobs.bulk         {"filter": "kind:noop", "operation": "cancel", "reason": "x"} 409
@@ -542,9 +565,9 @@ rag_pipeline.pipeline              pipelines.view  pipelines.manage pipelines.ma
 rag_pipeline.pipelineentity        pipelines.view  -                -                retry:pipelines.manage
 rag_pipeline.pipelinerun           pipelines.view  -                -
 rag_pipeline.pipelineversion       pipelines.view  -                -
-retrieval.chunk                    datasets.view   -                -
+retrieval.chunk                    datasets.view   -                datasets.manage  embed:datasets.manage merge:datasets.manage
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
-retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
+retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage reindex_discarding:datasets.manage refetch:datasets.manage delete:datasets.manage
 scheduling.alert                   jobs.view       -                -                investigate:audit.view acknowledge:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond
 scheduling.alertmessage            jobs.view       -                -
 scheduling.alertowner              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage
@@ -591,6 +614,8 @@ scheduling.tenantupkeeprun         audit.view      -                -
 scheduling.upkeeprun               platform.view   -                -
 scheduling.worker                  platform.view   -                -                drain:queues.operate resume:queues.operate
 scheduling.workerpool              platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
+tenants.accessreview               audit.view      members.manage   -                refresh:members.manage close:members.manage
+tenants.accessreviewline           audit.view      -                -                keep:members.manage revoke:members.manage
 tenants.apikey                     api_keys.view   api_keys.manage  -                rotate:api_keys.manage revoke:api_keys.manage
 tenants.approvalrequest            audit.view      -                -                approve:approvals.decide reject:approvals.decide
 tenants.approvalrule               people.view     people.manage    people.manage    delete:people.manage
@@ -622,6 +647,7 @@ EXPORTS = {"tenants.auditlogentry": "audit.export"}
 
 # Actions on selected rows of a list: without the right, one is not offered, and has no effect if sent.
 ACTIONS = """
+tenants.accessreviewline           keep_selected      members.manage
 scheduling.deadletter              requeue_selected   jobs.retry
 scheduling.job                     retry_selected     jobs.retry
 scheduling.job                     cancel_selected    jobs.cancel
@@ -723,6 +749,13 @@ POST   files/uploadedfile/upload/            files.manage      {"tenant": "{tena
 GET    rag_pipeline/pipelinerun/{pipeline_run}/part/ pipelines.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    workflow_storage/workflowrun/{workflow_run}/body/ jobs.view
+GET    retrieval/chunk/of/{document}/text/    datasets.view
+GET    retrieval/chunk/{chunk}/add-after/     datasets.manage
+POST   retrieval/chunk/{chunk}/add-after/     datasets.manage
+GET    retrieval/chunk/{chunk}/split/         datasets.manage
+POST   retrieval/chunk/{chunk}/split/         datasets.manage
+GET    retrieval/chunk/{chunk}/restore/       datasets.manage
+POST   retrieval/chunk/{chunk}/restore/       datasets.manage
 GET    retrieval/document/reindex/           datasets.manage
 POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    retrieval/document/upload/            datasets.manage

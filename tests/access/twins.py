@@ -12,6 +12,7 @@ RESOURCES = {
     "files.uploadedfile": "files",
     "rag_pipeline.pipeline": "pipelines",
     "rag_pipeline.pipelineentity": "entities",
+    "retrieval.chunk": "chunks",
     "retrieval.dataset": "datasets",
     "retrieval.document": "documents",
     "scheduling.alert": "alerts",
@@ -52,6 +53,7 @@ RESOURCES = {
     "scheduling.worker": "workers",
     "scheduling.workerpool": "pools",
     "tenants.apikey": "api-keys",
+    "tenants.accessreview": "access-reviews",
     "tenants.approvalrequest": "approval-requests",
     "tenants.approvalrule": "approval-rules",
     "tenants.invitation": "invitations",
@@ -71,6 +73,10 @@ RESOURCES = {
 
 # By page and act, or by the console's own address: method and path as in the table of the API.
 TWINS = {
+    "retrieval.document reindex_discarding": "POST documents/{document}/reindex/",
+    "retrieval/chunk/{chunk}/add-after/": "POST chunks/{chunk}/add-after/",
+    "retrieval/chunk/{chunk}/split/": "POST chunks/{chunk}/split/",
+    "retrieval/chunk/{chunk}/restore/": "POST chunks/{chunk}/restore/",
     "files.artifact download": "GET jobs/{job}/artifacts/{artifact}/",
     "files.uploadedfile download": "POST files/{file}/link/",
     "files.uploadedfile delete": "DELETE files/{file}/",
@@ -118,6 +124,9 @@ TWINS = {
     "webhooks.webhook try_it": "POST webhooks/{webhook}/test/",
     "scheduling.backupplan delete": "DELETE backup-plans/{backup_plan}/",
     "scheduling.sheddingrule delete": "DELETE shedding-rules/{shedding_rule}/",
+    "tenants.accessreviewline keep": "POST access-reviews/{access_review}/decide/",
+    "tenants.accessreviewline keep_selected": "POST access-reviews/{access_review}/decide/",
+    "tenants.accessreviewline revoke": "POST access-reviews/{access_review}/decide/",
     "tenants.approvalrule delete": "DELETE approval-rules/{approval_rule}/",
     "tenants.claimrule delete": "DELETE claim-rules/{claim_rule}/",
     "scheduling.controlrule delete": "DELETE controls/{control}/",

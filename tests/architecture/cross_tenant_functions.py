@@ -96,6 +96,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command.handle"},
         "upkeep and its record belong to the platform",
     ),
+    "workloads/documents/chunks/queries.py": (
+        {"_iterate_text"},
+        "a download reads its next pages in the scope of its request, which has ended",
+    ),
     "workloads/documents/management/commands/build_search_indexes.py": (
         {"large_datasets"},
         "the command finds the datasets of all tenants that are too large for exact search",
@@ -532,6 +536,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_decide", "_person_of", "_store", "_take", "approve", "require_approval"},
         "requests are written by the platform, after a member was refused, or has decided",
     ),
+    "tenants/approvals/mails.py": ({"mail_next_expired"}, "upkeep finds the expired requests of all tenants"),
+    "tenants/reviews/service.py": (
+        {"close_review", "decide", "open_review", "refresh_review"},
+        "a review without a tenant is about accounts and keys of the platform",
+    ),
+    "tenants/management/commands/access_reviews.py": ({"Command.handle"}, "an operator reviews any tenant"),
     "tenants/management/commands/approvals.py": (
         {"Command._ask", "Command.handle"},
         "an operator decides about requests of all tenants",

@@ -12,6 +12,7 @@ from django.apps import apps
 from django.db.models import JSONField
 
 from jobsplatform.settings.env import BASE_DIR
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.encryption.fields import SealedField, SealedJSONField
 from tests.named_sql import sql_sources
 from tests.syntax import nodes_of, parse
@@ -76,6 +77,7 @@ PLAIN = {
     "scheduling.UpkeepRun.findings": "words of the platform",
     "scheduling.Worker.queues": "the platform's configuration",
     "scheduling.Worker.sandbox": "names of layers and protections",
+    "tenants.AccessReviewLine.grants": "names of rights, queues, kinds and datasets, scopes and networks of keys",
     "tenants.ApprovalRequest.arguments": "ids, numbers and words of an act; a payload patch is left out",
     "tenants.AuditLogEntry.after": "masked before it is written, and hashed as it stands",
     "tenants.AuditLogEntry.before": "masked before it is written, and hashed as it stands",
@@ -93,16 +95,58 @@ PLAIN = {
 }
 # Columns of plug-ins' own tables; docs/how-to/encryption.md states which others are stored in plain.
 SEALED_OF_PLUGINS = {
+    "rag_pipeline.PipelineEntity.error_message",
+    "rag_pipeline.PipelineRun.error_message",
+    "retrieval.Document.error_message",
     "webhooks.Delivery.answer",
     "webhooks.Delivery.error",
     "webhooks.Webhook.url",
+    "workflow_storage.NodeRun.error_message",
     "workflow_storage.NodeRun.inputs",
     "workflow_storage.NodeRun.outputs",
+    "workflow_storage.WorkflowRun.error_message",
     "workflow_storage.WorkflowRun.graph",
     "workflow_storage.WorkflowRun.inputs",
     "workflow_storage.WorkflowRun.outputs",
 }
+# Texts of errors in the platform's own tables, and the columns of that kind that are stored in plain, with the reason.
+ERRORS = {
+    "scheduling.Batch.fire_error",
+    "scheduling.BulkOperation.error",
+    "scheduling.Circuit.error_message",
+    "scheduling.CircuitNews.error_message",
+    "scheduling.Compensation.error",
+    "scheduling.DeadLetter.error_message",
+    "scheduling.Execution.error_message",
+    "scheduling.Execution.traceback",
+    "scheduling.Job.error_message",
+    "scheduling.JobError.error_message",
+    "scheduling.OutboxMessage.error",
+}
+PLAIN_ERRORS = {
+    "scheduling.AlertMessage.error": "of the delivery of an alert, whose body is in plain",
+    "scheduling.Backup.error": "of no tenant",
+    "scheduling.EvidencePack.error": "of the platform's own report",
+    "scheduling.SettledRefused.error": "of the database, about the numbers of an execution",
+    "scheduling.TenantUpkeepRun.error": "of a task of the platform over a tenant",
+    "scheduling.UpkeepRun.error": "of no tenant",
+}
 OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "workflow_storage", "files", "webhooks"})
+# Statements that read or copy error texts; each copies one only within the rows of a job, or a module opens it.
+ERROR_STATEMENTS = {
+    "scheduling/alerts/causes.sql",
+    "scheduling/breakers/dependencies.sql",
+    "scheduling/breakers/state.sql",
+    "scheduling/compensation/duty.sql",
+    "scheduling/consistency/jobs.sql",
+    "scheduling/errors/queries.sql",
+    "scheduling/execution/settlement.sql",
+    "scheduling/jobs/dead_letters/groups.sql",
+    "scheduling/jobs/waiting_jobs.sql",
+    "scheduling/streams/event_pages.sql",
+    "workloads/pipelines/upkeep.sql",
+    "workloads/workflows/records/upserts.sql",
+}
 COLUMNS = ("payload", "checkpoint", "result")
 # Modules that name the columns in SQL, or read them without model instances; each decrypts and encrypts through the
 # field.
@@ -136,6 +180,18 @@ def test_every_json_column_is_sealed_or_listed_as_plain() -> None:
     columns = json_columns()
     assert {name for name, kind in columns.items() if issubclass(kind, SealedJSONField)} == SEALED
     assert set(columns) - SEALED == set(PLAIN)
+
+
+def test_every_text_of_an_error_is_sealed_or_listed_as_plain() -> None:
+    columns = {
+        f"{model._meta.label}.{field.name}": type(field)
+        for model in apps.get_models()
+        if model.__module__.startswith("scheduling.") and model._meta.app_label not in OF_PLUGINS
+        for field in model._meta.local_fields
+        if field.name.endswith(("error", "error_message", "traceback"))
+    }
+    assert {name for name, kind in columns.items() if issubclass(kind, SealedErrorField)} == ERRORS
+    assert set(columns) - ERRORS == set(PLAIN_ERRORS)
 
 
 def test_sealed_columns_of_plug_ins_are_listed() -> None:
@@ -172,6 +228,11 @@ def test_sealed_columns_are_queried_directly_by_listed_modules_only() -> None:
     assert set(speakers()) == BESIDE_ROWS
 
 
+def test_error_texts_are_in_listed_statements_only() -> None:
+    found = {name for name, text in sql_sources() if re.search(r"\berror_message\b|\btraceback\b", text)}
+    assert found == ERROR_STATEMENTS
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -202,6 +263,7 @@ def test_data_keys_are_used_by_field_and_stored_values_only() -> None:
     }
     assert users == {
         "tenants/encryption/data_keys.py",
+        "tenants/encryption/error_texts.py",
         "tenants/encryption/fields.py",
         "tenants/encryption/file_seal.py",
     }

@@ -1,6 +1,6 @@
 """Extraction child with a compromised reader, which runs the attack named in its input.
 
-`extract_blocks` runs it instead of the real child, under the real limits and sandbox. The one block that it returns is
+`extract_file` runs it instead of the real child, under the real limits and sandbox. The one block that it returns is
 the result of the attack, or the name of the error that stopped it.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction import child
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -134,7 +134,7 @@ _ATTACKS: dict[str, Callable[[Any], str]] = {
 }
 
 
-def _attack(data: bytes) -> Iterator[Block]:
+def _attack(data: bytes, facts: Facts) -> Iterator[Block]:
     order = json.loads(data)
     try:
         got = _ATTACKS[order["attack"]](order["on"])

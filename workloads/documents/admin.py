@@ -1,4 +1,4 @@
-"""Admin pages of datasets and chunks, with a page to try out a search."""
+"""Admin pages of datasets, with a page to try out a search."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.text import Truncator
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from tenants.access.permissions import Permission
-from tenants.console.base import ReadOnlyAdmin, TenantScopedAdmin
+from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
 from tenants.requests.features import require_feature
 from tenants.settings.schema import settings_of
-from workloads.documents.models import Chunk, Dataset
+from workloads.documents.models import Dataset
 from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, Timings, search_dataset
 from workloads.documents.service import create_dataset, delete_dataset, update_dataset
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
 _SPLITTING, _SEARCH = ("chunk_size", "chunk_overlap"), ("text_weight", "min_score")
 _SETTINGS = ("name", "description", *_SPLITTING, "home_region", "allowed_regions", *_SEARCH)
-_EXCERPT_WORDS = 20
 
 
 class SearchForm(forms.Form):
@@ -134,27 +131,3 @@ class DatasetAdmin(TenantScopedAdmin):
             "milliseconds": timings.parts,
         }
         return TemplateResponse(request, "retrieval/admin/search.html", context)
-
-
-@admin.register(Chunk, site=console_site)
-class ChunkAdmin(ReadOnlyAdmin):
-    """Read-only admin page of chunks."""
-
-    empty_title = gettext_lazy("No chunks yet")
-    empty_text = gettext_lazy("Documents are split into chunks during indexing. Upload one to a dataset.")
-    view_permission = Permission.DATASETS_VIEW
-    is_named_by_id = True
-    list_display = ("excerpt", "document", "position", "location")
-    list_select_related = ("document",)
-    fields = ("document", "dataset", "position", "location", "text")
-    ordering = ("-id",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("embedding", "search")
-
-    def get_fields(self, request: HttpRequest, obj: Chunk | None = None) -> Any:
-        return self.fields
-
-    @admin.display(description=gettext_lazy("Text"))
-    def excerpt(self, chunk: Chunk) -> str:
-        return Truncator(chunk.text).words(_EXCERPT_WORDS)

@@ -20,7 +20,6 @@ class RetrievalConfig(AppConfig):
     narrowed_routes = (
         *(f"dataset-{name}" for name in ("list", "detail", "search", "search-several")),
         *(f"admin:retrieval_dataset_{name}" for name in ("changelist", "change", "add", "act", "search", "export")),
-        *(f"admin:retrieval_chunk_{name}" for name in ("changelist", "change", "export")),
     )
     web_preload = "workloads.documents.embedding.load_embedder"
     file_references = "workloads.documents.models:FILE_REFERENCES"

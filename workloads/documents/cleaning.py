@@ -1,4 +1,7 @@
-"""Cleaning of extracted blocks: control characters, running page headers, and lines broken by the margin."""
+"""Cleaning of extracted blocks: control characters, running page headers, and lines broken by the margin.
+
+Code and tables keep their spaces, line ends and blank lines.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, BlockKind
 
 # Control characters except tab and newline, soft hyphens, zero-width spaces, word joiners, bidi controls, byte-order
 # marks, and unpaired surrogates, which PostgreSQL rejects as it does NUL. U+200C and U+200D stay: Persian, Indic
@@ -18,6 +22,7 @@ _UNPRINTABLE = re.compile(
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile("[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _BLANK_LINES = re.compile(r"\n[ \n]*\n")
+_BLANK_ENDS = re.compile(r"\A(?:[ \t]*+\n)++")
 _HYPHENATED = re.compile(r"(?<=[a-zß-ÿ])[-\u2010]\n(?=[a-zß-ÿ])")
 _DIGITS = re.compile(r"\d+")
 _URLS = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'）】」』]+")
@@ -37,18 +42,18 @@ def clean_blocks(blocks: Iterable[Block]) -> list[Block]:
     pages: list[Block] = []
     cleaned: list[Block] = []
     for block in blocks:
-        tidy = Block(clean_text(block.text), block.location, block.level)
+        tidy = _with_text(block, block.text)
         cleaned.append(tidy)
-        if "page" in block.location:
+        if _is_page(block):
             pages.append(tidy)
     running = _running_lines([page.text for page in pages])
     result = []
     for block in cleaned:
         text = block.text
-        if "page" in block.location:
+        if _is_page(block):
             text = unwrap_lines(_without_running_lines(text, running))
         if text:
-            result.append(Block(text, block.location, block.level))
+            result.append(block if text is block.text else replace(block, text=text))
     return result
 
 
@@ -60,10 +65,9 @@ def remove_addresses(blocks: Iterable[Block], *, urls: bool, emails: bool) -> li
         text = block.text
         for pattern in patterns:
             text = pattern.sub("", text)
-        if text is not block.text:
-            text = clean_text(text)
-        if text:
-            kept.append(Block(text, block.location, block.level))
+        left = block if text is block.text else _with_text(block, text)
+        if left.text:
+            kept.append(left)
     return kept
 
 
@@ -73,6 +77,12 @@ def clean_text(text: str) -> str:
     text = _SPACES.sub(" ", _UNPRINTABLE.sub("", text))
     lines = (line.strip() for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
+def clean_verbatim(text: str) -> str:
+    """Return the text in Unicode form NFC, without unprintable characters and without blank lines at its ends."""
+    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text))
+    return _BLANK_ENDS.sub("", _UNPRINTABLE.sub("", text)).rstrip()
 
 
 def unwrap_lines(text: str) -> str:
@@ -90,6 +100,18 @@ def unwrap_lines(text: str) -> str:
             joined.append(line)
         is_open = bool(line) and len(line) >= full and not line.endswith(_SENTENCE_END)
     return "\n".join(joined)
+
+
+def _with_text(block: Block, text: str) -> Block:
+    """Return the block with this text, cleaned as its kind demands."""
+    if not block.is_verbatim:
+        return replace(block, text=clean_text(text))
+    return replace(block, text=clean_verbatim(text), header=clean_verbatim(block.header))
+
+
+def _is_page(block: Block) -> bool:
+    """Return True for the paragraphs of a format with pages, whose lines the margin has broken."""
+    return "page" in block.location and block.kind is BlockKind.PARAGRAPH
 
 
 def _edge_lines(page: str) -> set[str]:

@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -153,20 +153,25 @@ class ApiEmbedder:
         except NoAnswerError as error:
             message = f"The embedding endpoint cannot be reached: {error}"
             raise TransientError(message, code="embedding_unreachable") from error
-        if answer.status == 429 and b"insufficient_quota" not in answer.body:
-            raise EndpointRateLimitedError("The embedding endpoint is busy.", seconds=answer.retry_after_seconds)
         if answer.status != 200:
-            raise error_of(self._name, answer.status, answer.body, retry_after_seconds=answer.retry_after_seconds)
+            raise self._failure(answer.status, answer.body, answer.retry_after_seconds)
         try:
             content = json.loads(answer.body)
             if body_has_error(content):
-                raise error_of(self._name, 200, content)
+                raise self._failure(200, content, answer.retry_after_seconds)
             rows = sorted(content["data"], key=lambda row: row["index"])
             return [[float(number) for number in row["embedding"]] for row in rows]
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PermanentError(
                 "The embedding endpoint returned an invalid response.", code="embedding_shape"
             ) from error
+
+    def _failure(self, status: int, body: Any, retry_after_seconds: float | None) -> Exception:
+        """Return the exception for an error of the endpoint; that of its rate limit lets pipelines slow down."""
+        error = error_of(self._name, status, body, retry_after_seconds=retry_after_seconds)
+        if isinstance(error, TransientError) and error.code == "embedding_rate_limited":
+            return EndpointRateLimitedError(str(error), seconds=retry_after_seconds)
+        return error
 
 
 def normalise(vectors: Vectors) -> Vectors:

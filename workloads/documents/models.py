@@ -10,13 +10,15 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Cast, Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 from pgvector.django import VectorField
 
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.tenancy.bases import NamedModel, TenantModel
 from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
+from workloads.documents.blocks import MAX_WARNING_CHARACTERS, MAX_WARNINGS
 from workloads.documents.embedding import DIMENSIONS, current_model_name
 from workloads.documents.splitting import (
     DEFAULT_CHUNK_SIZE,
@@ -26,6 +28,7 @@ from workloads.documents.splitting import (
     SplitSettings,
 )
 
+MAX_ENCODING_LENGTH = 40
 # A unique index holds it beside two ids.
 MAX_URL_LENGTH = 2_000
 
@@ -132,7 +135,8 @@ class Document(TenantModel):
     ``passages_digest`` and ``chunks_done`` say where an interrupted indexing resumes. ``kept_chunks`` counts the chunks
     of an earlier indexing that serve searches until the current one is complete; if it is 0, new chunks serve searches
     as soon as they are stored. ``served_model`` is the model that made the vectors which serve searches. A document
-    with a ``source_url`` has no content until its job has fetched it.
+    with a ``source_url`` has no content until its job has fetched it. ``encoding``, ``pages``, ``pages_without_text``
+    and ``warnings`` are what extraction found out; ``given_encoding`` is that of a file of text, if it is not detected.
     """
 
     # Rows refer to each other by (tenant, id); the constraints are in the migration.
@@ -155,12 +159,24 @@ class Document(TenantModel):
     chunks_total = models.PositiveIntegerField(_("chunks total"), null=True, blank=True)
     passages_digest = models.CharField(_("passages digest"), max_length=64, blank=True)
     error_code = models.CharField(_("error code"), max_length=64, blank=True)
-    error_message = models.CharField(_("error message"), max_length=1_000, blank=True)
+    error_message = SealedErrorField(_("error message"), max_length=1_000, blank=True)
     kept_chunks = models.PositiveIntegerField(_("kept chunks"), db_default=0)
     served_model = models.CharField(_("served model"), max_length=100, blank=True, db_default="")
     source_url = models.CharField(_("source url"), max_length=MAX_URL_LENGTH, blank=True, db_default="")
     is_fetch_due = models.BooleanField(_("is fetch due"), db_default=False)
     is_pause_asked = models.BooleanField(_("is pause asked"), db_default=False)
+    given_encoding = models.CharField(_("given encoding"), max_length=MAX_ENCODING_LENGTH, blank=True, db_default="")
+    encoding = models.CharField(_("encoding"), max_length=MAX_ENCODING_LENGTH, blank=True, db_default="")
+    pages = models.PositiveIntegerField(_("pages"), null=True, blank=True)
+    pages_without_text = models.PositiveIntegerField(_("pages without text"), db_default=0)
+    warnings = ArrayField(
+        models.CharField(max_length=MAX_WARNING_CHARACTERS),
+        verbose_name=_("warnings"),
+        size=MAX_WARNINGS,
+        default=list,
+        db_default=[],
+        blank=True,
+    )
     job_id = models.UUIDField(_("job id"))
     batch_id = models.UUIDField(_("batch id"))
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
@@ -199,10 +215,27 @@ class Document(TenantModel):
         return self.name
 
 
+# The order of a document's chunks; unique among those that are served.
+ORDER = Coalesce("place", Cast("position", models.FloatField()))
+# Chunks that a person has changed.
+CHANGED = models.Q(is_edited=True) | models.Q(is_enabled=False)
+
+
+class ChunkChange(models.TextChoices):
+    """The changes that replace the text of a chunk."""
+
+    EDITED = "edited", _("Edited")
+    SPLIT = "split", _("Split")
+    MERGED = "merged", _("Merged")
+    RESTORED = "restored", _("Restored")
+
+
 class Chunk(TenantModel):
     """A passage of a document, with its vector and its search terms.
 
     A chunk with ``is_served`` False waits for the rest of its document, whose earlier chunks serve searches until then.
+    One that was added by hand has the position of the chunk before it, and a ``place`` between the two around it. No
+    search finds a chunk with ``is_enabled`` False. ``vector_digest`` is None until the vector is that of the text.
     """
 
     dataset = models.ForeignKey(
@@ -219,6 +252,10 @@ class Chunk(TenantModel):
     is_served = models.BooleanField(_("is served"), db_default=True)
     # Of the text and the model that made the vector; equal for equal vectors of a tenant.
     vector_digest = models.UUIDField(_("vector digest"), null=True, blank=True)
+    place = models.FloatField(_("place"), null=True, editable=False)
+    is_enabled = models.BooleanField(_("is searched"), db_default=True, default=True)
+    is_edited = models.BooleanField(_("is edited"), db_default=False, default=False)
+    version = models.PositiveIntegerField(_("version"), db_default=1, default=1, editable=False)
 
     narrowed_by: ClassVar[Mapping[str, str]] = {"datasets": "dataset"}
 
@@ -226,15 +263,41 @@ class Chunk(TenantModel):
         verbose_name = _("chunk")
         verbose_name_plural = _("chunks")
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "document", "is_served", "position"], name="chunk_place_unique"),
+            models.UniqueConstraint("tenant", "document", "is_served", ORDER, name="chunk_order_unique"),
         ]
         indexes = [
-            models.Index(fields=["tenant", "dataset"], name="chunk_dataset"),
+            models.Index(fields=["tenant", "dataset", "is_served", "id"], name="chunk_of_dataset"),
+            models.Index(fields=["tenant", "dataset", "document"], condition=CHANGED, name="chunk_changed"),
             models.Index(fields=["tenant", "vector_digest"], name="chunk_vector"),
         ]
 
     def __str__(self) -> str:
         return f"{self.document_id}#{self.position}"
+
+
+class ChunkVersion(TenantModel):
+    """The text that a chunk had before a change, with who changed it and when. It ends with its chunk."""
+
+    document = models.ForeignKey(
+        Document, models.CASCADE, verbose_name=_("document"), db_constraint=False, db_index=False, related_name="+"
+    )
+    chunk_id = models.UUIDField(_("chunk id"))
+    number = models.PositiveIntegerField(_("number"))
+    text = models.TextField(_("text"))
+    change = models.CharField(_("change"), max_length=10, choices=ChunkChange)
+    replaced_by = models.CharField(_("replaced by"), max_length=200)
+    replaced_at = models.DateTimeField(_("replaced at"), db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = _("chunk version")
+        verbose_name_plural = _("chunk versions")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "chunk_id", "number"], name="chunk_version_unique"),
+        ]
+        indexes = [models.Index(fields=["tenant", "document"], name="chunk_version_document")]
+
+    def __str__(self) -> str:
+        return f"{self.chunk_id}@{self.number}"
 
 
 # Columns that refer to stored files.

@@ -23,10 +23,12 @@ from tenants.database.ids import id_of, uuid7s
 from tenants.database.prepared import fetch_all
 from tenants.database.reads import first_or_raise, from_row
 from tenants.database.sql import load_sql
+from tenants.encryption.fields import sealed_field
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
+from workloads.documents.blocks import Facts
 from workloads.documents.exceptions import DocumentGoneError
-from workloads.documents.models import Chunk, Document, DocumentStatus
+from workloads.documents.models import Chunk, ChunkVersion, Document, DocumentStatus
 from workloads.documents.space import release_stored_content, take_chunks
 from workloads.documents.splitting import Passage, SplitSettings
 from workloads.documents.terms import to_tsvector
@@ -36,7 +38,6 @@ from workloads.files.store import StoredContent, discard_on_commit
 if TYPE_CHECKING:
     from workloads.documents.embedding import Vectors
 
-_MAX_ERROR_LENGTH = 1_000
 _APPEND_CHUNKS = load_sql(__file__)["append_chunks"]
 
 
@@ -45,6 +46,7 @@ class DocumentSource:
     """What indexing needs to know of a document; ``job_id`` is the job that indexes it."""
 
     id: UUID
+    tenant_id: UUID
     job_id: UUID
     status: DocumentStatus
     name: str
@@ -61,6 +63,7 @@ class DocumentSource:
     source_url: str = ""
     is_fetch_due: bool = False
     is_pause_asked: bool = False
+    given_encoding: str = ""
 
 
 def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> DocumentSource:
@@ -118,10 +121,11 @@ def enter_phases(source: DocumentSource, phases: Sequence[tuple[DocumentStatus, 
     _update(source, status=phases[-1][0], error_code="", error_message="", error_at=None, **times)
 
 
-def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
-    """Store the number of passages, and delete chunks of other passages, but not those that serve searches meanwhile.
+def begin_chunks(source: DocumentSource, *, digest: str, total: int, facts: Facts, seconds: float = 0.0) -> None:
+    """Store the number of passages and the facts of the file, and delete chunks of other passages.
 
-    Raise `SpaceExceededError` if the tenant has no room for so many chunks beside those.
+    Chunks that serve searches meanwhile stay. The indexing began ``seconds`` ago. Raise `SpaceExceededError` if the
+    tenant has no room for so many chunks beside those.
     """
     document = _lock(source)
     take_chunks(document, total)
@@ -131,7 +135,11 @@ def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
     _update(
         source,
         status=DocumentStatus.INDEXING,
-        indexing_at=Now(),
+        indexing_at=Now() - timedelta(seconds=seconds),
+        encoding=facts.encoding,
+        pages=facts.pages,
+        pages_without_text=facts.pages_without_text,
+        warnings=facts.warnings,
         passages_digest=digest,
         chunks_total=total,
         chunks_done=0,
@@ -179,6 +187,7 @@ def complete(source: DocumentSource) -> None:
     document = _lock(source)
     if document.kept_chunks:
         Chunk.objects.filter(document_id=source.id, is_served=True).delete()
+        ChunkVersion.objects.filter(document_id=source.id).delete()
         Chunk.objects.filter(document_id=source.id).update(is_served=True)
         release_stored_content(document)
     _update(
@@ -212,7 +221,7 @@ def fail(source: DocumentSource, *, code: str, message: str) -> None:
         status=DocumentStatus.ERROR,
         error_at=Now(),
         error_code=code,
-        error_message=message[:_MAX_ERROR_LENGTH],
+        error_message=_stored_error(source, message),
     )
 
 
@@ -222,8 +231,13 @@ def await_retry(source: DocumentSource, *, code: str, message: str) -> None:
         source,
         status=DocumentStatus.WAITING,
         error_code=code,
-        error_message=message[:_MAX_ERROR_LENGTH],
+        error_message=_stored_error(source, message),
     )
+
+
+def _stored_error(source: DocumentSource, message: str) -> Any:
+    field = sealed_field(Document, "error_message")
+    return field.ready(message, tenant_id=source.tenant_id, row_id=source.id)
 
 
 def _lock(source: DocumentSource) -> Document:

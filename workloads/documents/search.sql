@@ -3,14 +3,14 @@
 -- whatever indexes exist, the planner computes every distance within the dataset. A dataset with its own index uses
 -- `rank_by_index`.
 SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served
+WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served AND is_enabled
     AND document_id <> ALL(%(others)s::uuid[])
 ORDER BY (embedding <#> %(vector)s::vector) + 0, id LIMIT %(limit)s;
 
 -- name: rank_by_index
 -- Rank the chunks of a dataset by the index of its vectors.
 SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served
+WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served AND is_enabled
     AND document_id <> ALL(%(others)s::uuid[])
 ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s;
 
@@ -35,6 +35,7 @@ WITH hit AS MATERIALIZED (
         WHERE chunk.search @@ query OFFSET 0
     ) AS term
     WHERE chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s AND chunk.is_served
+        AND chunk.is_enabled
         AND chunk.search @@ %(any_term)s::tsquery
 ), total AS MATERIALIZED (
     SELECT greatest(sum(CASE WHEN kept_chunks > 0 THEN kept_chunks ELSE chunks_done END), 1)::float AS chunks

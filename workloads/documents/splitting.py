@@ -5,20 +5,16 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from semantic_text_splitter import TextSplitter
 
 from workloads.documents.blocks import Block
-from workloads.documents.terms import UNSPACED
+from workloads.documents.packing import Part, parts_of, weigh, weigh_shape
 
 MIN_CHUNK_SIZE, DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE = 20, 200, 1_000
 DEFAULT_OVERLAP = 20
-# Letters of a spaced script per token of the embedding's vocabulary, about.
-_LETTERS_A_TOKEN = 4
-# Tokens per character of an unspaced script, whose words are one or two characters long.
-_TOKENS_AN_UNSPACED_CHARACTER = 0.75
 # The splitter breaks at the longest run of newlines that it finds: at headings first, then at paragraphs.
 _BEFORE_HEADING, _BEFORE_PARAGRAPH = "\n\n\n", "\n\n"
 
@@ -54,8 +50,7 @@ class Passage:
 
 def estimate_tokens(text: str) -> int:
     """Return the estimated number of tokens that the embedding model makes of the text."""
-    unspaced = len(UNSPACED.findall(text))
-    return round(unspaced * _TOKENS_AN_UNSPACED_CHARACTER + (len(text) - unspaced) / _LETTERS_A_TOKEN)
+    return round(weigh(text))
 
 
 def split_blocks(blocks: Iterable[Block], settings: SplitSettings) -> list[Passage]:
@@ -87,14 +82,20 @@ def passages_digest(passages: Sequence[Passage]) -> str:
 
 def _split(blocks: Iterable[Block], settings: SplitSettings, *, path: _Path = (), first: int = 0) -> Iterator[Passage]:
     """Yield the passages of blocks under the headings of ``path``, numbered from ``first``."""
-    text, offsets, places = _assemble(blocks, path)
-    if not text:
+    source = _assemble(parts_of(blocks, settings.chunk_size), path)
+    if not source.text:
         return
-    splitter = TextSplitter.from_callback(estimate_tokens, settings.chunk_size, settings.overlap)
-    for position, (start, piece) in enumerate(splitter.chunk_indices(text), start=first):
-        begin = bisect_right(offsets, start) - 1
-        end = bisect_right(offsets, start + len(piece) - 1) - 1
-        yield Passage(position, piece, _location(places[begin], places[end]))
+    splitter = TextSplitter.from_callback(
+        lambda shape: round(weigh_shape(shape)), settings.chunk_size, settings.overlap
+    )
+    previous_end = 0
+    for position, (start, piece) in enumerate(splitter.chunk_indices(source.shape), start=first):
+        end = start + len(piece)
+        begin, last = source.index_of(start), source.index_of(end - 1)
+        whole = source.after_rest(begin, last) if start < previous_end else begin
+        text = source.text[start if whole == begin else source.offsets[whole] : end]
+        yield Passage(position, text, _location(source.places[whole], source.places[last]))
+        previous_end = end
 
 
 def _sections(blocks: Iterable[Block], level: int) -> Iterator[tuple[_Path, list[Block]]]:
@@ -114,7 +115,7 @@ def _sections(blocks: Iterable[Block], level: int) -> Iterator[tuple[_Path, list
         yield above, section
 
 
-def _path_after(path: _Path, block: Block) -> _Path:
+def _path_after(path: _Path, block: Block | Part) -> _Path:
     """Return the headings above what follows the block."""
     if not block.level:
         return path
@@ -122,27 +123,49 @@ def _path_after(path: _Path, block: Block) -> _Path:
     return (*kept, (block.level, " ".join(block.text.split())))
 
 
-def _assemble(blocks: Iterable[Block], path: _Path) -> tuple[str, list[int], list[dict[str, Any]]]:
-    """Return the document as one text, with the offset and the location of each block."""
-    parts: list[str] = []
-    offsets: list[int] = []
-    places: list[dict[str, Any]] = []
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A document as one text, its shape as in `packing`, and for each part its offset and location."""
+
+    text: str
+    shape: str
+    offsets: list[int]
+    places: list[dict[str, Any]]
+    is_rest: list[bool]
+
+    def index_of(self, offset: int) -> int:
+        """Return the index of the part at an offset of the text."""
+        return bisect_right(self.offsets, offset) - 1
+
+    def after_rest(self, begin: int, last: int) -> int:
+        """Return the first part that continues no other: the end of a listing is not repeated without its beginning."""
+        return next((index for index in range(begin, last) if not self.is_rest[index]), last)
+
+
+def _assemble(parts: Iterable[Part], path: _Path) -> _Source:
+    texts: list[str] = []
+    shapes: list[str] = []
+    source = _Source("", "", [], [], [])
     length = 0
     previous_level = 0
-    for block in blocks:
-        path = _path_after(path, block)
-        if parts:
+    for part in parts:
+        path = _path_after(path, part)
+        if texts:
             # A heading directly under another stays with it.
-            gap = _BEFORE_HEADING if block.level and not previous_level else _BEFORE_PARAGRAPH
-            gap = "\n" if previous_level or "row" in block.location else gap
-            parts.append(gap)
+            gap = _BEFORE_HEADING if part.level and not previous_level else _BEFORE_PARAGRAPH
+            gap = "\n" if previous_level else gap
+            texts.append(gap)
+            shapes.append(gap)
             length += len(gap)
-        offsets.append(length)
-        places.append({**block.location, "heading": [title for _, title in path]} if path else dict(block.location))
-        parts.append(block.text)
-        length += len(block.text)
-        previous_level = block.level
-    return "".join(parts), offsets, places
+        source.offsets.append(length)
+        place = {**part.location, "heading": [title for _, title in path]} if path else dict(part.location)
+        source.places.append(place)
+        source.is_rest.append(part.is_rest)
+        texts.append(part.text)
+        shapes.append(part.shape)
+        length += len(part.text)
+        previous_level = part.level
+    return replace(source, text="".join(texts), shape="".join(shapes))
 
 
 def _location(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError
 from scheduling.kit.http import HeaderValue, SecretText, read_target
 from tenants.database.platform_settings import platform_settings
+
+OWN: Final = "own"
+PLATFORM: Final = "platform"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
     """The base URL of an endpoint, its key and its default model. The key of a tenant's endpoint is a stored secret.
 
-    If ``is_shared``, it belongs to the operator, so its URL may be inside of the operator's network.
+    If ``is_shared``, it belongs to the operator, so its URL may be inside of the operator's network. ``name`` is what
+    records call it.
     """
 
     url: str
     key: HeaderValue = field(default="", repr=False)
     model: str = ""
     is_shared: bool = False
+    name: str = OWN
 
     @property
     def headers(self) -> Sequence[tuple[str, HeaderValue]]:
@@ -40,13 +46,13 @@ class ModelEndpoint:
         return Dependency(read_target(self.url).authority[:MAX_DEPENDENCY_CHARACTERS])
 
 
-def chat_endpoint(*, url: str = "", key: HeaderValue = "", model: str = "") -> ModelEndpoint:
+def chat_endpoint(*, url: str = "", key: HeaderValue = "", model: str = "", name: str = OWN) -> ModelEndpoint:
     """Return the tenant's own endpoint if ``url`` is given, else the operator's.
 
     Raise `PermanentError` if neither is configured.
     """
     if url:
-        return ModelEndpoint(url.rstrip("/"), key, model)
+        return ModelEndpoint(url.rstrip("/"), key, model, name=name)
     if not platform_settings.LLM_API_URL:
         raise PermanentError(
             "No model endpoint is configured: set one for the tenant or for the platform.", code="no_model"
@@ -56,4 +62,5 @@ def chat_endpoint(*, url: str = "", key: HeaderValue = "", model: str = "") -> M
         platform_settings.LLM_API_KEY,
         model or platform_settings.LLM_MODEL,
         is_shared=True,
+        name=PLATFORM,
     )

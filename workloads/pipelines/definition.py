@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.utils.translation import gettext
 from jsonschema import Draft202012Validator
 
-from scheduling.kit.http import UrlRefusedError, read_target
+from scheduling.kit.http import UrlRefusedError, read_target, refusal_of
 from tenants.schema_faults import describe_fault
 from tenants.tenancy.bases import find_invisible_character
 from workloads.documents.extraction.limits import MIB, ParsingLimits
@@ -205,8 +205,8 @@ def find_faults(definition: object) -> list[PipelineFault]:
     split = read_settings(definition).split_settings
     if 2 * split.overlap > split.chunk_size:
         faults.append(PipelineFault("$.split.chunk_overlap", gettext("It must be at most half of chunk_size.")))
-    faults += _source_faults(sources_of(definition), "$.datasource.sources")
-    return faults
+    sources = sources_of(definition)
+    return faults + (_source_faults(sources, "$.datasource.sources") or _address_faults(sources))
 
 
 def find_source_faults(sources: object, place: str = "$.sources") -> list[PipelineFault]:
@@ -268,6 +268,15 @@ def _schema_faults(schema: Mapping[str, Any], value: object, root: str) -> list[
 @cache
 def _validator(is_whole: bool) -> Any:  # noqa: FBT001 - a key of the cache
     return Draft202012Validator(SCHEMA if is_whole else SOURCES_SCHEMA)
+
+
+def _address_faults(sources: Sequence[Mapping[str, Any]]) -> list[PipelineFault]:
+    """Return the URLs that no run may call; those that a run names are refused one by one, by its entities."""
+    return [
+        PipelineFault(f"$.datasource.sources[{index}].url", refusal, "address_refused")
+        for index, source in enumerate(sources)
+        if source["type"] == "url" and (refusal := refusal_of(source["url"]))
+    ][:MAX_FAULTS]
 
 
 def _source_faults(sources: Sequence[Mapping[str, Any]], place: str) -> list[PipelineFault]:

@@ -18,8 +18,8 @@ from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntit
 _END_RUNS = load_sql(__file__)["end_runs"]
 
 
-def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, message: str) -> int:
-    """End those of the entities that are open, with this state and error. Return how many."""
+def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, message: Any) -> int:
+    """End those of the entities that are open, with this state, error code and stored message. Return how many."""
     ended: int = entities.filter(state__in=OPEN_ENTITIES).update(
         state=state, ended_at=Now(), error_code=code[:64], error_message=message
     )

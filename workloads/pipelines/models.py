@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.tenancy.bases import NamedModel, TenantModel
 
 
@@ -110,7 +111,7 @@ class PipelineRun(TenantModel):
     entities_error = models.PositiveIntegerField(_("entities error"), default=0)
     entities_cancelled = models.PositiveIntegerField(_("entities cancelled"), default=0)
     error_code = models.CharField(_("error code"), max_length=64, blank=True)
-    error_message = models.CharField(_("error message"), max_length=1_000, blank=True)
+    error_message = SealedErrorField(_("error message"), max_length=1_000, blank=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
@@ -162,7 +163,7 @@ class PipelineEntity(TenantModel):
     chunks_done = models.PositiveIntegerField(_("chunks done"), default=0)
     chunks_total = models.PositiveIntegerField(_("chunks total"), null=True, blank=True)
     error_code = models.CharField(_("error code"), max_length=64, blank=True)
-    error_message = models.CharField(_("error message"), max_length=1_000, blank=True)
+    error_message = SealedErrorField(_("error message"), max_length=1_000, blank=True, owner="job_id")
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)

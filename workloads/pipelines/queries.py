@@ -74,7 +74,7 @@ def find_runs() -> QuerySet[Any]:
             output_field=CharField(),
         ),
         shown_error_code=error_code(is_dead),
-        shown_error_message=error_message(is_dead),
+        shown_error_message=error_message(is_dead, owner="id"),
     )
     return shown
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Sum
+from django.db.models import Count, F, Model, Sum
 from django.db.models.functions import Coalesce, Now
 
 from scheduling.kit.base import JobContext, PermanentError
@@ -20,6 +20,7 @@ from tenants.database.ids import id_of
 from tenants.database.prepared import execute
 from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
+from tenants.encryption.fields import sealed_field
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.models import Dataset
@@ -27,8 +28,6 @@ from workloads.documents.one_item.item import STATE_FIELDS, IndexingItem, Indexi
 from workloads.pipelines.definition import read_settings, settings_key
 from workloads.pipelines.ending import close_entities, end_runs
 from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun, PipelineRunState
-
-_MAX_ERROR_LENGTH = 1_000
 
 
 class RunGoneError(PermanentError):
@@ -152,7 +151,9 @@ def take_over(plan: RunPlan) -> None:
     else:
         taken = entities.filter(job_id=run.job_id) if run.job_id != plan.job_id else entities.none()
         run.job_id = plan.job_id
-    taken.update(job_id=plan.job_id, state=EntityState.WAITING, attempt=0, ended_at=None)
+    # Without the error, whose text is sealed for the job that had it.
+    new = {"job_id": plan.job_id, "state": EntityState.WAITING, "error_code": "", "error_message": ""}
+    taken.update(**new, attempt=0, ended_at=None)
     if _own(plan).filter(state__in=OPEN_ENTITIES).exists():
         run.state, run.ended_at, run.error_code, run.error_message = PipelineRunState.RUNNING, None, "", ""
         run.started_at = run.started_at or Now()
@@ -181,7 +182,8 @@ def complete(plan: RunPlan, entity_id: UUID, **changes: Any) -> None:
 def fail(plan: RunPlan, entity_id: UUID, *, code: str, message: str, is_final: bool, **changes: Any) -> None:
     """Store an error with the entity. If ``is_final`` it ends in error, else it waits for its next attempt."""
     ending = {"state": EntityState.ERROR, "ended_at": Now()} if is_final else {"state": EntityState.WAITING}
-    change(plan, entity_id, error_code=code[:64], error_message=message[:_MAX_ERROR_LENGTH], **ending, **changes)
+    text = _stored_error(PipelineEntity, message, tenant_id=plan.tenant_id, owner_id=plan.job_id)
+    change(plan, entity_id, error_code=code[:64], error_message=text, **ending, **changes)
 
 
 def fail_all(context: JobContext, *, code: str, message: str) -> None:
@@ -189,12 +191,18 @@ def fail_all(context: JobContext, *, code: str, message: str) -> None:
 
     The run ends unless other jobs work on it.
     """
-    run_id, message = UUID(context.payload["run_id"]), message[:_MAX_ERROR_LENGTH]
+    run_id, tenant_id = UUID(context.payload["run_id"]), context.tenant_id
+    text = _stored_error(PipelineRun, message, tenant_id=tenant_id, owner_id=run_id)
     runs = PipelineRun.objects.filter(pk=run_id)
-    runs.filter(job_id=context.job_id).update(error_code=code[:64], error_message=message)
+    runs.filter(job_id=context.job_id).update(error_code=code[:64], error_message=text)
     own = PipelineEntity.objects.filter(run_id=run_id, job_id=context.job_id)
-    close_entities(own, state=EntityState.ERROR, code=code, message=message)
+    text = _stored_error(PipelineEntity, message, tenant_id=tenant_id, owner_id=context.job_id)
+    close_entities(own, state=EntityState.ERROR, code=code, message=text)
     end_runs([run_id])
+
+
+def _stored_error(model: type[Model], message: str, *, tenant_id: UUID, owner_id: UUID) -> Any:
+    return sealed_field(model, "error_message").ready(message, tenant_id=tenant_id, row_id=owner_id)
 
 
 def finish(plan: RunPlan) -> None:

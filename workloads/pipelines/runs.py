@@ -98,7 +98,9 @@ def retry_entity(*, entity_id: UUID, reason: str = "", is_rate_limited: bool = F
         request = JobRequest(kind=RagPipeline.kind, payload=payload)
         job = submit_job(tenant=tenant, request=request, parent=before, is_rate_limited=is_rate_limited).job
     entity.job_id, entity.state, entity.attempt, entity.ended_at = job.pk, EntityState.WAITING, 0, None
-    entity.save(update_fields=["job_id", "state", "attempt", "ended_at"])
+    # The text of the error is sealed for the job that had it.
+    entity.error_code = entity.error_message = ""
+    entity.save(update_fields=["job_id", "state", "attempt", "ended_at", "error_code", "error_message"])
     run.state, run.ended_at = PipelineRunState.RUNNING, None
     run.save(update_fields=["state", "ended_at"])
     record_audit(action="pipeline_entity.retried", target=entity, after={"job": str(job.pk)}, reason=reason)

@@ -4,7 +4,8 @@
 UPDATE rag_pipeline_pipelineentity AS entity SET
     state = CASE WHEN dead.state IN ('discarded', 'quarantined') THEN 'error' ELSE 'cancelled' END,
     error_code = left(coalesce(nullif(dead.error_type, ''), dead.state, 'job_gone'), 64),
-    error_message = left(coalesce(dead.error_message, ''), 1000),
+    error_message = CASE WHEN dead.error_message LIKE '$sealed:%%' THEN dead.error_message
+        ELSE left(coalesce(dead.error_message, ''), 1000) END,
     ended_at = now()
 FROM (
     SELECT open.id, job.state, job.error_type, job.error_message

@@ -93,7 +93,7 @@ class Approval(TenantModel):
 
 
 class RunValue(TenantModel):
-    """The output of a node that is too large for the checkpoint. It is deleted when the run ends."""
+    """The output of a node that is too large for the checkpoint. It outlives only a failed run, by a week."""
 
     job_id = models.UUIDField()
     number = models.PositiveIntegerField()

@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import ngettext
 
 from scheduling.jobs.requests import is_submittable
+from scheduling.kit.http import refusal_of
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.reads import first_or_raise
@@ -26,6 +27,7 @@ from tenants.tenancy.changes import Difference
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned
 from workloads.workflows.definition.graph_checks import depth_of
+from workloads.workflows.definition.tenant_checks import TenantBounds
 from workloads.workflows.definition.validation import faults_in
 from workloads.workflows.exceptions import (
     WorkflowChangedError,
@@ -37,7 +39,7 @@ from workloads.workflows.exceptions import (
 )
 from workloads.workflows.models import Workflow, WorkflowVersion
 from workloads.workflows.queries import count_open_runs, has_open_runs
-from workloads.workflows.tenant_settings import MAX_DEPTH
+from workloads.workflows.tenant_settings import LLM_FALLBACKS, MAX_DEPTH, PARALLEL_NODES
 
 MAX_DEFINITION_BYTES = 512 * 1024
 
@@ -48,11 +50,21 @@ def check_definition(tenant: Tenant | UUID, definition: Any) -> None:
         raise WorkflowDefinitionError(
             "The definition has more than %(limit)s bytes.", {"limit": f"{MAX_DEFINITION_BYTES:,}"}
         )
-    max_depth = settings_of(tenant)[MAX_DEPTH.key]
-    faults = faults_in(definition, max_depth=max_depth, is_submittable=is_submittable)
+    faults = faults_in(definition, _bounds_of(tenant))
     if faults:
         text = ngettext("One fault in the definition.", "%(count)s faults in the definition.", len(faults))
         raise WorkflowDefinitionError(text, {"count": len(faults)}, errors=[fault.describe() for fault in faults])
+
+
+def _bounds_of(tenant: Tenant | UUID) -> TenantBounds:
+    settings = settings_of(tenant)
+    return TenantBounds(
+        max_depth=settings[MAX_DEPTH.key],
+        max_parallel=settings[PARALLEL_NODES.key],
+        endpoints=[declared["name"] for declared in settings[LLM_FALLBACKS.key]],
+        is_submittable=is_submittable,
+        refusal_of=refusal_of,
+    )
 
 
 def check_use_of_secrets(definition: Any) -> None:

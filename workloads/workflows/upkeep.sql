@@ -8,9 +8,12 @@ WHERE a.id IN (
 );
 
 -- name: delete_values
--- Delete the values of runs whose jobs have ended.
+-- Delete the values of runs whose jobs have ended; those of a failed or cancelled run a week later, since a requeued job
+-- continues it.
 DELETE FROM workflow_execution_runvalue v
 WHERE v.id IN (
     SELECT o.id FROM workflow_execution_runvalue o LEFT JOIN scheduling_job j ON j.id = o.job_id
-    WHERE j.id IS NULL OR j.finished_at IS NOT NULL ORDER BY o.id LIMIT %(rows)s
+    WHERE j.id IS NULL
+        OR j.finished_at <= now() - CASE j.state WHEN 'completed' THEN interval '0' ELSE interval '7 days' END
+    ORDER BY o.id LIMIT %(rows)s
 );

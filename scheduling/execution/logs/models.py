@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from scheduling.execution.models import HistoryRow
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantManager
 
@@ -57,7 +58,9 @@ class JobError(HistoryRow):
     execution_id = models.UUIDField(null=True, help_text="None if the job had not started.")
     kind = models.CharField(max_length=64)
     error_type = models.CharField(max_length=100)
-    error_message = models.CharField(max_length=500, help_text="Its beginning; the execution has the whole text.")
+    error_message = SealedErrorField(
+        max_length=500, owner="job_id", help_text="Its beginning; the execution has the whole text."
+    )
     error_fingerprint = models.CharField(max_length=16)
     at = models.DateTimeField()
 

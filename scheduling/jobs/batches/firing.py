@@ -17,6 +17,7 @@ from scheduling.jobs.batches.completion import CompletionJob, summarise
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Batch
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.encryption.fields import sealed_field
 from tenants.exceptions import DomainError, TenantSuspendedError
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 BATCH_ACTOR = Actor(kind="system", id="batch", label="batch")
 FIRE_LIMIT = 50
 RETRY_SECONDS = 60
-MAX_ERROR_CHARACTERS = 500
 
 
 def fire_batches(*, limit: int = FIRE_LIMIT) -> int:
@@ -73,4 +73,5 @@ def wait_of(refusal: DomainError) -> float | None:
 
 def _note_refusal(batch: Batch, why: str, wait_seconds: float | None) -> None:
     again = None if wait_seconds is None else TransactionNow() + timedelta(seconds=wait_seconds)
-    Batch.objects.filter(pk=batch.pk).update(fire_at=again, fire_error=why[:MAX_ERROR_CHARACTERS])
+    error = sealed_field(Batch, "fire_error").ready(why, tenant_id=batch.tenant_id, row_id=batch.pk)
+    Batch.objects.filter(pk=batch.pk).update(fire_at=again, fire_error=error)

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantManager, TenantModel
 
@@ -45,7 +46,7 @@ class Batch(TenantModel):
     fire_at = models.DateTimeField(
         _("fire at"), null=True, help_text=_("When the submission of that job is due, or retried.")
     )
-    fire_error = models.CharField(
+    fire_error = SealedErrorField(
         _("fire error"), max_length=500, blank=True, db_default="", help_text=_("Why it could not be submitted.")
     )
     fired_job_id = models.UUIDField(_("fired job id"), null=True, help_text=_("The job that was submitted at its end."))

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Count, Max
+from django.db.models import Count, Max, TextField, Value
+from django.db.models.functions import Cast, Concat
 
 from scheduling.exceptions import BatchNotFoundError
 from scheduling.jobs.lifecycle import DEAD_STATES, JobState
 from scheduling.models import Batch, Job
 from tenants.database.reads import first_or_raise
+from tenants.encryption.error_texts import open_error
 
 ERROR_GROUPS = 20
+# The id of a job and its stored message, which may be sealed: of several jobs, the greatest is that of the newest.
+_NEWEST = Concat(Cast("id", TextField()), Value(" "), Cast("error_message", TextField()), output_field=TextField())
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,19 @@ def group_errors(batch: Batch) -> list[BatchError]:
     dead = Job.objects.filter(batch_id=batch.id, state__in=sorted(DEAD_STATES)).order_by()
     groups = (
         dead.values("error_type", "error_fingerprint")
-        .annotate(jobs=Count("id"), message=Max("error_message"))
+        .annotate(jobs=Count("id"), newest=Max(_NEWEST))
         .order_by("-jobs", "error_type", "error_fingerprint")[:ERROR_GROUPS]
     )
     return [
-        BatchError(group["error_type"], group["error_fingerprint"], group["message"], group["jobs"]) for group in groups
+        BatchError(group["error_type"], group["error_fingerprint"], _message_of(batch, group["newest"]), group["jobs"])
+        for group in groups
     ]
+
+
+def _message_of(batch: Batch, newest: str) -> str:
+    """Return the message of the newest job of a group, from its id and its stored message."""
+    job_id, _, stored = newest.partition(" ")
+    return open_error(stored, tenant_id=batch.tenant_id, owner_id=UUID(job_id))
 
 
 def awaited_batch(job_id: UUID) -> Batch | None:

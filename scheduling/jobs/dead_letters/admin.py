@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 
 from scheduling.console.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
 from scheduling.console.links import job_link
-from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
+from scheduling.console.selected_rows import act_on_selected
 from scheduling.console.tags import badge
 from scheduling.exceptions import DeadLetterNotFoundError
 from scheduling.jobs.dead_letters.links import cause_of, requeue_all_url
@@ -32,6 +32,7 @@ from scheduling.models import BulkOperation, DeadLetter, Job
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.post_actions import post_action
+from tenants.console.reason_form import ReasonActionForm
 from tenants.console.site import console_site
 
 

@@ -20,12 +20,14 @@ from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all
 from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
+from tenants.encryption.error_texts import open_error, preload_error_keys
 
 MAX_GROUPS = 200
 # The most groups of single tenants that are read; across tenants those of one cause are merged.
 MAX_PARTS = 2_000
 # The index entries counted in all, and the least for each part.
 COUNT_BUDGET, LEAST_COUNT = 100_000, 100
+_SHOWN_CHARACTERS = 2_000
 _LEAST_ID, _GREATEST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
 _SQL = load_sql(__file__)
@@ -82,6 +84,7 @@ def group_dead_letters(
     with force_index_scans():
         values = {**_ranges(since, until), **_columns(parts), "counted": counted}
         rows = fetch_all(_DESCRIBED, values, is_planned=True)
+    preload_error_keys((row.tenant_id, row.error_message) for row in rows)
     same: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         same.setdefault((row.kind, row.fingerprint), []).append(row)
@@ -116,6 +119,7 @@ def _merge(parts: Sequence[Any], counted: int) -> DeadLetterGroup:
         key=lambda share: (-share.count.value, share.slug),
     )
     last = max(parts, key=lambda row: row.last_id)
+    message = open_error(last.error_message, tenant_id=last.tenant_id, owner_id=last.job_id)[:_SHOWN_CHARACTERS]
     return from_row(
         DeadLetterGroup,
         last,
@@ -123,8 +127,8 @@ def _merge(parts: Sequence[Any], counted: int) -> DeadLetterGroup:
         first_at=min(row.first_at for row in parts),
         last_at=max(row.last_at for row in parts),
         type=last.error_type,
-        message=last.error_message,
-        pattern=normalised_message(last.error_type, last.error_message),
+        message=message,
+        pattern=normalised_message(last.error_type, message),
         tenants=shares,
     )
 

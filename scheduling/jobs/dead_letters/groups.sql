@@ -49,7 +49,7 @@ FROM unnest(%(tenants)s::uuid[], %(kinds)s::text[], %(fingerprints)s::text[])
         ORDER BY d.kind, d.error_fingerprint, d.id LIMIT 1
     ) first
     CROSS JOIN LATERAL (
-        SELECT d.id, d.job_id, d.created_at, d.error_type, left(d.error_message, 2000) AS error_message
+        SELECT d.id, d.job_id, d.created_at, d.error_type, d.error_message
         -- include: ends_of_part
         ORDER BY d.kind DESC, d.error_fingerprint DESC, d.id DESC LIMIT 1
     ) last;

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.models import Job
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.tenancy.bases import TenantModel
 
 
@@ -27,7 +28,7 @@ class DeadLetter(TenantModel):
     kind = models.CharField(_("kind"), max_length=64)
     reason = models.CharField(_("reason"), max_length=20, choices=Reason.choices)
     error_type = models.CharField(_("error type"), max_length=100, blank=True)
-    error_message = models.TextField(_("error message"), blank=True)
+    error_message = SealedErrorField(_("error message"), blank=True, owner="job_id")
     error_fingerprint = models.CharField(_("error fingerprint"), max_length=16, blank=True)
     created_at = models.DateTimeField(_("created at"))
     requeued_at = models.DateTimeField(_("requeued at"), null=True, blank=True)

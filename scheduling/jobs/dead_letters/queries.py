@@ -12,8 +12,9 @@ from scheduling.errors.fingerprints import fingerprint_of
 from scheduling.exceptions import DeadLetterNotFoundError
 from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.history import ExecutionRecord, ended_executions_of
-from scheduling.models import DeadLetter, Job, Worker
+from scheduling.models import DeadLetter, Execution, Job, Worker
 from tenants.database.reads import first_or_raise
+from tenants.encryption.error_texts import is_readable
 
 # The attempts shown with a letter; a job with more has them all on its own page.
 ATTEMPT_LIMIT = 50
@@ -63,8 +64,14 @@ def describe_dead_letter(letter: DeadLetter) -> DeadLetterDetail:
         Attempt(
             execution=ExecutionRecord.of_ended(row),
             worker=names.get(row.worker_id, "") if row.worker_id else "",
-            fingerprint=fingerprint_of(row.error_type, row.error_message) if row.error_type else "",
+            fingerprint=_fingerprint_of(row),
         )
         for row in rows[:ATTEMPT_LIMIT]
     ]
     return DeadLetterDetail(letter, job, attempts, has_more_attempts=len(rows) > ATTEMPT_LIMIT)
+
+
+def _fingerprint_of(row: Execution) -> str:
+    """Return the fingerprint of an attempt's error; empty without an error, or if its text cannot be decrypted."""
+    is_known = bool(row.error_type) and is_readable(row.error_message)
+    return fingerprint_of(row.error_type, row.error_message) if is_known else ""

@@ -17,6 +17,7 @@ from scheduling.kit.http.errors import (
     SecretRefusedError,
     UrlRefusedError,
 )
+from scheduling.kit.http.policy import refusal_of
 from scheduling.kit.http.secret_headers import HeaderValue, SecretText, open_header, open_headers, open_pieces
 from scheduling.kit.http.streaming import Stream, open_stream, send_async
 from scheduling.kit.http.targets import UrlTarget, read_target
@@ -42,6 +43,7 @@ __all__ = [
     "open_pieces",
     "open_stream",
     "read_target",
+    "refusal_of",
     "send",
     "send_async",
 ]

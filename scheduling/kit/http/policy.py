@@ -45,13 +45,18 @@ class OutgoingPolicy:
         if target.port not in self.ports:
             raise AddressRefusedError(
                 translate(
-                    "Port %(port)s is not allowed. Allowed: %(known)s.",
+                    "Port %(port)s is not allowed. Allowed: %(known)s. The platform's settings OUTGOING_HTTP_PORTS and "
+                    "OUTGOING_HTTP_ALLOWED_HOSTS allow further ones.",
                     {"port": target.port, "known": ", ".join(map(str, sorted(self.ports)))},
                 )
             )
         if target.literal is None and "." not in target.host:
             raise AddressRefusedError(
-                translate("%(host)r is an internal name: use a name with a domain.", {"host": target.host})
+                translate(
+                    "%(host)r is an internal name: use a name with a domain, or let the platform's setting "
+                    "OUTGOING_HTTP_ALLOWED_HOSTS allow it.",
+                    {"host": target.host},
+                )
             )
 
     def check_address(self, host: str, port: int, address: Address) -> None:
@@ -62,11 +67,33 @@ class OutgoingPolicy:
         refused = refused_class_of(address)
         if refused is None or (refused in OPENABLE and self.is_allowed(host, port)):
             return
+        values = {"host": host, "refused": refused}
+        if refused not in OPENABLE:
+            raise AddressRefusedError(
+                translate("%(host)r resolves to an address that is not allowed: %(refused)s.", values)
+            )
         raise AddressRefusedError(
             translate(
-                "%(host)r resolves to an address that is not allowed: %(refused)s.", {"host": host, "refused": refused}
+                "%(host)r resolves to an address that is not allowed: %(refused)s. The platform's setting "
+                "OUTGOING_HTTP_ALLOWED_HOSTS can allow it.",
+                values,
             )
         )
+
+
+def refusal_of(url: str) -> str:
+    """Return why no job may call the URL, as far as its text shows it; an empty text if it may.
+
+    For URLs that are saved: a name is not resolved, since its addresses are checked at each call.
+    """
+    try:
+        target, policy = read_target(url), current_policy()
+        policy.check_target(target)
+        if target.literal is not None:
+            policy.check_address(target.host, target.port, target.literal)
+    except (UrlRefusedError, AddressRefusedError) as error:
+        return str(error)
+    return ""
 
 
 def current_policy() -> OutgoingPolicy:

@@ -66,6 +66,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.holds.service import place_hold
 from tenants.models import (
+    AccessReviewLine,
     ApprovalRequest,
     ApprovalRule,
     AuditLogEntry,
@@ -76,6 +77,7 @@ from tenants.models import (
     Tenant,
     TenantRole,
 )
+from tenants.reviews.service import open_review
 from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
@@ -118,6 +120,8 @@ class World:
     foreign_rows: dict[str, Any]
 
 
+# The line of a review that a body of the table of access names.
+REVIEWED = UUID("0199d0a4-7c1e-7aaa-8000-0123456789ab")
 # It is disabled, so that it holds no job of the world.
 CONTROL = {
     "name": "labels",
@@ -298,7 +302,18 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
         "compensation": undo.pk,
         "hold": place_hold(tenant=tenant, reason="case 7").pk,
         "approval_request": _request_approval(tenant),
+        **_open_review(tenant),
     }
+
+
+def _open_review(tenant: Tenant) -> dict[str, Any]:
+    """Open an access review; the line of acme's key has the id that the table of access names."""
+    review = open_review(tenant=tenant)
+    with tenant_context(tenant):
+        lines = AccessReviewLine.objects.filter(review=review, kind="key")
+        if tenant.slug == "acme":
+            lines.update(id=REVIEWED)
+        return {"access_review": review.pk, "access_line": lines.get().pk}
 
 
 def _request_approval(tenant: Tenant) -> UUID:

@@ -273,6 +273,7 @@ LIKE = {
         ),
         "scheduling.contactgroup",
     ),
+    "retrieval.chunk": "retrieval.dataset",
     "django_celery_beat.clockedschedule": "django_celery_beat.intervalschedule",
     "django_celery_beat.crontabschedule": "django_celery_beat.intervalschedule",
     "django_celery_beat.periodictask": "django_celery_beat.intervalschedule",

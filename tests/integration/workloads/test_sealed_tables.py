@@ -14,6 +14,7 @@ from scheduling.models import Batch
 from scheduling.upkeep.stored_values import seal_page, sealed_models
 from tenants.context import all_tenants, tenant_context
 from tenants.encryption.data_keys import forget_keys
+from tenants.encryption.error_texts import NOT_READABLE
 from tenants.encryption.fields import SealedTextField, sealed_field
 from tenants.models import Tenant
 from tests.integration.api.conftest import session_of
@@ -130,3 +131,35 @@ def test_webhook_without_its_key_is_unavailable(
     assert (answer.status_code, answer.json()["code"]) == (503, "data_key_unavailable")
     with all_tenants():
         assert Webhook.objects.filter(tenant=acme).exists()
+
+
+def make_failures(tenant: Tenant) -> None:
+    """Store an error text in each table of a workload."""
+    error = {"error_code": "x", "error_message": f"run {MARKER}"}
+    with tenant_context(tenant):
+        run = new_run(tenant)
+        node = new_node(run)
+        save_records(run, [node])
+        save_records(later(run, state=RecordState.FAILED, **error), [ended(node, RecordState.FAILED, **error)])
+
+
+def test_error_texts_of_workflow_runs_are_sealed_and_read(acme: Tenant, acme_user: User) -> None:
+    make_failures(acme)
+    assert MARKER not in everything()
+    forget_keys()
+    person = session_of(acme_user)
+    (run,) = person.get("/api/v1/workflow-runs/").json()["results"]
+    assert run["error"] == {"code": "x", "message": f"run {MARKER}"}
+    with tenant_context(acme):
+        assert NodeRun.objects.get().error_message == f"run {MARKER}"
+
+
+def test_list_of_runs_without_the_key_states_it(
+    acme_user: User, acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
+    make_failures(acme)
+    forget_keys()
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("z")])
+    answer = session_of(acme_user).get("/api/v1/workflow-runs/")
+    assert answer.status_code == 200
+    assert answer.json()["results"][0]["error"]["message"] == NOT_READABLE

@@ -19,7 +19,7 @@ from tenants.context import tenant_context
 from tests.security.servers import ask_asgi, ask_wsgi
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
-from workloads.documents.extraction.extractor import extract_blocks
+from workloads.documents.extraction.extractor import extract_file
 from workloads.documents.extraction.sniffing import ContentType
 from workloads.documents.service import create_dataset
 
@@ -65,7 +65,7 @@ def extract_directory(_world: World) -> str:
         file.write(b"PK\x03\x04" + bytes(26) + end)
         file.flush()
         try:
-            extract_blocks(file, ContentType.DOCX)
+            extract_file(file, ContentType.DOCX)
         except PermanentError as error:
             return error.code
     return "read"

@@ -53,7 +53,7 @@ def parse_hostile(attack: str, on: Any = None) -> str:
     with tempfile.TemporaryFile() as file, patch.object(extractor, "CHILD_MODULE", "tests.security.hostile_parser"):
         file.write(json.dumps({"attack": attack, "on": on}).encode())
         file.flush()
-        return extractor.extract_blocks(file, "text/plain")[0].text
+        return extractor.extract_file(file, "text/plain").blocks[0].text
 
 
 def hostile(attack: str, on: Any = None) -> Callable[[World], str]:
@@ -113,7 +113,7 @@ def _parse_without_sandbox(world: World) -> str:
         file.write(b"text")
         file.flush()
         try:
-            return f"read {extractor.extract_blocks(file, 'text/plain')[0].text!r}"
+            return f"read {extractor.extract_file(file, 'text/plain').blocks[0].text!r}"
         except SandboxUnavailableError as error:
             return error.code
 

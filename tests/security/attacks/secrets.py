@@ -258,11 +258,13 @@ def _call_model(tenant: Tenant, server: WebServer) -> str:
 def _move_model_endpoint(world: World) -> str:
     owner, path = _owner(world), API + "tenants/me/settings/"
     with web_server() as server:
-        here, there = (f"http://{host}:{server.port}" for host in ("127.0.0.1", "localhost"))
-        owner.patch(path, {"values": {LLM_URL.key: here, LLM_KEY.key: VALUE}}, format="json")
-        before = _call_model(world.aaa, server)
-        owner.patch(path, {"values": {LLM_URL.key: there}}, format="json")
-        after = _call_model(world.aaa, server)
+        hosts = [f"{host}:{server.port}" for host in ("127.0.0.1", "localhost")]
+        here, there = (f"http://{host}" for host in hosts)
+        with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=hosts):
+            owner.patch(path, {"values": {LLM_URL.key: here, LLM_KEY.key: VALUE}}, format="json")
+            before = _call_model(world.aaa, server)
+            owner.patch(path, {"values": {LLM_URL.key: there}}, format="json")
+            after = _call_model(world.aaa, server)
     return f"{before.replace(VALUE, 'the key')}; moved: {after}"
 
 
@@ -271,7 +273,8 @@ def _name_secret_for_model_elsewhere(world: World) -> str:
     _store(world.aaa, "127.0.0.1")
     with web_server() as server:
         values = {LLM_URL.key: f"http://localhost:{server.port}", LLM_KEY.key: "{{ secrets.api }}"}
-        _owner(world).patch(API + "tenants/me/settings/", {"values": values}, format="json")
+        with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"localhost:{server.port}"]):
+            _owner(world).patch(API + "tenants/me/settings/", {"values": values}, format="json")
         return f"{_call_model(world.aaa, server)}, {len(server.seen)} requests"
 
 

@@ -1,7 +1,7 @@
 """The parsing process: it reads a file from standard input and writes its blocks to standard output, as JSON lines.
 
     {"block": {"text": …, "location": {…}, "level": 0}}     any number of lines
-    {"end": {"blocks": 12}}                                the last line, or instead of it one of:
+    {"end": {"encoding": "utf-8", …}}                      the facts, as the last line, or instead of it one of:
     {"error": {"code": …, "message": …}}                   the file is at fault
     {"fault": "…"}                                         the program is at fault
     {"unprotected": ["files", …]}                          the host has no sandbox; the file was not read
@@ -13,6 +13,7 @@ reaches no network and no other process.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -28,7 +29,7 @@ import workloads
 from scheduling.kit.base import PermanentError
 from scheduling.sandbox import layers
 from scheduling.sandbox.kernel import PR_SET_PDEATHSIG, prctl
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.errors import TOO_COMPLEX
 
 # What readers import of this project. `pathlib` would take longer to import than the sandbox takes.
@@ -36,12 +37,29 @@ _PACKAGES = tuple(next(iter(package.__path__)) for package in (scheduling, tenan
 # Above the soft limit of processor time, whose signal stops the process; at the hard limit the kernel kills it.
 _CPU_GRACE_SECONDS = 5
 
-type Reader = Callable[[bytes], Iterator[Block]]
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+# Module and function that read each media type.
+_READERS = {
+    "application/pdf": ("pdf", "read_pdf"),
+    f"{_OFFICE}.wordprocessingml.document": ("docx", "read_docx"),
+    f"{_OFFICE}.spreadsheetml.sheet": ("xlsx", "read_xlsx"),
+    f"{_OFFICE}.presentationml.presentation": ("pptx", "read_pptx"),
+    "message/rfc822": ("mail", "read_mail"),
+    "application/json": ("plain", "read_json"),
+    "application/xml": ("plain", "read_xml"),
+    "text/x-source": ("plain", "read_source"),
+    "text/html": ("html", "read_html"),
+    "text/markdown": ("markdown", "read_markdown"),
+    "text/csv": ("table", "read_csv"),
+    "text/plain": ("plain", "read_text"),
+}
+
+type Reader = Callable[[bytes, Facts], Iterator[Block]]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the process. The arguments are the media type, the limits as JSON, and the process id of the parent."""
-    content_type, limits, parent = arguments[0], json.loads(arguments[1]), int(arguments[2])
+    """Run the process. The arguments are the media type, the encoding if given, the limits as JSON, and the parent."""
+    content_type, encoding, limits, parent = arguments[0], arguments[1], json.loads(arguments[2]), int(arguments[3])
     die_with_parent(parent)
     bind(limits)
     missing = enter_sandbox()
@@ -50,11 +68,10 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         read = reader_of(content_type)
-        count = 0
-        for block in read(sys.stdin.buffer.read()):
+        facts = Facts(encoding)
+        for block in read(sys.stdin.buffer.read(), facts):
             _write({"block": block.as_json()})
-            count += 1
-        _write({"end": {"blocks": count}})
+        _write({"end": facts.as_json()})
     except PermanentError as error:
         _write({"error": {"code": error.code, "message": str(error)}})
     except (MemoryError, RecursionError):
@@ -93,18 +110,8 @@ def reader_of(content_type: str) -> Reader:
 
     Only its module is imported, because the other formats' libraries would cost time and memory.
     """
-    if content_type == "application/pdf":
-        from workloads.documents.extraction.pdf import read_pdf as read
-    elif content_type.startswith("application/"):
-        from workloads.documents.extraction.docx import read_docx as read
-    elif content_type == "text/html":
-        from workloads.documents.extraction.html import read_html as read
-    elif content_type == "text/markdown":
-        from workloads.documents.extraction.markdown import read_markdown as read
-    elif content_type == "text/csv":
-        from workloads.documents.extraction.table import read_csv as read
-    else:
-        from workloads.documents.extraction.plain import read_text as read
+    module, function = _READERS.get(content_type, _READERS["text/plain"])
+    read: Reader = getattr(importlib.import_module(f"workloads.documents.extraction.{module}"), function)
     return read
 
 

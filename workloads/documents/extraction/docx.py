@@ -4,132 +4,195 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import docx
 from docx.document import Document
 from docx.oxml.ns import qn
-from docx.text.paragraph import Paragraph
 from lxml import etree
 
-from workloads.documents.blocks import Block
-from workloads.documents.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
-from workloads.documents.extraction.limits import (
-    MAX_DIRECTORY_BYTES,
-    MAX_PACKING_RATIO,
-    MAX_PARTS,
-    MAX_UNPACKED_BYTES,
-    MIN_BYTES_FOR_RATIO,
-)
-from workloads.documents.extraction.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENCRYPTED_DOCX
+from workloads.documents.blocks import Block, BlockKind, Facts
+from workloads.documents.extraction.errors import FileDamagedError
+from workloads.documents.extraction.office import inspect_archive, refuse_old_format
+from workloads.documents.extraction.rows import Grid, Row, table_blocks
 
-_ENCRYPTED_FLAG = 0x1
 _HEADING = re.compile(r"(?:Heading|heading) ([1-6])$")
-_DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
+_CODE_STYLE = re.compile(r"code|listing|preformatted|verbatim|source|macro text", re.IGNORECASE)
+_CODE_FONT = re.compile(r"courier|consolas|mono|menlo|monaco|fixed", re.IGNORECASE)
+_PARAGRAPH, _TABLE, _TEXT, _BOX = qn("w:p"), qn("w:tbl"), qn("w:t"), qn("w:txbxContent")
+_NOTES = {qn("w:footnoteReference"): "footnotes", qn("w:endnoteReference"): "endnotes"}
+_SIGNS = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
+# Containers of what stands where they stand: content controls, insertions, custom XML.
+_WRAPPERS = frozenset(qn(f"w:{tag}") for tag in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag"))
+# Properties, deleted text, and the older form of a text box, which repeats the newer.
+_LEFT_OUT = frozenset(
+    [
+        "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",
+        *(qn(f"w:{tag}") for tag in ("pPr", "rPr", "tcPr", "trPr", "sdtPr", "del", "moveFrom", "txbxContent")),
+    ]
+)
 
 
-def read_docx(data: bytes) -> Iterator[Block]:
-    """Yield the headings, paragraphs and table rows of a Word document in order.
+def read_docx(data: bytes, facts: Facts) -> Iterator[Block]:
+    """Yield the headings, paragraphs, listings, table rows, text boxes and notes of a Word document in order.
 
-    Raise `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it cannot be read.
+    Inserted text and the text of content controls belong to it, deleted text and comments do not. Raise
+    `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it cannot be read.
     """
-    if data.startswith(OLE_MAGIC):
-        if OLE_STREAM_OF_ENCRYPTED_DOCX in data:
-            raise FileEncryptedError
-        raise FileDamagedError("The file has an old Word format, not that of a .docx: save it as .docx.")
-    _inspect_archive(data)
+    refuse_old_format(data, ".docx")
+    inspect_archive(data)
     try:
         document = docx.Document(io.BytesIO(data))
-        yield from _blocks_of(document)
+        reader = _Reader(_styles_of(document), _notes_of(document))
+        yield from _joined(reader.read(document.element.body))
     except (KeyError, ValueError, zipfile.BadZipFile, etree.XMLSyntaxError, AttributeError, OSError) as error:
         raise FileDamagedError("The Word document is damaged.") from error
 
 
-def _inspect_archive(data: bytes) -> None:
-    """Reject bombs by the archive's directory, and XML entities by the parts' content.
+@dataclass(slots=True)
+class _Reader:
+    """Position in a document; ``styles`` are names by id, ``notes`` texts by kind and id."""
 
-    A false directory gains nothing: no more than the declared size of a part is unpacked.
-    """
-    file = _ArchiveFile(data)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            file.is_open = True
-            parts = archive.infolist()
-            _refuse_bombs(parts)
-            if any(part.flag_bits & _ENCRYPTED_FLAG for part in parts):
-                raise FileEncryptedError
-            for part in parts:
-                if part.filename.endswith((".xml", ".rels")):
-                    _refuse_entities(archive.read(part))
-    except (zipfile.BadZipFile, struct.error, EOFError, OSError, NotImplementedError) as error:
-        raise FileDamagedError("The Word document is truncated or damaged.") from error
-    except zipfile.zlib.error as error:  # type: ignore[attr-defined]
-        raise FileDamagedError("The Word document is damaged.") from error
+    styles: dict[str, str]
+    notes: dict[tuple[str, str], str] = field(default_factory=dict)
+    number: int = 0
 
+    def read(self, container: Any) -> Iterator[Block]:
+        """Yield the blocks of an element that contains paragraphs and tables."""
+        for element in _unwrapped(container):
+            if element.tag == _PARAGRAPH:
+                yield from self._read_paragraph(element)
+            elif element.tag == _TABLE:
+                rows = list(self._rows_of(element))
+                yield from table_blocks(rows, has_header=_has_header(element))
+                yield from self._read_attached(element)
 
-class _ArchiveFile(io.BytesIO):
-    """A file that `zipfile` cannot open if the archive's directory is too large.
+    def _read_paragraph(self, element: Any) -> Iterator[Block]:
+        self.number += 1
+        text, place = _text_of(element), {"paragraph": self.number}
+        style = self.styles.get(_value(element, "w:pPr/w:pStyle") or "", "")
+        if text.strip() and not style.lower().startswith("toc "):
+            level = _level_of(style)
+            yield Block(text, place, level, BlockKind.PARAGRAPH if level else _kind_of(element, style))
+        yield from self._read_attached(element)
 
-    `zipfile` reads a directory in one piece and then makes an object of several hundred bytes for each part. Nothing
-    else that it reads to open an archive is larger than 64 KiB.
-    """
+    def _read_attached(self, element: Any) -> Iterator[Block]:
+        """Yield the notes and the text boxes of a paragraph or a table."""
+        for mark in element.iter(*_NOTES):
+            note = self.notes.pop((_NOTES[mark.tag], mark.get(qn("w:id")) or ""), "")
+            if note:
+                yield Block(note, {"paragraph": self.number}, kind=BlockKind.FOOTNOTE)
+        for box in element.iter(_BOX):
+            if not any(parent.tag in _LEFT_OUT for parent in _parents(box, element)):
+                yield from self.read(box)
 
-    is_open = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if not self.is_open and size is not None and size > MAX_DIRECTORY_BYTES:
-            raise FileTooComplexError(f"The Word document has a directory of {size} bytes.")
-        return super().read(size)
-
-
-def _refuse_bombs(parts: list[zipfile.ZipInfo]) -> None:
-    unpacked = sum(part.file_size for part in parts)
-    if len(parts) > MAX_PARTS or unpacked > MAX_UNPACKED_BYTES:
-        raise FileTooComplexError(f"The Word document is too large unpacked: {unpacked} bytes in {len(parts)} parts.")
-    for part in parts:
-        if part.file_size > MIN_BYTES_FOR_RATIO and part.file_size > MAX_PACKING_RATIO * max(part.compress_size, 1):
-            raise FileTooComplexError("The Word document is a compression bomb.")
-
-
-def _refuse_entities(xml: bytes) -> None:
-    # The format forbids document type declarations (ECMA-376 part 2): one serves to read other files or to expand
-    # without bound. Without its zero bytes, UTF-16 reads as ASCII does.
-    plain = xml.replace(b"\0", b"") if b"\0" in xml[:64] else xml
-    if any(declaration in plain for declaration in _DECLARATIONS):
-        raise FileDamagedError("The Word document declares XML entities, which the format forbids.")
+    def _rows_of(self, table: Any) -> Iterator[Row]:
+        """Yield the rows of a table; `row.cells` of python-docx is quadratic, and repeats merged cells."""
+        grid = Grid()
+        for row in _unwrapped(table):
+            if row.tag != qn("w:tr") or row.find(qn("w:trPr") + "/" + qn("w:del")) is not None:
+                continue
+            self.number += 1
+            cells = [cell for cell in _unwrapped(row) if cell.tag == qn("w:tc")]
+            texts = [" ".join(_text_of(paragraph) for paragraph in cell.iter(_PARAGRAPH)) for cell in cells]
+            spans = [(_value(cell, "w:tcPr/w:gridSpan"), None) for cell in cells]
+            yield grid.place(texts, spans), {"paragraph": self.number}
 
 
-def _blocks_of(document: Document) -> Iterator[Block]:
-    number = 0
-    # The elements of the same items: a `Table` has no public way to its cells whose time is linear.
-    elements = document.element.body.iterchildren(qn("w:p"), qn("w:tbl"))
-    for item, element in zip(document.iter_inner_content(), elements, strict=True):
-        if isinstance(item, Paragraph):
-            number += 1
-            if item.text.strip():
-                yield Block(item.text, {"paragraph": number}, _level_of(item))
+def _joined(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Yield the blocks with neighbouring paragraphs of code as one listing."""
+    listing: list[Block] = []
+    for block in blocks:
+        if block.kind is BlockKind.CODE:
+            listing.append(block)
+            continue
+        yield from _listing(listing)
+        listing.clear()
+        yield block
+    yield from _listing(listing)
+
+
+def _listing(blocks: list[Block]) -> Iterator[Block]:
+    if blocks:
+        yield Block("\n".join(block.text for block in blocks), blocks[0].location, kind=BlockKind.CODE)
+
+
+def _unwrapped(container: Any) -> Iterator[Any]:
+    for element in container.iterchildren():
+        if element.tag in _WRAPPERS:
+            yield from _unwrapped(element)
         else:
-            for text in _rows_of(element):
-                number += 1
-                yield Block(text, {"paragraph": number})
+            yield element
 
 
-def _level_of(paragraph: Paragraph) -> int:
-    style = paragraph.style.name if paragraph.style is not None else ""
-    if style == "Title":
-        return 1
-    match = _HEADING.match(style or "")
-    return int(match[1]) if match else 0
+def _text_of(element: Any) -> str:
+    return "".join(_pieces_of(element))
 
 
-def _rows_of(table: Any) -> Iterator[str]:
-    """Yield the texts of the rows of a `w:tbl` element; `row.cells` is quadratic, and repeats merged cells."""
-    for row in table.iterchildren(qn("w:tr")):
-        parts = (cell.iter(qn("w:t")) for cell in row.iterchildren(qn("w:tc")))
-        cells = ("".join(node.text or "" for node in nodes).strip() for nodes in parts)
-        text = " | ".join(cell for cell in cells if cell)
-        if text:
-            yield text
+def _pieces_of(element: Any) -> Iterator[str]:
+    for child in element.iterchildren():
+        if child.tag == _TEXT:
+            yield child.text or ""
+        elif child.tag in _SIGNS:
+            yield _SIGNS[child.tag]
+        elif child.tag not in _LEFT_OUT:
+            yield from _pieces_of(child)
+
+
+def _level_of(style: str) -> int:
+    match = _HEADING.match(style)
+    return 1 if style == "Title" else int(match[1]) if match else 0
+
+
+def _kind_of(paragraph: Any, style: str) -> BlockKind:
+    if _CODE_STYLE.search(style) or _is_monospaced(paragraph):
+        return BlockKind.CODE
+    if style.lower() == "caption":
+        return BlockKind.CAPTION
+    is_item = style.startswith("List") or paragraph.find(qn("w:pPr") + "/" + qn("w:numPr")) is not None
+    return BlockKind.LIST_ITEM if is_item else BlockKind.PARAGRAPH
+
+
+def _is_monospaced(paragraph: Any) -> bool:
+    """Return True if each run of a paragraph has a font of code."""
+    fonts = [run.find(qn("w:rPr") + "/" + qn("w:rFonts")) for run in paragraph.iter(qn("w:r"))]
+    return bool(fonts) and all(font is not None and _CODE_FONT.search(font.get(qn("w:ascii")) or "") for font in fonts)
+
+
+def _has_header(table: Any) -> bool:
+    """Return True if the first row is marked as a header, or formatted as one."""
+    if next(table.iter(qn("w:tblHeader")), None) is not None:
+        return True
+    look = table.find(qn("w:tblPr") + "/" + qn("w:tblLook"))
+    return look is not None and look.get(qn("w:firstRow")) in {"1", "true"}
+
+
+def _styles_of(document: Document) -> dict[str, str]:
+    return {style.style_id: style.name or "" for style in document.styles}
+
+
+def _notes_of(document: Document) -> dict[tuple[str, str], str]:
+    """Return the texts of footnotes and endnotes by their kind and id."""
+    notes: dict[tuple[str, str], str] = {}
+    for relation in document.part.rels.values():
+        kind = relation.reltype.rpartition("/")[2]
+        if kind in _NOTES.values() and not relation.is_external:
+            parser = etree.XMLParser(resolve_entities=False, no_network=True)
+            for note in etree.fromstring(relation.target_part.blob, parser):
+                text = "\n".join(_text_of(paragraph) for paragraph in note.iter(_PARAGRAPH)).strip()
+                notes[kind, note.get(qn("w:id")) or ""] = text
+    return notes
+
+
+def _parents(element: Any, until: Any) -> Iterator[Any]:
+    while (element := element.getparent()) is not until:
+        yield element
+
+
+def _value(element: Any, path: str) -> str | None:
+    """Return the value of the property at a path such as ``w:pPr/w:pStyle``, or None."""
+    found = element.find("/".join(qn(step) for step in path.split("/")))
+    return None if found is None else found.get(qn("w:val"))

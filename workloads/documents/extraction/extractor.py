@@ -16,7 +16,7 @@ from typing import IO, NoReturn
 from scheduling.kit.base import TransientError
 from scheduling.sandbox.isolated import start_isolated
 from tenants.database.platform_settings import platform_settings
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Extraction, Facts
 from workloads.documents.extraction.errors import (
     FileDamagedError,
     FileTooComplexError,
@@ -44,25 +44,26 @@ class ParsingInterruptedError(TransientError):
         super().__init__(message, code="parsing_interrupted")
 
 
-def extract_blocks(
+def extract_file(
     file: IO[bytes],
     content_type: str,
     *,
+    encoding: str = "",
     limits: ParsingLimits | None = None,
     at_safe_point: Callable[[], object] = lambda: None,
-) -> list[Block]:
-    """Return all blocks of text in a file on disk.
+) -> Extraction:
+    """Return all blocks of text in a file on disk, and the facts about it.
 
-    ``at_safe_point`` is called several times a second and may raise an exception to stop. Raise `FileEncryptedError`,
-    `FileDamagedError`, `FileTooComplexError` or `FileWithoutTextError` for a file that can never be read,
-    `ParsingInterruptedError` for a failure that is not the file's, and `SandboxUnavailableError` if this host cannot
-    isolate a compromised parser.
+    ``encoding`` is that of a file of text; if it is empty, it is detected. ``at_safe_point`` is called several times a
+    second and may raise an exception to stop. Raise `FileEncryptedError`, `FileDamagedError`, `FileTooComplexError` or
+    `FileWithoutTextError` for a file that can never be read, `ParsingInterruptedError` for a failure that is not the
+    file's, and `SandboxUnavailableError` if this host cannot isolate a compromised parser.
     """
     limits = limits or ParsingLimits()
     if platform_settings.EXTRACTION_WITHOUT_SANDBOX:
         limits = replace(limits, needs_sandbox=False)
     file.seek(0)
-    process = _start(file, content_type, limits)
+    process = _start(file, content_type, encoding, limits)
     is_late = threading.Event()
 
     def stop() -> None:
@@ -73,7 +74,7 @@ def extract_blocks(
     clock.daemon = True
     clock.start()
     try:
-        blocks = _read_answer(process, limits, at_safe_point)
+        extraction = _read_answer(process, limits, at_safe_point)
     finally:
         clock.cancel()
         # Popen closes its pipe and reaps the process on exit.
@@ -82,22 +83,22 @@ def extract_blocks(
                 process.kill()
     if is_late.is_set():
         raise FileTooComplexError(f"Reading the file took longer than {limits.wall_seconds:.0f} seconds.")
-    if blocks is None:
+    if extraction is None:
         _raise_for_end(process.returncode)
-    if not any(block.text.strip() for block in blocks):
+    if not any(block.text.strip() for block in extraction.blocks):
         raise FileWithoutTextError
-    return blocks
+    return extraction
 
 
-def _start(file: IO[bytes], content_type: str, limits: ParsingLimits) -> subprocess.Popen[bytes]:
-    arguments = [content_type, json.dumps(limits.as_arguments()), str(os.getpid())]
+def _start(file: IO[bytes], content_type: str, encoding: str, limits: ParsingLimits) -> subprocess.Popen[bytes]:
+    arguments = [content_type, encoding, json.dumps(limits.as_arguments()), str(os.getpid())]
     return start_isolated(CHILD_MODULE, *arguments, stdin=file)
 
 
 def _read_answer(
     process: subprocess.Popen[bytes], limits: ParsingLimits, at_safe_point: Callable[[], object]
-) -> list[Block] | None:
-    """Return the blocks, or None if the process ended before its last line. Raise the error that it reports."""
+) -> Extraction | None:
+    """Return the extraction, or None if the process ended before its last line. Raise the error that it reports."""
     blocks: list[Block] = []
     for line in _lines(process, limits, at_safe_point):
         try:
@@ -113,7 +114,7 @@ def _read_answer(
         elif "fault" in message:
             raise ParsingInterruptedError(f"The parser failed: {message['fault']}")
         else:
-            return blocks
+            return Extraction(blocks, Facts(**message["end"]))
     return None
 
 

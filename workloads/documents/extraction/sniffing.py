@@ -28,10 +28,9 @@ _MAX_ZIP_NAME_BYTES = 100
 _PDF_MAGIC = b"%PDF-"
 # Readers look for the mark within this many bytes, since mail programs put their own lines before it.
 _PDF_MAGIC_WITHIN = 1024
-# First names in a Word document's archive, the folder of its own parts, and those of related formats.
-_DOCX_FIRST_PARTS = (b"[Content_Types].xml", b"_rels/", b"word/", b"docProps/", b"mimetype")
-_DOCX_FOLDER = b"word/"
-_FOLDERS_OF_OTHERS = (b"xl/", b"ppt/", b"visio/")
+# First names in an office document's archive, and the folder of a related format that is not read.
+_FIRST_PARTS = (b"[Content_Types].xml", b"_rels/", b"word/", b"xl/", b"ppt/", b"docProps/", b"mimetype")
+_FOLDER_OF_OTHERS = b"visio/"
 # Images, sounds, archives and programs, whose bytes may decode as UTF-16.
 _OTHER_MAGICS = (
     b"\x89PNG",
@@ -62,8 +61,27 @@ class ContentType(StrEnum):
     MARKDOWN = "text/markdown"
     TEXT = "text/plain"
     CSV = "text/csv"
+    XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+    MAIL = "message/rfc822"
+    JSON = "application/json"
+    XML = "application/xml"
+    SOURCE = "text/x-source"
 
 
+# The types as users know them, in forms and refusals.
+ACCEPTED = "PDF, DOCX, XLSX, PPTX, HTML, Markdown, text, CSV, EML, JSON, XML, logs, source code"
+# Types of which each byte is text that is indexed.
+VERBATIM_TYPES = frozenset({ContentType.MARKDOWN, ContentType.TEXT, ContentType.CSV, ContentType.SOURCE})
+_OFFICE_SUFFIXES = {".docx": ContentType.DOCX, ".xlsx": ContentType.XLSX, ".pptx": ContentType.PPTX}
+_OFFICE_FOLDERS = {b"word/": ContentType.DOCX, b"xl/": ContentType.XLSX, b"ppt/": ContentType.PPTX}
+_SOURCE_SUFFIXES = re.findall(
+    r"\S+",
+    ".log .jsonl .ndjson .py .pyi .js .mjs .cjs .ts .tsx .jsx .java .kt .scala .groovy .c .h .cc .cpp .cxx .hpp .cs .go"
+    " .rs .rb .php .pl .pm .lua .r .jl .swift .m .sh .bash .zsh .fish .ps1 .bat .sql .yaml .yml .toml .ini .cfg .conf"
+    " .properties .env .css .scss .less .vue .tf .gradle .cmake .mk .proto .graphql .ex .exs .erl .hs .clj .dart .tex"
+    " .diff .patch",
+)
 _TEXT_SUFFIXES = {
     ".html": ContentType.HTML,
     ".htm": ContentType.HTML,
@@ -75,7 +93,14 @@ _TEXT_SUFFIXES = {
     "": ContentType.TEXT,
     ".csv": ContentType.CSV,
     ".tsv": ContentType.CSV,
+    ".rst": ContentType.TEXT,
+    ".eml": ContentType.MAIL,
+    ".json": ContentType.JSON,
+    ".xml": ContentType.XML,
+    **dict.fromkeys(_SOURCE_SUFFIXES, ContentType.SOURCE),
 }
+# These may begin with a tag of HTML.
+_NEVER_HTML = frozenset({ContentType.SOURCE, ContentType.MAIL, ContentType.JSON})
 
 
 def sniff(name: str, content: io.BufferedIOBase) -> ContentType | None:
@@ -89,24 +114,28 @@ def sniff(name: str, content: io.BufferedIOBase) -> ContentType | None:
 
 
 def _binary_type(name: str, head: bytes) -> ContentType | None:
-    is_called_docx = PurePath(name).suffix.lower() == ".docx"
-    if _PDF_MAGIC in head[:_PDF_MAGIC_WITHIN]:
+    suffix = PurePath(name).suffix.lower()
+    called = _OFFICE_SUFFIXES.get(suffix)
+    if head.startswith(_PDF_MAGIC) or (_PDF_MAGIC in head[:_PDF_MAGIC_WITHIN] and suffix not in _SOURCE_SUFFIXES):
         return ContentType.PDF
     if head.startswith(_ZIP_MAGIC):
-        return ContentType.DOCX if _is_docx(head, is_called_docx=is_called_docx) else None
-    # An encrypted document or one of an older Word: the parsing process reports which.
-    return ContentType.DOCX if is_called_docx and head.startswith(OLE_MAGIC) else None
+        return _office_type(head, called)
+    # An encrypted document or one of an older Office: the parsing process reports which.
+    return called if head.startswith(OLE_MAGIC) else None
 
 
-def _is_docx(head: bytes, *, is_called_docx: bool) -> bool:
-    """Return True if the parts at the archive's beginning are a Word document's."""
+def _office_type(head: bytes, called: ContentType | None) -> ContentType | None:
+    """Return the type whose parts are at the archive's beginning; that of its name if they show none."""
     parts = _names_of_parts(head)
-    if not parts[0].startswith(_DOCX_FIRST_PARTS):
-        return False
+    if not parts[0].startswith(_FIRST_PARTS):
+        return None
     for part in parts:
-        if part.startswith((_DOCX_FOLDER, *_FOLDERS_OF_OTHERS)):
-            return part.startswith(_DOCX_FOLDER)
-    return is_called_docx
+        if part.startswith(_FOLDER_OF_OTHERS):
+            return None
+        for folder, content_type in _OFFICE_FOLDERS.items():
+            if part.startswith(folder):
+                return content_type
+    return called
 
 
 def _names_of_parts(head: bytes) -> list[bytes]:
@@ -124,7 +153,8 @@ def _text_type(name: str, head: bytes) -> ContentType | None:
     text = _as_text(head) if suffix in _TEXT_SUFFIXES else None
     if text is None or len(_CONTROL.findall(text)) > _MAX_CONTROL_SHARE * len(text):
         return None
-    return ContentType.HTML if _begins_as_html(text) else _TEXT_SUFFIXES[suffix]
+    named = _TEXT_SUFFIXES[suffix]
+    return ContentType.HTML if named not in _NEVER_HTML and _begins_as_html(text) else named
 
 
 def _as_text(head: bytes) -> str | None:

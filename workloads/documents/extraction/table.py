@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, BlockKind, Facts, row_of
 from workloads.documents.extraction.decoding import decode
 from workloads.documents.extraction.errors import FileDamagedError
 
@@ -15,23 +15,32 @@ _DELIMITERS = ",;\t|"
 _MAX_CELL_CHARACTERS = 10 * 1024 * 1024
 
 
-def read_csv(data: bytes) -> Iterator[Block]:
+def read_csv(data: bytes, facts: Facts) -> Iterator[Block]:
     """Yield one block per row of a CSV file. ``row`` counts the rows of the file, including its header."""
-    text = decode(data)
+    text = decode(data, facts)
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
-    header: Sequence[str] = ()
-    number = 0
     try:
-        for number, row in enumerate(csv.reader(io.StringIO(text, newline=""), _dialect_of(text)), start=1):
-            cells = [cell.strip() for cell in row]
-            if number == 1 and _is_header(cells):
-                header = cells
-            elif any(cells):
-                yield Block(_sentence_of(cells, header), {"row": number})
-        if number == 1 and header:  # a single row is no header
-            yield Block(_sentence_of(header, ()), {"row": 1})
+        yield from named_rows(enumerate(csv.reader(io.StringIO(text, newline=""), _dialect_of(text)), start=1))
     except csv.Error as error:
         raise FileDamagedError(f"The table cannot be read: {error}.") from error
+
+
+def named_rows(rows: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Block]:
+    """Yield one block per row that is not empty, with the names of the columns if the first row has them.
+
+    A row is given with its number.
+    """
+    header: Sequence[str] = ()
+    is_header_alone = False
+    for index, (number, row) in enumerate(rows):
+        cells = [cell.strip() for cell in row]
+        if not index and _is_header(cells):
+            header, header_number, is_header_alone = cells, number, True
+        elif any(cells):
+            is_header_alone = False
+            yield Block(_sentence_of(cells, header), {"row": number}, kind=BlockKind.TABLE)
+    if is_header_alone:
+        yield Block(_sentence_of(header, ()), {"row": header_number}, kind=BlockKind.TABLE)
 
 
 def _dialect_of(text: str) -> type[csv.Dialect]:
@@ -52,7 +61,7 @@ def _is_number(cell: str) -> bool:
 
 def _sentence_of(cells: Sequence[str], header: Sequence[str]) -> str:
     if not header:
-        return " | ".join(cell for cell in cells if cell)
+        return row_of(cells)
     names = [*header, *[""] * (len(cells) - len(header))]
     pairs = ((name, cell) for name, cell in zip(names, cells, strict=False) if cell)
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)

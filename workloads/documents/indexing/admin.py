@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -10,8 +9,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, gettext_lazy
 
 from tenants.access.permissions import Permission
@@ -20,15 +19,17 @@ from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
+from workloads.documents.chunks.queries import count_changed
 from workloads.documents.indexing.forms import DocumentUploadForm, ReindexForm
-from workloads.documents.indexing.queries import SHOWN_STATUSES, find_documents
+from workloads.documents.indexing.list_filters import DatasetFilter, ShownStatusFilter
+from workloads.documents.indexing.queries import find_documents
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
 from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
 from workloads.documents.indexing.uploads import upload_documents
-from workloads.documents.models import Dataset, Document
+from workloads.documents.models import Dataset, Document, DocumentStatus
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
-_DATASET_CHOICES = 200
+_FACTS = ("given_encoding", "encoding", "pages", "pages_without_text")
 _REINDEX_NOTE = gettext_lazy(
     "Each document serves searches with its old chunks until its new ones are complete; until then both count as "
     "vector space."
@@ -38,32 +39,6 @@ _UPLOAD_NOTE = gettext_lazy(
     "All files are accepted or none. One job indexes each; a file whose content is already in the dataset is not "
     "indexed again."
 )
-
-
-class ShownStatusFilter(admin.SimpleListFilter):
-    """Filter of documents by their shown status, which may come from the state of the document's job."""
-
-    title, parameter_name = gettext_lazy("status"), "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(status, gettext(status)) for status in SHOWN_STATUSES]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(shown_status=self.value()) if self.value() in SHOWN_STATUSES else queryset
-
-
-class DatasetFilter(admin.SimpleListFilter):
-    """Filter of documents by dataset; it offers the datasets that the request can see."""
-
-    title, parameter_name = gettext_lazy("dataset"), "dataset"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        rows = Dataset.objects.order_by("-id").values_list("pk", "name")[:_DATASET_CHOICES]
-        return [(str(pk), name) for pk, name in rows]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        wanted = {pk for pk, _ in self.lookup_choices} & {self.value()}
-        return queryset.filter(dataset_id=wanted.pop()) if wanted else queryset
 
 
 @admin.register(Document, site=console_site)
@@ -77,14 +52,15 @@ class DocumentAdmin(ReadOnlyAdmin):
     list_select_related = ("dataset",)
     list_filter = (ShownStatusFilter, DatasetFilter)
     list_before_template = "document_indexing/admin/upload_link.html"
+    change_form_before_template = "document_chunks/admin/document_links.html"
     search_fields = ("name",)
     ordering = ("-id",)
-    post_actions = ("retry", "pause", "resume", "reindex", "refetch", "delete")
-    readonly_fields = ("shown_status", "chunks", "shown_error", "job")
+    post_actions = ("retry", "pause", "resume", "reindex", "reindex_discarding", "refetch", "delete")
+    readonly_fields = ("shown_status", "chunks", "shown_error", "shown_warnings", "job")
     fieldsets = (
-        (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "job")}),
+        (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "shown_warnings", "job")}),
         (gettext_lazy("Phases"), {"fields": _PHASES}),
-        (gettext_lazy("File"), {"fields": ("source_url", "content_type", "size_bytes", "sha256")}),
+        (gettext_lazy("File"), {"fields": ("source_url", "content_type", "size_bytes", "sha256", *_FACTS)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -93,7 +69,13 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("Status"), ordering="shown_status")
     def shown_status(self, document: Any) -> str:
+        if document.warnings and document.shown_status == DocumentStatus.COMPLETED:
+            return gettext("completed with warnings")
         return gettext(document.shown_status)
+
+    @admin.display(description=gettext_lazy("Warnings"))
+    def shown_warnings(self, document: Document) -> SafeString | str:
+        return format_html_join(mark_safe("<br>"), "{}", ((warning,) for warning in document.warnings)) or "–"
 
     @admin.display(description=gettext_lazy("Error"))
     def shown_error_code(self, document: Any) -> str:
@@ -167,6 +149,24 @@ class DocumentAdmin(ReadOnlyAdmin):
         return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
 
     @post_action(
+        label=gettext_lazy("Re-index, discard changes"),
+        consequence=gettext_lazy("Chunks that were edited or switched off by hand are replaced by new ones."),
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda document: count_changed([document], dataset_id=document.dataset_id) > 0,
+    )
+    def reindex_discarding(self, request: HttpRequest, document: Document, reason: str) -> str:
+        reindex_document(
+            tenant=_tenant_of(document),
+            document_id=document.pk,
+            discard_edits=True,
+            is_rate_limited=True,
+            reason=reason,
+        )
+        return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
+
+    @post_action(
         label=gettext_lazy("Fetch again"),
         consequence=gettext_lazy("The document is fetched from its address again and indexed."),
         permission=Permission.DATASETS_MANAGE,
@@ -212,6 +212,7 @@ class DocumentAdmin(ReadOnlyAdmin):
                     tenant=_tenant_of(dataset),
                     dataset=dataset,
                     everything=asked["everything"],
+                    discard_edits=asked["discard_edits"],
                     is_rate_limited=True,
                     reason=asked["reason"],
                 )
@@ -259,11 +260,15 @@ class DocumentAdmin(ReadOnlyAdmin):
         tenant = _tenant_of(dataset)
         try:
             upload = upload_documents(
-                tenant=tenant, dataset=dataset, files=form.cleaned_data["files"], is_rate_limited=True
+                tenant=tenant,
+                dataset=dataset,
+                files=form.cleaned_data["files"],
+                encoding=form.cleaned_data["encoding"],
+                is_rate_limited=True,
             )
         except DomainError as refusal:
-            for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
-                form.add_error("files", message)
+            for fault in refusal.errors or [{"field": "files", "detail": refusal.detail}]:
+                form.add_error("encoding" if fault["field"] == "encoding" else "files", fault["detail"])
             return False
         known = sum(file.is_duplicate for file in upload.files)
         self.message_user(

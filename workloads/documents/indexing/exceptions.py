@@ -24,3 +24,8 @@ class DocumentHasNoAddressError(DomainError):
 class DocumentBusyError(DomainError):
     code, category = "document_busy", "conflict"
     title = gettext_noop("The document is being changed by another request; try again.")
+
+
+class EditsWouldBeLostError(DomainError):
+    code, category = "edits_would_be_lost", "conflict"
+    title = gettext_noop("Chunks were changed by hand; re-indexing replaces them.")

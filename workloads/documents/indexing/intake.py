@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from scheduling.jobs.batches.service import create_batch
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from tenants.database.reads import first_or_raise
+from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from workloads.documents.exceptions import DatasetNotFoundError
+from workloads.documents.extraction.decoding import canonical_encoding
 from workloads.documents.indexing.processor import DocumentIndexing
-from workloads.documents.models import Dataset, Document
+from workloads.documents.models import MAX_ENCODING_LENGTH, Dataset, Document
 
 
 def lock_dataset(dataset: Dataset) -> Dataset:
@@ -21,6 +25,18 @@ def lock_dataset(dataset: Dataset) -> Dataset:
     The lock prevents that it is changed or deleted before the new documents refer to it.
     """
     return first_or_raise(Dataset.objects.select_for_update(no_key=True).filter(pk=dataset.pk), DatasetNotFoundError)
+
+
+def check_encoding(name: str) -> str:
+    """Return the canonical name of an encoding, or an empty string; raise `FieldInvalidError` for an unknown one."""
+    try:
+        return canonical_encoding(name) if name else ""
+    except LookupError as error:
+        shown = name[:MAX_ENCODING_LENGTH]
+        detail = gettext("There is no encoding %(name)s. Examples: utf-8, cp1252, gb18030, shift_jis.") % {
+            "name": shown
+        }
+        raise FieldInvalidError.at("encoding", detail) from error
 
 
 def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: str, is_rate_limited: bool) -> UUID:

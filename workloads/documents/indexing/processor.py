@@ -5,6 +5,7 @@ Each chunk is stored exactly once, also if the job is interrupted and continues.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ from workloads.documents.embedding import EndpointRateLimitedError, load_embedde
 from workloads.documents.exceptions import BatchTooLargeError, DocumentGoneError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.indexing.phase_progress import PhaseProgress
-from workloads.documents.indexing.tenant_settings import MAX_CHUNKS
+from workloads.documents.indexing.tenant_settings import MAX_CHUNKS, MAX_PERCENT_WITHOUT_TEXT
 from workloads.documents.models import DocumentStatus
 from workloads.documents.one_item import steps, storing
 from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
@@ -64,7 +65,7 @@ class DocumentIndexing(TaskProcessor):
         "additionalProperties": False,
     }
     timeout_seconds = 900.0
-    settings = (MAX_CHUNKS.key,)
+    settings = (MAX_CHUNKS.key, MAX_PERCENT_WITHOUT_TEXT.key)
 
     @classmethod
     def preload(cls) -> None:
@@ -124,7 +125,11 @@ def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
         # The name of a page is made from its address, or is any text.
         file_name="" if source.source_url else source.name,
         settings=IndexingSettings(
-            source.split_settings, batch_size=BATCH_CHUNKS, max_chunks=context.setting(MAX_CHUNKS.key)
+            source.split_settings,
+            encoding=source.given_encoding,
+            batch_size=BATCH_CHUNKS,
+            max_chunks=context.setting(MAX_CHUNKS.key),
+            max_percent_without_text=context.setting(MAX_PERCENT_WITHOUT_TEXT.key),
         ),
         embedding_model=source.embedding_model,
         state=IndexingState(
@@ -166,8 +171,10 @@ def fetch_content(context: JobContext, item: IndexingItem, step_context: StepCon
 def prepare(context: JobContext, item: IndexingItem, step_context: StepContext, phases: PhaseProgress) -> IndexingItem:
     """Return the item with its passages: extract, clean and split its content, each as a phase of the document."""
     item = steps.extract(item, step_context)
-    pages = {block.location["page"] for block in item.blocks if "page" in block.location}
-    context.log("extracted", file=item.name, blocks=len(item.blocks), pages=len(pages) or None)
+    facts = item.facts
+    context.log("extracted", file=item.name, blocks=len(item.blocks), pages=facts.pages, encoding=facts.encoding)
+    for warning in facts.warnings:
+        context.log("warning", level="warning", text=warning)
     phases.enter(DocumentStatus.CLEANING)
     item = steps.clean(item)
     phases.enter(DocumentStatus.SPLITTING)
@@ -211,8 +218,9 @@ def begin(context: JobContext, item: IndexingItem, phases: PhaseProgress) -> tup
     def effects() -> None:
         if not item.is_resumed:
             phases.write()
-        storing.begin(item)
+        storing.begin(item, seconds=time.monotonic() - began)
 
+    began = time.monotonic()
     begun = item.begun()
     if item.is_resumed:
         context.log("resumed", chunks_done=begun.state.chunks_done, of=len(begun.passages))

@@ -35,7 +35,7 @@ def find_documents() -> QuerySet[Document]:
             output_field=CharField(),
         ),
         shown_error_code=error_code(is_dead),
-        shown_error_message=error_message(is_dead),
+        shown_error_message=error_message(is_dead, owner="id"),
     )
     return documents
 

@@ -1,7 +1,8 @@
 """Re-indexing of documents: with other settings, with another file, or from their URLs.
 
 The old chunks of a document serve searches until its new ones are complete; one transaction swaps them. A document
-whose new indexing fails keeps its old chunks.
+whose new indexing fails keeps its old chunks. Changes of chunks by hand end with them: each function refuses to lose
+such changes unless ``discard_edits`` is True.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.models import Tenant
+from workloads.documents.chunks.queries import count_changed
 from workloads.documents.embedding import current_model_name
 from workloads.documents.exceptions import EmbeddingModelMismatchError
-from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentDuplicateError, DocumentHasNoAddressError
-from workloads.documents.indexing.inspection import inspect_documents
-from workloads.documents.indexing.intake import label_of, lock_dataset, submit_documents
+from workloads.documents.indexing.exceptions import (
+    DocumentBusyError,
+    DocumentDuplicateError,
+    DocumentHasNoAddressError,
+    EditsWouldBeLostError,
+)
+from workloads.documents.indexing.inspection import check_chunks, inspect_documents
+from workloads.documents.indexing.intake import check_encoding, label_of, lock_dataset, submit_documents
 from workloads.documents.indexing.queries import find_documents, get_document
 from workloads.documents.indexing.service import cancel_indexing
 from workloads.documents.models import Dataset, Document, DocumentStatus
@@ -36,7 +43,7 @@ _RENEWED = (
     *_PHASES,
     *("job_id", "status", "settings_key", "chunks_done", "chunks_total", "kept_chunks", "passages_digest"),
     *("error_code", "error_message", "is_fetch_due", "is_pause_asked"),
-    *("name", "content_type", "size_bytes", "sha256", "storage_key"),
+    *("name", "content_type", "size_bytes", "sha256", "storage_key", "given_encoding"),
 )
 
 
@@ -51,14 +58,25 @@ class Renewal:
 
 @transaction.atomic
 def reindex_document(
-    *, tenant: Tenant, document_id: UUID, refetch: bool = False, is_rate_limited: bool = False, reason: str = ""
+    *,
+    tenant: Tenant,
+    document_id: UUID,
+    refetch: bool = False,
+    encoding: str = "",
+    discard_edits: bool = False,
+    is_rate_limited: bool = False,
+    reason: str = "",
 ) -> Document:
     """Re-index a document with its dataset's current settings; with ``refetch``, its URL is fetched first. Return it.
 
-    A job that still indexes it is cancelled. Raise `DocumentDuplicateError`, `DocumentHasNoAddressError`,
-    `EmbeddingModelMismatchError`, `DocumentBusyError`, or the errors of `submit_jobs`.
+    ``encoding`` replaces that of its file, if it is not empty. A job that still indexes it is cancelled. Raise
+    `FieldInvalidError` for an unknown encoding, `DocumentDuplicateError`, `DocumentHasNoAddressError`,
+    `EditsWouldBeLostError`, `EmbeddingModelMismatchError`, `DocumentBusyError`, or the errors of `submit_jobs`.
     """
+    encoding = check_encoding(encoding)
     document, dataset = _take(tenant, document_id)
+    document.given_encoding = encoding or document.given_encoding
+    lost = _count_lost([document], dataset, discard_edits=discard_edits)
     if refetch and not document.source_url:
         raise DocumentHasNoAddressError
     document.is_fetch_due = document.is_fetch_due or refetch
@@ -67,30 +85,40 @@ def reindex_document(
     record_audit(
         action="document.reindexed",
         target=document,
-        after={"job": str(document.job_id), "refetch": refetch},
+        after={"job": str(document.job_id), "refetch": refetch, "edits_discarded": lost},
         reason=reason,
     )
     return document
 
 
 def replace_document(
-    *, tenant: Tenant, document_id: UUID, file: File[bytes], is_rate_limited: bool = False, reason: str = ""
+    *,
+    tenant: Tenant,
+    document_id: UUID,
+    file: File[bytes],
+    encoding: str = "",
+    discard_edits: bool = False,
+    is_rate_limited: bool = False,
+    reason: str = "",
 ) -> Document:
     """Replace a document's file and index it. The old chunks serve searches until the new ones are complete.
 
-    Raise `UploadRefusedError`, `SpaceExceededError`, `DocumentDuplicateError`, or the errors of `submit_jobs`; then
-    nothing has changed.
+    Raise `UploadRefusedError`, `SpaceExceededError`, `DocumentDuplicateError`, `EditsWouldBeLostError`,
+    `FieldInvalidError` for an unknown encoding, or the errors of `submit_jobs`; then nothing has changed.
     """
+    encoding = check_encoding(encoding)
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):
         incoming = inspect_documents([file])[0]
         document, dataset = _take(tenant, document_id)
+        check_chunks(tenant, dataset, [incoming])
+        _count_lost([document], dataset, discard_edits=discard_edits)
         before = {"name": document.name, "sha256": document.sha256}
         content = NewContent(incoming.sha256, incoming.size_bytes, incoming.content)
         store_contents(tenant.pk, [content], written=written)
         old_key, new_key = document.storage_key, storage_key(tenant.pk, incoming.sha256)
         document.name, document.content_type = incoming.name, incoming.content_type
         document.size_bytes, document.sha256, document.storage_key = incoming.size_bytes, incoming.sha256, new_key
-        document.is_fetch_due = False
+        document.given_encoding, document.is_fetch_due = encoding, False
         _refuse_twin(document, dataset)
         _renew(tenant, dataset, [document], is_rate_limited=is_rate_limited)
         if old_key and old_key != new_key:
@@ -106,13 +134,19 @@ def replace_document(
 
 
 def reindex_dataset(
-    *, tenant: Tenant, dataset: Dataset, everything: bool = False, is_rate_limited: bool = False, reason: str = ""
+    *,
+    tenant: Tenant,
+    dataset: Dataset,
+    everything: bool = False,
+    discard_edits: bool = False,
+    is_rate_limited: bool = False,
+    reason: str = "",
 ) -> Renewal:
     """Re-index the outdated documents of a dataset; with ``everything``, all whose indexing has ended.
 
     A document is outdated if it was indexed with other settings of the dataset, or by another embedding model.
     Documents that are being indexed are left out. After a change of the model, a document is found by words only until
-    it has its new vectors.
+    it has its new vectors. Raise `EditsWouldBeLostError`, or the errors of `submit_jobs`.
     """
     with tenant_context(tenant):
         dataset = lock_dataset(dataset)
@@ -124,12 +158,18 @@ def reindex_dataset(
         # Read again under locks: documents that another request has taken meanwhile are left out.
         locked = list(Document.objects.select_for_update(no_key=True).filter(pk__in=found).order_by("pk"))
         documents = _without_twins(row for row in locked if row.job_id == found[row.pk].job_id)
+        lost = _count_lost(documents, dataset, discard_edits=discard_edits)
         batch_id = _renew(tenant, dataset, documents, is_rate_limited=is_rate_limited) if documents else None
         remaining = _ended(dataset, everything=False).count()
         record_audit(
             action="dataset.reindexed",
             target=dataset,
-            after={"documents": len(documents), "remaining": remaining, "batch": str(batch_id) if batch_id else None},
+            after={
+                "documents": len(documents),
+                "remaining": remaining,
+                "batch": str(batch_id) if batch_id else None,
+                "edits_discarded": lost,
+            },
             reason=reason,
         )
     return Renewal(batch_id, len(documents), remaining)
@@ -168,6 +208,18 @@ def _renew(tenant: Tenant, dataset: Dataset, documents: Sequence[Document], *, i
         batch_id = submit_documents(tenant, documents, label=label, is_rate_limited=is_rate_limited)
     Document.objects.bulk_update(documents, _RENEWED, batch_size=100)
     return batch_id
+
+
+def _count_lost(documents: Sequence[Document], dataset: Dataset, *, discard_edits: bool) -> int:
+    """Return how many chunks of the documents were changed by hand; refuse to lose any unless told to discard them."""
+    lost = count_changed(documents, dataset_id=dataset.pk)
+    if lost and not discard_edits:
+        raise EditsWouldBeLostError(
+            "%(count)s chunks were edited or switched off by hand; re-indexing replaces them. Send it again with "
+            "discard_edits to lose these changes.",
+            {"count": lost},
+        )
+    return lost
 
 
 def _refuse_twin(document: Document, dataset: Dataset) -> None:

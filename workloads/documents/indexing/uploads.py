@@ -16,8 +16,8 @@ from tenants.limits.usage import check_room
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.extraction.sniffing import ContentType
-from workloads.documents.indexing.inspection import inspect_documents
-from workloads.documents.indexing.intake import label_of, lock_dataset, submit_documents
+from workloads.documents.indexing.inspection import check_chunks, estimate_chunks, inspect_documents
+from workloads.documents.indexing.intake import check_encoding, label_of, lock_dataset, submit_documents
 from workloads.documents.limits import VECTOR_CHUNKS
 from workloads.documents.models import Dataset, Document
 from workloads.files.contents import NewContent
@@ -27,11 +27,15 @@ from workloads.files.store import discard_on_error, lock_contents, storage_key, 
 
 @dataclass(frozen=True, slots=True)
 class DocumentUpload:
-    """One file of an upload and its document. If ``is_duplicate``, the dataset had its content already."""
+    """One file of an upload and its document. If ``is_duplicate``, the dataset had its content already.
+
+    ``chunks_estimated`` is None if the file does not show it.
+    """
 
     name: str
     document: Document
     is_duplicate: bool
+    chunks_estimated: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +47,24 @@ class UploadResult:
 
 
 def upload_documents(
-    *, tenant: Tenant, dataset: Dataset, files: Sequence[File[bytes]], is_rate_limited: bool = False
+    *,
+    tenant: Tenant,
+    dataset: Dataset,
+    files: Sequence[File[bytes]],
+    encoding: str = "",
+    is_rate_limited: bool = False,
 ) -> UploadResult:
     """Add files to a dataset, and submit a job for each file with new content.
 
-    ``is_rate_limited`` is passed on to `submit_jobs`. Raise `BatchTooLargeError`, `UploadRefusedError`,
-    `SpaceExceededError`, or the errors of `submit_jobs`; then nothing is stored.
+    ``encoding`` is that of files of text; if it is empty, it is detected. ``is_rate_limited`` is passed on to
+    `submit_jobs`. Raise `BatchTooLargeError`, `UploadRefusedError`, `SpaceExceededError`, `FieldInvalidError` for an
+    unknown encoding, or the errors of `submit_jobs`; then nothing is stored.
     """
+    encoding = check_encoding(encoding)
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):
         check_batch_limit(tenant, len(files))
-        return _take(tenant, dataset, inspect_documents(files), written, is_rate_limited=is_rate_limited)
+        incoming = inspect_documents(files)
+        return _take(tenant, dataset, incoming, written, encoding=encoding, is_rate_limited=is_rate_limited)
 
 
 def add_text(
@@ -101,9 +113,16 @@ def name_of_address(shown: str) -> str:
 
 
 def _take(
-    tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], written: list[str], *, is_rate_limited: bool
+    tenant: Tenant,
+    dataset: Dataset,
+    incoming: Sequence[IncomingFile],
+    written: list[str],
+    *,
+    encoding: str = "",
+    is_rate_limited: bool,
 ) -> UploadResult:
     dataset = lock_dataset(dataset)
+    check_chunks(tenant, dataset, incoming)
     keys = {file.sha256: storage_key(tenant.pk, file.sha256) for file in incoming}
     lock_contents(keys.values())
     known = {
@@ -119,10 +138,11 @@ def _take(
     batch_id = None
     created: dict[str, Document] = {}
     if fresh:
-        check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
+        estimated = sum(estimate_chunks(file, dataset.split_settings) or 1 for file in fresh.values())
+        check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS, wanted=estimated)
         contents = [NewContent(sha256, file.size_bytes, file.content) for sha256, file in fresh.items()]
         store_contents(tenant.pk, contents, written=written)
-        created = {sha256: _make(tenant, dataset, file, keys[sha256]) for sha256, file in fresh.items()}
+        created = {sha256: _make(tenant, dataset, file, keys[sha256], encoding) for sha256, file in fresh.items()}
         with suppress_nested_entries():
             batch_id = _submit(tenant, dataset, list(created.values()), is_rate_limited=is_rate_limited)
     record_audit(
@@ -134,11 +154,19 @@ def _take(
     firsts = {id(file) for file in fresh.values()}
     return UploadResult(
         batch_id,
-        [DocumentUpload(file.name, documents[file.sha256], id(file) not in firsts) for file in incoming],
+        [
+            DocumentUpload(
+                file.name,
+                documents[file.sha256],
+                is_duplicate=id(file) not in firsts,
+                chunks_estimated=estimate_chunks(file, dataset.split_settings),
+            )
+            for file in incoming
+        ],
     )
 
 
-def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str) -> Document:
+def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str, encoding: str) -> Document:
     return Document(
         tenant=tenant,
         dataset=dataset,
@@ -148,6 +176,7 @@ def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str) -> Doc
         sha256=file.sha256,
         settings_key=dataset.settings_key,
         storage_key=key,
+        given_encoding=encoding,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from scheduling.kit.base import Json, TransientError
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.limits import ParsingLimits
 from workloads.documents.splitting import Passage, SplitSettings
 
@@ -28,11 +28,14 @@ class PassagesUnreadableError(TransientError):
 class IndexingSettings:
     """How content is extracted, cleaned, split and embedded. A maximum of None means that there is no limit.
 
+    ``encoding`` is that of a file of text; if it is empty, it is detected. ``max_percent_without_text`` is the share of
+    pages that may have no text.
     ``split_mode`` is ``fixed`` or ``markdown``; only ``markdown`` uses ``heading_level``. ``batch_size`` is the number
     of chunks that are embedded and stored at a time.
     """
 
     split_settings: SplitSettings
+    encoding: str = ""
     split_mode: str = "fixed"
     heading_level: int = 2
     remove_urls: bool = False
@@ -40,6 +43,7 @@ class IndexingSettings:
     batch_size: int = 32
     max_characters: int | None = None
     max_chunks: int | None = None
+    max_percent_without_text: int = 100
     parsing: ParsingLimits = field(default_factory=ParsingLimits)
 
 
@@ -73,8 +77,8 @@ STATE_FIELDS: Final = tuple(one.name for one in fields(IndexingState))
 class IndexingItem:
     """One document or pipeline entity while it is indexed.
 
-    ``file_name`` decides the type of a text whose content does not. ``data``, ``blocks`` and ``passages`` are in memory
-    only; a step drops what it has used up. ``source`` is the document, or None before it exists.
+    ``file_name`` decides the type of a text whose content does not. ``data``, ``blocks``, ``facts`` and ``passages``
+    are in memory only; a step drops what it has used up. ``source`` is the document, or None before it exists.
     """
 
     tenant_id: UUID
@@ -85,6 +89,7 @@ class IndexingItem:
     state: IndexingState
     data: bytes | None = field(default=None, repr=False)
     blocks: Sequence[Block] = field(default=(), repr=False)
+    facts: Facts = field(default_factory=Facts, repr=False)
     passages: Sequence[Passage] = field(default=(), repr=False)
     digest: str = ""
     source: DocumentSource | None = field(default=None, repr=False)
@@ -124,15 +129,18 @@ class IndexingItem:
         return self.with_state(chunks_done=done, chunks_total=len(self.passages))
 
 
-def passages_to_bytes(passages: Sequence[Passage]) -> bytes:
-    """Return the passages as JSON, in UTF-8."""
+def passages_to_bytes(passages: Sequence[Passage], facts: Facts) -> bytes:
+    """Return the passages and the facts of their file as JSON, in UTF-8."""
     rows = [[passage.text, passage.location] for passage in passages]
-    return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
+    stored = {"facts": facts.as_json(), "passages": rows}
+    return json.dumps(stored, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def passages_from_bytes(data: bytes) -> list[Passage]:
-    """Return the passages that `passages_to_bytes` has written; raise `PassagesUnreadableError` for anything else."""
+def passages_from_bytes(data: bytes) -> tuple[list[Passage], Facts]:
+    """Return what `passages_to_bytes` has written; raise `PassagesUnreadableError` for anything else."""
     try:
-        return [Passage(position, text, location) for position, (text, location) in enumerate(json.loads(data))]
-    except (TypeError, ValueError) as error:
+        stored = json.loads(data)
+        rows = enumerate(stored["passages"])
+        return [Passage(position, *row) for position, row in rows], Facts(**stored["facts"])
+    except (TypeError, ValueError, KeyError) as error:
         raise PassagesUnreadableError from error

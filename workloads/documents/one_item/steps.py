@@ -17,11 +17,12 @@ from uuid import UUID
 
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
 from scheduling.kit.http import Answer, HeaderValue, Limits, read_target, send
+from workloads.documents.blocks import Facts
 from workloads.documents.cleaning import clean_blocks, remove_addresses
 from workloads.documents.embedding import EndpointRateLimitedError, current_model_name, get_embedder
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
-from workloads.documents.extraction.extractor import extract_blocks
-from workloads.documents.extraction.sniffing import ContentType, sniff
+from workloads.documents.extraction.extractor import extract_file
+from workloads.documents.extraction.sniffing import ACCEPTED, ContentType, sniff
 from workloads.documents.one_item.item import IndexingItem, passages_from_bytes
 from workloads.documents.splitting import Passage, passages_digest, split_blocks, split_sections
 from workloads.documents.vector_reuse import combine
@@ -30,6 +31,8 @@ from workloads.files.store import fetch, read_bytes
 if TYPE_CHECKING:
     from workloads.documents.embedding import Vectors
 
+MAX_CHUNKS_KEY = "document_indexing.max_chunks"
+PAGES_KEY = "document_indexing.max_percent_without_text"
 MODEL_CHANGED = "embedding_model_mismatch"
 _ACCEPT = ("Accept", "text/html, application/pdf, text/markdown, text/plain, text/csv, */*;q=0.5")
 # A text without distinctive content has the type that its server names, mapped to a file suffix.
@@ -39,6 +42,10 @@ _SUFFIXES = {
     "text/markdown": ".md",
     "text/csv": ".csv",
     "text/plain": ".txt",
+    "application/json": ".json",
+    "application/xml": ".xml",
+    "text/xml": ".xml",
+    "message/rfc822": ".eml",
 }
 # Client errors that may succeed later: Request Timeout, Too Early, Too Many Requests.
 _HEALING_STATUSES = frozenset({408, 425, 429})
@@ -108,19 +115,27 @@ def fetch_page(
 def extract(item: IndexingItem, context: StepContext) -> IndexingItem:
     """Return the item with the blocks of text in its stored content.
 
-    Raise `FileTooComplexError` if it has more text than the settings allow, or any error of `extract_blocks`.
+    Raise `FileTooComplexError` if it has more text than the settings allow, `FileWithoutTextError` if it has more pages
+    without text, or any error of `extract_file`.
     """
     settings, state = item.settings, item.state
     with fetch(state.content_key, state.content_sha256) as file, context.parser_slot:
         content_type = state.content_type or sniff(item.file_name, file)  # type: ignore[arg-type]
         if content_type is None:
             raise _type_unknown("It")
-        blocks = extract_blocks(file, str(content_type), limits=settings.parsing, at_safe_point=context.check_running)
-    characters = sum(len(block.text) for block in blocks)
+        found = extract_file(
+            file,
+            str(content_type),
+            encoding=settings.encoding,
+            limits=settings.parsing,
+            at_safe_point=context.check_running,
+        )
+    _check_pages(found.facts, settings.max_percent_without_text)
+    characters = sum(len(block.text) for block in found.blocks)
     if settings.max_characters is not None and characters > settings.max_characters:
         raise FileTooComplexError(f"It has {characters} characters; at most {settings.max_characters} are indexed.")
     context.check_running()
-    return replace(item, data=None, blocks=blocks).with_state(content_type=str(content_type))
+    return replace(item, data=None, blocks=found.blocks, facts=found.facts).with_state(content_type=str(content_type))
 
 
 def clean(item: IndexingItem) -> IndexingItem:
@@ -144,14 +159,14 @@ def split(item: IndexingItem) -> IndexingItem:
     if not passages:
         raise FileWithoutTextError
     if settings.max_chunks is not None and len(passages) > settings.max_chunks:
-        raise FileTooComplexError(f"It has {len(passages)} chunks; at most {settings.max_chunks} are indexed.")
+        raise FileTooComplexError(too_many_chunks(len(passages), settings.max_chunks))
     return replace(item, blocks=(), passages=passages, digest=passages_digest(passages))
 
 
 def load_passages(item: IndexingItem) -> IndexingItem:
     """Return the item with the passages that an earlier start of the job has stored."""
-    passages = passages_from_bytes(read_bytes(item.state.passages_key, item.state.passages_sha256))
-    return replace(item, passages=passages, digest=passages_digest(passages))
+    passages, facts = passages_from_bytes(read_bytes(item.state.passages_key, item.state.passages_sha256))
+    return replace(item, passages=passages, facts=facts, digest=passages_digest(passages))
 
 
 def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -> EmbeddedBatch:
@@ -165,6 +180,14 @@ def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -
     texts = [passage.text for passage in batch]
     vectors, reused = combine(texts, known, model=item.embedding_model, embed=lambda rest: embed_texts(rest, context))
     return EmbeddedBatch(batch, vectors, reused)
+
+
+def too_many_chunks(count: int, limit: int) -> str:
+    """Return the message for a file of more chunks than the limit."""
+    return (
+        f"It has {count} chunks; at most {limit} are indexed (setting {MAX_CHUNKS_KEY}). Split the file, or choose "
+        "larger chunks for the dataset."
+    )
 
 
 def require_current_model(model: str) -> None:
@@ -204,6 +227,22 @@ def embed_texts(texts: Sequence[str], context: StepContext) -> Vectors:
     raise limited
 
 
+def _check_pages(facts: Facts, most_percent: int) -> None:
+    """Warn of pages without text; raise `FileWithoutTextError` if they are more than this share."""
+    without, pages = facts.pages_without_text, facts.pages or 0
+    if not without:
+        return
+    if 100 * without > most_percent * pages:
+        raise FileWithoutTextError(
+            f"{without} of {pages} pages have no text; at most {most_percent} % may have none (setting {PAGES_KEY}). "
+            "Upload the file again after text recognition, or raise the setting."
+        )
+    facts.warn(
+        f"{without} of {pages} pages have no text, perhaps because they are scans. Searches do not find what is on "
+        "them: upload the file again after text recognition."
+    )
+
+
 def _check_status(answer: Answer) -> None:
     if answer.status == 200:
         return
@@ -221,4 +260,4 @@ def _name_for_sniffing(answer: Answer, otherwise: str) -> str:
 
 
 def _type_unknown(name: str, more: str = "") -> PermanentError:
-    return PermanentError(f"{name} is not a PDF, DOCX, HTML, Markdown, text or CSV file{more}.", code="type_unknown")
+    return PermanentError(f"{name} is not a file of a known type ({ACCEPTED}){more}.", code="type_unknown")

@@ -32,7 +32,7 @@ def store_passages(item: IndexingItem, written: list[str]) -> IndexingItem:
 
     A row must refer to them before the commit. Raise `SpaceExceededError` if the tenant has no room for them.
     """
-    content = _keep(item, passages_to_bytes(item.passages), written)
+    content = _keep(item, passages_to_bytes(item.passages, item.facts), written)
     return item.with_state(passages_key=content.key, passages_sha256=content.sha256)
 
 
@@ -81,15 +81,17 @@ def open_document(
     return begin(item)
 
 
-def begin(item: IndexingItem) -> IndexingItem:
+def begin(item: IndexingItem, *, seconds: float = 0.0) -> IndexingItem:
     """Begin storing the chunks of the document, or resume it if it was begun with the same passages. Return the item.
 
-    It runs in the current transaction. Raise `SpaceExceededError` if the tenant has no room for all chunks.
+    The phase of indexing began ``seconds`` ago. It runs in the current transaction. Raise `SpaceExceededError` if the
+    tenant has no room for all chunks.
     """
     if item.is_resumed:
         repository.resume_chunks(item.document)
     else:
-        repository.begin_chunks(item.document, digest=item.digest, total=len(item.passages))
+        total = len(item.passages)
+        repository.begin_chunks(item.document, digest=item.digest, total=total, facts=item.facts, seconds=seconds)
     return item.begun()
 
 

@@ -17,7 +17,7 @@ type Found = tuple[str, str, str]
 def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
     """Yield the faults in a definition's graph and in the graphs of its iterations, as (code, pointer, detail)."""
     seen: dict[str, str] = {}
-    for graph, pointer in _graphs_in(definition):
+    for graph, pointer in placed_graphs(definition):
         faults = list(_check_ids(graph, pointer, seen))
         yield from _check_ends(graph, pointer, is_top=not pointer)
         # With a duplicate id, an edge is ambiguous.
@@ -30,7 +30,7 @@ def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
 
 def check_compensations(definition: Mapping[str, Any], is_submittable: Callable[[str], bool]) -> Iterator[Found]:
     """Yield a fault for each node of a valid definition that jobs of an unknown kind would undo."""
-    for graph, pointer in _graphs_in(definition):
+    for graph, pointer in placed_graphs(definition):
         for number, node in enumerate(graph["nodes"]):
             kind = node.get("compensate", {}).get("kind")
             if kind is not None and not is_submittable(kind):
@@ -44,7 +44,7 @@ def depth_of(definition: Mapping[str, Any]) -> int:
     return max((1 + depth_of(graph) for graph in inner), default=0)
 
 
-def _graphs_in(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
+def placed_graphs(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Yield each graph with its position, those of iterations after the one around them."""
     pending: list[tuple[Mapping[str, Any], str]] = [(definition, "")]
     for graph, pointer in pending:

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tenants.secrets.references import split_references
+from workloads.workflows.definition.config_parts import NAME, TEMPLATE
 from workloads.workflows.definition.expressions import REFERENCE, Expression, of_value
+from workloads.workflows.definition.llm_config import LLM
 
 type Config = Mapping[str, Any]
 
-MAX_TEXT: Final = 64_000
 DAY_SECONDS: Final = 86_400
 MAX_WAIT_SECONDS: Final = 90 * DAY_SECONDS
 MAX_PARALLEL: Final = 20
 ELSE: Final = "else"
 OPERATORS: Final = ("eq", "ne", "lt", "le", "gt", "ge", "in", "contains", "exists", "empty")
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-NAME: Final = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"}
-TEMPLATE: Final = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
 VALUE: Final = {
     "type": "object",
     "description": "A reference such as nodes.ask.text, a template, or a literal value.",
@@ -50,12 +49,6 @@ _CASE: Final = {
     },
     "required": ["name"],
     "oneOf": [{"required": ["all"]}, {"required": ["any"]}],
-    "additionalProperties": False,
-}
-_MESSAGE: Final = {
-    "type": "object",
-    "properties": {"role": {"enum": ["system", "user", "assistant"]}, "content": TEMPLATE},
-    "required": ["role", "content"],
     "additionalProperties": False,
 }
 INPUT_TYPES: Final = ("string", "number", "integer", "boolean", "array", "object")
@@ -212,16 +205,12 @@ _ALL: Final = (
     NodeType(
         name="llm",
         title="Ask a model",
-        properties={
-            "prompt": TEMPLATE,
-            "system": TEMPLATE,
-            "messages": {"type": "array", "items": _MESSAGE, "minItems": 1, "maxItems": 50},
-            "model": {"type": "string", "minLength": 1, "maxLength": 200},
-            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
-            "max_tokens": {"type": "integer", "minimum": 1, "maximum": 200_000},
-        },
+        properties=LLM,
         one_of=(("prompt",), ("messages",)),
-        outputs=("text", "model", "finish_reason", "prompt_tokens", "completion_tokens"),
+        outputs=(
+            *("text", "json", "tool_calls", "model", "endpoint", "finish_reason"),
+            *("prompt_tokens", "completion_tokens"),
+        ),
         expressions=_of_llm,
         timeout_seconds=120.0,
         max_retries=2,
@@ -272,7 +261,7 @@ _ALL: Final = (
             "on_timeout": {"enum": ["fail", "reject", "approve"], "default": "fail"},
         },
         required=("title",),
-        outputs=("decision", "comment", "decided_by"),
+        outputs=("decision", "comment", "decided_by", "is_timed_out"),
         cases=lambda config: ("approved", "rejected"),
         expressions=lambda config: _templates(config, "title", "text"),
     ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from workloads.workflows.definition.node_types import NAME, NODE_TYPES, VALUE
+from workloads.workflows.definition.config_parts import NAME
+from workloads.workflows.definition.node_types import NODE_TYPES, VALUE
 
 MAX_NODES: Final = 200
 MAX_EDGES: Final = 1_000

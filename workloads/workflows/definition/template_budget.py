@@ -25,6 +25,10 @@ class TemplateRefusedError(Exception):
     """Raised for a template that uses unsupported constructs, is too long or too deep; the message is the reason."""
 
 
+class VariableMissingError(Exception):
+    """Raised if a reference or a template names a value that does not exist; the message names it."""
+
+
 class TemplateFailedError(Exception):
     """Raised if rendering a template fails; the message is the reason."""
 

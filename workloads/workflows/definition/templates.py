@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from jinja2 import StrictUndefined, TemplateError, nodes
-from jinja2.exceptions import SecurityError
+from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tenants.translation import translate
@@ -22,6 +22,7 @@ from workloads.workflows.definition.template_budget import (
     RenderBudget,
     TemplateFailedError,
     TemplateRefusedError,
+    VariableMissingError,
     check_length,
     check_whole,
 )
@@ -110,6 +111,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         return answer
 
     def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, _Missing):
+            return obj
         # A JSON object has fields and no methods: a field may be called `items`.
         if isinstance(obj, Mapping):
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
@@ -159,7 +162,10 @@ def _check_language(node: nodes.Node) -> None:
 
 
 def render_template(source: str, variables: Mapping[str, Any]) -> str:
-    """Return the text of a template rendered with the variables; raise `TemplateFailedError` if that fails."""
+    """Return the text of a template rendered with the variables.
+
+    Raise `VariableMissingError` for a variable that does not exist, `TemplateFailedError` if it fails otherwise.
+    """
     budget = RenderBudget()
     parts: list[str] = []
     length = 0
@@ -171,6 +177,8 @@ def render_template(source: str, variables: Mapping[str, Any]) -> str:
             parts.append(part)
     except (TemplateFailedError, TemplateRefusedError) as error:
         raise TemplateFailedError(str(error)) from error
+    except UndefinedError as error:
+        raise VariableMissingError(str(error)) from error
     except SecurityError as error:
         raise TemplateFailedError(translate("Not allowed: %(error)s", {"error": error})) from error
     except (

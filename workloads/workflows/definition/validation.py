@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +15,8 @@ from tenants.secrets.references import Path, faults_of_references
 from tenants.translation import translate
 from workloads.workflows.definition.graph_checks import check_compensations, check_graphs
 from workloads.workflows.definition.node_types import NODE_TYPES
-from workloads.workflows.definition.schema import GRAPH, MAX_DEPTH, NODE
+from workloads.workflows.definition.schema import GRAPH, NODE
+from workloads.workflows.definition.tenant_checks import UNBOUNDED, TenantBounds, check_bounds
 from workloads.workflows.definition.variable_checks import check_variables
 
 # Only the first faults of a definition are reported.
@@ -35,15 +36,13 @@ class WorkflowFault:
         return asdict(self)
 
 
-def faults_in(
-    definition: Any, *, max_depth: int = MAX_DEPTH, is_submittable: Callable[[str], bool] = bool
-) -> list[WorkflowFault]:
+def faults_in(definition: Any, bounds: TenantBounds = UNBOUNDED) -> list[WorkflowFault]:
     """Return the first MAX_FAULTS faults of a definition; an empty list if it is valid.
 
-    The schema, the references to secrets, the graph, the variables and the kinds of compensations are checked in this
-    order. Each is checked only if the ones before it have no fault. ``is_submittable`` knows the kinds of jobs.
+    The schema, the references to secrets, the graph, the variables, what the tenant may use, and the kinds of
+    compensations are checked in this order. Each is checked only if the ones before it have no fault.
     """
-    faults = list(_faults_of_shape(definition, "", depth=0, max_depth=max_depth))
+    faults = list(_faults_of_shape(definition, "", depth=0, max_depth=bounds.max_depth))
     if not faults:
         found_secrets = faults_of_references(definition, lambda path: _is_header(definition, path))
         faults = [WorkflowFault(fault.code, fault.pointer, fault.detail) for fault in found_secrets]
@@ -52,7 +51,9 @@ def faults_in(
     if not faults:
         faults = [WorkflowFault(*found) for found in check_variables(definition)]
     if not faults:
-        faults = [WorkflowFault(*found) for found in check_compensations(definition, is_submittable)]
+        faults = [WorkflowFault(*found) for found in check_bounds(definition, bounds)]
+    if not faults:
+        faults = [WorkflowFault(*found) for found in check_compensations(definition, bounds.is_submittable)]
     return faults[:MAX_FAULTS]
 
 

@@ -135,6 +135,10 @@ class Planner:
         changes, self._changes = self._changes, {}
         return changes
 
+    def note_all(self) -> None:
+        """Let `take_changes` return all nodes: those that a run has taken over from an ended one."""
+        self._changes = {key: copy.copy(step) for key, step in self.state.steps.items()}
+
     def _ready(self, path: Indexes, parent: str | None, now: float) -> Iterator[Task]:
         """Yield the tasks of a scope and of the open scopes below it."""
         for node in self.graph.scopes.get(parent, ()):
@@ -259,9 +263,10 @@ class Planner:
         error: tuple[str, str] | None = None,
     ) -> None:
         step = self.state.steps[key]
-        step.outputs, step.case, step.error = outputs, case, error
-        step.wait = step.due_at = step.count = None
-        step.items = {}
+        step.case, step.error, step.wait, step.due_at = case, error, None, None
+        if status is not Status.FAILED or step.count is None:
+            # A failed iteration keeps its items, for a run that continues it.
+            step.outputs, step.count, step.items = outputs, None, {}
         self._forget(key)
         self._set(key, status)
 

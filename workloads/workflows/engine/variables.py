@@ -8,16 +8,12 @@ from typing import Any
 
 from workloads.workflows.definition.expressions import Expression, Path, paths_in
 from workloads.workflows.definition.graph import Graph
-from workloads.workflows.definition.template_budget import TemplateFailedError
+from workloads.workflows.definition.template_budget import TemplateFailedError, VariableMissingError
 from workloads.workflows.definition.templates import render_template
 from workloads.workflows.engine.state import Indexes, Key, Status, Stored, WorkflowRunProgress
 
 type Load = Callable[[Stored], Any]
 type Variables = Mapping[str, Any]
-
-
-class VariableMissingError(Exception):
-    """Raised if a reference names a value that does not exist; the message names it."""
 
 
 class Reading:
@@ -41,18 +37,22 @@ class Reading:
         return found
 
     def render(self, source: str) -> str:
-        """Return the text of a template rendered with the variables at this position."""
-        return render_template(source, self.variables([Expression("", "template", source)]))
+        """Return the text of a template rendered with the variables at this position.
+
+        Raise `VariableMissingError`, with the whole path of the variable, if one does not exist.
+        """
+        expression = Expression("", "template", source)
+        variables = self.variables([expression])
+        try:
+            return render_template(source, variables)
+        except VariableMissingError as error:
+            for path in _paths_of(expression):
+                _require(path, variables, said=str(error))
+            raise
 
     def look_up(self, reference: str) -> Any:
         """Return the value of a reference; raise `VariableMissingError` if it does not exist."""
-        value: Any = self.variables([Expression("", "reference", reference)])
-        for name in reference.split("."):
-            try:
-                value = value[int(name)] if isinstance(value, list) else value[name]
-            except (KeyError, IndexError, TypeError, ValueError):
-                raise VariableMissingError(f"{reference} does not exist: the path ends before {name!r}.") from None
-        return value
+        return _walk(tuple(reference.split(".")), self.variables([Expression("", "reference", reference)]))
 
     def evaluate(self, value: Mapping[str, Any]) -> Any:
         """Return the value of a config value ``{"ref": …}``, ``{"template": …}`` or ``{"value": …}``."""
@@ -82,6 +82,24 @@ class Reading:
         while parent is not None:
             depth, parent = depth + 1, self._graph.nodes[parent].parent
         return Key(node_id, self._path[:depth])
+
+
+def _walk(path: Path, value: Any) -> Any:
+    for name in path:
+        try:
+            value = value[int(name)] if isinstance(value, list) else value[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise VariableMissingError(f"{'.'.join(path)} does not exist: the path ends before {name!r}.") from None
+    return value
+
+
+def _require(path: Path, variables: Variables, *, said: str) -> None:
+    """Raise `VariableMissingError` if a path ends before a name that the message of a template names."""
+    try:
+        _walk(path, variables)
+    except VariableMissingError as error:
+        if any(name in said and f"before {name!r}" in str(error) for name in path):
+            raise
 
 
 @lru_cache(maxsize=1_024)

@@ -68,7 +68,8 @@ class PreparedNode:
 
     ``now`` is called at once and must take negligible time; ``later`` runs on the event loop, beside other nodes.
     ``inputs`` are shown on the run's page. ``dependency`` is the external service that the work needs, and
-    ``usual_seconds`` is its timeout unless the node sets a lower one.
+    ``usual_seconds`` is its timeout unless the node sets a lower one. ``fallback`` prepares the same work at another
+    service; it is done if the first fails by an error that may pass, refuses every request, or is known to be down.
     """
 
     inputs: Mapping[str, Any] = field(default_factory=dict)
@@ -76,3 +77,4 @@ class PreparedNode:
     later: Callable[[], Awaitable[Result]] | None = None
     dependency: Dependency | None = None
     usual_seconds: float | None = None
+    fallback: Callable[[], PreparedNode] | None = None

@@ -10,6 +10,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from tenants.encryption.error_texts import SealedErrorField
 from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantModel
 from workloads.workflows.records.records import TERMINAL_STATES, RecordState
@@ -42,7 +43,7 @@ class RecordedModel(TenantModel):
     outputs_key = models.CharField(_("outputs key"), max_length=200, null=True)
     outputs_sha256 = models.CharField(_("outputs sha256"), max_length=64, blank=True)
     error_code = models.CharField(_("error code"), max_length=MAX_ERROR_CODE, blank=True)
-    error_message = models.CharField(_("error message"), max_length=MAX_ERROR_MESSAGE, blank=True)
+    error_message = SealedErrorField(_("error message"), max_length=MAX_ERROR_MESSAGE, blank=True)
     started_at = models.DateTimeField(_("started at"), null=True)
     ended_at = models.DateTimeField(_("ended at"), null=True)
 

@@ -17,7 +17,15 @@ from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
 from tenants.database.ids import uuid7_floor
 from tenants.database.reads import first_or_raise
-from workloads.job_outcome import CANCELLED, FAILED_STATES, SUSPENDED, error_code, error_message, with_job
+from workloads.job_outcome import (
+    CANCELLED,
+    FAILED_STATES,
+    SUSPENDED,
+    WAITING_STATES,
+    error_code,
+    error_message,
+    with_job,
+)
 from workloads.workflows.records.exceptions import WorkflowRunNotFoundError
 from workloads.workflows.records.models import HEAVY_FIELDS, OPEN_STATES, NodeRun, WorkflowRun
 from workloads.workflows.records.records import PAUSED, TERMINAL_STATES, RecordState
@@ -25,6 +33,8 @@ from workloads.workflows.records.records import PAUSED, TERMINAL_STATES, RecordS
 _TERMINAL = sorted(TERMINAL_STATES)
 # States that are stored as open.
 _OPEN_SHOWN: Final = {*OPEN_STATES, PAUSED}
+# Shown of a stored `running` while the job has no slot.
+_HELD: Final = (PAUSED, RecordState.WAITING.value)
 _SHOWN: Final = ("shown_state", "shown_error_code", "shown_error_message")
 # Reads of a run that is being written meanwhile.
 _LOOKS: Final = 3
@@ -103,7 +113,8 @@ def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
     is_left = Q(state__in=OPEN_STATES) & Q(run_shown_state__in=_TERMINAL)
     shown = Case(
         When(is_left, then=Value(RecordState.CANCELLED.value)),
-        When(Q(state=RecordState.RUNNING.value) & Q(run_shown_state=PAUSED), then=Value(PAUSED)),
+        # A running node waits with its run.
+        When(Q(state=RecordState.RUNNING.value) & Q(run_shown_state__in=_HELD), then=F("run_shown_state")),
         default=F("state"),
         output_field=CharField(),
     )
@@ -144,11 +155,14 @@ def _as_shown(rows: QuerySet[Any], *, job: str, prefix: str, of: str = "") -> Qu
     is_open = Q(**{f"{of}state__in": OPEN_STATES}) & is_own
     is_cancelled = is_open & Q(**{f"{prefix}job_state": CANCELLED})
     is_failed = is_open & Q(**{f"{prefix}job_state__in": FAILED_STATES})
-    is_paused = Q(**{f"{of}state": RecordState.RUNNING.value}) & is_own & Q(**{f"{prefix}job_state": SUSPENDED})
+    is_running = Q(**{f"{of}state": RecordState.RUNNING.value}) & is_own
+    is_paused = is_running & Q(**{f"{prefix}job_state": SUSPENDED})
+    is_waiting = is_running & Q(**{f"{prefix}job_state__in": WAITING_STATES})
     state = Case(
         When(is_cancelled, then=Value(RecordState.CANCELLED.value)),
         When(is_failed, then=Value(RecordState.FAILED.value)),
         When(is_paused, then=Value(PAUSED)),
+        When(is_waiting, then=Value(RecordState.WAITING.value)),
         default=F(f"{of}state"),
         output_field=CharField(),
     )
@@ -157,7 +171,7 @@ def _as_shown(rows: QuerySet[Any], *, job: str, prefix: str, of: str = "") -> Qu
         **{
             f"{prefix}shown_state": state,
             f"{prefix}shown_error_code": error_code(is_dead, prefix=prefix, of=of),
-            f"{prefix}shown_error_message": error_message(is_dead, prefix=prefix, of=of),
+            f"{prefix}shown_error_message": error_message(is_dead, prefix=prefix, of=of, job=job, owner=f"{of}id"),
         }
     )
     return annotated

@@ -47,7 +47,7 @@ def upsert_nodes(rows: Sequence[Row]) -> int:
 
 def _sealed(model: type[RecordedModel], row: Row, row_id: UUID) -> Row:
     """Return the row with its values as they are stored: encrypted if encryption is on."""
-    names = [name for name in HEAVY_FIELDS if row.get(name) is not None]
+    names = [name for name in (*HEAVY_FIELDS, "error_message") if row.get(name) is not None]
     tenant_id = UUID(row["tenant_id"])
     return {
         **row,

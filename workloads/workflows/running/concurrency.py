@@ -25,6 +25,8 @@ from workloads.workflows.nodes.work import PreparedNode, Result
 logger = logging.getLogger(__name__)
 
 TIMED_OUT = "timed_out"
+# Cause of an interruption by a breaker, or by a service that refuses every request.
+_DOWN = "dependency"
 # Tolerance between two clocks.
 _EARLY_SECONDS = 0.01
 
@@ -57,10 +59,20 @@ class NodeConcurrency:
         return len(self._at_work)
 
     def begin(self, task: Task, work: PreparedNode) -> None:
-        """Begin a node's work, which `wait` starts; raise `Interrupted` if the breaker of its dependency is open."""
+        """Begin a node's work, or its fall-back if a breaker is open; `wait` starts it.
+
+        Raise `Interrupted` if the breaker of the last dependency is open.
+        """
         stack = ExitStack()
-        if work.dependency is not None:
-            stack.enter_context(self._context.dependency(work.dependency))
+        try:
+            if work.dependency is not None:
+                stack.enter_context(self._context.dependency(work.dependency))
+        except Interrupted as interruption:
+            if work.fallback is None or interruption.cause != _DOWN:
+                raise
+            self._log_fallback(task, "its breaker is open")
+            self.begin(task, work.fallback())
+            return
         self._at_work.append(_AtWork(task, work, stack))
 
     async def wait(self, seconds: float | None, others: Iterable[asyncio.Task[None]]) -> None:
@@ -70,11 +82,12 @@ class NodeConcurrency:
         await asyncio.wait([*self._running(), *others], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     def take_ended(self) -> list[Ended]:
-        """Return the work that has ended, after reporting to its dependencies."""
+        """Return the work that has ended, after reporting to its dependencies; begin the fall-backs of what failed."""
         ended = [(one, one.running) for one in self._at_work if one.running is not None and one.running.done()]
         for one, _ in ended:
             self._at_work.remove(one)
-        return [(one.task, _answer_of(running, one.dependency)) for one, running in ended]
+        answers = [(one, self._or_fallback(one, _answer_of(running, one.dependency))) for one, running in ended]
+        return [(one.task, answer) for one, answer in answers if answer is not None]
 
     def drop(self, is_wanted: Callable[[Task], bool]) -> None:
         """Cancel the work of tasks for which ``is_wanted`` returns False."""
@@ -87,6 +100,31 @@ class NodeConcurrency:
         for running in self._running():
             running.cancel()
         await asyncio.gather(*self._running(), return_exceptions=True)
+
+    def _or_fallback(
+        self, one: _AtWork, answer: Result | NodeError | Interrupted
+    ) -> Result | NodeError | Interrupted | None:
+        """Return the answer, or None if the work's fall-back was begun instead."""
+        match answer:
+            case NodeError(is_transient=True):
+                reason = answer.message
+            case Interrupted(cause=cause) if cause == _DOWN:
+                reason = "it refuses all requests"
+            case _:
+                return answer
+        if one.work.fallback is None:
+            return answer
+        self._log_fallback(one.task, reason)
+        try:
+            self.begin(one.task, one.work.fallback())
+        except Interrupted as interruption:
+            return interruption
+        except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
+            return failure_of(error)
+        return None
+
+    def _log_fallback(self, task: Task, reason: str) -> None:
+        self._context.log(f"The next endpoint is used: {reason}", level="warning", node=str(task.key))
 
     def _running(self) -> list[asyncio.Task[Result]]:
         return [one.running for one in self._at_work if one.running is not None]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.db.models.functions import Now
 
 from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
 from tenants.database.clock import read_moment
+from workloads.job_outcome import DEAD_STATES
 from workloads.workflows.models import Approval, ApprovalState, RunValue
 from workloads.workflows.queries import get_pinned
 
@@ -51,6 +53,29 @@ def read_value(tenant_id: UUID, job_id: UUID, number: int) -> tuple[str, str]:
     return row
 
 
+def read_ended_run(tenant_id: UUID, job_id: UUID) -> tuple[UUID, Mapping[str, Any]] | None:
+    """Return the failed or cancelled job that a job repeats, and its checkpoint; None if it repeats none."""
+    # By name: a plug-in imports no models of the scheduler.
+    jobs = apps.get_model("scheduling", "Job").objects
+    with tenant_context(tenant_id):
+        job = jobs.get(pk=job_id)
+        if job.parent_id is None:
+            return None
+        ended = jobs.filter(pk=job.parent_id, kind=job.kind, state__in=DEAD_STATES).first()
+        is_continued = ended is not None and bool(ended.checkpoint) and ended.payload == job.payload
+        return (ended.pk, ended.checkpoint) if ended is not None and is_continued else None
+
+
+def copy_values(tenant_id: UUID, ended: UUID, job_id: UUID, numbers: Sequence[int]) -> list[RunValue] | None:
+    """Return rows for a run with the large values of an ended one; None if one of them is removed."""
+    with tenant_context(tenant_id):
+        found = list(RunValue.objects.filter(job_id=ended, number__in=numbers))
+    if len(found) < len(numbers):
+        return None
+    names = ("tenant_id", "number", "storage_key", "sha256")
+    return [RunValue(job_id=job_id, **{name: getattr(row, name) for name in names}) for row in found]
+
+
 def read_decisions(tenant_id: UUID, job_id: UUID) -> dict[str, Approval]:
     """Return the approvals of a run that are not pending, by node. Expired ones are marked as timed out first.
 
@@ -64,12 +89,16 @@ def read_decisions(tenant_id: UUID, job_id: UUID) -> dict[str, Approval]:
         return {approval.node: approval for approval in asked.exclude(state=ApprovalState.PENDING)}
 
 
-def end_run(job_id: UUID) -> None:
-    """Withdraw the pending approvals of a run and delete its `RunValue` rows. A clean-up later deletes their files."""
+def end_run(job_id: UUID, *, keeps_values: bool = False) -> None:
+    """Withdraw the pending approvals of a run and delete its `RunValue` rows. A clean-up later deletes their files.
+
+    ``keeps_values`` leaves the rows to the upkeep, for a run that may be continued.
+    """
     Approval.objects.filter(job_id=job_id, state=ApprovalState.PENDING).update(
         state=ApprovalState.WITHDRAWN, decided_at=Now()
     )
-    RunValue.objects.filter(job_id=job_id).delete()
+    if not keeps_values:
+        RunValue.objects.filter(job_id=job_id).delete()
 
 
 def store(values: Sequence[RunValue], approvals: Sequence[Approval]) -> None:

@@ -37,6 +37,7 @@ from workloads.workflows.running import repository
 from workloads.workflows.running.concurrency import NodeConcurrency, failure_of
 from workloads.workflows.running.node_work import NodeWork
 from workloads.workflows.running.recording import Recording
+from workloads.workflows.running.resumption import resume_ended_run
 from workloads.workflows.running.undoing import undoings
 from workloads.workflows.running.values import Values
 from workloads.workflows.tenant_settings import MAX_SECONDS, MAX_STEPS, PARALLEL_NODES
@@ -62,9 +63,10 @@ def apply_decisions(planner: Planner, values: Values, decisions: Mapping[str, Ap
             planner.fail(key, _failure_of(approval), now)
             continue
         outputs: dict[str, Any] = {
-            "decision": approval.state,
+            "decision": case,
             "comment": approval.comment,
             "decided_by": approval.decided_by,
+            "is_timed_out": approval.state == ApprovalState.TIMED_OUT,
         }
         planner.succeed(key, values.keep(outputs), case=case)
 
@@ -90,18 +92,23 @@ class Runner:
         self.clock = repository.database_clock()
         self.begun_at = time.monotonic()
         self.is_new = not context.state
-        self.state = WorkflowRunProgress(0) if self.is_new else WorkflowRunProgress.read(context.state)
+        resumed = resume_ended_run(context) if self.is_new else None
+        self.state, values = resumed or (WorkflowRunProgress(0), ())
+        if not self.is_new:
+            self.state = WorkflowRunProgress.read(context.state)
         if self.state.error is not None:
             raise self._failure()
         self.used_before = self.state.active_seconds
         payload = context.payload
-        number = payload.get("version") if self.is_new else self.state.workflow_version
+        number = self.state.workflow_version or payload.get("version")
         pinned = repository.read_version(context.tenant_id, UUID(payload["workflow_id"]), number)
         self.graph = Graph.read(pinned.definition)
-        self.values = Values(context.tenant_id, context.job_id, self.state)
+        self.values = Values(context.tenant_id, context.job_id, self.state, values)
         self.inputs = self._read_inputs(pinned.number)
         bounds = Bounds(context.setting(MAX_STEPS.key), context.setting(MAX_SECONDS.key))
         self.planner = Planner(self.graph, self.state, bounds)
+        if resumed is not None:
+            self.planner.note_all()
         self.parallel = context.setting(PARALLEL_NODES.key)
         self.nodes = NodeConcurrency(context.blocking)
         self.recording = Recording(context.tenant_id, context.job_id, pinned, self.graph, self.state, self.values.load)
@@ -239,7 +246,7 @@ class Runner:
             save_records(run, nodes)
             record_work(tenant_id=self.context.tenant_id, run_id=self.context.job_id, **undo)
             if is_failed:
-                repository.end_run(self.context.job_id)
+                repository.end_run(self.context.job_id, keeps_values=True)
 
         done = sum(step.status.is_ended for key, step in self.state.steps.items() if not key.path)
         self.context.blocking.report_progress(done, len(self.graph.scopes[None]), "nodes")

@@ -29,12 +29,12 @@ _MOST_LOADED: Final = 64
 class Values:
     """The values of one run, small and large."""
 
-    def __init__(self, tenant_id: UUID, job_id: UUID, state: WorkflowRunProgress) -> None:
+    def __init__(self, tenant_id: UUID, job_id: UUID, state: WorkflowRunProgress, new: Sequence[RunValue] = ()) -> None:
         self._tenant_id = tenant_id
         self._job_id = job_id
         self._state = state
         self._loaded: OrderedDict[int, Any] = OrderedDict()
-        self._new: list[RunValue] = []
+        self._new: list[RunValue] = [*new]
 
     def load(self, stored: Stored) -> Any:
         """Return the value for its stored form; a large value is read from the file storage."""

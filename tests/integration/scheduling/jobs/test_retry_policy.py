@@ -146,7 +146,7 @@ def test_retry_after_the_deadline_is_not_scheduled(
     ended = reload(job)
     assert (ended.state, ended.error_type, ended.attempt) == (state, "ValueError", 1)
     with all_tenants():
-        letters = list(DeadLetter.objects.values_list("reason", "error_message"))
+        letters = [(letter.reason, letter.error_message) for letter in DeadLetter.objects.all()]
         assert letters == ([(reason, "no")] if reason else [])
         assert JobDue.objects.exists() is (state == JobState.RETRYABLE)
         event = JobEvent.objects.filter(job=job, name="execution.failed").get()

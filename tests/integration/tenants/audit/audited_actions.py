@@ -13,7 +13,10 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.postgres.search import SearchVectorField
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.models import Value
+from django.db.models.functions import Cast
 from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
@@ -48,17 +51,30 @@ from tenants.access.invitations import invite
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.erasure.requests import request_erasure
 from tenants.limits.service import set_tenant_limit
-from tenants.models import ApiKey, LegalHold, Plan, PlatformMembership, Tenant, Tier
+from tenants.models import (
+    AccessReview,
+    AccessReviewLine,
+    ApiKey,
+    LegalHold,
+    Membership,
+    Plan,
+    PlatformMembership,
+    Tenant,
+    Tier,
+)
 from tenants.plans.service import update_plan
 from tenants.tenancy.service import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
 from tests.integration.access.world import DEFINITION, World
 from tests.integration.scheduling.bulk.conftest import take_turns
 from tests.passkeys import Passkey
+from workloads.documents.chunks.service import update_chunk
+from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.indexing.service import pause_document
 from workloads.documents.indexing.uploads import add_address
-from workloads.documents.models import Document
+from workloads.documents.models import Chunk, Document
 from workloads.documents.service import create_dataset
+from workloads.documents.space import take_chunks
 from workloads.pipelines.models import PipelineRun
 from workloads.pipelines.service import create_pipeline
 from workloads.workflows.models import Workflow
@@ -106,6 +122,22 @@ def _store_pack(world: World) -> None:
         EvidencePack.objects.filter(pk=world.own["evidence_pack"]).update(state="stored", key="pack.zip")
 
 
+def _no_review(world: World) -> None:
+    with all_tenants():
+        AccessReview.objects.all().delete()
+
+
+def _changed_review(world: World) -> Any:
+    in_acme(lambda: Membership.objects.filter(pk=world.own["member"]).update(role="developer"))
+    return world.own["access_review"]
+
+
+def _decided_review(world: World) -> Any:
+    decided = {"decision": "keep", "decided_by": "user:ada", "decided_at": timezone.now()}
+    in_acme(lambda: AccessReviewLine.objects.update(**decided))
+    return world.own["access_review"]
+
+
 def _pause_queue(world: World) -> int:
     queue = Queue.objects.get(name="dataset")
     pause_queue(queue=queue, reason="x")
@@ -134,6 +166,22 @@ def _address(world: World) -> Any:
         dataset = Document.objects.get(pk=world.own["document"]).dataset
         upload = add_address(tenant=acme(), dataset=dataset, url="https://example.com/x")
         return upload.files[0].document.pk
+
+    return in_acme(add)
+
+
+def _chunk(world: World) -> Any:
+    """Return the first of two chunks of a completed document, with one earlier text."""
+
+    def add() -> Any:
+        document = Document.objects.get(pk=world.own["document"])
+        take_chunks(document, 2)
+        Document.objects.filter(pk=document.pk).update(status="completed", chunks_done=2, chunks_total=2)
+        common = {"tenant": acme(), "dataset_id": document.dataset_id, "document": document}
+        common |= {"embedding": [1.0] + [0.0] * (DIMENSIONS - 1), "search": Cast(Value(""), SearchVectorField())}
+        made = [Chunk.objects.create(position=place, text=f"chunk {place}", **common) for place in range(2)]
+        update_chunk(chunk_id=made[0].pk, text="one two")
+        return made[0].pk
 
     return in_acme(add)
 
@@ -344,6 +392,13 @@ def _disabled_contact(world: World) -> Any:
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
     "scheduling.evidencepack download": _store_pack,
+    "POST access-reviews/": _no_review,
+    "POST access-reviews/{access_review}/refresh/": lambda world: _changed_review(world) and None,
+    "POST access-reviews/{access_review}/close/": lambda world: _decided_review(world) and None,
+    "tenants.accessreview add": _no_review,
+    "tenants.accessreview refresh": _changed_review,
+    "tenants.accessreview close": _decided_review,
+    "tenants.accessreviewline keep": lambda world: world.own["access_line"],
     "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
     "POST plans/team/withdraw/": lambda world: _edited_plan(world, LATER) and None,
     "POST cfs-plans/cloud/rollback/": lambda world: _edited_cfs_plan(world) and None,
@@ -376,6 +431,9 @@ PREPARE: dict[str, Prepare] = {
     "POST documents/{document}/resume/": _pause_document,
     "POST documents/{document}/retry/": _fail_document,
     "DELETE datasets/{dataset}/": _empty_dataset,
+    "PATCH chunks/{chunk}/": _chunk,
+    **{f"POST chunks/{{chunk}}/{act}/": _chunk for act in ("add-after", "split", "merge", "embed", "restore")},
+    **{f"retrieval.chunk {act}": _chunk for act in ("change", "embed", "merge")},
     "DELETE pipelines/{pipeline}/": _idle_pipeline,
     "POST entities/{entity}/retry/": _cancelled_run,
     "rag_pipeline.pipeline delete": _idle_pipeline,
@@ -494,6 +552,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "definition": '{"load": {"dataset": "handbook"}}',
     },
     "rag_pipeline.pipeline change": lambda world: {"description": "changed"},
+    "retrieval.chunk change": lambda world: {"text": "changed"},
     "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
     "retrieval.dataset change": lambda world: {"description": "changed"},
     "scheduling.jobtemplate add": lambda world: {"tenant": acme().pk, "name": "another", "kind": "noop"},
@@ -598,6 +657,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "is_enabled": "on",
     },
     "scheduling.sheddingrule change": lambda world: {"name": "changed"},
+    "tenants.accessreview add": lambda world: {"tenant": acme().pk},
     "tenants.approvalrule add": lambda world: {"act": "erasure", "hours": 24},
     "tenants.approvalrule change": lambda world: {"hours": 12},
     "tenants.claimrule add": lambda world: {"claim": "groups", "value": "new", "role": "auditor"},
@@ -824,6 +884,10 @@ def _upload_by_console(world: World) -> Callable[[], Any]:
     return _post(world, "retrieval/document/upload/", data)
 
 
+def _change_chunk(world: World, change: str, data: dict[str, str]) -> Callable[[], Any]:
+    return _post(world, f"retrieval/chunk/{_chunk(world)}/{change}/", data)
+
+
 def _change_settings(world: World) -> Callable[[], Any]:
     path = f"tenants/tenantsettings/of/{acme().pk}/"
     fields = world.console["admin"].get(f"/admin/{path}").context["form"]
@@ -870,6 +934,9 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST files/uploadedfile/upload/": lambda world: _post(
         world, "files/uploadedfile/upload/", {"tenant": acme().pk, **_upload()}
     ),
+    "POST retrieval/chunk/{chunk}/add-after/": lambda world: _change_chunk(world, "add-after", {"text": "three"}),
+    "POST retrieval/chunk/{chunk}/split/": lambda world: _change_chunk(world, "split", {"words": "two"}),
+    "POST retrieval/chunk/{chunk}/restore/": lambda world: _change_chunk(world, "restore", {"number": "1"}),
     "POST retrieval/document/reindex/": lambda world: _post(
         world, "retrieval/document/reindex/", {"dataset": world.own["dataset"], "everything": "on"}
     ),
@@ -983,6 +1050,7 @@ CONSOLE_READS = (
     "scheduling/tenantupkeeprun/{upkeep_run}/now/",
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",
     "retrieval/dataset/{dataset}/search/",
+    "retrieval/chunk/of/{document}/text/",
     "workflow_execution/approval/pending/",
     "workflow_execution/workflow/{workflow}/versions/1/",
     "job-kinds/",
@@ -1006,6 +1074,7 @@ def _index(world: World) -> list[str]:
 
 # The ticked row of an act on ticked rows, by a name of the world.
 TICKED = {
+    "tenants.accessreviewline keep_selected": "access_line",
     "scheduling.deadletter requeue_selected": "letter",
     "scheduling.job retry_selected": "job",
     "scheduling.job cancel_selected": "waiting",
@@ -1023,6 +1092,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "pause": lambda world: ["queue", "dataset", "--reason", "x"],
     "resume": lambda world: ["queue", "dataset"],
     "override_controls": lambda world: [str(_job_held_by_control(world)), "--reason", "x"],
+    "access_reviews": lambda world: ["close", str(_decided_review(world))],
     "approvals": lambda world: ["approve", str(world.own["approval_request"])],
     "run_schedule": lambda world: [str(world.own["schedule"])],
     "set_secret": lambda world: ["acme", "new", "--host", "api.example.com", "--reason", "x"],

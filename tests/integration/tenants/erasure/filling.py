@@ -52,6 +52,10 @@ SEALED_BY_AUDITOR = {"tenants_auditpending", "tenants_auditseal", "tenants_audit
 # Columns whose values a constraint limits.
 SPECIAL: dict[tuple[str, str], Any] = {
     ("workflow_execution_approval", "state"): "pending",
+    ("tenants_access_review", "closed_by"): "",
+    ("tenants_access_review", "sha256"): "",
+    ("tenants_access_review_line", "decision"): "open",
+    ("tenants_access_review_line", "decided_by"): "",
     ("tenants_approval_request", "status"): "pending",
     ("tenants_approval_request", "decider"): "",
     ("scheduling_event_trigger", "template"): "",

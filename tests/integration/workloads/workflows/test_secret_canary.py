@@ -260,7 +260,7 @@ def test_extraction_child_has_no_secret_in_environment_and_arguments(monkeypatch
     with tempfile.TemporaryFile() as file:
         file.write(b"Nothing to hide.")
         file.flush()
-        assert extractor.extract_blocks(file, "text/plain")
+        assert extractor.extract_file(file, "text/plain").blocks
     assert seen
     assert value.encode() not in b"".join(part for parts in seen for part in parts)
     assert value in os.environ["SECRET_KEY"]

@@ -108,6 +108,14 @@ def test_retry_after_of_endpoint_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
     assert caught.value.retry_after_seconds == 7
 
 
+@pytest.mark.parametrize("status", [200, 400, 429])
+def test_message_of_endpoint_is_kept_and_its_rate_limit_obeyed(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"error": {"message": "40 requests a minute", "code": "rate_limit_exceeded"}}
+    with pytest.raises(embedding.EndpointRateLimitedError, match="40 requests a minute") as caught:
+        Endpoint(answer(status, body, retry_after="7"), monkeypatch).embedder.embed(["a"])
+    assert caught.value.retry_after_seconds == 7
+
+
 def test_unreachable_endpoint_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TransientError, match="cannot be reached"):
         Endpoint(NoAnswerError("refused"), monkeypatch).embedder.embed(["a"])

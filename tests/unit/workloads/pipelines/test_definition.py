@@ -127,3 +127,12 @@ def test_key_of_the_default_settings_is_stable() -> None:
 def test_limits_of_parsing_follow_from_the_characters_allowed() -> None:
     parsing = read_settings({"extract": {"max_characters": 1_000}, "load": LOAD}).parsing
     assert (parsing.memory_bytes, parsing.output_bytes) == (512 * MIB, 8_000 + MIB)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/page", "http://192.168.0.1/", "http://intranet/page"])
+def test_internal_address_of_a_definition_is_refused(url: str) -> None:
+    (fault,) = find_faults(sources(TEXT, {"type": "url", "url": url}))
+    assert (fault.field, fault.code) == ("$.datasource.sources[1].url", "address_refused")
+    assert "OUTGOING_HTTP_ALLOWED_HOSTS" in fault.detail
+    # A run names its own sources, and one that is refused does not stop the others.
+    assert find_source_faults([{"type": "url", "url": url}]) == []

@@ -104,6 +104,7 @@ def opened() -> IndexingItem:
     """Return an item whose document is open and that has a passage to embed."""
     source = DocumentSource(
         id=UUID(int=2),
+        tenant_id=UUID(int=1),
         job_id=UUID(int=3),
         status=DocumentStatus.INDEXING,
         name="page",

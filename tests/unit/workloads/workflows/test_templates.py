@@ -14,6 +14,7 @@ from workloads.workflows.definition.template_budget import (
     MAX_OUTPUT_CHARACTERS,
     TemplateFailedError,
     TemplateRefusedError,
+    VariableMissingError,
 )
 from workloads.workflows.definition.template_filters import FILTER_NAMES, TEST_NAMES
 from workloads.workflows.definition.templates import MAX_DEPTH, parse_template, render_template
@@ -81,7 +82,6 @@ def test_unsupported_syntax_is_refused_before_rendering(source: str) -> None:
         "{{ '%1000000000d' % 1 }}",
         "{{ inputs.name.__class__.__mro__ }}",
         "{{ inputs.name.upper }}",
-        "{{ nodes.gone.text }}",
         "{{ 1 / 0 }}",
         "{{ inputs.long + inputs.long + inputs.long + inputs.long + inputs.long + inputs.long }}",
         "{% for a in inputs.long %}{% for b in inputs.long %}{% endfor %}{% endfor %}",
@@ -219,3 +219,10 @@ def test_fault_of_a_template_is_shown_in_the_active_language_with_its_line(sourc
     with translation.override("zh-hans"), pytest.raises(ExpressionInvalidError) as fault:
         paths_in(Expression("", "template", source))
     assert text in str(fault.value)
+
+
+@pytest.mark.parametrize("source", ["{{ nodes.gone.text }}", "{{ inputs.gone.b.c }}", "{{ inputs.items[99] }}"])
+def test_missing_variable_is_an_error_of_its_own(source: str) -> None:
+    with pytest.raises(VariableMissingError) as caught:
+        render_template(source, VARIABLES)
+    assert "_Missing" not in str(caught.value)

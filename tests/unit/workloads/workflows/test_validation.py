@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from tests.unit.workloads.workflows.definitions import END, START, condition, each, edges, node, workflow
 from workloads.workflows.definition.graph_checks import depth_of
 from workloads.workflows.definition.schema import definition_schema
+from workloads.workflows.definition.tenant_checks import TenantBounds
 from workloads.workflows.definition.validation import faults_in
 
 TEXT = {"question": {"type": "string"}}
@@ -130,7 +131,7 @@ def test_each_fault_has_its_code_and_pointer(definition: Any, faults: list[tuple
 
 def test_depth_of_nested_iterations_is_limited() -> None:
     definition = workflow(each("a", [[1]], each("b", "item", node("c"), output={"value": 1})))
-    assert [(f.code, f.pointer) for f in faults_in(definition, max_depth=1)] == [
+    assert [(f.code, f.pointer) for f in faults_in(definition, TenantBounds(max_depth=1))] == [
         ("too_deep", "/nodes/1/config/graph/nodes/0")
     ]
 

@@ -8,12 +8,13 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tenants.api.input import NameField, StrictSerializer, TextField
-from workloads.documents.extraction.sniffing import ContentType
+from workloads.documents.extraction.sniffing import ACCEPTED, ContentType
 from workloads.documents.indexing.queries import SHOWN_STATUSES
-from workloads.documents.models import MAX_URL_LENGTH
+from workloads.documents.models import MAX_ENCODING_LENGTH, MAX_URL_LENGTH
 from workloads.files.incoming import MAX_NAME_LENGTH
 
 MAX_TEXT_LENGTH = 500_000
+DISCARD_EDITS = "Lose the changes of its chunks by hand. Without it they are refused: 409 `edits_would_be_lost`."
 TEXT_FORMATS = {"text": ContentType.TEXT, "markdown": ContentType.MARKDOWN}
 
 
@@ -56,6 +57,12 @@ class DocumentSerializer(serializers.Serializer[Any]):
     error = serializers.SerializerMethodField()
     job = serializers.UUIDField(source="job_id")
     batch = serializers.UUIDField(source="batch_id")
+    encoding = serializers.CharField(help_text="The encoding that a file of text was read in, given or detected.")
+    pages = serializers.IntegerField(allow_null=True, help_text="Null for formats without pages.")
+    pages_without_text = serializers.IntegerField(help_text="Pages that searches do not find, such as scans.")
+    warnings = serializers.ListField(
+        child=serializers.CharField(), help_text="What may be missing or wrong in the text of a completed document."
+    )
     created_at = serializers.DateTimeField()
 
     def get_chunks_serving(self, document: Any) -> int:
@@ -75,6 +82,9 @@ class UploadedDocumentSerializer(DocumentSerializer):
         allow_null=True,
         help_text="The earlier document with the same content, which is shown here; nothing is indexed twice.",
     )
+    chunks_estimated = serializers.IntegerField(
+        allow_null=True, help_text="About the number of chunks; null if the size of the file does not show it."
+    )
 
 
 class UploadAnswerSerializer(serializers.Serializer[Any]):
@@ -84,18 +94,39 @@ class UploadAnswerSerializer(serializers.Serializer[Any]):
     documents = UploadedDocumentSerializer(many=True)
 
 
-class UploadSerializer(serializers.Serializer[Any]):
+class EncodingField(TextField):
+    """Serializer field of the encoding of a file of text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            required=False,
+            allow_blank=True,
+            default="",
+            max_length=MAX_ENCODING_LENGTH,
+            help_text="The encoding of the files of text, such as cp1252; without it, it is detected.",
+            **options,
+        )
+
+
+class EncodingSerializer(serializers.Serializer[Any]):
+    """The part of a request body that names the encoding of files."""
+
+    encoding = EncodingField()
+
+
+class UploadSerializer(EncodingSerializer):
     """Request body of an upload: files as `multipart/form-data`."""
 
     files = serializers.ListField(
-        child=serializers.FileField(), help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each."
+        child=serializers.FileField(), help_text=f"Files of these types: {ACCEPTED}. At most 50 MiB each."
     )
 
 
-class FileBodySerializer(serializers.Serializer[Any]):
+class FileBodySerializer(EncodingSerializer):
     """Request body: one file as `multipart/form-data`."""
 
-    file = serializers.FileField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB.")
+    file = serializers.FileField(help_text=f"A file of one of these types: {ACCEPTED}. At most 50 MiB.")
+    discard_edits = serializers.BooleanField(default=False, help_text=DISCARD_EDITS)
 
 
 class NewTextSerializer(StrictSerializer):
@@ -114,11 +145,13 @@ class NewAddressSerializer(StrictSerializer):
 
 
 class ReindexSerializer(StrictSerializer):
-    """Request body that re-indexes a document: whether its URL is fetched again, and the reason."""
+    """Request body that re-indexes a document: whether its URL is fetched again, its encoding, and the reason."""
 
     refetch = serializers.BooleanField(
         default=False, help_text="First fetch its URL again; for documents that have one."
     )
+    encoding = EncodingField()
+    discard_edits = serializers.BooleanField(default=False, help_text=DISCARD_EDITS)
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
 
@@ -128,6 +161,7 @@ class ReindexDatasetSerializer(StrictSerializer):
     all = serializers.BooleanField(
         default=False, help_text="All documents whose indexing has ended, not only outdated ones."
     )
+    discard_edits = serializers.BooleanField(default=False, help_text=DISCARD_EDITS)
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
 

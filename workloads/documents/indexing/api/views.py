@@ -25,6 +25,7 @@ from workloads.documents.indexing.api.serializers import (
     TEXT_FORMATS,
     DocumentQuerySerializer,
     DocumentSerializer,
+    EncodingSerializer,
     FileBodySerializer,
     NewAddressSerializer,
     NewTextSerializer,
@@ -75,8 +76,14 @@ class DatasetDocumentsViewSet(TenantViewSet):
     def create(self, request: Request, dataset_id: str) -> Response:
         """Upload files to a dataset. All are accepted or none; then each refused file has an error."""
         dataset = get_dataset(UUID(dataset_id))
+        asked = EncodingSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
         upload = upload_documents(
-            tenant=self.tenant, dataset=dataset, files=request.FILES.getlist("files"), is_rate_limited=True
+            tenant=self.tenant,
+            dataset=dataset,
+            files=request.FILES.getlist("files"),
+            is_rate_limited=True,
+            **asked.validated_data,
         )
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
 
@@ -136,6 +143,7 @@ class DatasetSourcesViewSet(Unpaged, TenantViewSet):
             tenant=self.tenant,
             dataset=get_dataset(UUID(dataset_id)),
             everything=asked["all"],
+            discard_edits=asked["discard_edits"],
             is_rate_limited=True,
             reason=asked["reason"],
         )
@@ -224,9 +232,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
         document = get_document(UUID(pk))
         body = FileBodySerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        replace_document(
-            tenant=self.tenant, document_id=document.pk, file=body.validated_data["file"], is_rate_limited=True
-        )
+        replace_document(tenant=self.tenant, document_id=document.pk, is_rate_limited=True, **body.validated_data)
         return _answer(get_document(document.pk))
 
     def _act(self, act: Callable[..., object], pk: str) -> Response:
@@ -252,6 +258,7 @@ def _describe(upload: UploadResult) -> dict[str, Any]:
         # A copy: the same document may be listed twice, under two names.
         entry = copy(documents[file.document.pk])
         entry.name = file.name
+        entry.chunks_estimated = file.chunks_estimated  # type: ignore[attr-defined]
         entry.duplicate_of = entry.pk if file.is_duplicate else None  # type: ignore[attr-defined]
         entries.append(entry)
     return {"batch": upload.batch_id, "documents": entries}

@@ -12,7 +12,7 @@ from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.documents.conftest import add_document
 from workloads.documents.cleaning import clean_blocks
-from workloads.documents.extraction.extractor import extract_blocks
+from workloads.documents.extraction.extractor import extract_file
 from workloads.documents.extraction.sniffing import sniff
 from workloads.documents.models import Dataset
 from workloads.documents.search import SearchMode, search_dataset
@@ -32,7 +32,7 @@ def library(acme: Tenant) -> Dataset:
             with path.open("rb") as file:
                 content_type = sniff(path.name, file)
                 assert content_type is not None
-                blocks = clean_blocks(extract_blocks(file, content_type))
+                blocks = clean_blocks(extract_file(file, content_type).blocks)
             add_document(library, path.name, *(block.text for block in blocks))
     return library
 

@@ -7,7 +7,15 @@ from collections.abc import Callable
 import pytest
 
 from scheduling.checks import check_outgoing_http
-from scheduling.kit.http import AddressRefusedError, Limits, NoAnswerError, RedirectRefusedError, UrlRefusedError
+from scheduling.kit.http import (
+    AddressRefusedError,
+    Limits,
+    NoAnswerError,
+    RedirectRefusedError,
+    UrlRefusedError,
+    refusal_of,
+)
+from scheduling.kit.http.addresses import OPENABLE
 from scheduling.kit.http.policy import AllowedHostInvalidError, read_allowed_hosts
 from tests.platform_settings import ChangePlatformSettings
 from tests.unit.scheduling.kit.http.conftest import World
@@ -86,7 +94,10 @@ def test_name_of_internal_address_is_refused_without_showing_it(world: World, ad
     world.names["rebind.example"] = [address]
     with pytest.raises(AddressRefusedError) as caught:
         world.call("http://rebind.example/")
-    assert str(caught.value) == f"'rebind.example' resolves to an address that is not allowed: {name}."
+    message = str(caught.value)
+    assert message.startswith(f"'rebind.example' resolves to an address that is not allowed: {name}.")
+    assert address not in message
+    assert ("OUTGOING_HTTP_ALLOWED_HOSTS" in message) is (name in OPENABLE)
     assert_nothing_sent(world)
 
 
@@ -270,3 +281,32 @@ def test_proxies_of_the_environment_are_ignored(world: World, monkeypatch: pytes
     world.names["api.example.com"] = [PUBLIC]
     assert world.call("http://api.example.com/").status == 200
     assert world.connected == [(PUBLIC, 80)]
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("http://127.0.0.1:8080/v1", "OUTGOING_HTTP_ALLOWED_HOSTS"),
+        ("http://10.0.3.7:8000/v1", "OUTGOING_HTTP_ALLOWED_HOSTS"),
+        ("http://192.168.1.2/v1", "OUTGOING_HTTP_ALLOWED_HOSTS"),
+        ("http://[::1]:11434/v1", "OUTGOING_HTTP_ALLOWED_HOSTS"),
+        ("http://localhost:11434/v1", "OUTGOING_HTTP_ALLOWED_HOSTS"),
+        ("http://127.0.0.1:18990/v1", "OUTGOING_HTTP_PORTS"),
+        ("https://api.example.com:18990/v1", "OUTGOING_HTTP_PORTS"),
+        ("http://169.254.169.254/latest", "link-local"),
+        ("ftp://api.example.com/", "scheme"),
+    ],
+)
+def test_url_that_no_job_may_call_is_refused_by_its_text(url: str, named: str) -> None:
+    assert named in refusal_of(url)
+
+
+@pytest.mark.parametrize("port", [80, 443, 1234, 8000, 8080, 8443, 11434])
+def test_ports_of_model_servers_are_allowed(port: int) -> None:
+    assert refusal_of(f"http://models.example.com:{port}/v1") == ""
+
+
+def test_allowed_host_is_not_refused(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=["127.0.0.1:18990"])
+    assert refusal_of("http://127.0.0.1:18990/v1") == ""
+    assert refusal_of("http://127.0.0.1:18991/v1") != ""

@@ -18,7 +18,7 @@ import pytest
 from scheduling.kit.base import Interrupted
 from scheduling.sandbox.isolated import start_isolated
 from tests.unit.workloads.documents.extraction.makers import make_docx, make_encrypted_pdf, make_pdf, rewrite_docx
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction import child, extractor
 from workloads.documents.extraction.errors import (
     FileDamagedError,
@@ -26,7 +26,7 @@ from workloads.documents.extraction.errors import (
     FileTooComplexError,
     FileWithoutTextError,
 )
-from workloads.documents.extraction.extractor import ParsingInterruptedError, extract_blocks
+from workloads.documents.extraction.extractor import ParsingInterruptedError, extract_file
 from workloads.documents.extraction.limits import MIB, ParsingLimits
 from workloads.documents.extraction.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENCRYPTED_DOCX, ContentType
 
@@ -61,7 +61,7 @@ def write(file: IO[bytes], content: bytes) -> IO[bytes]:
 def test_file_of_each_format_is_parsed_by_the_process(
     file: IO[bytes], content_type: ContentType, content: bytes, text: str | None
 ) -> None:
-    blocks = extract_blocks(write(file, content), content_type)
+    blocks = extract_file(write(file, content), content_type).blocks
     assert blocks
     if text is not None:
         assert blocks[0].text.strip() == text
@@ -85,14 +85,14 @@ def test_unreadable_file_has_its_error_code(
     file: IO[bytes], content_type: ContentType, content: bytes, error: type[Exception], code: str
 ) -> None:
     with pytest.raises(error) as caught:
-        extract_blocks(write(file, content), content_type)
+        extract_file(write(file, content), content_type)
     assert caught.value.code == code  # type: ignore[attr-defined]
 
 
 def test_docx_bomb_is_too_complex(file: IO[bytes]) -> None:
     bomb = rewrite_docx(make_docx("x"), "word/bomb.xml", b" " * (64 * MIB))
     with pytest.raises(FileTooComplexError) as caught:
-        extract_blocks(write(file, bomb), ContentType.DOCX)
+        extract_file(write(file, bomb), ContentType.DOCX)
     assert caught.value.code == "file_too_complex"
 
 
@@ -100,30 +100,30 @@ def test_pdf_bomb_is_stopped_by_the_memory_limit(file: IO[bytes]) -> None:
     bomb = make_pdf("x", stream=b"BT /F1 12 Tf (x) Tj ET\n" * (300 * MIB // 23))
     assert len(bomb) < MIB
     with pytest.raises(FileTooComplexError):
-        extract_blocks(write(file, bomb), ContentType.PDF, limits=ParsingLimits(memory_bytes=256 * MIB))
+        extract_file(write(file, bomb), ContentType.PDF, limits=ParsingLimits(memory_bytes=256 * MIB))
 
 
 def test_memory_error_of_python_is_reported_as_too_complex(file: IO[bytes]) -> None:
     content = b"word \n\n" * (4 * MIB)
     with pytest.raises(FileTooComplexError, match="memory"):
-        extract_blocks(write(file, content), ContentType.TEXT, limits=ParsingLimits(memory_bytes=96 * MIB))
+        extract_file(write(file, content), ContentType.TEXT, limits=ParsingLimits(memory_bytes=96 * MIB))
 
 
 def test_file_beyond_the_processor_time_is_stopped(file: IO[bytes]) -> None:
     # A second of processor time is exceeded long before all of this is read.
     content = b"".join(b"paragraph %d\n\n" % number for number in range(3_000_000))
     with pytest.raises(FileTooComplexError):
-        extract_blocks(write(file, content), ContentType.TEXT, limits=ParsingLimits(cpu_seconds=1))
+        extract_file(write(file, content), ContentType.TEXT, limits=ParsingLimits(cpu_seconds=1))
 
 
 def test_file_beyond_the_time_limit_is_stopped(file: IO[bytes]) -> None:
     with pytest.raises(FileTooComplexError, match="longer than"):
-        extract_blocks(write(file, b"x"), ContentType.TEXT, limits=ParsingLimits(wall_seconds=0.001))
+        extract_file(write(file, b"x"), ContentType.TEXT, limits=ParsingLimits(wall_seconds=0.001))
 
 
 def test_file_with_too_much_text_is_stopped(file: IO[bytes]) -> None:
     with pytest.raises(FileTooComplexError, match="bytes of text"):
-        extract_blocks(write(file, b"word\n\n" * 1_000), ContentType.TEXT, limits=ParsingLimits(output_bytes=1_000))
+        extract_file(write(file, b"word\n\n" * 1_000), ContentType.TEXT, limits=ParsingLimits(output_bytes=1_000))
 
 
 def test_reading_from_a_silent_process_ends_at_a_safe_point(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_reading_from_a_silent_process_ends_at_a_safe_point(file: IO[bytes], mon
             raise interruption
 
     with pytest.raises(Interrupted):
-        extract_blocks(file, ContentType.TEXT, at_safe_point=stop_at_the_third_look)
+        extract_file(file, ContentType.TEXT, at_safe_point=stop_at_the_third_look)
     assert silent.returncode == -signal.SIGKILL
 
 
@@ -148,13 +148,13 @@ def test_killed_process_is_a_transient_error(file: IO[bytes], monkeypatch: pytes
 
     monkeypatch.setattr(extractor, "start_isolated", start_and_kill)
     with pytest.raises(ParsingInterruptedError, match="status -9"):
-        extract_blocks(write(file, b"x"), ContentType.TEXT)
+        extract_file(write(file, b"x"), ContentType.TEXT)
 
 
 def test_exception_of_the_parser_is_reported_and_transient(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
 
-    def fail(data: bytes) -> Iterator[Block]:
+    def fail(data: bytes, facts: Facts) -> Iterator[Block]:
         raise ZeroDivisionError(len(data))
 
     with monkeypatch.context() as patch:
@@ -164,11 +164,11 @@ def test_exception_of_the_parser_is_reported_and_transient(file: IO[bytes], monk
         patch.setattr(child, "reader_of", lambda content_type: fail)
         patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"four")))
         patch.setattr("sys.stdout", said)
-        assert child.main(["text/plain", "{}", "1"]) == 0
+        assert child.main(["text/plain", "", "{}", "1"]) == 0
     answer = subprocess.Popen([sys.executable, "-c", f"print({said.getvalue().strip()!r})"], stdout=subprocess.PIPE)
     monkeypatch.setattr(extractor, "start_isolated", lambda *arguments, stdin: answer)
     with pytest.raises(ParsingInterruptedError, match="ZeroDivisionError: 4"):
-        extract_blocks(file, ContentType.TEXT)
+        extract_file(file, ContentType.TEXT)
 
 
 def test_process_gets_no_secrets_and_ends_with_its_parent() -> None:
@@ -179,7 +179,7 @@ def test_process_gets_no_secrets_and_ends_with_its_parent() -> None:
         "from workloads.documents.extraction.limits import ParsingLimits\n"
         "import os\n"
         "read, write = os.pipe()\n"  # never written: the child waits for its input forever
-        "process = extractor._start(os.fdopen(read, 'rb'), 'text/plain', ParsingLimits())\n"
+        "process = extractor._start(os.fdopen(read, 'rb'), 'text/plain', '', ParsingLimits())\n"
         "print(process.pid, flush=True)\n"
         "process.wait()\n"
     )

@@ -12,7 +12,7 @@ from tests.unit.workloads.documents.extraction.makers import (
     rewrite_docx,
     save_docx,
 )
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.decoding import decode
 from workloads.documents.extraction.docx import read_docx
 from workloads.documents.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
@@ -50,17 +50,17 @@ FRENCH = "L'ordonnanceur équitable choisit l'enfant éligible dont le temps vir
     ],
 )
 def test_text_is_read_in_any_encoding(text: str, encoding: str) -> None:
-    assert decode(text.encode(encoding)) == text
+    assert decode(text.encode(encoding), Facts()) == text
 
 
 def test_page_may_declare_its_encoding() -> None:
     page = f'<html><meta charset="gb2312"><p>{"镕"}</p></html>'.encode("gb18030")
-    assert [block.text for block in read_html(page)] == ["镕"]
+    assert [block.text for block in read_html(page, Facts())] == ["镕"]
 
 
 def test_binary_data_is_damaged_as_text() -> None:
     with pytest.raises(FileDamagedError):
-        decode(bytes(range(256)) * 40)
+        decode(bytes(range(256)) * 40, Facts())
 
 
 def test_html_becomes_headings_and_blocks_without_hidden_text() -> None:
@@ -77,7 +77,6 @@ def test_html_becomes_headings_and_blocks_without_hidden_text() -> None:
         ("loose", 0),
         ("inner", 0),
         ("tail", 0),
-        ("Plan | Weight", 0),
         ("team | 2", 0),
         ("a\n  b", 0),
     ]
@@ -115,20 +114,19 @@ x = 1
 
 <div>raw <b>html</b></div>
 """
-    assert [(block.text, block.location["line"], block.level) for block in read_markdown(text.encode())] == [
+    assert [(block.text, block.location["line"], block.level) for block in read_markdown(text.encode(), Facts())] == [
         ("Fair queues", 4, 1),
         ("First paragraph\ngoes on.", 6, 0),
         ("one", 9, 0),
         ("two", 10, 0),
-        ("Plan | Weight", 12, 0),
         ("team | 2", 14, 0),
-        ("x = 1\n", 16, 0),
+        ("x = 1\n", 17, 0),
         ("raw html", 20, 0),
     ]
 
 
 def test_text_is_split_at_blank_lines() -> None:
-    assert list(read_text("a\nb\n\n \n公平\n".encode())) == [
+    assert list(read_text("a\nb\n\n \n公平\n".encode(), Facts())) == [
         Block("a\nb", {"line": 1}),
         Block("公平", {"line": 5}),
     ]
@@ -151,7 +149,7 @@ def test_text_is_split_at_blank_lines() -> None:
     ],
 )
 def test_csv_becomes_rows_with_column_names(table: str, rows: list[tuple[str, int]]) -> None:
-    assert [(block.text, block.location["row"]) for block in read_csv(table.encode())] == rows
+    assert [(block.text, block.location["row"]) for block in read_csv(table.encode(), Facts())] == rows
 
 
 def test_docx_becomes_headings_paragraphs_and_table_rows_in_order() -> None:
@@ -164,17 +162,16 @@ def test_docx_becomes_headings_paragraphs_and_table_rows_in_order() -> None:
             cell.text = text
     table.cell(0, 0).merge(table.cell(0, 1))
     document.add_paragraph("Last.")
-    assert [(block.text, block.level) for block in read_docx(save_docx(document))] == [
+    assert [(block.text, block.level) for block in read_docx(save_docx(document), Facts())] == [
         ("标题", 2),
         ("First.", 0),
-        ("ab | c", 0),  # a merged cell occurs once
-        ("2 | 3", 0),
+        (" | 2 | 3", 0),  # no value changes its column
         ("Last.", 0),
     ]
 
 
 def test_pdf_becomes_one_block_per_page() -> None:
-    assert [(block.text, block.location) for block in read_pdf(make_pdf("Hello", "World"))] == [
+    assert [(block.text, block.location) for block in read_pdf(make_pdf("Hello", "World"), Facts())] == [
         ("Hello", {"page": 1}),
         ("World", {"page": 2}),
     ]
@@ -190,7 +187,7 @@ def test_pdf_becomes_one_block_per_page() -> None:
 )
 def test_invalid_pdf_raises_its_error(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        list(read_pdf(data))
+        list(read_pdf(data, Facts()))
 
 
 ENTITIES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>'
@@ -209,10 +206,10 @@ ENTITIES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/pa
 )
 def test_invalid_docx_raises_its_error(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        list(read_docx(data))
+        list(read_docx(data, Facts()))
 
 
 def test_docx_with_highly_compressed_part_is_too_complex() -> None:
     data = rewrite_docx(make_docx("x"), "word/media/bomb.bin", b"\0" * (32 * 1024 * 1024))
     with pytest.raises(FileTooComplexError):
-        list(read_docx(data))
+        list(read_docx(data, Facts()))

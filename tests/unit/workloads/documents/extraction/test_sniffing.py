@@ -72,8 +72,10 @@ class FirstBytes(io.BytesIO):
         ("a.docx", parts("[Content_Types].xml", "word/document.xml"), ContentType.DOCX),
         ("report", parts("[Content_Types].xml", "word/document.xml"), ContentType.DOCX),
         ("a.docx", parts("[Content_Types].xml", "docProps/thumbnail.jpeg"), ContentType.DOCX),  # by its name
-        ("a.docx", parts("[Content_Types].xml", "xl/workbook.xml"), None),  # a table with the name of a Word document
-        ("a.xlsx", parts("[Content_Types].xml", "xl/workbook.xml"), None),
+        ("a.docx", parts("[Content_Types].xml", "xl/workbook.xml"), ContentType.XLSX),  # its parts count, not its name
+        ("a.xlsx", parts("[Content_Types].xml", "xl/workbook.xml"), ContentType.XLSX),
+        ("a.pptx", parts("[Content_Types].xml", "ppt/presentation.xml"), ContentType.PPTX),
+        ("a.vsdx", parts("[Content_Types].xml", "visio/document.xml"), None),
         ("a.odt", parts("mimetype", "content.xml"), None),
         ("a.txt", "zwei Bytes\n".encode("utf-16-le"), ContentType.TEXT),  # no byte-order mark
         ("a.txt", "naïve café".encode("latin-1"), ContentType.TEXT),
@@ -84,7 +86,15 @@ class FirstBytes(io.BytesIO):
         ("a.docx", LEGACY_WORD, ContentType.DOCX),  # fails as damaged when it is read: the first bytes do not show it
         ("a", ELF, None),
         ("a.exe", b"MZ\x90\0\x03\0\0\0", None),
-        ("a.json", b"{}", None),  # text, but none of the six formats
+        ("a.json", b"{}", ContentType.JSON),
+        ("a.xml", b"<?xml version='1.0'?><x/>", ContentType.XML),
+        ("a.xml", b"<?xml version='1.0'?><html>", ContentType.HTML),
+        ("a.eml", b"Subject: x", ContentType.MAIL),
+        ("a.log", b"12:00 started", ContentType.SOURCE),
+        ("a.php", b"<html><?php echo 1 ?>", ContentType.SOURCE),
+        ("a.py", b"MAGIC = b'%PDF-'", ContentType.SOURCE),
+        ("a.rst", b"Title\n=====", ContentType.TEXT),
+        ("a.exe", b"text", None),
         ("a.txt", b"\x01\x02\x03\x04 text", None),  # control characters among letters
     ],
 )

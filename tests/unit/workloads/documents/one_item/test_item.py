@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.models import DocumentStatus
 from workloads.documents.one_item.item import (
     STATE_FIELDS,
@@ -42,6 +42,7 @@ CANARY = "canary-of-a-text"
 def document(**changes: Any) -> DocumentSource:
     source = DocumentSource(
         id=UUID(int=7),
+        tenant_id=UUID(int=1),
         job_id=UUID(int=8),
         status=DocumentStatus.INDEXING,
         name="a.txt",
@@ -116,8 +117,9 @@ def test_document_of_item_without_one_raises() -> None:
 
 def test_passages_are_equal_after_conversion_to_bytes() -> None:
     passages = [Passage(0, "一 \u2028 \U0001f600", {"page": 1, "heading": ["A", "B"]}), Passage(1, "two", {})]
-    again = passages_from_bytes(passages_to_bytes(passages))
-    assert again == passages
+    facts = Facts("cp1252", 2, 1, ["One of 2 pages has no text."])
+    again, facts_again = passages_from_bytes(passages_to_bytes(passages, facts))
+    assert (again, facts_again) == (passages, facts)
     assert passages_digest(again) == passages_digest(passages)
 
 

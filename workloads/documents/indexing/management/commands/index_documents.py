@@ -80,13 +80,14 @@ class Command(PlatformCommand):
         parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a file, or a folder with files")
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
         parser.add_argument("--dataset", required=True, help="the dataset's name; it is created if missing")
+        parser.add_argument("--encoding", default="", help="the encoding of files of text; without it, it is detected")
         parser.add_argument("--no-wait", action="store_true", help="return as soon as the files are accepted")
         parser.add_argument("--timeout", type=_positive, metavar="SECONDS", help="stop waiting after this time")
 
     def handle(self, *args: Any, **options: Any) -> None:
         paths = list(find_files(options["paths"]))
         try:
-            intake = take(find_tenant(options["tenant"]), options["dataset"], paths)
+            intake = take(find_tenant(options["tenant"]), options["dataset"], paths, encoding=options["encoding"])
         except UploadRefusedError as error:
             for fault in error.errors:
                 del fault["field"]  # A position in a batch; the detail has the file's name.
@@ -103,7 +104,8 @@ class Command(PlatformCommand):
 def _sentence(entry: dict[str, Any]) -> str:
     reason = f" ({entry['error']['code']}: {entry['error']['message']})" if entry["error"] else ""
     known = ", already in the dataset" if entry["is_duplicate"] else ""
-    return f"{entry['name']}: {entry['status']}{known}{reason}"
+    warned = "".join(f"\n  Warning: {warning}" for warning in entry.get("warnings", ()))
+    return f"{entry['name']}: {entry['status']}{known}{reason}{warned}"
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -120,7 +122,7 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
             raise CommandError(f"{path} is neither a file nor a folder.")
 
 
-def take(tenant: Tenant, dataset_name: str, paths: Sequence[Path]) -> Intake:
+def take(tenant: Tenant, dataset_name: str, paths: Sequence[Path], *, encoding: str = "") -> Intake:
     """Check all files, then upload them in batches as large as the plan allows.
 
     Raise CommandError if there are none.
@@ -137,7 +139,9 @@ def take(tenant: Tenant, dataset_name: str, paths: Sequence[Path]) -> Intake:
             inspect_documents(_open(stack, batch))
     for batch in batches:
         with ExitStack() as stack:
-            intake.uploads.append(upload_documents(tenant=tenant, dataset=dataset, files=_open(stack, batch)))
+            files = _open(stack, batch)
+            upload = upload_documents(tenant=tenant, dataset=dataset, files=files, encoding=encoding)
+            intake.uploads.append(upload)
     return intake
 
 
@@ -192,6 +196,7 @@ def _describe(name: str, document: Any | None, *, is_duplicate: bool) -> dict[st
         "chunks": document.chunks_done,
         "is_duplicate": is_duplicate,
         "error": error if document.shown_error_code else None,
+        "warnings": document.warnings,
     }
 
 

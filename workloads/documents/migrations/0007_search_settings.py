@@ -7,7 +7,7 @@ _FROM_0_TO_1 = [django.core.validators.MinValueValidator(0), django.core.validat
 
 
 class Migration(migrations.Migration):
-    dependencies = [("retrieval", "0002_dataset_regions")]
+    dependencies = [("retrieval", "0006_chunk_places")]
 
     operations = [
         migrations.AddField(

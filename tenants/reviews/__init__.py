@@ -1,0 +1,1 @@
+"""Access reviews: who has which right at a moment, and the recorded decision about each of them."""

@@ -1,0 +1,16 @@
+"""Error texts of any length, because sealed ones are longer; no table is rewritten."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("workflow_storage", "0001_initial")]
+
+    operations = [
+        migrations.AlterField(
+            "noderun", "error_message", models.TextField(blank=True, max_length=1000, verbose_name="error message")
+        ),
+        migrations.AlterField(
+            "workflowrun", "error_message", models.TextField(blank=True, max_length=1000, verbose_name="error message")
+        ),
+    ]
