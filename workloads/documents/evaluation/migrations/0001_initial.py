@@ -11,7 +11,7 @@ from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [("tenants", "0001_initial"), ("retrieval", "0005_search_settings")]
+    dependencies = [("tenants", "0001_initial"), ("retrieval", "0007_search_settings")]
 
     operations = [
         migrations.CreateModel(
