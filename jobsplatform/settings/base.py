@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "workloads.workflows.records",
     # Plug-ins: one line each; removing the line removes the kind.
     "workloads.documents.indexing",
+    "workloads.documents.evaluation",
     "workloads.pipelines",
     "workloads.diagnostics",
     "workloads.http_call",

@@ -78,6 +78,22 @@ class Dataset(NamedModel, TenantModel):
             "The only regions that run jobs about it, the nearest first, separated by commas; empty: its tenant's."
         ),
     )
+    text_weight = models.FloatField(
+        _("weight of words"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_(
+            "Of the mode hybrid, 0 to 1; the rest is the weight of vectors. Empty: by how rare the query's words are."
+        ),
+    )
+    min_score = models.FloatField(
+        _("least score"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_("Chunks with a lower score are not found, 0 to 1. Empty: all are."),
+    )
     embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 

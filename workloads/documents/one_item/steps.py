@@ -163,7 +163,7 @@ def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -
     context.check_running()
     batch = item.next_batch()
     texts = [passage.text for passage in batch]
-    vectors, reused = combine(texts, known, model=item.embedding_model, embed=lambda rest: _embed(rest, context))
+    vectors, reused = combine(texts, known, model=item.embedding_model, embed=lambda rest: embed_texts(rest, context))
     return EmbeddedBatch(batch, vectors, reused)
 
 
@@ -188,7 +188,11 @@ def new_model_slot() -> AbstractContextManager[Any]:
     return threading.Lock() if is_model_local() else nullcontext()
 
 
-def _embed(texts: Sequence[str], context: StepContext) -> Vectors:
+def embed_texts(texts: Sequence[str], context: StepContext) -> Vectors:
+    """Return the vectors of texts. The embedding endpoint, if there is one, is used as a dependency of the job.
+
+    `EndpointRateLimitedError` is raised outside of its block, so that the breaker does not count it as a failure.
+    """
     embedder = get_embedder()
     with context.model_slot:
         context.check_running()
