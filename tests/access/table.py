@@ -408,6 +408,10 @@ GET    datasets/{dataset}/                   datasets.view
 PATCH  datasets/{dataset}/                   datasets.manage   {"description": "x"}
 DELETE datasets/{dataset}/                   datasets.manage                           409
 POST   datasets/{dataset}/search/            datasets.view     {"query": "x"}
+POST   datasets/search/                      datasets.view     {"query": "x", "datasets": ["{dataset}"]}
+GET    datasets/{dataset}/evaluations/       datasets.view
+POST   datasets/{dataset}/evaluations/       datasets.manage   {}                      415
+GET    evaluations/                          datasets.view
 GET    datasets/{dataset}/documents/         datasets.view
 POST   datasets/{dataset}/documents/         datasets.manage   {}                      415
 GET    documents/                            datasets.view

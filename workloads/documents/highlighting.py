@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -11,8 +12,12 @@ from workloads.documents.terms import iterate_places
 
 MAX_HIGHLIGHTS = 100
 
-# The first character, and the one after the last.
-type Span = tuple[int, int]
+
+class Span(NamedTuple):
+    """A place in a text: its first character, and the one after its last."""
+
+    start: int
+    end: int
 
 
 def find_highlights(text: str, terms: Iterable[str]) -> list[Span]:
@@ -22,12 +27,12 @@ def find_highlights(text: str, terms: Iterable[str]) -> list[Span]:
         if term not in wanted:
             continue
         # Pairs of characters overlap; a term that folding made of the same word has the same place.
-        if spans and start < spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        if spans and start < spans[-1].end:
+            spans[-1] = Span(spans[-1].start, max(end, spans[-1].end))
         elif len(spans) == MAX_HIGHLIGHTS:
             break
         else:
-            spans.append((start, end))
+            spans.append(Span(start, end))
     return spans
 
 

@@ -142,8 +142,8 @@ class LocationField(serializers.DictField):
 class HighlightSerializer(serializers.Serializer[Any]):
     """A place of a term of the query, in characters of the text; the end is the place after the last."""
 
-    start = serializers.IntegerField(source="0")
-    end = serializers.IntegerField(source="1")
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
 
 
 class DuplicateSerializer(serializers.Serializer[Any]):
