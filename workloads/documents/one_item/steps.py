@@ -212,10 +212,7 @@ def new_model_slot() -> AbstractContextManager[Any]:
 
 
 def embed_texts(texts: Sequence[str], context: StepContext) -> Vectors:
-    """Return the vectors of texts. The embedding endpoint, if there is one, is used as a dependency of the job.
-
-    `EndpointRateLimitedError` is raised outside of its block, so that the breaker does not count it as a failure.
-    """
+    """Return the vectors of the texts, computed behind the breaker of the endpoint; raise as the embedder does."""
     embedder = get_embedder()
     with context.model_slot:
         context.check_running()
