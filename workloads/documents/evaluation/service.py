@@ -46,7 +46,7 @@ def start_evaluation(
             tenant=tenant,
             dataset=dataset,
             note=note,
-            settings=_describe(dataset),
+            settings=describe(dataset),
             questions=[question.as_json() for question in questions],
             questions_total=len(questions),
         )
@@ -99,7 +99,7 @@ def _check_documents(dataset: Dataset, questions: Sequence[Question]) -> None:
     )
 
 
-def _describe(dataset: Dataset) -> dict[str, Any]:
+def describe(dataset: Dataset) -> dict[str, Any]:
     """Return the settings of a dataset as they are now, and its size."""
     size = Document.objects.filter(dataset=dataset).aggregate(
         documents=Count("pk"), chunks=Sum("chunks_done", default=0)

@@ -105,8 +105,9 @@ class EvaluationViewSet(EditedRows, TenantViewSet):
     @action(detail=True, filter_backends=[], pagination_class=None)
     def comparison(self, request: Request, pk: str) -> Response:
         """Compare an evaluation with an earlier one of the same dataset: settings, metrics, and questions."""
+        after = get_evaluation(UUID(pk))
         asked = ComparisonQuerySerializer.of(request.query_params.dict()).validated_data
-        return Response(ComparisonSerializer(compare(get_evaluation(asked["before"]), get_evaluation(UUID(pk)))).data)
+        return Response(ComparisonSerializer(compare(get_evaluation(asked["before"]), after)).data)
 
 
 def _page(view: TenantViewSet, evaluations: QuerySet[Evaluation]) -> Response:
