@@ -257,9 +257,9 @@ POST   datasets/{dataset_id}/documents/                            2
 GET    datasets/{dataset_id}/evaluations/                          2
 POST   datasets/{dataset_id}/evaluations/                          2
 GET    evaluations/                                                2
-GET    evaluations/{pk}/                                           2
+GET    evaluations/{pk}/                                           1
 DELETE evaluations/{pk}/                                           2
-GET    evaluations/{pk}/comparison/                                2
+GET    evaluations/{pk}/comparison/                                1
 POST   datasets/{dataset_id}/documents/from-text/                  2
 POST   datasets/{dataset_id}/documents/from-url/                   2
 POST   datasets/{dataset_id}/reindex/                              2

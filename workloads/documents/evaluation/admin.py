@@ -86,11 +86,11 @@ class EvaluationAdmin(ReadOnlyAdmin):
     def shown_error(self, evaluation: Any) -> str:
         return evaluation.job_error_message or "–"
 
-    @admin.display(description="recall@5")
+    @admin.display(description=gettext_lazy("recall@5"))
     def recall_5(self, evaluation: Evaluation) -> str:
         return _first(evaluation, "recall_5")
 
-    @admin.display(description="MRR")
+    @admin.display(description=gettext_lazy("MRR"))
     def mrr(self, evaluation: Evaluation) -> str:
         return _first(evaluation, "mrr")
 
