@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 # The weight of words is the first number, plus the second times the share of the query's terms that are rare. Both were
-# fitted to questions; `docs/reference/search_quality.md` has them.
+# fitted to questions; ADR 0068 has the results.
 _LEAST_TEXT_WEIGHT, _WEIGHT_OF_RARE_TERMS = 0.3, 0.3
 
 

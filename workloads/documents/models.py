@@ -262,9 +262,7 @@ class Chunk(TenantModel):
     class Meta:
         verbose_name = _("chunk")
         verbose_name_plural = _("chunks")
-        constraints = [
-            models.UniqueConstraint("tenant", "document", "is_served", ORDER, name="chunk_order_unique"),
-        ]
+        constraints = [models.UniqueConstraint("tenant", "document", "is_served", ORDER, name="chunk_order_unique")]
         indexes = [
             models.Index(fields=["tenant", "dataset", "is_served", "id"], name="chunk_of_dataset"),
             models.Index(fields=["tenant", "dataset", "document"], condition=CHANGED, name="chunk_changed"),
@@ -291,9 +289,7 @@ class ChunkVersion(TenantModel):
     class Meta:
         verbose_name = _("chunk version")
         verbose_name_plural = _("chunk versions")
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "chunk_id", "number"], name="chunk_version_unique"),
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant", "chunk_id", "number"], name="chunk_version_unique")]
         indexes = [models.Index(fields=["tenant", "document"], name="chunk_version_document")]
 
     def __str__(self) -> str:
