@@ -139,6 +139,8 @@ POST   datasets/                         dataset.created         retrieval.datas
 PATCH  datasets/{dataset}/               dataset.updated         retrieval.dataset
 DELETE datasets/{dataset}/               dataset.deleted         retrieval.dataset
 POST   datasets/{dataset}/documents/     documents.uploaded      retrieval.dataset
+POST   datasets/{dataset}/evaluations/   evaluation.started      document_evaluation.evaluation
+DELETE evaluations/{evaluation}/         evaluation.deleted      document_evaluation.evaluation
 DELETE documents/{document}/             document.deleted        retrieval.document
 POST   documents/{document}/pause/       job.suspended           scheduling.job
 POST   documents/{document}/resume/      job.resumed             scheduling.job
@@ -247,6 +249,7 @@ rag_pipeline.pipeline               run           pipeline.run_started     rag_p
 rag_pipeline.pipeline               run_first     pipeline.run_started     rag_pipeline.pipeline
 rag_pipeline.pipeline               delete        pipeline.deleted         rag_pipeline.pipeline
 rag_pipeline.pipelineentity         retry         pipeline_entity.retried  rag_pipeline.pipelineentity
+document_evaluation.evaluation      delete        evaluation.deleted       document_evaluation.evaluation
 retrieval.dataset                   add           dataset.created          retrieval.dataset
 retrieval.dataset                   change        dataset.updated          retrieval.dataset
 retrieval.dataset                   delete_empty  dataset.deleted          retrieval.dataset
@@ -470,6 +473,7 @@ POST retrieval/chunk/{chunk}/split/        chunk.split           retrieval.chunk
 POST retrieval/chunk/{chunk}/restore/      chunk.restored        retrieval.chunk
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
+POST document_evaluation/evaluation/start/ evaluation.started    document_evaluation.evaluation
 POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation
 POST scheduling/job/{job}/replay/          job.retried           scheduling.job
 POST scheduling/job/submit/                job.submitted         scheduling.job
@@ -511,6 +515,7 @@ erase_tenant         tenant.erasure_requested tenants.tenanterasure
 encrypt_stored_values encryption.sealing+encryption.sealed tenants.tenantdatakey
 grant_platform_role  platform_role.granted  auth.user
 import_periodic_tasks schedule.imported     scheduling.schedule
+evaluate_dataset     evaluation.started     document_evaluation.evaluation
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
 load_state           load.forced            scheduling.loadstate
@@ -603,6 +608,7 @@ NO_ACTS: dict[str, str] = {
     "POST schedules/preview/": "computes times and stores nothing",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
+    "POST datasets/search/": "a search of several datasets, whose words are too long for a URL",
     "POST workflows/check/": "checks a definition and stores nothing",
     "POST workflows/{workflow}/preview/": "compares a definition and stores nothing",
     "POST tenants/tenant/choose/": "what a member looks at next is a preference of its own",

@@ -91,6 +91,7 @@ PAGES = (
     Page(DATASETS, "retrieval.Dataset"),
     Page(DATASETS, "retrieval.Document"),
     Page(DATASETS, "retrieval.Chunk"),
+    Page(DATASETS, "document_evaluation.Evaluation"),
     Page(SCHEDULES, "scheduling.Schedule", place="schedules"),
     Page(SCHEDULES, "scheduling.ScheduleFire"),
     Page(SCHEDULES, "scheduling.EventTrigger"),

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     # Plug-ins: one line each; removing the line removes the kind.
     "workloads.documents.chunks",
     "workloads.documents.indexing",
+    "workloads.documents.evaluation",
     "workloads.pipelines",
     "workloads.diagnostics",
     "workloads.http_call",

@@ -36,6 +36,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ApprovalActEnum": "tenants.approvals.acts.act_choices",
         "ApprovalStatusEnum": "tenants.models.ApprovalStatus",
         "DocumentStatusEnum": "workloads.documents.indexing.queries.SHOWN_STATUSES",
+        "EvaluationStatusEnum": "workloads.documents.evaluation.queries.SHOWN_STATUSES",
         "RoleEnum": "tenants.models.Role",
         "KeyScopeEnum": "tenants.access.serializers.KEY_SCOPES",
         "PlatformKeyScopeEnum": "tenants.access.serializers.PLATFORM_KEY_SCOPES",

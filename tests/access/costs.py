@@ -254,6 +254,12 @@ GET    documents/{document_id}/text/                               20
 POST   datasets/                                                   2
 GET    datasets/{dataset_id}/documents/                            2
 POST   datasets/{dataset_id}/documents/                            2
+GET    datasets/{dataset_id}/evaluations/                          2
+POST   datasets/{dataset_id}/evaluations/                          2
+GET    evaluations/                                                2
+GET    evaluations/{pk}/                                           1
+DELETE evaluations/{pk}/                                           2
+GET    evaluations/{pk}/comparison/                                1
 POST   datasets/{dataset_id}/documents/from-text/                  2
 POST   datasets/{dataset_id}/documents/from-url/                   2
 POST   datasets/{dataset_id}/reindex/                              2
@@ -396,6 +402,7 @@ POST   workflows/{pk}/runs/                                        2
 POST   workflows/{pk}/withdraw/                                    2
 GET    workflows/{pk}/versions/                                    2
 POST   datasets/{pk}/search/                                       5
+POST   datasets/search/                                            5
 POST   schedules/preview/                                          5
 POST   workflows/                                                  5
 POST   workflows/{pk}/rollback/                                    5

@@ -408,6 +408,13 @@ GET    datasets/{dataset}/                   datasets.view
 PATCH  datasets/{dataset}/                   datasets.manage   {"description": "x"}
 DELETE datasets/{dataset}/                   datasets.manage                           409
 POST   datasets/{dataset}/search/            datasets.view     {"query": "x"}
+POST   datasets/search/                      datasets.view     {"query": "x", "datasets": ["00000000-0000-7000-8000-000000000000"]} 404
+GET    datasets/{dataset}/evaluations/       datasets.view
+POST   datasets/{dataset}/evaluations/       datasets.manage   {}                      415
+GET    evaluations/                          datasets.view
+GET    evaluations/{evaluation}/             datasets.view
+DELETE evaluations/{evaluation}/             datasets.manage
+GET    evaluations/{evaluation}/comparison/  datasets.view                             400
 GET    datasets/{dataset}/documents/         datasets.view
 POST   datasets/{dataset}/documents/         datasets.manage   {}                      415
 GET    documents/                            datasets.view
@@ -559,6 +566,7 @@ django_celery_beat.crontabschedule  platform.view  upkeep.run       upkeep.run
 django_celery_beat.intervalschedule platform.view  upkeep.run       upkeep.run
 django_celery_beat.periodictask    platform.view   upkeep.run       upkeep.run
 django_celery_beat.solarschedule   platform.view   upkeep.run       upkeep.run
+document_evaluation.evaluation     datasets.view   -                -                delete:datasets.manage
 files.artifact                     files.view      -                -                download:files.download
 files.uploadedfile                 files.view      -                -                download:files.download delete:files.manage
 rag_pipeline.pipeline              pipelines.view  pipelines.manage pipelines.manage run:pipelines.manage run_first:pipelines.manage delete:pipelines.manage
@@ -758,6 +766,9 @@ GET    retrieval/chunk/{chunk}/restore/       datasets.manage                   
 POST   retrieval/chunk/{chunk}/restore/       datasets.manage                      404
 GET    retrieval/document/reindex/           datasets.manage
 POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
+GET    document_evaluation/evaluation/start/ datasets.manage
+POST   document_evaluation/evaluation/start/ datasets.manage   {"dataset": "{dataset}", "file": "@b.txt"}
+GET    document_evaluation/evaluation/{evaluation}/comparison/ datasets.view 404
 GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
 GET    workflow_execution/approval/pending/  workflows.view

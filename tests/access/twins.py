@@ -8,6 +8,7 @@ from __future__ import annotations
 
 # The resource of each page whose rows the console writes.
 RESOURCES = {
+    "document_evaluation.evaluation": "evaluations",
     "files.artifact": "jobs/{n}/artifacts",
     "files.uploadedfile": "files",
     "rag_pipeline.pipeline": "pipelines",
@@ -77,6 +78,8 @@ TWINS = {
     "retrieval/chunk/{chunk}/add-after/": "POST chunks/{chunk}/add-after/",
     "retrieval/chunk/{chunk}/split/": "POST chunks/{chunk}/split/",
     "retrieval/chunk/{chunk}/restore/": "POST chunks/{chunk}/restore/",
+    "document_evaluation.evaluation delete": "DELETE evaluations/{evaluation}/",
+    "document_evaluation/evaluation/start/": "POST datasets/{dataset}/evaluations/",
     "files.artifact download": "GET jobs/{job}/artifacts/{artifact}/",
     "files.uploadedfile download": "POST files/{file}/link/",
     "files.uploadedfile delete": "DELETE files/{file}/",

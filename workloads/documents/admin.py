@@ -25,7 +25,8 @@ from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchM
 from workloads.documents.service import create_dataset, delete_dataset, update_dataset
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
-_SETTINGS = ("name", "description", "chunk_size", "chunk_overlap", "home_region", "allowed_regions")
+_SPLITTING, _SEARCH = ("chunk_size", "chunk_overlap"), ("text_weight", "min_score")
+_SETTINGS = ("name", "description", *_SPLITTING, "home_region", "allowed_regions", *_SEARCH)
 
 
 class SearchForm(forms.Form):
@@ -38,6 +39,7 @@ class SearchForm(forms.Form):
         initial=SearchMode.HYBRID.value,
     )
     top_k = forms.IntegerField(min_value=1, max_value=MAX_TOP_K, initial=5, label=gettext_lazy("Results"))
+    min_score = forms.FloatField(min_value=0, max_value=1, required=False, label=gettext_lazy("Least score"))
 
 
 @admin.register(Dataset, site=console_site)
@@ -114,6 +116,7 @@ class DatasetAdmin(TenantScopedAdmin):
                     query=asked["query"],
                     top_k=asked["top_k"],
                     mode=SearchMode(asked["mode"]),
+                    min_score=asked["min_score"],
                     timings=timings,
                 )
             except DomainError as refusal:

@@ -18,7 +18,7 @@ class RetrievalConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "workloads.documents.api.urls"
     narrowed_routes = (
-        *(f"dataset-{name}" for name in ("list", "detail", "search")),
+        *(f"dataset-{name}" for name in ("list", "detail", "search", "search-several")),
         *(f"admin:retrieval_dataset_{name}" for name in ("changelist", "change", "add", "act", "search", "export")),
     )
     web_preload = "workloads.documents.embedding.load_embedder"

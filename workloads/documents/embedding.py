@@ -28,6 +28,7 @@ _MAX_EMBEDDED_LENGTH = 8_000
 # Seconds to wait if an endpoint names none, and the maximum.
 _LIMITED_SECONDS, _MOST_LIMITED_SECONDS = 5.0, 300.0
 
+type Vector = NDArray[np.float32]
 type Vectors = NDArray[np.float32]
 
 

@@ -81,6 +81,22 @@ class Dataset(NamedModel, TenantModel):
             "The only regions that run jobs about it, the nearest first, separated by commas; empty: its tenant's."
         ),
     )
+    text_weight = models.FloatField(
+        _("weight of words"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_(
+            "Of the mode hybrid, 0 to 1; the rest is the weight of vectors. Empty: by how rare the query's words are."
+        ),
+    )
+    min_score = models.FloatField(
+        _("least score"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_("Chunks with a lower score are not found, 0 to 1. Empty: all are."),
+    )
     embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
@@ -246,9 +262,7 @@ class Chunk(TenantModel):
     class Meta:
         verbose_name = _("chunk")
         verbose_name_plural = _("chunks")
-        constraints = [
-            models.UniqueConstraint("tenant", "document", "is_served", ORDER, name="chunk_order_unique"),
-        ]
+        constraints = [models.UniqueConstraint("tenant", "document", "is_served", ORDER, name="chunk_order_unique")]
         indexes = [
             models.Index(fields=["tenant", "dataset", "is_served", "id"], name="chunk_of_dataset"),
             models.Index(fields=["tenant", "dataset", "document"], condition=CHANGED, name="chunk_changed"),
@@ -275,9 +289,7 @@ class ChunkVersion(TenantModel):
     class Meta:
         verbose_name = _("chunk version")
         verbose_name_plural = _("chunk versions")
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "chunk_id", "number"], name="chunk_version_unique"),
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant", "chunk_id", "number"], name="chunk_version_unique")]
         indexes = [models.Index(fields=["tenant", "document"], name="chunk_version_document")]
 
     def __str__(self) -> str:

@@ -14,12 +14,20 @@ WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served AN
     AND document_id <> ALL(%(others)s::uuid[])
 ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s;
 
+-- name: measure_similarity
+-- The similarity of given chunks of a dataset, which the ranking by words found.
+SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
+WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND id = ANY(%(chunks)s::uuid[])
+    AND document_id <> ALL(%(others)s::uuid[]);
+
 -- name: rank_by_text
--- Rank the chunks of a dataset by words. Any term may match; each weighs by its rarity in the dataset. The weights are
--- those of D (text) to A (heading). No index on `search`: `@@` is not leakproof, so under row-level security the
--- tenant's rows are filtered first in any case. OFFSET 0 keeps the scan of the chunks outside, so that they are read
--- once and not once per term. Each step is materialized, since the planner's estimates of their sizes are too poor to
--- choose the order.
+-- Rank the chunks of a dataset by words. Any term may match; each weighs by its rarity in the dataset, one that no
+-- chunk contains as if half a chunk did. The score is divided by that of a chunk whose text consists of all terms, so
+-- that scores of different queries and datasets can be compared. A term is rare if at most one chunk in a hundred
+-- contains it. The weights are those of D (text) to A (heading). No index on `search`: `@@` is not leakproof, so under
+-- row-level security the tenant's rows are filtered first in any case. OFFSET 0 keeps the scan of the chunks outside,
+-- so that they are read once and not once per term. Each step is materialized, since the planner's estimates of their
+-- sizes are too poor to choose the order.
 WITH hit AS MATERIALIZED (
     SELECT chunk.id, term.number, ts_rank('{0.5, 0.5, 0.5, 0.8}', chunk.search, term.query) AS rank
     FROM retrieval_chunk chunk CROSS JOIN LATERAL (
@@ -30,11 +38,17 @@ WITH hit AS MATERIALIZED (
         AND chunk.is_enabled
         AND chunk.search @@ %(any_term)s::tsquery
 ), total AS MATERIALIZED (
-    SELECT coalesce(sum(CASE WHEN kept_chunks > 0 THEN kept_chunks ELSE chunks_done END), 0)::float AS chunks
+    SELECT greatest(sum(CASE WHEN kept_chunks > 0 THEN kept_chunks ELSE chunks_done END), 1)::float AS chunks
     FROM retrieval_document
     WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
 ), weight AS MATERIALIZED (
-    SELECT number, ln(1 + (SELECT chunks FROM total) / count(*)) AS idf FROM hit GROUP BY number
+    SELECT number, count(hit.id) AS found, ln(1 + (SELECT chunks FROM total) / greatest(count(hit.id), 0.5)) AS idf
+    FROM generate_series(1, cardinality(%(terms)s::tsquery[])) AS number LEFT JOIN hit USING (number) GROUP BY number
+), asked AS MATERIALIZED (
+    SELECT 0.5 * sum(idf) AS best,
+        avg((found BETWEEN 1 AND greatest(1, 0.01 * (SELECT chunks FROM total)))::int)::float AS rare_share
+    FROM weight
 )
-SELECT hit.id, sum(hit.rank * weight.idf) AS score FROM hit JOIN weight USING (number)
+SELECT hit.id, sum(hit.rank * weight.idf) / (SELECT best FROM asked) AS score, (SELECT rare_share FROM asked)
+FROM hit JOIN weight USING (number)
 GROUP BY hit.id ORDER BY score DESC, hit.id LIMIT %(limit)s;

@@ -22,7 +22,8 @@ from workloads.documents.models import Dataset, Document
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
 _REGIONS = ("home_region", "allowed_regions")
-_SETTABLE = ("name", "description", "chunk_size", "chunk_overlap", *_REGIONS)
+_SEARCH = ("text_weight", "min_score")
+_SETTABLE = ("name", "description", "chunk_size", "chunk_overlap", *_REGIONS, *_SEARCH)
 
 
 def create_dataset(
@@ -34,6 +35,8 @@ def create_dataset(
     chunk_overlap: int | None = None,
     home_region: str = "",
     allowed_regions: Sequence[str] = (),
+    text_weight: float | None = None,
+    min_score: float | None = None,
 ) -> Dataset:
     """Create an empty dataset for the embedding model in use.
 
@@ -54,6 +57,8 @@ def create_dataset(
         chunk_overlap=chunk_overlap,
         home_region=home_region,
         allowed_regions=list(allowed_regions),
+        text_weight=text_weight,
+        min_score=min_score,
     )
     with tenant_context(tenant):
         _save(dataset)
@@ -65,7 +70,8 @@ def create_dataset(
 def update_dataset(*, dataset: Dataset, **changes: Any) -> Dataset:
     """Change the name, description, settings or regions of a dataset.
 
-    Settings apply to documents that are indexed later. Regions apply at once to all its jobs that have not begun.
+    Settings of splitting apply to documents that are indexed later, those of searches to the next search. Regions apply
+    at once to all its jobs that have not begun.
     """
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:

@@ -61,6 +61,20 @@ def iterate_terms(text: str) -> Iterator[str]:
             yield from (run[index : index + 2] for index in range(len(run) - 1))
 
 
+def iterate_places(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the terms of a text with their first position and the one after their last, counted in the text as given.
+
+    A word has all terms that `iterate_terms` makes of it at the same place.
+    """
+    for match in _RUN.finditer(text):
+        start, end = match.span()
+        if match["unspaced"] is None or end - start == 1:
+            yield from ((term, start, end) for term in iterate_terms(match.group()))
+        else:
+            for index in range(start, end - 1):
+                yield from ((term, index, index + 2) for term in iterate_terms(text[index : index + 2]))
+
+
 def query_terms(query: str) -> list[str]:
     """Return the distinct terms of a query. Stop words are left out, unless there are no other terms."""
     terms = list(dict.fromkeys(iterate_terms(query)))

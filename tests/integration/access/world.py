@@ -83,6 +83,8 @@ from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
 from tests.keys import issue_api_key
 from tests.platform_settings import override_platform_settings
+from workloads.documents.evaluation.models import Evaluation
+from workloads.documents.evaluation.service import describe
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.service import create_dataset
 from workloads.files.models import Artifact
@@ -180,6 +182,10 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
     file = upload_files(tenant=tenant, files=[SimpleUploadedFile("c.txt", b"three")])[0]
     with tenant_context(tenant):
+        evaluation = Evaluation.objects.create(
+            tenant=tenant, dataset=dataset, settings=describe(dataset), questions=[], questions_total=0,
+            job_id=work.failed.pk, completed_at=timezone.now(),
+        )  # fmt: skip
         facts = {"size_bytes": file.size_bytes, "sha256": file.sha256, "key": file.key}
         artifact = Artifact.objects.create(
             tenant=tenant, job_id=work.failed.pk, name="a.csv", content_type="text/csv", **facts
@@ -241,6 +247,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "batch": work.failed.batch_id,
         "dataset": dataset.pk,
         "document": upload.files[0].document.pk,
+        "evaluation": evaluation.pk,
         "file": file.pk,
         "artifact": artifact.pk,
         "template": template.pk,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,14 +16,21 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
-from tenants.api.input import NameField, StrictSerializer, TextField, WholeNumberField
+from tenants.api.input import NameField, NumberField, StrictSerializer, TextField, WholeNumberField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.limits.declared import SEARCH
 from tenants.tenancy.regions import MOST_REGIONS, REGION_LENGTH
 from workloads.documents.models import Dataset
 from workloads.documents.queries import get_dataset
-from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, SearchMode, Timings, search_dataset
+from workloads.documents.search import (
+    MAX_DATASETS,
+    MAX_QUERY_LENGTH,
+    MAX_TOP_K,
+    SearchMode,
+    Timings,
+    search_datasets,
+)
 from workloads.documents.service import create_dataset, delete_dataset, update_dataset
 from workloads.documents.splitting import MAX_CHUNK_SIZE, MIN_CHUNK_SIZE
 
@@ -47,7 +54,7 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
     class Meta:
         model = Dataset
         fields = ["id", "name", "description", "chunk_size", "chunk_overlap", "home_region", "allowed_regions"]
-        fields += ["embedding_model", "created_at"]
+        fields += ["text_weight", "min_score", "embedding_model", "created_at"]
         read_only_fields = fields
 
 
@@ -74,6 +81,20 @@ class DatasetChangesSerializer(StrictSerializer):
         max_length=MOST_REGIONS,
         help_text="The regions whose pools may run jobs about it, the nearest first; empty: those of the tenant.",
     )
+    text_weight = NumberField(
+        min_value=0,
+        max_value=1,
+        required=False,
+        allow_null=True,
+        help_text="Weight of words in the mode hybrid; the rest is that of vectors. Null: by how rare the words are.",
+    )
+    min_score = NumberField(
+        min_value=0,
+        max_value=1,
+        required=False,
+        allow_null=True,
+        help_text="Chunks with a lower score are not found. Null: all are.",
+    )
 
 
 class NewDatasetSerializer(DatasetChangesSerializer):
@@ -88,6 +109,22 @@ class SearchSerializer(StrictSerializer):
     query = TextField(max_length=MAX_QUERY_LENGTH)
     top_k = WholeNumberField(min_value=1, max_value=MAX_TOP_K, default=10)
     mode = serializers.ChoiceField(choices=list(SearchMode), default=SearchMode.HYBRID.value)
+    min_score = NumberField(
+        min_value=0,
+        max_value=1,
+        allow_null=True,
+        default=None,
+        help_text="Chunks with a lower score are left out. Null: the dataset's least score.",
+    )
+    fold_duplicates = serializers.BooleanField(
+        default=True, help_text="Whether a chunk with nearly the text of a better one is listed with it."
+    )
+
+
+class DatasetsSearchSerializer(SearchSerializer):
+    """Request body: a search in several datasets."""
+
+    datasets = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MAX_DATASETS)
 
 
 class HitDocumentSerializer(serializers.Serializer[Any]):
@@ -102,14 +139,31 @@ class LocationField(serializers.DictField):
     """Serializer field for the position in its document at which a chunk begins."""
 
 
+class HighlightSerializer(serializers.Serializer[Any]):
+    """A place of a term of the query, in characters of the text; the end is the place after the last."""
+
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+
+
+class DuplicateSerializer(serializers.Serializer[Any]):
+    """A chunk whose text is nearly that of the chunk that is listed."""
+
+    chunk = serializers.UUIDField(source="pk")
+    document = HitDocumentSerializer()
+
+
 class HitSerializer(serializers.Serializer[Any]):
-    """A chunk that matched a search. Scores can be compared only within one answer."""
+    """A chunk that matched a search. Scores can be compared between answers of the same mode and weights."""
 
     chunk = serializers.UUIDField(source="chunk.pk")
     score = serializers.FloatField()
+    dataset = serializers.UUIDField(source="chunk.dataset_id")
     document = HitDocumentSerializer(source="chunk.document")
     text = serializers.CharField(source="chunk.text")
     location = LocationField(source="chunk.location")
+    highlights = HighlightSerializer(many=True)
+    duplicates = DuplicateSerializer(many=True)
 
 
 class SearchAnswerSerializer(serializers.Serializer[Any]):
@@ -128,11 +182,12 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "list": Permission.DATASETS_VIEW,
         "retrieve": Permission.DATASETS_VIEW,
         "search": Permission.DATASETS_VIEW,
+        "search_several": Permission.DATASETS_VIEW,
         "create": Permission.DATASETS_MANAGE,
         "partial_update": Permission.DATASETS_MANAGE,
         "destroy": Permission.DATASETS_MANAGE,
     }
-    request_costs: ClassVar[Mapping[str, int]] = {"search": SEARCH}
+    request_costs: ClassVar[Mapping[str, int]] = {"search": SEARCH, "search_several": SEARCH}
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
 
     @extend_schema(operation_id="datasets_create", request=NewDatasetSerializer, responses={201: DatasetSerializer})
@@ -163,16 +218,30 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def search(self, request: Request, pk: str) -> Response:
         """Return the chunks that match a query, by words, by meaning, or by both."""
-        asked = SearchSerializer.of(request.data).validated_data
-        timings = Timings()
-        hits = search_dataset(
-            dataset=get_dataset(UUID(pk)),
-            query=asked["query"],
-            top_k=asked["top_k"],
-            mode=SearchMode(asked["mode"]),
-            timings=timings,
-        )
-        return Response(SearchAnswerSerializer({"results": hits, "milliseconds": timings.parts}).data)
+        return _search(SearchSerializer.of(request.data), [get_dataset(UUID(pk))])
+
+    @extend_schema(
+        operation_id="datasets_search_several", request=DatasetsSearchSerializer, responses=SearchAnswerSerializer
+    )
+    @action(detail=False, methods=["post"], filter_backends=[], pagination_class=None, url_path="search")
+    def search_several(self, request: Request) -> Response:
+        """Return the chunks of up to 10 datasets that match a query. Each is searched with its own weights."""
+        body = DatasetsSearchSerializer.of(request.data)
+        return _search(body, [get_dataset(one) for one in dict.fromkeys(body.validated_data["datasets"])])
+
+
+def _search(body: SearchSerializer, datasets: Sequence[Dataset]) -> Response:
+    asked, timings = body.validated_data, Timings()
+    hits = search_datasets(
+        datasets=datasets,
+        query=asked["query"],
+        top_k=asked["top_k"],
+        mode=SearchMode(asked["mode"]),
+        min_score=asked["min_score"],
+        is_folded=asked["fold_duplicates"],
+        timings=timings,
+    )
+    return Response(SearchAnswerSerializer({"results": hits, "milliseconds": timings.parts}).data)
 
 
 def _answer(dataset: Dataset, *, status: int = 200) -> Response:

@@ -507,6 +507,13 @@ def _upload() -> dict[str, Any]:
     return {"files": SimpleUploadedFile("b.txt", b"two")}
 
 
+_QUESTIONS = b"question,document\nWhat is in it?,a.txt\n"
+
+
+def _questions() -> dict[str, Any]:
+    return {"file": SimpleUploadedFile("questions.csv", _QUESTIONS)}
+
+
 # All fields of the dialogs of acts on one row.
 ACT_FORM = {"reason": "x", "confirm": "acme"}
 # Further fields of the forms beside a row.
@@ -530,6 +537,7 @@ BODIES: dict[str, Any] = {
 # Forms that are not JSON.
 MULTIPART: dict[str, Callable[[], dict[str, Any]]] = {
     "POST datasets/{dataset}/documents/": _upload,
+    "POST datasets/{dataset}/evaluations/": _questions,
     "POST documents/{document}/replace/": lambda: {"file": SimpleUploadedFile("b.txt", b"two")},
     "POST files/": _upload,
 }
@@ -941,6 +949,9 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
         world, "retrieval/document/reindex/", {"dataset": world.own["dataset"], "everything": "on"}
     ),
     "POST retrieval/document/upload/": _upload_by_console,
+    "POST document_evaluation/evaluation/start/": lambda world: _post(
+        world, "document_evaluation/evaluation/start/", {"dataset": world.own["dataset"], **_questions()}
+    ),
     "POST scheduling/jobtemplate/{template}/run/": lambda world: _post(
         world, f"scheduling/jobtemplate/{world.own['template']}/run/", {"parameters": "{}"}
     ),
@@ -1051,6 +1062,7 @@ CONSOLE_READS = (
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",
     "retrieval/dataset/{dataset}/search/",
     "retrieval/chunk/of/{document}/text/",
+    "document_evaluation/evaluation/{evaluation}/comparison/",
     "workflow_execution/approval/pending/",
     "workflow_execution/workflow/{workflow}/versions/1/",
     "job-kinds/",
@@ -1070,6 +1082,13 @@ def _index(world: World) -> list[str]:
     folder.mkdir(parents=True)
     (folder / "c.txt").write_text("three")
     return [str(folder), "--tenant", "acme", "--dataset", "handbook", "--no-wait"]
+
+
+def _evaluate(world: World) -> list[str]:
+    file = Path(settings.MEDIA_ROOT) / "questions.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(_QUESTIONS)
+    return ["handbook", str(file), "--tenant", "acme", "--no-wait"]
 
 
 # The ticked row of an act on ticked rows, by a name of the world.
@@ -1110,6 +1129,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "erase_tenant": lambda world: ["acme", "--reason", "x", "--confirm", "acme"],
     "grant_platform_role": lambda world: ["newcomer", "auditor"],
     "import_periodic_tasks": lambda world: [],
+    "evaluate_dataset": _evaluate,
     "index_documents": _index,
     "issue_api_key": lambda world: ["acme", "--scope", "developer"],
     "add_member": lambda world: ["acme", "newcomer"],

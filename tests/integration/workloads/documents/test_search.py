@@ -94,6 +94,54 @@ def test_search_never_leaves_its_dataset(acme: Tenant, library: Dataset, mode: S
     assert names_of(other, "cat", mode=mode) == []
 
 
+def test_scores_are_between_0_and_1_and_can_have_a_least_value(library: Dataset) -> None:
+    with tenant_context(library.tenant_id):
+        for mode in SearchMode:
+            scores = [hit.score for hit in search_dataset(dataset=library, query="cat on the sofa", mode=mode)]
+            assert scores == sorted(scores, reverse=True)
+            assert -0.5 < scores[-1] <= scores[0] <= 1.0
+    assert names_of(library, "advisory lock released", min_score=0.4) == ["lock.txt"]
+    assert names_of(library, "zeppelin over Paris", min_score=0.4) == []
+    library.min_score = 0.4
+    assert names_of(library, "advisory lock released") == ["lock.txt"]
+    assert len(names_of(library, "advisory lock released", min_score=0.0)) > 1
+
+
+def test_weight_of_words_decides_between_words_and_vectors(library: Dataset) -> None:
+    add_document(library, "list.txt", "released, transaction, ends, cat, sofa, mice")
+    library.text_weight = 1.0
+    by_words = names_of(library, "released transaction cat sofa mice")[0]
+    library.text_weight = 0.0
+    by_vectors = names_of(library, "released transaction cat sofa mice", mode=SearchMode.VECTOR)
+    assert by_words == "list.txt"
+    assert names_of(library, "released transaction cat sofa mice") == by_vectors
+
+
+def test_query_of_rare_words_is_decided_by_words(library: Dataset) -> None:
+    with tenant_context(library.tenant_id):
+        _, rare = search_module.rank_by_text(library, "XK-4711 zeppelin", 10)
+        _, common = search_module.rank_by_text(library, "zeppelin", 10)
+    assert (round(rare, 2), common) == (0.67, 0.0)
+
+
+def test_near_duplicates_are_folded_into_the_better_chunk(library: Dataset) -> None:
+    add_document(library, "copy.txt", TEXTS["lock.txt"] + " ")
+    options: dict[str, Any] = {"query": "advisory lock transaction", "mode": SearchMode.TEXT}
+    with tenant_context(library.tenant_id):
+        (hit,) = search_dataset(dataset=library, **options)
+        assert {hit.chunk.document.name, *(one.document.name for one in hit.duplicates)} == {"lock.txt", "copy.txt"}
+        assert len(search_dataset(dataset=library, is_folded=False, **options)) == 2
+
+
+def test_several_datasets_are_searched_with_their_own_weights(acme: Tenant, library: Dataset) -> None:
+    other = create_dataset(tenant=acme, name="other")
+    add_document(other, "cats-too.txt", "Cats like a warm sofa, and so does the dog.")
+    for mode in SearchMode:
+        with tenant_context(acme):
+            hits = search_module.search_datasets(datasets=[library, other], query="a cat on the sofa", mode=mode)
+        assert {hit.chunk.document.name for hit in hits[:3]} >= {"cats.txt", "cats-too.txt"}
+
+
 def test_vectors_of_another_model_are_not_compared(library: Dataset) -> None:
     library.embedding_model = "another"
     with pytest.raises(EmbeddingModelMismatchError):
@@ -125,6 +173,35 @@ def test_api_returns_chunks_documents_and_locations(acme_api: APIClient, library
     with all_tenants():
         assert Chunk.objects.get(pk=first["chunk"]).document_id
     assert len(response.json()["results"]) == 2
+    assert [first["text"][one["start"] : one["end"]] for one in first["highlights"]] == ["interest", "rate"]
+    assert (first["dataset"], first["duplicates"]) == (str(library.pk), [])
+
+
+def test_api_searches_several_datasets(
+    acme: Tenant, acme_api: APIClient, library: Dataset, globex_dataset: Dataset
+) -> None:
+    other = create_dataset(tenant=acme, name="other")
+    add_document(other, "copy.txt", TEXTS["rates.txt"])
+    body = {"query": "interest rate", "datasets": [str(library.pk), str(other.pk)]}
+    response = acme_api.post("/api/v1/datasets/search/", body)
+    assert response.status_code == 200, response.content
+    first = response.json()["results"][0]
+    (duplicate,) = first["duplicates"]
+    assert {first["document"]["name"], duplicate["document"]["name"]} == {"rates.txt", "copy.txt"}
+    both = acme_api.post("/api/v1/datasets/search/", body | {"fold_duplicates": False, "min_score": 0.5}).json()
+    assert {hit["dataset"] for hit in both["results"]} == {str(library.pk), str(other.pk)}
+    for datasets, status in (([str(globex_dataset.pk)], 404), ([], 422), ([str(library.pk)] * 11, 422)):
+        assert acme_api.post("/api/v1/datasets/search/", body | {"datasets": datasets}).status_code == status
+
+
+def test_weight_and_least_score_are_settings_of_a_dataset(acme_api: APIClient, dataset: Dataset) -> None:
+    url = f"/api/v1/datasets/{dataset.pk}/"
+    assert (acme_api.get(url).json()["text_weight"], acme_api.get(url).json()["min_score"]) == (None, None)
+    changed = acme_api.patch(url, {"text_weight": 0.7, "min_score": 0.25}).json()
+    assert (changed["text_weight"], changed["min_score"]) == (0.7, 0.25)
+    assert acme_api.patch(url, {"text_weight": None}).json()["text_weight"] is None
+    for body in ({"text_weight": 1.1}, {"text_weight": "0.5"}, {"min_score": -0.1}):
+        assert acme_api.patch(url, body).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -139,6 +216,9 @@ def test_api_returns_chunks_documents_and_locations(acme_api: APIClient, library
         {"query": "x", "top_k": "5"},
         {"query": "x", "mode": "magic"},
         {"query": "x", "limit": 5},
+        {"query": "x", "min_score": 1.5},
+        {"query": "x", "min_score": "0.5"},
+        {"query": "x", "fold_duplicates": 3},
     ],
 )
 def test_invalid_question_is_422(acme_api: APIClient, dataset: Dataset, body: dict[str, Any]) -> None:

@@ -1,30 +1,34 @@
-"""Fusion of rankings by reciprocal ranks."""
+"""Fusion of two rankings by their scores."""
 
 from __future__ import annotations
 
 import pytest
 
-from workloads.documents.fusion import fuse_rankings
+from workloads.documents.fusion import Candidates
 
 
-@pytest.mark.parametrize(
-    ("rankings", "order"),
-    [
-        ([["a", "b"], ["b", "a"]], ["a", "b"]),  # equal sums: in the given order
-        ([["a", "b", "c"], ["c", "b"]], ["c", "b", "a"]),  # two high ranks precede one first rank
-        ([["a"], ["b"]], ["a", "b"]),
-        ([["a", "a", "b"], ["b"]], ["b", "a"]),  # a repeated item has its best rank only
-        ([["a"], []], ["a"]),  # an empty ranking has no effect
-        ([], []),
-    ],
-)
-def test_rankings_are_fused_in_the_expected_order(rankings: list[list[str]], order: list[str]) -> None:
-    assert [item for item, _ in fuse_rankings(rankings, limit=10)] == order
+def order(found: Candidates[str], weight: float | None = None) -> list[str]:
+    return [item for item, _ in found.fuse(weight)]
 
 
-def test_score_is_the_sum_of_reciprocal_ranks() -> None:
-    assert fuse_rankings([["a"], ["b", "a"]], limit=1) == [("a", 1 / 61 + 1 / 62)]
+def test_score_is_the_weighted_mean_of_both_scores() -> None:
+    found = Candidates({"a": 0.5, "b": 1.0}, {"a": 0.9})
+    assert found.fuse(0.25) == [("a", pytest.approx(0.25 * 0.5 + 0.75 * 0.9)), ("b", pytest.approx(0.25))]
 
 
-def test_result_is_limited() -> None:
-    assert len(fuse_rankings([list(range(100))], limit=7)) == 7
+def test_extreme_weights_give_the_order_of_one_ranking() -> None:
+    found = Candidates({"a": 0.9, "b": 0.4}, {"b": 0.8, "a": 0.1})
+    assert order(found, 1.0) == ["a", "b"]
+    assert order(found, 0.0) == ["b", "a"]
+
+
+def test_equal_scores_keep_the_order_of_the_text_ranking() -> None:
+    assert order(Candidates({"b": 0.5, "a": 0.5}, {}), 0.5) == ["b", "a"]
+    assert Candidates[str]({}, {}).fuse() == []
+
+
+def test_words_outweigh_vectors_only_if_most_terms_are_rare() -> None:
+    common, rare = (Candidates({"text": 0.7}, {"vector": 0.7}, share) for share in (0.0, 1.0))
+    assert order(common) == ["vector", "text"]
+    assert order(rare) == ["text", "vector"]
+    assert Candidates[str]({}, {}, 0.5).automatic_weight == pytest.approx(0.45)

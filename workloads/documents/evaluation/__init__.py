@@ -1,0 +1,1 @@
+"""Evaluation of searches in a dataset by questions whose documents are known."""
