@@ -22,7 +22,7 @@ _TOKENS_AN_UNSPACED_CHARACTER = 0.75
 # Between these characters there is no end of a word. The second stands for one of an unspaced script, the third for a
 # space after a space, which counts nothing.
 _NARROW, _WIDE, _FREE = "_", "ア", "⁀"
-_NARROWED = re.compile(f"[^{_WIDE}{_FREE}]")
+_NARROWED = re.compile("[^ア⁀]")
 # A longer run counts once again.
 _SPACES = re.compile(r"[ \t]{2,64}")
 # A listing is cut at a blank line, if the rest of the chunk is at most this.

@@ -30,7 +30,7 @@ _COLUMN = re.compile(r"[A-Z]{1,3}")
 # Built-in formats of dates and times, and signs that only these have in custom formats.
 _DATE_FORMATS = frozenset([*range(14, 23), *range(45, 48)])
 _DATE_SIGNS = re.compile(r"[ymdhs]", re.IGNORECASE)
-_QUOTED = re.compile(r'"[^"]*+"|\[[^\]]*+\]|\\.')
+_QUOTED = re.compile(r'"[^"]*+"|\[[^\[\]]*+\]|\\.')
 _EPOCH, _EPOCH_1904 = datetime(1899, 12, 30), datetime(1904, 1, 1)  # noqa: DTZ001 - cells have no zone
 _MAX_SERIAL = 2_958_465
 

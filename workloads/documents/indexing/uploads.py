@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -125,12 +125,7 @@ def _take(
     check_chunks(tenant, dataset, incoming)
     keys = {file.sha256: storage_key(tenant.pk, file.sha256) for file in incoming}
     lock_contents(keys.values())
-    known = {
-        document.sha256: document
-        for document in Document.objects.filter(
-            dataset=dataset, settings_key=dataset.settings_key, sha256__in=list(keys), source_url=""
-        )
-    }
+    known = _known_documents(dataset, keys)
     fresh: dict[str, IncomingFile] = {}
     for file in incoming:
         if file.sha256 not in known:
@@ -150,20 +145,30 @@ def _take(
         target=dataset,
         after={"files": len(incoming), "new": len(created), "batch": str(batch_id) if batch_id else None},
     )
-    documents = known | created
     firsts = {id(file) for file in fresh.values()}
-    return UploadResult(
-        batch_id,
-        [
-            DocumentUpload(
-                file.name,
-                documents[file.sha256],
-                is_duplicate=id(file) not in firsts,
-                chunks_estimated=estimate_chunks(file, dataset.split_settings),
-            )
-            for file in incoming
-        ],
+    return UploadResult(batch_id, _describe_uploads(dataset, incoming, known | created, firsts))
+
+
+def _known_documents(dataset: Dataset, hashes: Collection[str]) -> dict[str, Document]:
+    """Return the documents of the dataset that were made of these contents with its current settings."""
+    rows = Document.objects.filter(
+        dataset=dataset, settings_key=dataset.settings_key, sha256__in=list(hashes), source_url=""
     )
+    return {document.sha256: document for document in rows}
+
+
+def _describe_uploads(
+    dataset: Dataset, incoming: Sequence[IncomingFile], documents: Mapping[str, Document], firsts: Collection[int]
+) -> list[DocumentUpload]:
+    return [
+        DocumentUpload(
+            file.name,
+            documents[file.sha256],
+            is_duplicate=id(file) not in firsts,
+            chunks_estimated=estimate_chunks(file, dataset.split_settings),
+        )
+        for file in incoming
+    ]
 
 
 def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str, encoding: str) -> Document:
