@@ -62,6 +62,16 @@ class BackupKeyError(DomainError):
     code, category, title = "backup_key", "unavailable", gettext_noop("The key of the backup is not available")
 
 
+class RestoreKeyError(DomainError):
+    """Raised if a tenant has data keys and the current one cannot be decrypted; no file was written."""
+
+    code, category = "restore_key", "unavailable"
+    title = gettext_noop(
+        "The files of the tenant %(tenant)s cannot be encrypted: %(reason)s Add the missing key to "
+        "ENCRYPTION_MASTER_KEYS, or wait for the key service; then restore again."
+    )
+
+
 class TenantNotRestorableError(DomainError):
     code, category, title = "tenant_not_restorable", "conflict", gettext_noop("The tenant cannot be restored now")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import IO, Any, BinaryIO, Final
 from uuid import UUID
 
@@ -16,10 +16,16 @@ from django.core.files.storage import Storage, default_storage
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_noop
 
-from scheduling.backups.exceptions import BackupDamagedError, BackupFileMissingError, RestoreTargetExistsError
-from tenants.encryption.envelope import SealBrokenError
+from scheduling.backups.exceptions import (
+    BackupDamagedError,
+    BackupFileMissingError,
+    RestoreKeyError,
+    RestoreTargetExistsError,
+)
+from tenants.encryption.data_keys import forget_keys, preload_keys
+from tenants.encryption.envelope import DataKey, SealBrokenError
 from tenants.encryption.exceptions import DataKeyUnavailableError
-from tenants.encryption.file_seal import opened_pieces, sealed_size
+from tenants.encryption.file_seal import existing_file_key, opened_pieces, sealed_copy, sealed_size
 
 _PIECE_BYTES: Final = 1024 * 1024
 _ROWS: Final = 1_000
@@ -47,12 +53,44 @@ class FileArchive:
         yield bytes(2 * tarfile.BLOCKSIZE)
 
 
+def read_seal_keys(tenant_ids: Iterable[UUID]) -> Mapping[UUID, DataKey]:
+    """Return the data keys that encrypt restored files, of those tenants that have one in the current database.
+
+    The caller sees all tenants. Raise RestoreKeyError if one cannot be decrypted.
+    """
+    wanted, found = set(tenant_ids), dict[UUID, DataKey]()
+    # Those in memory may be of another database, or from before its rows were restored.
+    forget_keys()
+    try:
+        preload_keys(wanted)
+        for tenant_id in wanted:
+            try:
+                if (key := existing_file_key(tenant_id)) is not None:
+                    found[tenant_id] = key
+            except DataKeyUnavailableError as error:
+                raise RestoreKeyError(values={"tenant": tenant_id, "reason": str(error)}) from error
+    finally:
+        forget_keys()
+    return found
+
+
+def read_owners(connection: psycopg.Connection[dict[str, Any]]) -> set[UUID]:
+    """Return the tenants that have files by the rows."""
+    return {_tenant_of(key) for row in _read_contents(connection) for key in row["keys"]}
+
+
 def restore_files(
-    source: BinaryIO, connection: psycopg.Connection[dict[str, Any]], storage: Storage | None, *, only: str = ""
+    source: BinaryIO,
+    connection: psycopg.Connection[dict[str, Any]],
+    storage: Storage | None,
+    *,
+    seal_keys: Mapping[UUID, DataKey],
+    only: str = "",
 ) -> int:
     """Write the contents of an archive under the keys that the restored rows have; return their number.
 
     Without a storage the contents are only verified; ``only`` is the folder, and so the tenant, whose keys are written.
+    They are encrypted with the tenants' ``seal_keys``; of a tenant that has none they are written in plain.
     A content that the storage has already is left. Raise
     BackupDamagedError for a content that differs from its hash, RestoreTargetExistsError for another file of its name.
     """
@@ -67,7 +105,7 @@ def restore_files(
                 own = [key for key in keys.get(member.name, ()) if not only or key.startswith(f"{only}/")]
                 if storage is not None:
                     for key in own:
-                        _store(storage, key, content, member.size)
+                        _store(storage, key, content, member.size, seal_keys.get(_tenant_of(key)))
             files += bool(own)
     return files
 
@@ -95,7 +133,7 @@ def _entry(row: Mapping[str, Any], file: IO[bytes]) -> Iterator[bytes]:
     digest, size = hashlib.sha256(), 0
     key = row["key"]
     try:
-        for piece in opened_pieces(file, UUID(key.partition("/")[0]), key):
+        for piece in opened_pieces(file, _tenant_of(key), key):
             digest.update(piece)
             size += len(piece)
             yield piece
@@ -119,10 +157,14 @@ def _copy_verified(source: IO[bytes], target: IO[bytes], expected: str) -> None:
         )
 
 
-def _store(storage: Storage, key: str, content: IO[bytes], size: int) -> None:
+def _tenant_of(key: str) -> UUID:
+    return UUID(key.partition("/")[0])
+
+
+def _store(storage: Storage, key: str, content: IO[bytes], size: int, seal_key: DataKey | None) -> None:
     if storage.exists(key):
         if storage.size(key) not in (size, sealed_size(size)):
             raise RestoreTargetExistsError(gettext_noop("Another file %(key)s exists."), {"key": key})
         return
-    content.seek(0)
-    storage.save(key, File(content, name=key))
+    with sealed_copy(content, key, seal_key) as copy:
+        storage.save(key, File(copy, name=key))

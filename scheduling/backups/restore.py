@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 from django.conf import settings
@@ -20,7 +20,7 @@ from scheduling.backups.exceptions import (
     BackupRowsDifferError,
     RestoreTargetExistsError,
 )
-from scheduling.backups.files import restore_files
+from scheduling.backups.files import read_owners, read_seal_keys, restore_files
 from scheduling.backups.manifest import FILES_PART, Manifest, Part
 from scheduling.backups.programs import load, require_program
 from scheduling.backups.rules import differing_tables
@@ -30,6 +30,7 @@ from scheduling.backups.target import StreamFile, Target
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.database.conf import APP_ALIAS, OWNER_ALIAS, auditor_role
+from tenants.encryption.envelope import DataKey
 
 
 def check_restore(target: Target, name: str, *, into: str = "") -> Manifest:
@@ -109,7 +110,11 @@ def _restore_part(
 ) -> int:
     stream = io.BufferedReader(StreamFile(read_part(target, manifest, part, secret)))
     with connect(reader_conninfo(into)) as connection:
-        return restore_files(stream, connection, storage)
+        seal_keys: Mapping[UUID, DataKey] = {}
+        if storage is not None:
+            with platform_database(into), all_tenants():
+                seal_keys = read_seal_keys(read_owners(connection))
+        return restore_files(stream, connection, storage, seal_keys=seal_keys)
 
 
 def _record(target: Target, manifest: Manifest, into: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -16,7 +16,7 @@ from django.utils.translation import gettext, gettext_noop
 from psycopg import sql
 
 from scheduling.backups.exceptions import BackupNotFoundError, TenantNotRestorableError
-from scheduling.backups.files import restore_files
+from scheduling.backups.files import read_seal_keys, restore_files
 from scheduling.backups.manifest import FILES_PART, Manifest
 from scheduling.backups.restore import scratch_database
 from scheduling.backups.service import read_part
@@ -27,6 +27,7 @@ from tenants.approvals.service import require_approval
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
+from tenants.encryption.envelope import DataKey
 from tenants.erasure.catalog import TenantTable, tenant_tables
 from tenants.holds.service import refuse_if_held
 from tenants.models import (
@@ -143,7 +144,9 @@ def restore_tenant(target: Target, manifest: Manifest, slug: str, *, reason: str
                 "charged_us": _sum_charges(tenant.pk),
             }
             record_audit(action="tenant.restored", target=tenant, before=before, after=after, reason=reason)
-        files = _restore_files(target, manifest, source, tenant.pk)
+            # A key that cannot be read leaves the tenant as it was.
+            seal_keys = read_seal_keys([tenant.pk])
+        files = _restore_files(target, manifest, source, tenant.pk, seal_keys)
     return rows, files
 
 
@@ -211,11 +214,15 @@ def _read_age(manifest: Manifest) -> int:
 
 
 def _restore_files(
-    target: Target, manifest: Manifest, source: psycopg.Connection[dict[str, Any]], tenant_id: UUID
+    target: Target,
+    manifest: Manifest,
+    source: psycopg.Connection[dict[str, Any]],
+    tenant_id: UUID,
+    seal_keys: Mapping[UUID, DataKey],
 ) -> int:
     """Write the files that the tenant's rows name and the storage lacks."""
     part = next((part for part in manifest.parts if part.name == FILES_PART), None)
     if part is None:
         return 0
     stream = io.BufferedReader(StreamFile(read_part(target, manifest, part, manifest.secret())))
-    return restore_files(stream, source, default_storage, only=str(tenant_id))
+    return restore_files(stream, source, default_storage, seal_keys=seal_keys, only=str(tenant_id))

@@ -111,11 +111,18 @@ def opening_key(tenant_id: UUID, key_id: UUID) -> DataKey:
     return keys.key(key_id)
 
 
+def existing_key(tenant_id: UUID) -> DataKey | None:
+    """Return the key that encrypts the tenant's new values, or None if the tenant has none; create none.
+
+    Raise `DataKeyUnavailableError` if it cannot be decrypted here.
+    """
+    keys = _keys_of(tenant_id)
+    return None if keys.current_id is None else keys.key(keys.current_id)
+
+
 def require_keys(tenant_id: UUID) -> None:
     """Raise `DataKeyUnavailableError` if this process cannot encrypt values of the tenant."""
-    keys = _keys_of(tenant_id)
-    if keys.current_id is not None:
-        keys.key(keys.current_id)
+    existing_key(tenant_id)
 
 
 def digest_secret(tenant_id: UUID) -> bytes:

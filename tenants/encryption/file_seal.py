@@ -17,7 +17,7 @@ from uuid import UUID
 from tenants.encryption.chunks import CHUNK_BYTES, TAG_BYTES, ChunkDamagedError, Readable
 from tenants.encryption.chunks import decrypt as decrypt_chunks
 from tenants.encryption.chunks import encrypt as encrypt_chunks
-from tenants.encryption.data_keys import opening_key, sealing_key
+from tenants.encryption.data_keys import existing_key, opening_key, sealing_key
 from tenants.encryption.envelope import KEY_BYTES, DataKey, SealBrokenError, decrypt, encrypt, new_secret
 from tenants.encryption.fields import is_sealing
 
@@ -33,6 +33,14 @@ def file_key(tenant_id: UUID) -> DataKey | None:
     It may read the database; `sealed_copy` does not, so that threads can call it.
     """
     return sealing_key(tenant_id) if is_sealing() else None
+
+
+def existing_file_key(tenant_id: UUID) -> DataKey | None:
+    """Return the key as `file_key` does, but create none; None also for a tenant without a data key.
+
+    Raise `DataKeyUnavailableError` if it cannot be decrypted here.
+    """
+    return existing_key(tenant_id) if is_sealing() else None
 
 
 def sealed_size(size: int) -> int:

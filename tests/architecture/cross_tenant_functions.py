@@ -236,7 +236,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/anomalies/baselines.py": ({"tend_baselines"}, "upkeep learns what is usual for all tenants"),
     "scheduling/configuration/service.py": ({"Configured._scope"}, "rows of the platform belong to no tenant"),
     "scheduling/backups/service.py": ({"_finish", "delete_backup"}, "backups belong to the platform"),
-    "scheduling/backups/restore.py": ({"_record"}, "backups belong to the platform"),
+    "scheduling/backups/restore.py": ({"_record", "_restore_part"}, "backups belong to the platform"),
     "scheduling/backups/plans.py": (
         {"find_due_plans", "run_plan", "_begin", "record_backup", "_delete_expired"},
         "backups belong to the platform",

@@ -17,8 +17,10 @@ from django.core.files.storage import default_storage
 from scheduling.backups.target import open_storage
 from tenants.context import all_tenants
 from tenants.encryption.data_keys import preload_keys
+from tenants.encryption.envelope import DataKey
+from tenants.encryption.exceptions import DataKeyUnavailableError
 from tenants.encryption.fields import is_sealing
-from tenants.encryption.file_seal import file_key
+from tenants.encryption.file_seal import existing_file_key
 from workloads.files.contents import NewContent, StoredFileError, download, is_whole, tenant_of, write_content
 from workloads.files.exceptions import MirrorSourceError, MirrorStorageError, storage_errors
 from workloads.files.models import Content
@@ -121,7 +123,7 @@ class Mirror:
                 return self._look_for(row.key)
             with download(row.key, row.sha256, self._source) as copy:
                 content = NewContent(row.sha256, row.size_bytes, copy)
-                write_content(row.key, content, file_key(tenant_of(row.key)))
+                write_content(row.key, content, _seal_key(row.key))
         except StoredFileError as error:
             return _Result(str(error))
         except storage_errors() as error:
@@ -146,6 +148,17 @@ class Mirror:
         except storage_errors() as error:
             values = {"source": self._address, "error": f"{type(error).__name__}: {error}"}
             raise MirrorSourceError(values=values) from error
+
+
+def _seal_key(key: str) -> DataKey | None:
+    """Return the key that encrypts a mirrored file; raise StoredFileError if this site's database has no usable one."""
+    try:
+        found = existing_file_key(tenant_of(key))
+    except DataKeyUnavailableError as error:
+        raise StoredFileError(f"The file cannot be encrypted: {error}") from error
+    if found is None and is_sealing():
+        raise StoredFileError("The tenant has no data key. Run “manage.py encrypt_stored_values” at the active site.")
+    return found
 
 
 def _before(newest: UUID) -> UUID:

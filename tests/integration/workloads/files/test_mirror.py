@@ -16,9 +16,14 @@ from django.test import override_settings
 from moto.server import ThreadedMotoServer
 
 from jobsplatform.settings.files import S3, S3_OPTIONS
-from tenants.models import Tenant
+from tenants.context import all_tenants
+from tenants.encryption.data_keys import forget_keys, sealing_key
+from tenants.encryption.file_seal import sealed_size
+from tenants.models import Tenant, TenantDataKey
+from tests.integration.tenants.encryption.test_encryption import master
 from tests.platform_settings import ChangePlatformSettings
 from workloads.files import mirror as mirror_module
+from workloads.files.contents import tenant_of
 from workloads.files.exceptions import MirrorSourceError
 from workloads.files.mirror import Mirror
 from workloads.files.store import StoredContent, read_bytes, store_bytes
@@ -173,3 +178,50 @@ def test_contents_are_copied_between_buckets_and_a_folder(acme: Tenant, standby:
     assert read_bytes(stored[0].key, stored[0].sha256) == large
     with pytest.raises(MirrorSourceError, match="s3://nowhere"):
         Mirror("s3://nowhere/files").run_round(lambda _text: None)
+
+
+@pytest.fixture
+def own_keys() -> Iterator[None]:
+    """Keep keys of one test from the others."""
+    forget_keys()
+    yield
+    forget_keys()
+
+
+@pytest.mark.usefixtures("own_keys")
+def test_file_of_a_tenant_without_data_key_is_named_and_not_copied(
+    acme: Tenant,
+    globex: Tenant,
+    files_root: Path,
+    stored: list[StoredContent],
+    standby: Path,
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
+    sealing_key(globex.pk)
+    found = mirror(files_root)
+    assert numbers(found) == (5, 1, 4, 1)
+    assert f"{stored[0].key}: The tenant has no data key. Run “manage.py encrypt_stored_values”" in str(found["faults"])
+    with all_tenants():
+        assert not TenantDataKey.objects.filter(tenant=acme).exists()
+    assert default_storage.size(stored[4].key) == sealed_size(0)
+    sealing_key(acme.pk)
+    assert numbers(mirror(files_root)) == (5, 4, 0, 0)
+
+
+@pytest.mark.usefixtures("own_keys")
+def test_file_whose_data_key_cannot_be_read_is_named_and_not_copied(
+    acme: Tenant,
+    files_root: Path,
+    stored: list[StoredContent],
+    standby: Path,
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
+    for tenant_id in {tenant_of(each.key) for each in stored}:
+        sealing_key(tenant_id)
+    forget_keys()
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
+    found = mirror(files_root)
+    assert numbers(found) == (5, 0, 5, 1)
+    assert "The file cannot be encrypted: Data key" in str(found["faults"])

@@ -56,7 +56,7 @@ def test_run_is_returned_with_its_values_and_its_graph(acme: Tenant, acme_api: A
     assert returned["workflow"] == {"id": str(run.workflow_id), "version": 3, "name": "Answers"}
     assert (returned["job"], returned["state"], returned["version"], returned["is_external"]) == (
         str(job.pk),
-        "running",
+        "waiting",  # its job has no slot
         1,
         False,
     )
@@ -211,7 +211,7 @@ def test_runs_are_listed_newest_first_and_filtered(acme: Tenant, acme_api: APICl
 
     ids = [str(run.run_id) for run in (other, mine, old)]
     assert listed() == ids
-    assert listed(state="running") == [ids[1]]
+    assert listed(state="waiting") == ids[:2]
     assert listed(state="succeeded") == [ids[2]]
     assert listed(workflow=str(UUID(int=8))) == [ids[0]]
     assert listed(job=str(job.pk)) == [ids[1]]
@@ -220,7 +220,7 @@ def test_runs_are_listed_newest_first_and_filtered(acme: Tenant, acme_api: APICl
     with tenant_context(acme):
         Job.objects.filter(pk=job.pk).update(state="discarded", finished_at=timezone.now())
     assert listed(state="failed") == [ids[1]]
-    assert listed(state="running") == []
+    assert listed(state="waiting") == [ids[0]]
     assert "inputs" not in acme_api.get("/api/v1/workflow-runs/").json()["results"][0]
 
 

@@ -103,7 +103,7 @@ def test_empty_list_states_that_nothing_has_run(acme_console: Client) -> None:
 
 def test_run_list_is_searched_by_ids_and_filtered_by_state(acme_console: Client, run: RunRecord) -> None:
     row = page_of(run)
-    for found in ({}, {"q": run.run_id}, {"q": run.job_id}, {"q": run.workflow_id}, {"state": "running"}):
+    for found in ({}, {"q": run.run_id}, {"q": run.job_id}, {"q": run.workflow_id}, {"state": "waiting"}):
         assert row in acme_console.get(RUNS, found).content.decode(), found
     for missed in ({"q": uuid7()}, {"q": "Answers"}, {"state": "failed"}):
         assert row not in acme_console.get(RUNS, missed).content.decode(), missed
