@@ -25,6 +25,7 @@ from scheduling.models import (
 )
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7
+from tenants.encryption.fields import SealedField
 from tenants.models import ApiKey, AuditLogEntry, Membership, Tenant, TenantLimit
 from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.models import Chunk, Dataset, Document
@@ -58,8 +59,10 @@ def plant(tenant: Tenant) -> None:
     word = WORDS[tenant.slug]
     with all_tenants():
         for model, columns in _TEXTS.items():
-            changed = model._base_manager.filter(tenant=tenant).update(**dict.fromkeys(columns, word))
-            assert changed, model
+            rows = model._base_manager.filter(tenant=tenant)
+            assert rows, model
+            for row in rows:
+                rows.filter(pk=row.pk).update(**{column: _written(row, column, word) for column in columns})
         document = {"word": word}
         # Saved row by row, because the values may be sealed.
         for job in Job.objects.filter(tenant=tenant):
@@ -73,6 +76,14 @@ def plant(tenant: Tenant) -> None:
         for member in Membership.objects.filter(tenant=tenant).select_related("user"):
             User.objects.filter(pk=member.user_id).update(username=f"{member.user.username}-{word}")
     _add_rows(tenant, word)
+
+
+def _written(row: Any, column: str, word: str) -> Any:
+    """Return the word as it is written into the column of the row: encrypted if the column is."""
+    field = row._meta.get_field(column)
+    if isinstance(field, SealedField):
+        return field.ready(word, tenant_id=row.tenant_id, row_id=field.id_of(row))
+    return word
 
 
 def _add_rows(tenant: Tenant, word: str) -> None:

@@ -23,6 +23,7 @@ from scheduling.models import Charge, Circuit, DeadLetter, Execution, Job, JobEv
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.statistics.series import fold_series
 from tenants.context import all_tenants, tenant_context
+from tenants.encryption.fields import sealed_field
 from tenants.models import Tenant
 
 
@@ -88,7 +89,9 @@ def make_work(tenant: Tenant) -> Work:
             started_at=now - timedelta(seconds=4),
             finished_at=now,
             error_type="ParseError",
-            error_message=f"{tenant.slug} broke",
+            error_message=sealed_field(Job, "error_message").ready(
+                f"{tenant.slug} broke", tenant_id=tenant.pk, row_id=failed.pk
+            ),
             error_fingerprint=fingerprint,
             attempt=1,
             execution_count=1,
