@@ -32,6 +32,7 @@ dataset pipeline workflow tasks maintenance default io small medium large text k
 all allow both first second skip none latest standard queue one cancel previous
 debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
+question document passage
 landlock seccomp cgroup erasures rollups artifacts partitions history baselines
 rpo rto bucket prefix
 soc iso iec gdpr cc

@@ -8,7 +8,6 @@ _ID = "0199c0de-0000-7000-8000-000000000000"
 PAYLOADS: dict[str, dict[str, Any]] = {
     "allocate": {"mebibytes": 1, "seconds": 0.5},
     "crash": {"times": 1},
-    "dataset_evaluation": {"evaluation_id": _ID},
     "document_indexing": {"document_id": _ID},
     "fail": {"how": "transient", "message": "one\ntwo", "times": 2},
     "http_call": {

@@ -32,6 +32,7 @@ NAMES = {
 }
 # The other codes, for the catalogue. A code of a plug-in that it lacks is shown as it is.
 WORDS = {
+    gettext_noop("approvals expired"),
     gettext_noop("cause"),
     gettext_noop("charged"),
     gettext_noop("dependency"),

@@ -103,11 +103,11 @@ class AccessReviewLineAdmin(ReadOnlyAdmin):
 
     view_permission = Permission.AUDIT_VIEW
     list_title = gettext_lazy("Lines of access reviews")
-    list_display = ("subject", "kind", "role", "given_at", "last_used_at", "decision", "decided_by", "review")
+    list_display = ("subject", "shown_kind", "role", "given_at", "last_used_at", "decision", "decided_by", "review")
     list_filter = ("decision", "kind", "review")
     list_select_related = ("review",)
     list_per_page = 100
-    now = ("review", "kind", "subject", "role", "grants_text", "given_at", "last_used_at")
+    now = ("review", "shown_kind", "subject", "role", "grants_text", "given_at", "last_used_at")
     fields = (*now, "decision", "note", "is_own", "decided_by", "decided_at")
     readonly_fields = fields
     ordering = ("-review_id", "pk")
@@ -118,6 +118,10 @@ class AccessReviewLineAdmin(ReadOnlyAdmin):
     post_actions = ("keep", "revoke")
     empty_title = gettext_lazy("No lines")
     empty_text = gettext_lazy("Open an access review: its lines are listed here.")
+
+    @admin.display(description=gettext_lazy("Kind"))
+    def shown_kind(self, line: AccessReviewLine) -> str:
+        return line.get_kind_display()
 
     @admin.display(description=gettext_lazy("Grants"))
     def grants_text(self, line: AccessReviewLine) -> SafeString:

@@ -133,8 +133,7 @@ def _take(
     batch_id = None
     created: dict[str, Document] = {}
     if fresh:
-        estimated = sum(estimate_chunks(file, dataset.split_settings) or 1 for file in fresh.values())
-        check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS, wanted=estimated)
+        check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
         contents = [NewContent(sha256, file.size_bytes, file.content) for sha256, file in fresh.items()]
         store_contents(tenant.pk, contents, written=written)
         created = {sha256: _make(tenant, dataset, file, keys[sha256], encoding) for sha256, file in fresh.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -96,7 +98,7 @@ def test_search_page_shows_hits_only_of_the_own_tenant(
     assert member.get(url).status_code == 200
     for client in (member, platform):
         answer = client.get(url, {"query": "fair queue", "mode": "hybrid", "top_k": 3}).content.decode()
-        assert "The dispatcher picks the fairest queue." in answer
+        assert "The dispatcher picks the fairest queue." in re.sub("</?mark>", "", answer)
     nothing = member.get(url, {"query": "zeppelin", "mode": "text", "top_k": 3}).content.decode()
     assert "No chunks match" in nothing
     assert stranger.get(url, {"query": "fair queue", "mode": "hybrid", "top_k": 3}).status_code == 404
@@ -127,9 +129,7 @@ def test_documents_are_retried_paused_and_deleted_only_by_post(
         assert not Document.objects.filter(pk=waiting.document.pk).exists()
 
 
-def test_chunks_are_shown_and_cannot_be_changed(
-    member: Client, acme: Tenant, dataset: Dataset, job_runner: JobRunner
-) -> None:
+def test_chunks_are_listed_and_shown(member: Client, acme: Tenant, dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(dataset, a_txt=b"The only chunk of this document.")
     job_runner.run(taken.files[0].document.job_id)
     with tenant_context(acme):
@@ -137,8 +137,6 @@ def test_chunks_are_shown_and_cannot_be_changed(
     assert "The only chunk" in member.get(CHUNKS).content.decode()
     page = f"{CHUNKS}{chunk.pk}/change/"
     assert "The only chunk" in member.get(page).content.decode()
-    assert member.post(page, {"text": "x"}).status_code == 403
-    assert member.get(f"{CHUNKS}add/").status_code == 403
 
 
 def test_only_an_empty_dataset_can_be_deleted(member: Client, acme: Tenant, dataset: Dataset) -> None:

@@ -46,7 +46,7 @@ def test_encoding_of_an_upload_is_used_and_shown(acme_api: APIClient, dataset: D
 
 def test_unknown_encoding_is_refused_and_nothing_is_stored(acme_api: APIClient, acme: Tenant, dataset: Dataset) -> None:
     refused = post(acme_api, dataset, "a.txt", b"x", encoding="klingon")
-    assert refused.status_code == 400
+    assert refused.status_code == 422
     assert [fault["field"] for fault in refused.json()["errors"]] == ["encoding"]
     with tenant_context(acme):
         assert not Document.objects.exists()

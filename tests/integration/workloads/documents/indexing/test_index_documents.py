@@ -15,6 +15,7 @@ from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.documents.indexing.conftest import JobRunner
 from tests.unit.workloads.documents.extraction.makers import make_pdf
+from workloads.documents.extraction.sniffing import ACCEPTED
 from workloads.documents.models import Dataset
 
 
@@ -101,7 +102,7 @@ def test_files_beyond_a_batch_become_several_batches(globex: Tenant, tmp_path: P
         (
             "x.png",
             b"\x89PNG\r\n\x1a\n\0\0",
-            "x.png: Not a PDF, DOCX, HTML, Markdown, text or CSV file.",
+            f"x.png: Not a file of a known type. These are: {ACCEPTED}.",
         ),
         ("empty.txt", b"", "empty.txt: The file is empty."),
     ],
