@@ -414,7 +414,7 @@ POST   datasets/{dataset}/evaluations/       datasets.manage   {}               
 GET    evaluations/                          datasets.view
 GET    evaluations/{evaluation}/             datasets.view
 DELETE evaluations/{evaluation}/             datasets.manage
-GET    evaluations/{evaluation}/comparison/  datasets.view                             400
+GET    evaluations/{evaluation}/comparison/  datasets.view                             422
 GET    datasets/{dataset}/documents/         datasets.view
 POST   datasets/{dataset}/documents/         datasets.manage   {}                      415
 GET    documents/                            datasets.view

@@ -116,9 +116,12 @@ def test_ticked_foreign_rows_stay_unchanged(world: World, role: str) -> None:
         assert entries == [], act
 
 
+_TICKED = {"requeue_selected": "letter", "cancel_selected": "waiting", "keep_selected": "access_line"}
+
+
 def tick(client: Any, act: Ticked, rows: dict[str, Any]) -> tuple[Any, list[str]]:
     """Send the act for a row that it can change; return the answer and its audit entries."""
-    key = rows[{"requeue_selected": "letter", "cancel_selected": "waiting"}.get(act.name, "job")]
+    key = rows[_TICKED.get(act.name, "job")]
     url = reverse(f"admin:{act.label.replace('.', '_')}_changelist")
     form = {"action": act.name, "_selected_action": [str(key)], "reason": "a trial", "index": "0"}
     with transaction.atomic():

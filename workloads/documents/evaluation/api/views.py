@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
-from tenants.api.editions import EditedRows
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.requests.bodies import MAX_ANONYMOUS_BYTES
@@ -91,7 +91,8 @@ class EvaluationViewSet(EditedRows, TenantViewSet):
     @extend_schema(operation_id="evaluations_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
         """Return one evaluation with its results."""
-        return Response(EvaluationSerializer(get_evaluation(UUID(pk))).data)
+        evaluation = get_evaluation(UUID(pk))
+        return Response(EvaluationSerializer(evaluation).data, headers=etag_headers(evaluation))
 
     @extend_schema(operation_id="evaluations_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
