@@ -11,7 +11,7 @@ from django.db.models import Count, Q, Sum
 
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
-from tenants.audit.service import record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.database.ids import id_of, uuid7
 from tenants.database.reads import first_or_raise
@@ -56,7 +56,8 @@ def start_evaluation(
             subject=dataset.pk,
             is_internal=True,
         )
-        evaluation.job_id = submit_job(tenant=tenant, request=request, is_rate_limited=is_rate_limited).job.pk
+        with suppress_nested_entries():
+            evaluation.job_id = submit_job(tenant=tenant, request=request, is_rate_limited=is_rate_limited).job.pk
         evaluation.save(force_insert=True)
         outdated = Evaluation.objects.filter(dataset=dataset).order_by("-id").values_list("pk")[MAX_EVALUATIONS:]
         Evaluation.objects.filter(pk__in=list(outdated.values_list("pk", flat=True))).delete()
