@@ -33,6 +33,7 @@ all allow both first second skip none latest standard queue one cancel previous
 debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
 question document passage
+logs source code
 landlock seccomp cgroup erasures rollups artifacts partitions history baselines
 rpo rto bucket prefix
 soc iso iec gdpr cc

@@ -41,6 +41,8 @@ _LATIN = frozenset(
 _NOT_WESTERN = re.compile(
     "[^\\x01-\\x7f\\xa0§°«»¡¿·©®™£€´’‘‚“”„–—…•àâäãáåæçéèêëíìîïñóòôöõøœúùûüÿßÀÂÄÃÁÅÆÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜŸªº½¼¾²]"
 )
+# Python knows them and files do not use them; short texts of Western Europe pass for them.
+_UNUSED = ["cp1006", "kz1048", "ptcp154", "hp_roman8", "mac_iceland", "mac_turkish"]
 # Python's codecs of text that are no encodings of files.
 _NOT_OF_FILES = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 # Encodings whose characters have several bytes: what is decoded by one without an error is in it.
@@ -109,7 +111,7 @@ def _guess(data: bytes) -> tuple[str, str]:
         return sound, "utf-8"
     # Text of two-byte units has spaces or line ends, hence zero bytes; without any, short GBK would pass for UTF-16.
     excluded = [] if b"\0" in data else _UNITS_OF_MANY_BYTES
-    best = from_bytes(data[:_SAMPLE_BYTES], cp_exclusion=excluded).best()
+    best = from_bytes(data[:_SAMPLE_BYTES], cp_exclusion=[*excluded, *_UNUSED]).best()
     names = [best.encoding] if best else []
     if best is None or best.encoding in _LATIN:
         names.insert(0, "cp1252")
