@@ -25,7 +25,7 @@ from workloads.documents.evaluation.models import MAX_NOTE_LENGTH, Evaluation
 from workloads.documents.evaluation.queries import compare, find_evaluations, get_evaluation
 from workloads.documents.evaluation.questions import MAX_FILE_BYTES
 from workloads.documents.evaluation.service import delete_evaluation, start_evaluation
-from workloads.documents.models import Dataset
+from workloads.documents.models import Chunk, Dataset, Document
 
 # Earlier evaluations that a page offers to compare with.
 _OFFERED = 20
@@ -96,7 +96,9 @@ class EvaluationAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("Settings"))
     def shown_settings(self, evaluation: Evaluation) -> str:
-        return ", ".join(f"{name} {'–' if value is None else value}" for name, value in evaluation.settings.items())
+        return ", ".join(
+            f"{_name_of(name)} {'–' if value is None else value}" for name, value in evaluation.settings.items()
+        )
 
     @post_action(
         label=gettext_lazy("Delete"),
@@ -184,6 +186,12 @@ def _start(form: EvaluationForm) -> Evaluation | None:
         for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
             form.add_error("file", message)
         return None
+
+
+def _name_of(setting: str) -> str:
+    """Return the name of a setting of a dataset, or of a number of its rows, in the reader's language."""
+    counted = {"documents": Document, "chunks": Chunk}.get(setting)
+    return str(counted._meta.verbose_name_plural if counted else Dataset._meta.get_field(setting).verbose_name)
 
 
 def _first(evaluation: Evaluation, metric: str) -> str:
