@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import label_for_field
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -191,7 +192,7 @@ def _start(form: EvaluationForm) -> Evaluation | None:
 def _name_of(setting: str) -> str:
     """Return the name of a setting of a dataset, or of a number of its rows, in the reader's language."""
     counted = {"documents": Document, "chunks": Chunk}.get(setting)
-    return str(counted._meta.verbose_name_plural if counted else Dataset._meta.get_field(setting).verbose_name)
+    return str(counted._meta.verbose_name_plural if counted else label_for_field(setting, Dataset))
 
 
 def _first(evaluation: Evaluation, metric: str) -> str:
