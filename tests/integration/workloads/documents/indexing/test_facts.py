@@ -68,7 +68,8 @@ def test_form_of_the_upload_takes_the_encoding(acme_user: User, acme: Tenant, da
 def test_guessed_encoding_is_completed_with_warnings(
     acme_user: User, acme_api: APIClient, dataset: Dataset, job_runner: JobRunner
 ) -> None:
-    document = index(acme_api, job_runner, post(acme_api, dataset, "a.txt", "Le garçon a été très naïf.".encode("latin-1")))
+    content = "Le garçon a été très naïf.".encode("latin-1")
+    document = index(acme_api, job_runner, post(acme_api, dataset, "a.txt", content))
     assert (document["status"], document["encoding"]) == ("completed", "cp1252")
     assert "is a guess" in document["warnings"][0]
     member = Client()
