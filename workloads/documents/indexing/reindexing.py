@@ -211,7 +211,7 @@ def _renew(tenant: Tenant, dataset: Dataset, documents: Sequence[Document], *, i
 
 
 def _count_lost(documents: Sequence[Document], dataset: Dataset, *, discard_edits: bool) -> int:
-    """Return how many chunks of the documents were changed by hand; refuse to lose any unless told to discard them."""
+    """Return how many chunks of the documents were changed by hand; refuse to lose any without ``discard_edits``."""
     lost = count_changed(documents, dataset_id=dataset.pk)
     if lost and not discard_edits:
         raise EditsWouldBeLostError(

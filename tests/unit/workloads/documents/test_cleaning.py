@@ -1,11 +1,11 @@
-"""Cleaning of texts: characters, wrapped lines, running headers, addresses."""
+"""Cleaning of texts: characters, spaces, blank lines, addresses."""
 
 from __future__ import annotations
 
 import pytest
 
 from workloads.documents.blocks import Block
-from workloads.documents.cleaning import clean_blocks, clean_text, remove_addresses, unwrap_lines
+from workloads.documents.cleaning import clean_blocks, clean_text, remove_addresses
 
 
 @pytest.mark.parametrize(
@@ -26,31 +26,9 @@ def test_text_is_cleaned(dirty: str, clean: str) -> None:
     assert clean_text(dirty) == clean
 
 
-@pytest.mark.parametrize(
-    ("page", "text"),
-    [
-        # Wrapped lines are continued in the next …
-        ("The dispatcher looks at the\nqueues and picks one.", "The dispatcher looks at the queues and picks one."),
-        # … without a space between ideographs …
-        ("调度器会看每一个队列然后\n选出其中一个。", "调度器会看每一个队列然后选出其中一个。"),
-        # … and with their hyphens taken out.
-        ("a fair sche-\nduler", "a fair scheduler"),
-        # Short lines are lists, and a full stop ends one.
-        ("one\ntwo\nand a line that is much longer than these", "one\ntwo\nand a line that is much longer than these"),
-        (
-            "A sentence that fills its line.\nAnother one begins here now",
-            "A sentence that fills its line.\nAnother one begins here now",
-        ),
-    ],
-)
-def test_wrapped_lines_of_a_page_are_joined(page: str, text: str) -> None:
-    assert unwrap_lines(page) == text
-
-
-def test_running_headers_and_page_numbers_are_removed_from_long_documents_only() -> None:
-    pages = [Block(f"The Manual\nPage {n} says something.\n- {n} -", {"page": n}) for n in range(1, 6)]
-    assert [block.text for block in clean_blocks(pages)] == [f"Page {n} says something." for n in range(1, 6)]
-    assert "The Manual" in clean_blocks(pages[:3])[0].text
+def test_lines_of_a_slide_are_kept() -> None:
+    slides = [Block(f"Agenda\nWe begin with the queue {n}\nand go on", {"page": n}) for n in range(1, 6)]
+    assert clean_blocks(slides) == slides
 
 
 def test_blocks_that_are_empty_after_cleaning_are_dropped() -> None:
