@@ -195,7 +195,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "workloads/documents/extraction/pdf/flow.py:_NUMBER": ("match", (("1.", " "), ("", "iv"), ("[", "a"))),
     "workloads/documents/extraction/pdf/headings.py:_LABEL": ("fullmatch", (("a", "1"), ("chapter", "1"), ("", "iv"))),
     "workloads/documents/extraction/pdf/headings.py:_NO_LETTERS": ("finditer", (("", "_ a"),)),
-    "workloads/documents/extraction/pdf/joining.py:UNSPACED": ("match", ()),
+    "workloads/documents/extraction/pdf/joining.py:WITHOUT_SPACES": ("match", ()),
     "workloads/documents/extraction/pdf/joining.py:_WORD": ("finditer", (("", "a-"), ("a", "--"))),
     "workloads/documents/extraction/pdf/lines.py:_DIGITS": ("finditer", (("", "1a"),)),
     "workloads/documents/extraction/pdf/lines.py:_LEADER_OR_WORD": ("finditer", (("", ". "), ("", ". . a"))),

@@ -6,6 +6,7 @@ import io
 import posixpath
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,10 +50,8 @@ def inspect_archive(data: bytes) -> None:
             for part in parts:
                 if part.filename.endswith((".xml", ".rels")):
                     _refuse_entities(archive.read(part))
-    except (zipfile.BadZipFile, struct.error, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError) as error:
         raise FileDamagedError("The file is truncated or damaged.") from error
-    except zipfile.zlib.error as error:  # type: ignore[attr-defined]
-        raise FileDamagedError("The file is damaged.") from error
 
 
 class _ArchiveFile(io.BytesIO):

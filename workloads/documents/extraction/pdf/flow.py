@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from workloads.documents.blocks import Block, BlockKind
-from workloads.documents.extraction.pdf.joining import UNSPACED, Joiner
+from workloads.documents.extraction.pdf.joining import WITHOUT_SPACES, Joiner
 from workloads.documents.extraction.pdf.margins import Page, note_label
 from workloads.documents.extraction.pdf.order import Row
 from workloads.documents.extraction.pdf.tables import listing_of, table_length, table_of
@@ -117,7 +117,7 @@ class Flow:
     def _is_full(self, last: Row, row: Row) -> bool:
         """Return whether the first word of a row had no room in the line above."""
         text = row.text
-        if UNSPACED.match(text):
+        if WITHOUT_SPACES.match(text):
             first = 1.0 * row.size
         else:
             first = len(text.split(None, 1)[0]) * (row.right - row.left) / len(text)

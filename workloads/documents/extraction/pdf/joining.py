@@ -12,7 +12,7 @@ from workloads.documents.extraction.pdf.lines import LINE_HYPHEN
 
 _WORD = re.compile(r"\w+(?:-\w+)*")
 # Characters of scripts without spaces, with their punctuation; in Korean, words have spaces.
-UNSPACED = re.compile("[\u2e80-\u312f\u31a0-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
+WITHOUT_SPACES = re.compile("[\u2e80-\u312f\u31a0-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _MARKS_OF_BOTH = "“”‘’…—"
 _HYPHENS = ("-", "\u2010", "\u00ad", LINE_HYPHEN)
 # Characters after which, and before which, paths and addresses are broken.
@@ -114,5 +114,5 @@ def _is_technical(token: str) -> bool:
 
 def _is_unspaced(before: str, after: str) -> bool:
     """Return whether no space is between two characters: both are of such a script, or one is and one is a mark."""
-    found = (UNSPACED.match(before) is not None, UNSPACED.match(after) is not None)
+    found = (WITHOUT_SPACES.match(before) is not None, WITHOUT_SPACES.match(after) is not None)
     return all(found) or (found[0] and after in _MARKS_OF_BOTH) or (found[1] and before in _MARKS_OF_BOTH)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workloads.documents.blocks import row_of
-from workloads.documents.extraction.pdf.joining import UNSPACED, Joiner
+from workloads.documents.extraction.pdf.joining import WITHOUT_SPACES, Joiner
 from workloads.documents.extraction.pdf.lines import Line
 from workloads.documents.extraction.pdf.order import Row
 
@@ -180,5 +180,5 @@ def _spaced(row: Row, left: float, pitch: float) -> str:
             # The spaces of a listing may be a little wider than its letters.
             spaces = round((x - end) / pitch - (_WIDER_SPACE if line else 0.0))
             line += " " * min(max(spaces, 1 if line else 0), _MAX_SPACES) + word
-            end = x + (cell.pitch or pitch) * (len(word) + len(UNSPACED.findall(word)))
+            end = x + (cell.pitch or pitch) * (len(word) + len(WITHOUT_SPACES.findall(word)))
     return line
