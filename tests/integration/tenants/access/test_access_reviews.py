@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from io import StringIO
 from typing import Any
 
@@ -130,20 +129,17 @@ class TestSnapshot:
         with all_tenants():
             assert not AccessReview.objects.exists()
 
-    def test_1000_users_open_within_five_seconds_by_the_same_statements(self, acme: Tenant, owner: User) -> None:
+    def test_1000_users_are_opened_by_the_same_statements(self, acme: Tenant, owner: User) -> None:
         with CaptureQueriesContext(connection) as few:
             first = open_review(tenant=acme)
         close_empty(first)
         users = User.objects.bulk_create([User(username=f"user-{number:04}") for number in range(1_000)])
         with tenant_context(acme):
             Membership.objects.bulk_create([Membership(tenant=acme, user=user) for user in users])
-        begun = time.monotonic()
         with CaptureQueriesContext(connection) as many:
             review = open_review(tenant=acme)
-        seconds = time.monotonic() - begun
         with all_tenants():
             assert review.lines.count() == 1_001
-        assert seconds < 5
         assert len(many) <= len(few)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from itertools import pairwise
 from typing import Any
 
@@ -46,10 +45,8 @@ def doubled(depth: int) -> dict[str, Any]:
     ],
 )
 def test_schema_of_unbounded_cost_is_refused(schema: Any) -> None:
-    began = time.monotonic()
     with pytest.raises(SchemaRefusedError):
         check_answer_schema(schema)
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
