@@ -14,6 +14,8 @@ from tenants.database.sql import load_sql
 
 # A worker that was lost longer ago has no relevant session left.
 LOOK_BACK_SECONDS = 600.0
+# A younger transaction may be the heartbeat by which the worker returns: over a slow link it takes a second or more.
+GRACE_SECONDS = 5.0
 _SQL = load_sql(__file__)
 _LOST_WORKERS = _SQL["find_lost_workers"]
 _END = _SQL["end_sessions"]
@@ -25,9 +27,10 @@ def session_name(worker_id: UUID) -> str:
 
 
 def end_lost_sessions() -> int:
-    """End the database sessions of workers with an expired lease that are inside a transaction; return how many.
+    """End the database sessions of workers with an expired lease that have been in a transaction for GRACE_SECONDS.
 
-    Such a worker is disconnected or stalled: its executions are lost, and its further writes would not count.
+    Return how many. Such a worker is disconnected or stalled: its executions are lost, and its further writes would
+    not count.
     """
     values = {"lease_seconds": platform_settings.LEASE_SECONDS, "look_back_seconds": LOOK_BACK_SECONDS}
     with all_tenants():
@@ -35,7 +38,11 @@ def end_lost_sessions() -> int:
     if not names:
         return 0
     # Under the login role: the cross-tenant role does not own the sessions.
-    ended = [row.application_name for row in fetch_all(_END, {"names": names}) if row.is_ended]
+    ended = [
+        row.application_name
+        for row in fetch_all(_END, {"names": names, "grace_seconds": GRACE_SECONDS})
+        if row.is_ended
+    ]
     if ended:
         signals.sessions_ended.send(None, count=len(ended), workers=sorted(set(ended)))
     return len(ended)

@@ -13,6 +13,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from scheduling.execution import lost_sessions
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.lost_sessions import end_lost_sessions, session_name
 from scheduling.execution.rescue import run_sweep
@@ -129,7 +130,26 @@ def make_silent(worker: Registration) -> None:
         )
 
 
-def test_sessions_of_a_lost_worker_in_a_transaction_are_ended(acme: Tenant, worker: Registration) -> None:
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat transactions of lost workers as old at once."""
+    monkeypatch.setattr(lost_sessions, "GRACE_SECONDS", 0.0)
+
+
+def test_heartbeat_of_a_returning_worker_is_not_ended(
+    acme: Tenant, worker: Registration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with session_of(worker.worker_id) as session:
+        make_silent(worker)
+        session.execute("SELECT 1")
+        monkeypatch.setattr(lost_sessions, "GRACE_SECONDS", 600.0)
+        assert end_lost_sessions() == 0
+        assert is_alive(session)
+
+
+def test_sessions_of_a_lost_worker_in_a_transaction_are_ended(
+    acme: Tenant, worker: Registration, no_grace: None
+) -> None:
     with session_of(worker.worker_id) as busy, session_of(worker.worker_id) as idle, session_of(uuid7()) as other:
         for session in (busy, other):
             session.execute("SELECT 1")
@@ -141,7 +161,9 @@ def test_sessions_of_a_lost_worker_in_a_transaction_are_ended(acme: Tenant, work
         assert is_alive(other)
 
 
-def test_job_locked_by_a_lost_worker_is_rescued(acme: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
+def test_job_locked_by_a_lost_worker_is_rescued(
+    acme: Tenant, worker: Registration, tick: Tick, start: Start, no_grace: None
+) -> None:
     (job,) = submit(acme)
     tick()
     begin(start, job)
