@@ -21,6 +21,7 @@ from tenants.encryption.data_keys import forget_keys, sealing_key
 from tenants.encryption.file_seal import sealed_size
 from tenants.models import Tenant, TenantDataKey
 from tests.integration.tenants.encryption.test_encryption import master
+from tests.plain_values import plain_only
 from tests.platform_settings import ChangePlatformSettings
 from workloads.files import mirror as mirror_module
 from workloads.files.contents import tenant_of
@@ -188,6 +189,7 @@ def own_keys() -> Iterator[None]:
     forget_keys()
 
 
+@plain_only
 @pytest.mark.usefixtures("own_keys")
 def test_file_of_a_tenant_without_data_key_is_named_and_not_copied(
     acme: Tenant,
@@ -209,6 +211,7 @@ def test_file_of_a_tenant_without_data_key_is_named_and_not_copied(
     assert numbers(mirror(files_root)) == (5, 4, 0, 0)
 
 
+@plain_only
 @pytest.mark.usefixtures("own_keys")
 def test_file_whose_data_key_cannot_be_read_is_named_and_not_copied(
     acme: Tenant,
