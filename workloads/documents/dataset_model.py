@@ -1,0 +1,107 @@
+"""The model of datasets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from tenants.tenancy.bases import NamedModel, TenantModel
+from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
+from workloads.documents.embedding import current_model_name
+from workloads.documents.splitting import (
+    DEFAULT_CHUNK_SIZE,
+    DEFAULT_OVERLAP,
+    MAX_CHUNK_SIZE,
+    MIN_CHUNK_SIZE,
+    SplitSettings,
+)
+
+
+class Dataset(NamedModel, TenantModel):
+    """A set of documents that are searched together, with common settings for splitting and one embedding model."""
+
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=1_000, blank=True)
+    chunk_size = models.PositiveSmallIntegerField(
+        _("chunk size"),
+        default=DEFAULT_CHUNK_SIZE,
+        validators=[MinValueValidator(MIN_CHUNK_SIZE), MaxValueValidator(MAX_CHUNK_SIZE)],
+        help_text=_("Maximum tokens of a chunk; a token is about four letters or one and a half Chinese characters."),
+    )
+    chunk_overlap = models.PositiveSmallIntegerField(
+        _("chunk overlap"),
+        default=DEFAULT_OVERLAP,
+        help_text=_("Tokens that a chunk repeats from the previous one; at most half of a chunk."),
+    )
+    home_region = models.CharField(
+        _("home region"),
+        max_length=REGION_LENGTH,
+        validators=[REGION],
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Region to which routing rules send jobs about it first; empty: that of the tenant."),
+    )
+    allowed_regions = ArrayField(
+        models.CharField(max_length=REGION_LENGTH, validators=[REGION]),
+        verbose_name=_("allowed regions"),
+        size=MOST_REGIONS,
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text=_(
+            "The only regions that run jobs about it, the nearest first, separated by commas; empty: its tenant's."
+        ),
+    )
+    text_weight = models.FloatField(
+        _("weight of words"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_(
+            "Of the mode hybrid, 0 to 1; the rest is the weight of vectors. Empty: by how rare the query's words are."
+        ),
+    )
+    min_score = models.FloatField(
+        _("least score"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_("Chunks with a lower score are not found, 0 to 1. Empty: all are."),
+    )
+    embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    narrowed_by: ClassVar[Mapping[str, str]] = {"datasets": "name"}
+
+    class Meta:
+        verbose_name = _("dataset")
+        verbose_name_plural = _("datasets")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="dataset_tenant_id"),
+            models.UniqueConstraint(fields=["tenant", "name"], name="dataset_name_unique"),
+            models.CheckConstraint(
+                condition=models.Q(chunk_size__range=(MIN_CHUNK_SIZE, MAX_CHUNK_SIZE)), name="dataset_chunk_size"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(chunk_overlap__lte=models.F("chunk_size") / 2), name="dataset_chunk_overlap"
+            ),
+        ]
+
+    @property
+    def split_settings(self) -> SplitSettings:
+        """Return the settings with which the dataset's documents are split."""
+        return SplitSettings(chunk_size=self.chunk_size, overlap=self.chunk_overlap)
+
+    @property
+    def settings_key(self) -> str:
+        """Return a key of the settings. If the keys of two indexings are equal, equal content gives equal chunks."""
+        text = f"{self.chunk_size}:{self.chunk_overlap}:{self.embedding_model}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
