@@ -33,6 +33,9 @@ APP_ROLE = "jobs_app"
 AUDITOR_ROLE = "jobs_auditor"
 PLATFORM_ROLE = "jobs_platform"
 BACKUP_ROLE = "jobs_backup"
+# Creating and removing the files of tables takes most of the time of tests on a disk.
+MEMORY = Path("/dev/shm")  # noqa: S108 - `mkdtemp` creates the folder in it
+MEMORY_BYTES = 8 * 1024**3
 
 
 class FolderInUseError(RuntimeError):
@@ -120,15 +123,16 @@ def running_servers(
     """Start the servers whose URLs are not given, yield all URLs, and stop the servers after the block.
 
     All other marked processes are ended too. `keep` is a folder in which the data stay; without it a temporary folder
-    is used. `is_fast` gives up durability. PostgreSQL listens on `port` and Valkey on the next one, or both on free
-    ports. Call it from the main thread, because the servers end with the thread that started them.
+    is used. `is_fast` gives up durability, and keeps the data in memory if there is room. PostgreSQL listens on `port`
+    and Valkey on the next one, or both on free ports. Call it from the main thread, because the servers end with the
+    thread that started them.
     """
     if database_url and redis_url:
         yield ServerUrls(database_url=database_url, redis_url=redis_url)
         return
     mark = secrets.token_hex(16)
     with ExitStack() as stack:
-        folder = stack.enter_context(_folder(keep))
+        folder = stack.enter_context(_folder(keep, is_fast=is_fast))
         stack.enter_context(_reaper(mark, None if keep else folder))
         start = _Start(
             folder=folder,
@@ -234,11 +238,11 @@ class _Start:
 
 
 @contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
+def _folder(keep: Path | None, *, is_fast: bool) -> Iterator[Path]:
     """Yield the folder of the servers: a temporary one, or the given one, which is locked against other runs."""
     if keep is None:
         # The reaper removes it, after the last process that writes into it.
-        yield Path(tempfile.mkdtemp(prefix="jobsplatform-"))
+        yield Path(tempfile.mkdtemp(prefix="jobsplatform-", dir=MEMORY if is_fast and has_room_in_memory() else None))
         return
     keep.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (keep / "lock").open("w") as lock:
@@ -250,6 +254,14 @@ def _folder(keep: Path | None) -> Iterator[Path]:
                 "Stop them first (Ctrl-C where they run), or name another folder."
             ) from None
         yield keep.resolve()
+
+
+def has_room_in_memory() -> bool:
+    """Return whether `MEMORY` can hold programs and the data of tests. TMPDIR, if it is set, is used in any case."""
+    if "TMPDIR" in os.environ or not MEMORY.is_dir():
+        return False
+    found = os.statvfs(MEMORY)
+    return found.f_bavail * found.f_frsize >= MEMORY_BYTES and not found.f_flag & os.ST_NOEXEC
 
 
 def _scratch(folder: Path) -> Path:
