@@ -16,6 +16,7 @@ from tenants.console.polled_parts import STOP_POLLING
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, random_id
 from tests.integration.scheduling.job_helpers import submit
+from tests.polled import is_answered_304
 
 pytestmark = pytest.mark.django_db
 
@@ -116,7 +117,7 @@ def test_body_of_ended_job_stops_polling(console: Console, acme_user: User, acme
         page = client.get(reverse("admin:scheduling_job_change", args=[job.pk])).content.decode()
         assert ('hx-trigger="every 1s"' in page) is (status == 200)
     url = reverse("admin:scheduling_job_body", args=[acme_work.failed.pk])
-    assert client.get(url, headers={"If-None-Match": answer["ETag"]}).status_code == 304
+    assert is_answered_304(client, url)
 
 
 def test_job_page_shows_its_facts(console: Console, acme_user: User, acme_work: Work) -> None:

@@ -22,6 +22,7 @@ from tenants.tenancy.service import create_tenant, pause_tenant
 from tests.integration.console.admin_actions import Console
 from tests.integration.console.conftest import Work
 from tests.integration.console.shares import a_whole_minute_ago, demand, note
+from tests.polled import is_answered_304
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 LIST = "admin:tenants_tenant_changelist"
@@ -158,7 +159,7 @@ def test_live_part_shows_the_state_and_the_tenants_own_backlog(
     pause_tenant(tenant=acme_work.tenant, reason="holiday")
     answer = client.get(url)
     assert "paused “holiday”" in words_of(answer.content.decode())
-    assert client.get(url, headers={"If-None-Match": answer["ETag"]}).status_code == 304
+    assert is_answered_304(client, url)
 
 
 def test_live_part_of_another_tenant_is_not_found(console: Console, acme_user: User, globex: Tenant) -> None:

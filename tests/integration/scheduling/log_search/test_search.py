@@ -27,6 +27,7 @@ from tenants.encryption.fields import is_sealing
 from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.log_search.conftest import Log
+from tests.polled import is_answered_304
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 Index = Callable[[], int]
@@ -321,8 +322,7 @@ def test_page_shows_lines_follows_them_and_narrows(
     assert "data-live" not in page.split('id="log-lines"')[1].split(">")[0]
     followed = client.get("/admin/logs/", {"q": "disk", "tail": "1"}).content.decode()
     assert "/admin/logs/lines/?q=disk" in followed
-    part = client.get("/admin/logs/lines/", {"q": "disk"})
-    assert client.get("/admin/logs/lines/", {"q": "disk"}, headers={"If-None-Match": part["ETag"]}).status_code == 304
+    assert is_answered_304(client, "/admin/logs/lines/", {"q": "disk"})
     numbers = client.get("/admin/logs/summary/", {"q": "disk"}).content.decode()
     assert "kind%3Anoop" in numbers
     of_tenant = client.get(f"/admin/tenants/tenant/{acme.pk}/change/").content.decode()

@@ -15,6 +15,7 @@ from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Role, Tenant
 from tests.conftest import PASSWORD
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_job, new_node, new_run
+from tests.polled import is_answered_304
 from workloads.workflows.records.records import RecordState, RunRecord
 from workloads.workflows.records.repository import save_external_record, save_records
 
@@ -64,7 +65,7 @@ def test_run_fragment_is_polled_until_the_run_has_ended(acme_console: Client, ac
     assert f'hx-get="{body}"' in acme_console.get(page_of(run)).content.decode()
     first = acme_console.get(body)
     seen = {"If-None-Match": first["ETag"]}
-    assert acme_console.get(body, headers=seen).status_code == 304
+    assert is_answered_304(acme_console, body)
 
     with tenant_context(acme):
         save_records(later(run, state=RecordState.FAILED, ended_at=run.started_at))
