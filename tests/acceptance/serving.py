@@ -83,6 +83,13 @@ class Platform:
         self._started.append(process)
         return process
 
+    def run(self, *arguments: str, **environment: str) -> str:
+        """Run a command to its end and return its output; fail if it fails."""
+        process = self.start(*arguments, **environment)
+        eventually(lambda: not process.is_running, within=START_SECONDS, what=" ".join(arguments))
+        assert process.status == 0, process.log
+        return process.log
+
     def restart_stopped(self) -> None:
         """Restart what the previous test has killed."""
         if self.dispatcher is None or not self.dispatcher.is_running:

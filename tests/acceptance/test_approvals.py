@@ -44,8 +44,7 @@ def test_refused_bulk_operation_cancels_jobs_after_the_approval(platform: Platfo
         assert (refused.status_code, refused.json()["code"]) == (409, "approval_required")
         asked = client.get("approval-requests/").json()["results"]
     assert [row["id"] for row in asked] == [refused.json()["errors"][0]["detail"]]
-    command = platform.start("approvals", "approve", asked[0]["id"], "--reason", "right")
-    assert command.wait() == 0, command.log
+    platform.run("approvals", "approve", asked[0]["id"], "--reason", "right")
 
     def are_cancelled() -> bool:
         with tenant_context(acme):

@@ -20,14 +20,6 @@ from tests.integration.scheduling.upkeep.test_retention import old_job
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
-def run(platform: Platform, *arguments: str, **environment: str) -> str:
-    """Run a command to its end and return its output; fail if it fails."""
-    process = platform.start(*arguments, **environment)
-    eventually(lambda: not process.is_running, within=START_SECONDS, what=" ".join(arguments))
-    assert process.status == 0, process.log
-    return process.log
-
-
 def unfinished(tenant: Tenant) -> bool:
     with all_tenants():
         return ArchiveObject.objects.filter(tenant=tenant, stored_at=None).exists()
@@ -56,13 +48,13 @@ def test_killed_upkeep_leaves_the_jobs_and_the_next_one_archives_each_once(
     server.start()
     try:
         boto3.client("s3").create_bucket(Bucket="archive")
-        run(platform, "run_upkeep", "finished_jobs", **environment)
+        platform.run("run_upkeep", "finished_jobs", **environment)
         with all_tenants():
             assert not Job.objects.filter(pk__in=jobs).exists()
             (entry,) = ArchiveObject.objects.filter(tenant=acme).exclude(stored_at=None)
         assert sorted(entry.job_ids) == sorted(jobs)
         facts = json.loads(
-            run(platform, "restore_archive", "--object", str(entry.pk), "--json", **environment).splitlines()[-1]
+            platform.run("restore_archive", "--object", str(entry.pk), "--json", **environment).splitlines()[-1]
         )
         assert set(facts["jobs"]) == set(map(str, jobs))
         with all_tenants():

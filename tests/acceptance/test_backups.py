@@ -15,18 +15,9 @@ from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.acceptance.conftest import START_SECONDS, Platform
-from tests.acceptance.processes import eventually
+from tests.acceptance.conftest import Platform
 
 KEYS = {"ENCRYPTION_MASTER_KEYS": base64.b64encode(b"k" * 32).decode()}
-
-
-def run(platform: Platform, *arguments: str) -> str:
-    """Run a command to its end and return its output; fail if it fails."""
-    process = platform.start(*arguments, **KEYS)
-    eventually(lambda: not process.is_running, within=START_SECONDS, what=" ".join(arguments))
-    assert process.status == 0, process.log
-    return process.log
 
 
 def test_planned_backup_of_a_running_platform_is_verified_and_restored(
@@ -37,16 +28,16 @@ def test_planned_backup_of_a_running_platform_is_verified_and_restored(
     request = JobRequest("sleep", {"seconds": 0.2})
     jobs = [submit_job(tenant=acme, request=request).job.pk for _ in range(20)]
 
-    run(platform, "run_upkeep", "due_backups")
+    platform.run("run_upkeep", "due_backups")
 
     with all_tenants():
         backup = Backup.objects.get(plan=plan)
         plan.delete()
     assert backup.error == ""
-    facts = json.loads(run(platform, "drill", "--from", str(target), "--json").splitlines()[-1])
+    facts = json.loads(platform.run("drill", "--from", str(target), "--json").splitlines()[-1])
     assert (facts["name"], facts["faults"]) == (backup.name, [])
     try:
-        run(platform, "restore", "--from", str(target), "--into", into, "--files", str(tmp_path / "files"))
+        platform.run("restore", "--from", str(target), "--into", into, "--files", str(tmp_path / "files"))
         with platform_database(into), all_tenants():
             assert set(Job.objects.filter(tenant=acme).values_list("pk", flat=True)) == set(jobs)
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 
@@ -74,6 +75,8 @@ def test_document_is_indexed_in_the_region_of_its_dataset_from_a_copy(
         (ran,) = [each for each in executions_of(job) if each.outcome == "completed"]
         assert Worker.objects.get(pk=ran.worker_id).pool.region == FAR
         assert Document.objects.get(pk=document.pk).status == "completed"
+    # Other tests of this process verify that each stored document has its file.
+    default_storage.save(document.storage_key, ContentFile(copy.read_bytes()))
 
 
 def reasons_of(tenant: Tenant, job: Job) -> set[str]:

@@ -18,7 +18,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_moment
 from tenants.models import AuditLogEntry, AuditSeal, Tenant
 from tenants.tenancy.service import pause_tenant, resume_tenant
-from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 from tests.platform_settings import ChangePlatformSettings
 
@@ -46,11 +46,9 @@ def test_pack_of_a_running_platform_verifies_without_it(platform: Platform, acme
 
     pack = tmp_path / "pack"
     period = ["--template=gdpr", f"--from={since.isoformat()}", f"--to={until.isoformat()}", f"--tenant={acme.slug}"]
-    process = platform.start("compliance_report", *period, f"--output={pack}", "--json")
-    eventually(lambda: not process.is_running, within=START_SECONDS, what="compliance_report")
-    assert process.status == 0, process.log
+    log = platform.run("compliance_report", *period, f"--output={pack}", "--json")
 
-    facts = json.loads(process.log.splitlines()[-1])
+    facts = json.loads(log.splitlines()[-1])
     assert (facts["chains"], facts["faults"]) == (1, 0)
     entries = [json.loads(line)["entry"] for line in (pack / "audit_log.jsonl").read_text().splitlines()]
     assert [entry["action"] for entry in entries[-2:]] == ["tenant.paused", "tenant.resumed"]
@@ -76,10 +74,9 @@ def test_requested_pack_is_made_by_upkeep_and_verifies_without_the_platform(
     with tenant_context(acme):
         pack = PACKS.save(EvidencePack(), {"template": "deletion", "since": since, "until": until})
 
-    process = platform.start("run_upkeep", "evidence_packs", ARCHIVE=str(tmp_path))
-    eventually(lambda: not process.is_running, within=START_SECONDS, what="run_upkeep")
+    log = platform.run("run_upkeep", "evidence_packs", ARCHIVE=str(tmp_path))
     made = read(lambda: EvidencePack.objects.get(pk=pack.pk))
-    assert (made.state, made.faults) == ("stored", 0), process.log
+    assert (made.state, made.faults) == ("stored", 0), log
     zipfile.ZipFile(tmp_path / made.key).extractall(tmp_path / "pack")
     command = [sys.executable, "-I", str(VERIFIER), str(tmp_path / "pack"), public_key_text()]
     assert subprocess.run(command, cwd="/", check=False).returncode == 0

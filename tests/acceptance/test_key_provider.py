@@ -29,7 +29,7 @@ def test_jobs_survive_the_absence_of_the_key_service(platform: Platform, acme: T
     token.chmod(0o644)
 
     def worker() -> ManagedProcess:
-        started = platform.begin_worker(**{name: ",".join(value) for name, value in keys.items()})
+        started = platform.begin_worker(concurrency=1, **{name: ",".join(value) for name, value in keys.items()})
         eventually(lambda: is_ready(started), within=START_SECONDS, what="the worker is ready")
         return started
 
@@ -45,7 +45,7 @@ def test_jobs_survive_the_absence_of_the_key_service(platform: Platform, acme: T
             (job,) = submit(acme, "noop", {"text": "one"})
             assert wait_for(job, "completed").payload == {"text": "one"}
             vault.status = 503
-            # The worker has the key in memory.
+            # The child of the worker has the key in memory.
             (job,) = submit(acme, "noop", {"text": "two"})
             wait_for(job, "completed")
             first.kill()

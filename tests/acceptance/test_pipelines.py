@@ -134,7 +134,7 @@ def test_example_pipelines_complete(platform: Platform, acme: Tenant) -> None:
         (lease,) = search_dataset(dataset=glossary, query="what happens when leases are not renewed", top_k=1)
         assert lease.chunk.location["heading"] == ["Workers", "Lease"]
         assert search_dataset(dataset=library, query="completely fair scheduler of Linux", top_k=1)
-    assert platform.start("verify", "ledger").wait() == 0
+    platform.run("verify", "ledger")
 
 
 def test_pages_are_fetched_by_threads_that_check_the_breaker(platform: Platform, acme: Tenant) -> None:
@@ -181,7 +181,7 @@ def test_run_survives_worker_kills_without_losing_or_repeating_chunks(platform: 
         job = wait_for(job_of(run), "completed", within=RUN_SECONDS)
         assert {execution.outcome for execution in executions_of(job)} <= {"crashed", "completed"}
         check_whole(run)
-    assert platform.start("verify", "ledger").wait() == 0
+    platform.run("verify", "ledger")
 
 
 def wait_for_moment(run: PipelineRun, *, chunks: int) -> None:

@@ -115,8 +115,8 @@ def test_example_workflows_complete(
     with tenant_context(acme):
         states = set(WorkflowRun.objects.values_list("state", flat=True))
     assert states == {"succeeded"}
-    assert platform.start("verify", "ledger").wait() == 0
-    assert platform.start("verify").wait() == 0
+    platform.run("verify", "ledger")
+    platform.run("verify")
 
 
 def test_runs_that_wait_for_a_model_share_a_process_and_few_connections(
@@ -187,7 +187,7 @@ def test_run_after_worker_crash_repeats_no_stored_step(
         assert job.result["outputs"]["answers"] == expected
         assert len(succeeded(acme, job)) == 2 * ITEMS + 5
         assert {execution.outcome for execution in executions_of(job)} == {"crashed", "completed"}
-    assert platform.start("verify", "ledger").wait() == 0
+    platform.run("verify", "ledger")
 
 
 def prompts_of(model: ModelServer, name: str) -> list[str]:
