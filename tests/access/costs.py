@@ -262,6 +262,7 @@ DELETE evaluations/{pk}/                                           2
 GET    evaluations/{pk}/comparison/                                1
 POST   datasets/{dataset_id}/documents/from-text/                  2
 POST   datasets/{dataset_id}/documents/from-url/                   2
+POST   datasets/{dataset_id}/preview/                              20
 POST   datasets/{dataset_id}/reindex/                              2
 DELETE datasets/{pk}/                                              2
 PATCH  datasets/{pk}/                                              2

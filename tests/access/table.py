@@ -428,6 +428,7 @@ POST   documents/{document}/replace/         datasets.manage   {}               
 POST   datasets/{dataset}/documents/from-text/ datasets.manage {"name": "x", "text": "x"}
 POST   datasets/{dataset}/documents/from-url/ datasets.manage  {"url": "https://example.com/x"}
 POST   datasets/{dataset}/reindex/           datasets.manage   {}
+POST   datasets/{dataset}/preview/           datasets.manage   {"text": "x"}
 GET    datasets/{dataset}/chunks/            datasets.view
 GET    documents/{document}/chunks/          datasets.view
 GET    documents/{document}/text/            datasets.view
@@ -764,6 +765,8 @@ GET    retrieval/chunk/{chunk}/split/         datasets.manage                   
 POST   retrieval/chunk/{chunk}/split/         datasets.manage                      404
 GET    retrieval/chunk/{chunk}/restore/       datasets.manage                      404
 POST   retrieval/chunk/{chunk}/restore/       datasets.manage                      404
+GET    retrieval/document/preview/{dataset}/ datasets.manage
+POST   retrieval/document/preview/{dataset}/ datasets.manage   {"text": "x"}
 GET    retrieval/document/reindex/           datasets.manage
 POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    document_evaluation/evaluation/start/ datasets.manage

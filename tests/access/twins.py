@@ -157,6 +157,7 @@ TWINS = {
     "scheduling/schedule/{schedule}/backfill/": "POST schedules/{schedule}/backfill/",
     "export/errors/": "GET errors/",
     "files/uploadedfile/upload/": "POST files/",
+    "retrieval/document/preview/{dataset}/": "POST datasets/{dataset}/preview/",
     "retrieval/document/reindex/": "POST datasets/{dataset}/reindex/",
     "retrieval/document/upload/": "POST datasets/{dataset}/documents/",
     "scheduling.jobtemplate delete": "DELETE job-templates/{template}/",

@@ -170,6 +170,12 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "workloads/documents/cleaning.py:_URLS": ("finditer", (("", "http://"), ("", "www.<"))),
     "workloads/documents/cleaning.py:_BLANK_ENDS": ("finditer", (("", " \n"), ("\n", " "))),
     "workloads/documents/packing.py:_NARROWED": ("finditer", (("", "ア"), ("", "⁀"))),
+    "workloads/documents/packing.py:_BROKEN_LINE": ("finditer", (("", "\n1"), ("", "\n-"))),
+    "workloads/documents/packing.py:_END_IN_LINE": ("search", ((".", ")"), (".", "\t"), ("", "。\n"), ("。", "”"))),
+    "workloads/documents/packing.py:_OPENING": ("finditer", (("", "。（"),)),
+    "workloads/documents/sections.py:_PAIR_HEADER": ("fullmatch", (("q | ", "a"),)),
+    "workloads/documents/sections.py:_PAIR_ROW": ("match", (("q: ", "; a"), ("question: ", "; answer"))),
+    "workloads/documents/sections.py:_QUESTION": ("match", (("", "q"), ("q", " "), ("", "\t"))),
     "workloads/documents/packing.py:_SPACES": ("finditer", (("", "  "), ("", "\t "))),
     "workloads/documents/extraction/decoding.py:_NOT_WESTERN": ("search", (("", "é"),)),
     "workloads/documents/extraction/decoding.py:_XML_DECLARED": (

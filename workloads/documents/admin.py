@@ -22,11 +22,10 @@ from tenants.requests.features import require_feature
 from tenants.settings.schema import settings_of
 from workloads.documents.models import Dataset
 from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, Timings, search_dataset
-from workloads.documents.service import create_dataset, delete_dataset, update_dataset
+from workloads.documents.service import SPLITTING, create_dataset, delete_dataset, update_dataset
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
-_SPLITTING, _SEARCH = ("chunk_size", "chunk_overlap"), ("text_weight", "min_score")
-_SETTINGS = ("name", "description", *_SPLITTING, "home_region", "allowed_regions", *_SEARCH)
+_SETTINGS = ("name", "description", *SPLITTING, "home_region", "allowed_regions", "text_weight", "min_score")
 
 
 class SearchForm(forms.Form):
@@ -52,7 +51,7 @@ class DatasetAdmin(TenantScopedAdmin):
     )
     view_permission = Permission.DATASETS_VIEW
     add_permission = change_permission = Permission.DATASETS_MANAGE
-    list_display = ("name", "description", "chunk_size", "chunk_overlap", "embedding_model", "created_at")
+    list_display = ("name", "description", "chunking", "chunk_size", "size_unit", "embedding_model", "created_at")
     search_fields = ("name",)
     ordering = ("-id",)
     post_actions = ("delete_empty",)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
@@ -15,11 +16,16 @@ from django.utils.translation import gettext_lazy as _
 from tenants.tenancy.bases import NamedModel, TenantModel
 from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
 from workloads.documents.embedding import current_model_name
-from workloads.documents.splitting import (
+from workloads.documents.split_settings import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_OVERLAP,
+    DEFAULT_PARENT_SIZE,
     MAX_CHUNK_SIZE,
+    MAX_CHUNK_SIZES,
+    MAX_PARENT_SIZE,
     MIN_CHUNK_SIZE,
+    Chunking,
+    SizeUnit,
     SplitSettings,
 )
 
@@ -29,16 +35,37 @@ class Dataset(NamedModel, TenantModel):
 
     name = models.CharField(_("name"), max_length=100)
     description = models.CharField(_("description"), max_length=1_000, blank=True)
+    chunking = models.CharField(
+        _("chunking"),
+        max_length=12,
+        choices=Chunking,
+        default=Chunking.STRUCTURE,
+        db_default=Chunking.STRUCTURE,
+        help_text=_("Where chunks begin and end. Chunks over the size are cut in any case."),
+    )
+    size_unit = models.CharField(
+        _("unit of sizes"),
+        max_length=10,
+        choices=SizeUnit,
+        default=SizeUnit.TOKENS,
+        db_default=SizeUnit.TOKENS,
+        help_text=_("A token is about four letters or one and a half Chinese characters."),
+    )
     chunk_size = models.PositiveSmallIntegerField(
         _("chunk size"),
         default=DEFAULT_CHUNK_SIZE,
-        validators=[MinValueValidator(MIN_CHUNK_SIZE), MaxValueValidator(MAX_CHUNK_SIZE)],
-        help_text=_("Maximum tokens of a chunk; a token is about four letters or one and a half Chinese characters."),
+        help_text=_("Maximum of a chunk: 20 to 1,000 tokens, or 20 to 4,000 characters."),
     )
     chunk_overlap = models.PositiveSmallIntegerField(
         _("chunk overlap"),
         default=DEFAULT_OVERLAP,
-        help_text=_("Tokens that a chunk repeats from the previous one; at most half of a chunk."),
+        help_text=_("How much a chunk repeats from the previous one; at most half of a chunk."),
+    )
+    parent_size = models.PositiveSmallIntegerField(
+        _("parent size"),
+        default=DEFAULT_PARENT_SIZE,
+        db_default=DEFAULT_PARENT_SIZE,
+        help_text=_("Of parent and child only: maximum of the passage around a chunk that searches return."),
     )
     home_region = models.CharField(
         _("home region"),
@@ -88,20 +115,45 @@ class Dataset(NamedModel, TenantModel):
             models.UniqueConstraint(fields=["tenant", "id"], name="dataset_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="dataset_name_unique"),
             models.CheckConstraint(
-                condition=models.Q(chunk_size__range=(MIN_CHUNK_SIZE, MAX_CHUNK_SIZE)), name="dataset_chunk_size"
+                condition=models.Q(
+                    models.Q(size_unit=SizeUnit.CHARACTERS)
+                    | models.Q(chunk_size__lte=MAX_CHUNK_SIZES[SizeUnit.TOKENS]),
+                    chunk_size__range=(MIN_CHUNK_SIZE, MAX_CHUNK_SIZE),
+                ),
+                name="dataset_chunk_size",
+            ),
+            models.CheckConstraint(condition=models.Q(size_unit__in=SizeUnit.values), name="dataset_size_unit"),
+            models.CheckConstraint(condition=models.Q(chunking__in=Chunking.values), name="dataset_chunking"),
+            models.CheckConstraint(
+                condition=~models.Q(chunking=Chunking.PARENT_CHILD)
+                | models.Q(parent_size__gte=models.F("chunk_size"), parent_size__lte=MAX_PARENT_SIZE),
+                name="dataset_parent_size",
             ),
             models.CheckConstraint(
                 condition=models.Q(chunk_overlap__lte=models.F("chunk_size") / 2), name="dataset_chunk_overlap"
             ),
         ]
 
+    def clean(self) -> None:
+        """Raise `ValidationError`, by setting, if those of splitting are out of range or contradict each other."""
+        if self.chunking in Chunking.values and self.size_unit in SizeUnit.values:
+            faults = dict(self.split_settings.find_faults())
+            if faults:
+                raise ValidationError(faults)
+
     @property
     def split_settings(self) -> SplitSettings:
         """Return the settings with which the dataset's documents are split."""
-        return SplitSettings(chunk_size=self.chunk_size, overlap=self.chunk_overlap)
+        return SplitSettings(
+            chunk_size=self.chunk_size,
+            overlap=self.chunk_overlap,
+            unit=SizeUnit(self.size_unit),
+            chunking=Chunking(self.chunking),
+            parent_size=self.parent_size,
+        )
 
     @property
     def settings_key(self) -> str:
         """Return a key of the settings. If the keys of two indexings are equal, equal content gives equal chunks."""
-        text = f"{self.chunk_size}:{self.chunk_overlap}:{self.embedding_model}"
+        text = f"{self.split_settings.key}:{self.embedding_model}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -30,7 +30,8 @@ from workloads.documents.blocks import Facts
 from workloads.documents.exceptions import DocumentGoneError
 from workloads.documents.models import Chunk, ChunkVersion, Document, DocumentStatus
 from workloads.documents.space import release_stored_content, take_chunks
-from workloads.documents.splitting import Passage, SplitSettings
+from workloads.documents.split_settings import SplitSettings
+from workloads.documents.splitting import Passage
 from workloads.documents.terms import to_tsvector
 from workloads.documents.vector_reuse import digest_of_text
 from workloads.files.store import StoredContent, discard_on_commit

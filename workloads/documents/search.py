@@ -22,6 +22,8 @@ from workloads.documents.folding import fold_near_duplicates, shingles_of
 from workloads.documents.fusion import Candidates, rank
 from workloads.documents.highlighting import Span, find_highlights, mark_highlights
 from workloads.documents.models import Chunk, Dataset, Document
+from workloads.documents.parents import read_texts, without_siblings
+from workloads.documents.split_settings import CHUNKS_A_PARENT, Chunking
 from workloads.documents.terms import query_terms, to_tsqueries
 from workloads.documents.vector_index import has_vector_index, widen_search
 
@@ -31,7 +33,7 @@ MAX_DATASETS = 10
 # Each ranking has this many times the requested results, so that a chunk in the middle of both can win.
 _DEPTH_FACTOR, _MIN_DEPTH = 4, 50
 # Chunks that are read for each result, since near-duplicates of a better one are not results of their own.
-READ_FACTOR = 3
+_READ_FACTOR = 3
 # Rarer terms weigh more; a query with more terms than this is a page, and the rest only costs time.
 _MAX_TERMS = 64
 
@@ -54,12 +56,13 @@ class SearchMode(StrEnum):
 class Hit:
     """A chunk that matched a search, with its document.
 
-    The score is 0 to 1, and by vectors as low as -1; scores of one mode can be compared between datasets.
-    ``highlights`` are the places of the query's terms in its text, and ``duplicates`` the chunks with nearly the same
-    text that would have followed.
+    ``text`` is that of its parent, or its own if it has none. The score is 0 to 1, and by vectors as low as -1; scores
+    of one mode can be compared between datasets. ``highlights`` are the places of the query's terms in the text, and
+    ``duplicates`` the chunks with nearly the same text that would have followed.
     """
 
     chunk: Chunk
+    text: str
     score: float
     highlights: Sequence[Span] = ()
     duplicates: Sequence[Chunk] = ()
@@ -67,7 +70,7 @@ class Hit:
     @property
     def marked(self) -> SafeString:
         """Return the text as HTML with its highlights in ``<mark>``."""
-        return mark_highlights(self.chunk.text, self.highlights)
+        return mark_highlights(self.text, self.highlights)
 
 
 @dataclass(slots=True)
@@ -115,8 +118,15 @@ def search_datasets(
         least = dataset.min_score if min_score is None else min_score
         scores |= dict(select(found, mode=mode, text_weight=dataset.text_weight, min_score=least))
     with timings.part("reading"):
-        best = rank(scores)[: limit * (READ_FACTOR if is_folded else 1)]
+        depth = max(read_depth(dataset, limit, is_folded=is_folded) for dataset in datasets)
+        best = rank(scores)[:depth]
         return _read_hits(best, query_terms(query), limit=limit, is_folded=is_folded)
+
+
+def read_depth(dataset: Dataset, limit: int, *, is_folded: bool = True) -> int:
+    """Return how many of the best chunks of a dataset are read for ``limit`` results; those of a parent are one."""
+    is_parented = dataset.chunking == Chunking.PARENT_CHILD
+    return limit * (_READ_FACTOR if is_folded else 1) * (CHUNKS_A_PARENT if is_parented else 1)
 
 
 def search_dataset(*, dataset: Dataset, query: str, **options: Any) -> list[Hit]:
@@ -138,7 +148,7 @@ def find_candidates(
     In the hybrid mode, chunks that only words found have their similarity too.
     """
     timings = timings or Timings()
-    depth = max(_MIN_DEPTH, _DEPTH_FACTOR * limit)
+    depth = max(_MIN_DEPTH, _DEPTH_FACTOR * read_depth(dataset, limit, is_folded=False))
     text: Ranking = []
     similarity: Ranking = []
     rare_share = 0.0
@@ -245,11 +255,14 @@ def _read_hits(best: Sequence[tuple[UUID, float]], terms: Sequence[str], *, limi
     scores = dict(best)
     chunks = Chunk.objects.filter(pk__in=scores).select_related("document").defer("embedding", "search").in_bulk()
     # A chunk that was deleted between the two reads is left out.
-    ranked = [chunks[chunk_id] for chunk_id in scores if chunk_id in chunks]
-    groups = [[chunk] for chunk in ranked[:limit]]
+    ranked = without_siblings(chunks[chunk_id] for chunk_id in scores if chunk_id in chunks)
+    ranked = ranked if is_folded else ranked[:limit]
+    texts = read_texts(ranked)
+    groups = [[chunk] for chunk in ranked]
     if is_folded:
-        folded = fold_near_duplicates([shingles_of(chunk.text) for chunk in ranked], limit=limit)
+        folded = fold_near_duplicates([shingles_of(texts[chunk.pk]) for chunk in ranked], limit=limit)
         groups = [[ranked[position] for position in group] for group in folded]
     return [
-        Hit(first, min(1.0, scores[first.pk]), find_highlights(first.text, terms), others) for first, *others in groups
+        Hit(first, text := texts[first.pk], min(1.0, scores[first.pk]), find_highlights(text, terms), others)
+        for first, *others in groups
     ]

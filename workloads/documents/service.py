@@ -19,11 +19,13 @@ from tenants.settings.schema import settings_of
 from tenants.tenancy.regions import check_regions
 from workloads.documents.exceptions import DatasetInUseError, DatasetNameTakenError, DatasetSettingsInvalidError
 from workloads.documents.models import Dataset, Document
+from workloads.documents.split_settings import CHARACTERS_A_TOKEN, CHUNKS_A_PARENT, Chunking, SizeUnit
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
 _REGIONS = ("home_region", "allowed_regions")
 _SEARCH = ("text_weight", "min_score")
-_SETTABLE = ("name", "description", "chunk_size", "chunk_overlap", *_REGIONS, *_SEARCH)
+SPLITTING = ("chunking", "size_unit", "chunk_size", "chunk_overlap", "parent_size")
+_SETTABLE = ("name", "description", *SPLITTING, *_REGIONS, *_SEARCH)
 
 
 def create_dataset(
@@ -33,6 +35,9 @@ def create_dataset(
     description: str = "",
     chunk_size: int | None = None,
     chunk_overlap: int | None = None,
+    size_unit: str = SizeUnit.TOKENS,
+    chunking: str = Chunking.STRUCTURE,
+    parent_size: int | None = None,
     home_region: str = "",
     allowed_regions: Sequence[str] = (),
     text_weight: float | None = None,
@@ -40,21 +45,25 @@ def create_dataset(
 ) -> Dataset:
     """Create an empty dataset for the embedding model in use.
 
-    Missing settings take the tenant's defaults. The default overlap is at most half of the chunk size. Without allowed
-    regions those of the tenant apply. Raise `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or
-    `FieldInvalidError` for regions.
+    Missing settings take the tenant's defaults, of which tokens are four characters. The default overlap is at most
+    half of the chunk size, the default parent four chunks. Without allowed regions those of the tenant apply. Raise
+    `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or `FieldInvalidError` for regions.
     """
     defaults = settings_of(tenant)
+    scale = CHARACTERS_A_TOKEN if size_unit == SizeUnit.CHARACTERS else 1
     if chunk_size is None:
-        chunk_size = int(defaults[CHUNK_TOKENS.key])
+        chunk_size = scale * int(defaults[CHUNK_TOKENS.key])
     if chunk_overlap is None:
-        chunk_overlap = min(int(defaults[CHUNK_OVERLAP_TOKENS.key]), chunk_size // 2)
+        chunk_overlap = min(scale * int(defaults[CHUNK_OVERLAP_TOKENS.key]), chunk_size // 2)
     dataset = Dataset(
         tenant=tenant,
         name=name,
         description=description,
         chunk_size=chunk_size,
         chunk_overlap=chunk_overlap,
+        size_unit=size_unit,
+        chunking=chunking,
+        parent_size=CHUNKS_A_PARENT * chunk_size if parent_size is None else parent_size,
         home_region=home_region,
         allowed_regions=list(allowed_regions),
         text_weight=text_weight,
@@ -128,8 +137,6 @@ def _save(dataset: Dataset) -> None:
             for field, messages in error.message_dict.items()
         ]
         raise DatasetSettingsInvalidError(errors=errors) from error
-    if 2 * dataset.chunk_overlap > dataset.chunk_size:
-        raise DatasetSettingsInvalidError("chunk_overlap must be at most half of chunk_size.")
     try:
         with transaction.atomic():
             dataset.save()

@@ -8,14 +8,21 @@ from typing import Any
 from django.utils.translation import gettext, gettext_noop
 
 from tenants.settings.schema import Setting, SettingGroup
-from workloads.documents.splitting import DEFAULT_CHUNK_SIZE, DEFAULT_OVERLAP, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE
+from workloads.documents.split_settings import (
+    DEFAULT_CHUNK_SIZE,
+    DEFAULT_OVERLAP,
+    MAX_CHUNK_SIZES,
+    MIN_CHUNK_SIZE,
+    SizeUnit,
+)
 
+_MAX_TOKENS = MAX_CHUNK_SIZES[SizeUnit.TOKENS]
 _LATER_DATASETS = gettext_noop("Applies to datasets created later.")
 CHUNK_TOKENS = Setting(
     key="retrieval.chunk_tokens",
     title=gettext_noop("Chunk size in tokens"),
     help_text=gettext_noop("Maximum length of a document's passages, for datasets without a size of their own."),
-    schema={"type": "integer", "minimum": MIN_CHUNK_SIZE, "maximum": MAX_CHUNK_SIZE},
+    schema={"type": "integer", "minimum": MIN_CHUNK_SIZE, "maximum": _MAX_TOKENS},
     default=DEFAULT_CHUNK_SIZE,
     effect=_LATER_DATASETS,
 )
@@ -23,7 +30,7 @@ CHUNK_OVERLAP_TOKENS = Setting(
     key="retrieval.chunk_overlap_tokens",
     title=gettext_noop("Chunk overlap in tokens"),
     help_text=gettext_noop("Length that a passage repeats from the previous one; at most half of a chunk."),
-    schema={"type": "integer", "minimum": 0, "maximum": MAX_CHUNK_SIZE // 2},
+    schema={"type": "integer", "minimum": 0, "maximum": _MAX_TOKENS // 2},
     default=DEFAULT_OVERLAP,
     effect=_LATER_DATASETS,
 )

@@ -5,7 +5,6 @@ The code is pure: whether its dataset and files exist is checked when a definiti
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,24 +16,26 @@ from jsonschema import Draft202012Validator
 from scheduling.kit.http import UrlRefusedError, read_target, refusal_of
 from tenants.schema_faults import describe_fault
 from tenants.tenancy.bases import find_invisible_character
-from workloads.documents.extraction.limits import MIB, ParsingLimits
-from workloads.documents.one_item.item import IndexingSettings
-from workloads.documents.splitting import (
+from workloads.documents.split_settings import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_OVERLAP,
     MAX_CHUNK_SIZE,
+    MAX_PARENT_SIZE,
     MIN_CHUNK_SIZE,
-    SplitSettings,
+    SizeUnit,
+)
+from workloads.pipelines.indexing_settings import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CHARACTERS,
+    DEFAULT_HEADING_LEVEL,
+    MAX_BATCH_SIZE,
+    MAX_CHARACTERS,
+    MODES,
+    read_settings,
 )
 
 MAX_SOURCES: Final = 1_000
 MAX_TEXT_CHARACTERS: Final = 100_000
-DEFAULT_CHARACTERS, MAX_CHARACTERS = 1_000_000, 2_000_000
-DEFAULT_HEADING_LEVEL: Final = 2
-DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE = 32, 128
-PARSER_BYTES: Final = 512 * MIB
-# A character takes up to six bytes as JSON, and a block some more for its location.
-_JSON_BYTES_A_CHARACTER: Final = 8
 # Faults listed at most.
 MAX_FAULTS: Final = 20
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
@@ -125,24 +126,32 @@ SCHEMA: Final[Mapping[str, Any]] = {
             },
         },
         "split": {
-            "description": "`fixed`: pieces up to a maximum size. `markdown`: the same, none across a heading.",
+            "description": "`fixed`: pieces up to a maximum size. The others are the chunkings of datasets; "
+            "`markdown` is that by heading.",
             "type": "object",
             "additionalProperties": False,
             "properties": {
-                "mode": {"enum": ["fixed", "markdown"], "default": "fixed"},
+                "mode": {"enum": list(MODES), "default": "fixed"},
+                "size_unit": {"enum": SizeUnit.values, "default": SizeUnit.TOKENS.value},
                 "chunk_size": {
                     "type": "integer",
                     "minimum": MIN_CHUNK_SIZE,
                     "maximum": MAX_CHUNK_SIZE,
                     "default": DEFAULT_CHUNK_SIZE,
-                    "description": "Maximum tokens of a chunk.",
+                    "description": "Maximum of a chunk; at most 1,000 tokens.",
                 },
                 "chunk_overlap": {
                     "type": "integer",
                     "minimum": 0,
                     "maximum": MAX_CHUNK_SIZE // 2,
                     "default": DEFAULT_OVERLAP,
-                    "description": "Tokens that a chunk repeats from the previous one; at most half of a chunk.",
+                    "description": "How much a chunk repeats from the previous one; at most half of a chunk.",
+                },
+                "parent_size": {
+                    "type": "integer",
+                    "minimum": MIN_CHUNK_SIZE,
+                    "maximum": MAX_PARENT_SIZE,
+                    "description": "`parent_child` only: the maximum of the passage that searches return; four chunks.",
                 },
                 "heading_level": {
                     "type": "integer",
@@ -203,8 +212,7 @@ def find_faults(definition: object) -> list[PipelineFault]:
     if faults or not isinstance(definition, Mapping):
         return faults
     split = read_settings(definition).split_settings
-    if 2 * split.overlap > split.chunk_size:
-        faults.append(PipelineFault("$.split.chunk_overlap", gettext("It must be at most half of chunk_size.")))
+    faults.extend(PipelineFault(f"$.split.{name}", detail) for name, detail in split.find_faults())
     sources = sources_of(definition)
     return faults + (_source_faults(sources, "$.datasource.sources") or _address_faults(sources))
 
@@ -219,41 +227,6 @@ def sources_of(definition: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return the sources in a valid definition."""
     sources: Sequence[Mapping[str, Any]] = definition.get("datasource", {}).get("sources", ())
     return sources
-
-
-def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
-    """Return the indexing settings in a valid definition; missing ones have their defaults."""
-    extract, clean, split, embed = (definition.get(key, {}) for key in ("extract", "clean", "split", "embed"))
-    size = int(split.get("chunk_size", DEFAULT_CHUNK_SIZE))
-    most = int(extract.get("max_characters", DEFAULT_CHARACTERS))
-    return IndexingSettings(
-        split_settings=SplitSettings(size, int(split.get("chunk_overlap", min(DEFAULT_OVERLAP, size // 2)))),
-        split_mode=str(split.get("mode", "fixed")),
-        heading_level=int(split.get("heading_level", DEFAULT_HEADING_LEVEL)),
-        remove_urls=bool(clean.get("remove_urls", False)),
-        remove_emails=bool(clean.get("remove_emails", False)),
-        batch_size=int(embed.get("batch_size", DEFAULT_BATCH_SIZE)),
-        max_characters=most,
-        parsing=ParsingLimits(memory_bytes=PARSER_BYTES, output_bytes=_JSON_BYTES_A_CHARACTER * most + MIB),
-    )
-
-
-def settings_key(settings: IndexingSettings, embedding_model: str) -> str:
-    """Return a key of the settings and the model. If the keys are equal, equal content gives equal chunks.
-
-    It never equals the key of a dataset's own settings.
-    """
-    parts = (
-        "pipeline",
-        settings.remove_urls,
-        settings.remove_emails,
-        settings.split_mode,
-        settings.split_settings.chunk_size,
-        settings.split_settings.overlap,
-        settings.heading_level if settings.split_mode == "markdown" else 0,
-        embedding_model,
-    )
-    return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
 def _schema_faults(schema: Mapping[str, Any], value: object, root: str) -> list[PipelineFault]:

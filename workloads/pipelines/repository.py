@@ -25,8 +25,8 @@ from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.models import Dataset
 from workloads.documents.one_item.item import STATE_FIELDS, IndexingItem, IndexingSettings, IndexingState
-from workloads.pipelines.definition import read_settings, settings_key
 from workloads.pipelines.ending import close_entities, end_runs
+from workloads.pipelines.indexing_settings import read_settings, settings_key
 from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun, PipelineRunState
 
 

@@ -130,7 +130,17 @@ def test_pause_until_an_out_of_range_time_is_refused(until, owner, acme):
 # Pages with a name field, their other required fields, and a role with the right.
 NAMED = [
     ("scheduling_schedule", {**SCHEDULE, "payload": "{}"}, "owner"),
-    ("retrieval_dataset", {"chunk_size": "200", "chunk_overlap": "20"}, "owner"),
+    (
+        "retrieval_dataset",
+        {
+            "chunking": "structure",
+            "size_unit": "tokens",
+            "chunk_size": "200",
+            "chunk_overlap": "20",
+            "parent_size": "800",
+        },
+        "owner",
+    ),
     ("workflow_execution_workflow", {"definition": '{"nodes": []}'}, "owner"),
     ("tenants_apikey", {"scopes": ["jobs.view"]}, "owner"),
     ("tenants_tenant", {"slug": "initech", "plan": "1", "owner": "bill@initech.example"}, "staff"),

@@ -31,8 +31,8 @@ from workloads.documents.search import (
     Timings,
     search_datasets,
 )
-from workloads.documents.service import create_dataset, delete_dataset, update_dataset
-from workloads.documents.splitting import MAX_CHUNK_SIZE, MIN_CHUNK_SIZE
+from workloads.documents.service import SPLITTING, create_dataset, delete_dataset, update_dataset
+from workloads.documents.split_settings import MAX_CHUNK_SIZE, MAX_PARENT_SIZE, MIN_CHUNK_SIZE, Chunking, SizeUnit
 
 LOCATION_SCHEMA = {
     "type": "object",
@@ -44,6 +44,8 @@ LOCATION_SCHEMA = {
         "line": {"type": "integer"},
         "row": {"type": "integer"},
         "paragraph": {"type": "integer"},
+        "parent": {"type": "array", "items": {"type": "integer"}, "description": "First and last chunk of its parent."},
+        "joint": {"type": "string", "description": "What stands before the chunk in its parent."},
     },
 }
 
@@ -53,7 +55,7 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
 
     class Meta:
         model = Dataset
-        fields = ["id", "name", "description", "chunk_size", "chunk_overlap", "home_region", "allowed_regions"]
+        fields = ["id", "name", "description", *SPLITTING, "home_region", "allowed_regions"]
         fields += ["text_weight", "min_score", "embedding_model", "created_at"]
         read_only_fields = fields
 
@@ -65,13 +67,25 @@ class DatasetNameField(NameField):
         return unicodedata.normalize("NFC", super().to_internal_value(data))
 
 
-class DatasetChangesSerializer(StrictSerializer):
-    """Request body: the fields of a dataset that can be changed. Sizes are in tokens."""
+class SplittingSerializer(StrictSerializer):
+    """The settings of splitting. Sizes are in the unit, of which tokens are estimated."""
+
+    chunking = serializers.ChoiceField(choices=Chunking.choices, required=False)
+    size_unit = serializers.ChoiceField(choices=SizeUnit.choices, required=False)
+    chunk_size = WholeNumberField(
+        min_value=MIN_CHUNK_SIZE, max_value=MAX_CHUNK_SIZE, required=False, help_text="At most 1,000 tokens."
+    )
+    chunk_overlap = WholeNumberField(min_value=0, max_value=MAX_CHUNK_SIZE // 2, required=False)
+    parent_size = WholeNumberField(
+        min_value=MIN_CHUNK_SIZE, max_value=MAX_PARENT_SIZE, required=False, help_text="Of `parent_child` only."
+    )
+
+
+class DatasetChangesSerializer(SplittingSerializer):
+    """Request body: the fields of a dataset that can be changed."""
 
     name = DatasetNameField(max_length=100, required=False)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
-    chunk_size = WholeNumberField(min_value=MIN_CHUNK_SIZE, max_value=MAX_CHUNK_SIZE, required=False)
-    chunk_overlap = WholeNumberField(min_value=0, max_value=MAX_CHUNK_SIZE // 2, required=False)
     home_region = NameField(
         max_length=REGION_LENGTH, required=False, allow_blank=True, help_text="Empty: that of the tenant."
     )
@@ -154,13 +168,16 @@ class DuplicateSerializer(serializers.Serializer[Any]):
 
 
 class HitSerializer(serializers.Serializer[Any]):
-    """A chunk that matched a search. Scores can be compared between answers of the same mode and weights."""
+    """A chunk that matched a search, with the text of its parent if it has one.
+
+    Scores can be compared between answers of the same mode and weights.
+    """
 
     chunk = serializers.UUIDField(source="chunk.pk")
     score = serializers.FloatField()
     dataset = serializers.UUIDField(source="chunk.dataset_id")
     document = HitDocumentSerializer(source="chunk.document")
-    text = serializers.CharField(source="chunk.text")
+    text = serializers.CharField()
     location = LocationField(source="chunk.location")
     highlights = HighlightSerializer(many=True)
     duplicates = DuplicateSerializer(many=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import UUID
@@ -12,12 +12,13 @@ from workloads.documents.evaluation.metrics import DEPTH, Variant
 from workloads.documents.evaluation.questions import Question
 from workloads.documents.folding import fold_near_duplicates, shingles_of
 from workloads.documents.models import Chunk, Dataset
-from workloads.documents.search import READ_FACTOR, find_candidates, select
+from workloads.documents.parents import read_texts, without_siblings
+from workloads.documents.search import find_candidates, read_depth, select
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A chunk that was found, and whether it answers the question."""
+    """A result that was found, and whether it answers the question."""
 
     text: str
     is_answer: bool
@@ -46,21 +47,27 @@ class Asker:
                 chunk
                 for chunk, _ in select(
                     found, mode=one.mode, text_weight=one.text_weight, min_score=self.dataset.min_score
-                )[: DEPTH * READ_FACTOR]
+                )[: read_depth(self.dataset, DEPTH)]
             ]
             for one in self.variants
         ]
-        chunks = self._read({chunk for ranking in rankings for chunk in ranking}, question)
-        return [_rank([chunks[chunk] for chunk in ranking if chunk in chunks]) for ranking in rankings]
+        ids = {chunk for ranking in rankings for chunk in ranking}
+        chunks = Chunk.objects.filter(pk__in=ids).select_related("document").defer("embedding", "search").in_bulk()
+        ranked = [without_siblings(chunks[pk] for pk in ranking if pk in chunks) for ranking in rankings]
+        results = self._read({chunk.pk: chunk for ranking in ranked for chunk in ranking}.values(), question)
+        return [_rank([results[chunk.pk] for chunk in ranking]) for ranking in ranked]
 
-    def _read(self, ids: set[UUID], question: Question) -> dict[UUID, _Found]:
-        rows = Chunk.objects.filter(pk__in=ids).values_list("pk", "text", "document_id", "document__name")
+    def _read(self, chunks: Collection[Chunk], question: Question) -> dict[UUID, _Found]:
+        texts = read_texts(list(chunks))
         return {
-            pk: _Found(
-                text,
-                any(one.is_given_by(name=name, document_id=str(document), text=text) for one in question.answers),
+            chunk.pk: _Found(
+                text := texts[chunk.pk],
+                any(
+                    one.is_given_by(name=chunk.document.name, document_id=str(chunk.document_id), text=text)
+                    for one in question.answers
+                ),
             )
-            for pk, text, document, name in rows
+            for chunk in chunks
         }
 
 

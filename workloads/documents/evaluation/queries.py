@@ -49,7 +49,7 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     settings = [
         {"name": name, "before": before.settings.get(name), "after": value}
         for name, value in after.settings.items()
-        if before.settings.get(name) != value
+        if before.settings.get(name, value) != value
     ]
     return {
         "before": before.pk,

@@ -23,10 +23,11 @@ from workloads.documents.evaluation.processor import DatasetEvaluation
 from workloads.documents.evaluation.questions import Question, describe_fault, read_questions, refuse
 from workloads.documents.models import Dataset, Document
 from workloads.documents.search import require_current_model
+from workloads.documents.service import SPLITTING
 
 # The oldest ones beyond are deleted.
 MAX_EVALUATIONS = 100
-_SETTINGS = ("chunk_size", "chunk_overlap", "embedding_model", "text_weight", "min_score")
+_SETTINGS = (*SPLITTING, "embedding_model", "text_weight", "min_score")
 
 
 def start_evaluation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -22,6 +23,7 @@ from tenants.models import Tenant
 from workloads.documents.chunks.queries import count_changed
 from workloads.documents.indexing.forms import DocumentUploadForm, ReindexForm
 from workloads.documents.indexing.list_filters import DatasetFilter, ShownStatusFilter
+from workloads.documents.indexing.preview_page import MAX_PREVIEW_BODY, preview_page
 from workloads.documents.indexing.queries import find_documents
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
 from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
@@ -196,7 +198,10 @@ class DocumentAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         upload = self.guard(self.upload_view, Permission.DATASETS_MANAGE, takes_files=True)
         reindex = self.guard(self.reindex_view, Permission.DATASETS_MANAGE)
+        preview = self.guard(partial(preview_page, self), Permission.DATASETS_MANAGE, takes_files=True)
+        preview.max_body_bytes = MAX_PREVIEW_BODY  # type: ignore[attr-defined]
         return [
+            path("preview/<uuid:dataset_id>/", preview, name="retrieval_document_preview"),
             path("upload/", upload, name="retrieval_document_upload"),
             path("reindex/", reindex, name="retrieval_document_reindex"),
             *super().get_urls(),

@@ -14,11 +14,11 @@ class DocumentIndexingConfig(AppConfig):
     verbose_name = gettext_lazy("Document indexing")
     processors = ("workloads.documents.indexing.processor.DocumentIndexing",)
     narrowed_routes = (
-        *(f"dataset-{name}" for name in ("documents", "text", "address", "reindex")),
+        *(f"dataset-{name}" for name in ("documents", "text", "address", "reindex", "preview")),
         *(f"document-{name}" for name in ("list", "detail", "pause", "resume", "retry", "reindex", "replace")),
         *(
             f"admin:retrieval_document_{name}"
-            for name in ("changelist", "change", "act", "upload", "reindex", "export")
+            for name in ("changelist", "change", "act", "upload", "reindex", "preview", "export")
         ),
     )
     api_urls = "workloads.documents.indexing.api.urls"

@@ -29,3 +29,18 @@ class DocumentBusyError(DomainError):
 class EditsWouldBeLostError(DomainError):
     code, category = "edits_would_be_lost", "conflict"
     title = gettext_noop("Chunks were changed by hand; re-indexing replaces them.")
+
+
+class PreviewRefusedError(DomainError):
+    code, category = "preview_refused", "invalid"
+    title = gettext_noop("The file or text cannot be split into chunks.")
+
+
+class PreviewBusyError(DomainError):
+    code, category = "preview_busy", "unavailable"
+    title = gettext_noop("Other previews run at the moment; try again in a few seconds.")
+
+
+class PreviewUnavailableError(DomainError):
+    code, category = "preview_unavailable", "unavailable"
+    title = gettext_noop("Files cannot be read at the moment.")

@@ -13,12 +13,12 @@ from tenants.settings.schema import settings_of
 from workloads.documents.extraction.sniffing import ACCEPTED, VERBATIM_TYPES, sniff
 from workloads.documents.indexing.tenant_settings import MAX_CHUNKS
 from workloads.documents.models import Dataset
-from workloads.documents.splitting import SplitSettings
+from workloads.documents.split_settings import SizeUnit, SplitSettings
 from workloads.files.exceptions import UploadRefusedError
 from workloads.files.incoming import IncomingFile, inspect_files
 
-# Bytes of UTF-8 per token: four letters of one byte, or 4/3 ideographs of three.
-_BYTES_A_TOKEN = 4
+# Bytes of UTF-8: four letters of one byte or 4/3 ideographs of three are a token, an ideograph is one character.
+_BYTES_A_UNIT = {SizeUnit.TOKENS: 4, SizeUnit.CHARACTERS: 3}
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
@@ -38,8 +38,8 @@ def estimate_chunks(file: IncomingFile, settings: SplitSettings) -> int | None:
     file.content.seek(0)
     is_wide = file.content.read(len(codecs.BOM_UTF16_LE)).startswith(_WIDE_MARKS)
     file.content.seek(0)
-    tokens = file.size_bytes // _BYTES_A_TOKEN
-    return None if is_wide else max(tokens // settings.chunk_size, 1)
+    size = file.size_bytes // _BYTES_A_UNIT[settings.unit]
+    return None if is_wide else max(size // settings.chunk_size, 1)
 
 
 def check_chunks(tenant: Tenant, dataset: Dataset, files: Sequence[IncomingFile]) -> None:

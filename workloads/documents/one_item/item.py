@@ -11,7 +11,8 @@ from uuid import UUID
 from scheduling.kit.base import Json, TransientError
 from workloads.documents.blocks import Block, Facts
 from workloads.documents.extraction.limits import ParsingLimits
-from workloads.documents.splitting import Passage, SplitSettings
+from workloads.documents.split_settings import SplitSettings
+from workloads.documents.splitting import Passage
 
 if TYPE_CHECKING:
     from workloads.documents.repository import DocumentSource
@@ -30,14 +31,11 @@ class IndexingSettings:
 
     ``encoding`` is that of a file of text; if it is empty, it is detected. ``max_percent_without_text`` is the share of
     pages that may have no text.
-    ``split_mode`` is ``fixed`` or ``markdown``; only ``markdown`` uses ``heading_level``. ``batch_size`` is the number
-    of chunks that are embedded and stored at a time.
+    ``batch_size`` is the number of chunks that are embedded and stored at a time.
     """
 
     split_settings: SplitSettings
     encoding: str = ""
-    split_mode: str = "fixed"
-    heading_level: int = 2
     remove_urls: bool = False
     remove_emails: bool = False
     batch_size: int = 32

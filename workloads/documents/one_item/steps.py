@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from workloads.documents.extraction.errors import FileTooComplexError, FileWitho
 from workloads.documents.extraction.extractor import extract_file
 from workloads.documents.extraction.sniffing import ACCEPTED, ContentType, sniff
 from workloads.documents.one_item.item import IndexingItem, passages_from_bytes
-from workloads.documents.splitting import Passage, passages_digest, split_blocks, split_sections
+from workloads.documents.splitting import Passage, passages_digest, split_blocks
 from workloads.documents.vector_reuse import combine
 from workloads.files.store import fetch, read_bytes
 
@@ -118,18 +118,23 @@ def extract(item: IndexingItem, context: StepContext) -> IndexingItem:
     Raise `FileTooComplexError` if it has more text than the settings allow, `FileWithoutTextError` if it has more pages
     without text, or any error of `extract_file`.
     """
-    settings, state = item.settings, item.state
-    with fetch(state.content_key, state.content_sha256) as file, context.parser_slot:
-        content_type = state.content_type or sniff(item.file_name, file)  # type: ignore[arg-type]
-        if content_type is None:
-            raise _type_unknown("It")
-        found = extract_file(
-            file,
-            str(content_type),
-            encoding=settings.encoding,
-            limits=settings.parsing,
-            at_safe_point=context.check_running,
-        )
+    with fetch(item.state.content_key, item.state.content_sha256) as file, context.parser_slot:
+        return extract_from(item, file, context)
+
+
+def extract_from(item: IndexingItem, file: IO[bytes], context: StepContext) -> IndexingItem:
+    """Return the item with the blocks of text in a file on disk; raise as `extract` does."""
+    settings = item.settings
+    content_type = item.state.content_type or sniff(item.file_name, file)  # type: ignore[arg-type]
+    if content_type is None:
+        raise _type_unknown("It")
+    found = extract_file(
+        file,
+        str(content_type),
+        encoding=settings.encoding,
+        limits=settings.parsing,
+        at_safe_point=context.check_running,
+    )
     _check_pages(found.facts, settings.max_percent_without_text)
     characters = sum(len(block.text) for block in found.blocks)
     if settings.max_characters is not None and characters > settings.max_characters:
@@ -152,10 +157,7 @@ def split(item: IndexingItem) -> IndexingItem:
     Raise `FileWithoutTextError` if there is no passage, `FileTooComplexError` if there are more than allowed.
     """
     settings = item.settings
-    if settings.split_mode == "markdown":
-        passages = split_sections(item.blocks, settings.split_settings, level=settings.heading_level)
-    else:
-        passages = split_blocks(item.blocks, settings.split_settings)
+    passages = split_blocks(item.blocks, settings.split_settings)
     if not passages:
         raise FileWithoutTextError
     if settings.max_chunks is not None and len(passages) > settings.max_chunks:

@@ -58,7 +58,7 @@ def _search(place: NodeContext, asked: dict[str, Any], vector: Any) -> NodeOutpu
         )
         results = [
             {
-                "text": hit.chunk.text,
+                "text": hit.text,
                 "score": hit.score,
                 "document": hit.chunk.document.name,
                 "document_id": str(hit.chunk.document_id),

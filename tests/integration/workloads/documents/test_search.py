@@ -233,3 +233,60 @@ def test_dataset_of_another_tenant_is_404_for_every_method(globex_api: APIClient
     assert globex_api.patch(url, {"name": "mine"}).status_code == 404
     assert globex_api.delete(url).status_code == 404
     assert globex_api.get("/api/v1/datasets/").json()["results"] == []
+
+
+# Parents and children.
+
+
+@pytest.fixture
+def parents(acme: Tenant) -> Dataset:
+    dataset = create_dataset(tenant=acme, name="parents", chunking="parent_child", chunk_size=20, parent_size=80)
+    add_document(
+        dataset, "guide.txt", *(f"{text} " + "It is true on most days of the year. " * 6 for text in TEXTS.values())
+    )
+    return dataset
+
+
+def test_child_is_found_and_its_parent_is_returned(parents: Dataset) -> None:
+    with tenant_context(parents.tenant_id):
+        hits = search_dataset(dataset=parents, query="invoice XK-4711", mode=SearchMode.TEXT)
+        chunks = list(Chunk.objects.order_by("position"))
+    hit = hits[0]
+    first, last = hit.chunk.location["parent"]
+    assert last > first
+    assert "XK-4711" in hit.chunk.text
+    assert hit.text != hit.chunk.text
+    # The parent has every word of its chunks once, in order.
+    family = [chunk.text for chunk in chunks[first : last + 1]]
+    assert hit.text.split() == " ".join(family).split()
+    assert [hit.text[start:end] for start, end in hit.highlights] == ["Invoice", "XK", "4711"]
+
+
+def test_parent_is_found_once_by_all_its_children(parents: Dataset) -> None:
+    with tenant_context(parents.tenant_id):
+        for is_folded in (True, False):
+            hits = search_dataset(dataset=parents, query="true days of the year", is_folded=is_folded)
+            found = [(hit.chunk.document_id, *hit.chunk.location["parent"]) for hit in hits]
+            assert len(found) == len(set(found)) > 2
+
+
+def test_parent_has_the_present_texts_of_its_enabled_children(parents: Dataset) -> None:
+    with tenant_context(parents.tenant_id):
+        before = search_dataset(dataset=parents, query="XK-4711", mode=SearchMode.TEXT)[0]
+        first, last = before.chunk.location["parent"]
+        others = Chunk.objects.filter(position__range=(first, last)).exclude(pk=before.chunk.pk)
+        off = others.order_by("-position").first()
+        assert off is not None
+        Chunk.objects.filter(pk=off.pk).update(is_enabled=False)
+        Chunk.objects.filter(pk=before.chunk.pk).update(text="Invoice XK-4711 is paid.")
+        after = search_dataset(dataset=parents, query="XK-4711", mode=SearchMode.TEXT)[0]
+    assert "Invoice XK-4711 is paid." in after.text
+    assert len(after.text) < len(before.text)
+    assert off.text not in after.text or before.text.count(off.text) > 1
+
+
+def test_api_returns_the_text_of_the_parent(parents: Dataset, acme_api: APIClient) -> None:
+    body = {"query": "XK-4711", "mode": "text"}
+    (hit, *_) = acme_api.post(f"/api/v1/datasets/{parents.pk}/search/", body, format="json").json()["results"]
+    assert len(hit["text"]) > 200
+    assert len(hit["location"]["parent"]) == 2

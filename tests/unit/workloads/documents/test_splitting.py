@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads.documents.blocks import Block
-from workloads.documents.splitting import SplitSettings, estimate_tokens, passages_digest, split_blocks, split_sections
+from workloads.documents.blocks import Block, BlockKind
+from workloads.documents.split_settings import Chunking, SizeUnit, SplitSettings
+from workloads.documents.splitting import Passage, estimate_tokens, passages_digest, split_blocks
 
 SMALL = SplitSettings(chunk_size=30, overlap=5)
 ENGLISH = "The scheduler charges each tenant for the seconds that its workers took. "
@@ -28,6 +33,20 @@ def test_passages_respect_the_chunk_size(text: str) -> None:
     assert len(passages) > 5
     assert all(estimate_tokens(passage.text) <= SMALL.chunk_size for passage in passages)
     assert [passage.position for passage in passages] == list(range(len(passages)))
+
+
+@pytest.mark.parametrize("text", [ENGLISH * 40, CHINESE * 40, "调" * 900, "x" * 2_000])
+def test_size_in_characters_is_respected(text: str) -> None:
+    passages = split_blocks([Block(text)], SplitSettings(90, 10, SizeUnit.CHARACTERS))
+    assert len(passages) > 5
+    assert all(len(passage.text) <= 90 for passage in passages)
+
+
+def test_code_in_characters_is_cut_between_lines_only() -> None:
+    lines = [f"    value_{number}   =  {number}" for number in range(40)]
+    passages = split_blocks([Block("\n".join(lines), kind=BlockKind.CODE)], SplitSettings(90, 0, SizeUnit.CHARACTERS))
+    assert [line for passage in passages for line in passage.text.split("\n")] == lines
+    assert all(len(passage.text) <= 90 for passage in passages)
 
 
 def test_chinese_is_split_at_sentences() -> None:
@@ -80,6 +99,10 @@ def test_digest_changes_with_text_and_location() -> None:
     assert len(digests) == 3
 
 
+def split_sections(blocks: list[Block], settings: SplitSettings, *, level: int) -> list[Passage]:
+    return split_blocks(blocks, replace(settings, chunking=Chunking.HEADING, heading_level=level))
+
+
 def section_blocks() -> list[Block]:
     levels = [("Guide", 1), ("Intro.", 0), ("Start", 2), ("Do this.", 0), ("Detail", 3), ("Or that.", 0), ("End", 2)]
     return [Block(text, {"line": line}, level) for line, (text, level) in enumerate(levels, start=1)]
@@ -128,3 +151,64 @@ def test_sections_without_headings_equal_blocks() -> None:
     blocks = [Block(ENGLISH * 3, {"line": line}) for line in range(1, 9)]
     assert split_sections(blocks, SMALL, level=6) == split_blocks(blocks, SMALL)
     assert split_sections([], SMALL, level=1) == []
+
+
+SENTENCES = [
+    "A worker claims a job only while its lease lasts.",
+    "If the heartbeat of the process stops, the lease expires and another process continues at the last checkpoint.",
+    "Does that repeat an effect? It does not, since each effect commits together with the checkpoint after it.",
+    "Weights decide how the time of all workers is shared; a tenant that was idle gets no credit for that time.",
+    "租约到期之后，另一个进程会从最后一个检查点继续执行任务。",
+    "每个租户按照权重分享工作进程的时间！（空闲的租户不会因此得到补偿。）",
+    "如果心跳停止，会发生什么？调度器会把任务重新放回队列。",
+]
+SENTENCE_END = re.compile(r"[.!?。！？][)）”]*$")
+
+
+def wrapped(sentences: list[str], width: int) -> str:
+    """Return the sentences as a paragraph whose lines the margin has broken, also within words of Chinese."""
+    text, separator = "", ""
+    for sentence in sentences:
+        text += separator + sentence
+        separator = " " if sentence.isascii() else ""
+    return "\n".join(textwrap.wrap(text, width))
+
+
+@pytest.mark.parametrize("width", [40, 72, 100, 10_000])
+@pytest.mark.parametrize("size", [60, 100, 200])
+def test_few_passages_of_prose_end_inside_a_sentence(width: int, size: int) -> None:
+    blocks = [
+        Block(wrapped([SENTENCES[(first + number) % len(SENTENCES)] for number in range(9)], width))
+        for first in range(40)
+    ]
+    passages = split_blocks(blocks, SplitSettings(size, size // 10))
+    inside = [passage.text for passage in passages if not SENTENCE_END.search(passage.text)]
+    assert len(passages) > 40
+    assert len(inside) <= 0.05 * len(passages), inside[:3]
+
+
+def test_lines_with_a_meaning_stay_whole() -> None:
+    lines = [f"Name of the station number {number} on the line to the north" for number in range(40)]
+    items = [f"- Take part {number}. Then fasten it to the frame" for number in range(40)]
+    for text in ("\n".join(lines), "\n".join(items)):
+        passages = split_blocks([Block(text)], SplitSettings(60, 0))
+        assert "\n".join(passage.text for passage in passages) == text
+
+
+@pytest.mark.parametrize("sign", ["调", "a", "a ", "\u0301"])
+def test_text_without_sentences_is_split_in_windows(sign: str) -> None:
+    text = sign * 20_000
+    passages = split_blocks([Block(text)], SplitSettings(100, 0))
+    assert re.sub(r"\s", "", "".join(passage.text for passage in passages)) == re.sub(r"\s", "", text)
+    assert max(passage.tokens for passage in passages) <= 100
+
+
+def test_pieces_are_the_text_with_its_listings() -> None:
+    blocks = [Block("See this."), Block("a = 1\n\nb = 2", kind=BlockKind.CODE), Block("It works.")]
+    (passage,) = split_blocks(blocks, SplitSettings())
+    assert "".join(text for text, _ in passage.pieces) == passage.text
+    assert [(text.strip(), is_verbatim) for text, is_verbatim in passage.pieces] == [
+        ("See this.", False),
+        ("a = 1\n\nb = 2", True),
+        ("It works.", False),
+    ]

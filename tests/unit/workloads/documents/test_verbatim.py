@@ -13,7 +13,8 @@ from workloads.documents.blocks import Block, BlockKind, Facts
 from workloads.documents.cleaning import clean_blocks
 from workloads.documents.extraction.child import reader_of
 from workloads.documents.extraction.sniffing import ContentType
-from workloads.documents.splitting import Passage, SplitSettings, split_blocks
+from workloads.documents.split_settings import SplitSettings
+from workloads.documents.splitting import Passage, split_blocks
 
 SETTINGS = SplitSettings(chunk_size=120, overlap=20)
 DOCUMENTS = 20

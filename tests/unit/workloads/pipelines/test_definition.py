@@ -9,15 +9,14 @@ from django.utils import translation
 from jsonschema import Draft202012Validator
 
 from workloads.documents.extraction.limits import MIB
-from workloads.documents.splitting import SplitSettings
+from workloads.documents.split_settings import Chunking, SizeUnit, SplitSettings
 from workloads.pipelines.definition import (
     MAX_FAULTS,
     SCHEMA,
     find_faults,
     find_source_faults,
-    read_settings,
-    settings_key,
 )
+from workloads.pipelines.indexing_settings import read_settings, settings_key
 
 LOAD = {"dataset": "handbook"}
 TEXT = {"type": "text", "name": "a.txt", "text": "One."}
@@ -34,11 +33,25 @@ def test_schema_is_valid() -> None:
 def test_definition_needs_only_its_target() -> None:
     assert find_faults({"load": LOAD}) == []
     read = read_settings({"load": LOAD})
-    assert (read.split_mode, read.split_settings, read.batch_size) == ("fixed", SplitSettings(200, 20), 32)
+    assert (read.split_settings, read.batch_size) == (SplitSettings(200, 20, heading_level=2), 32)
 
 
 def test_default_overlap_is_at_most_half_of_small_chunks() -> None:
-    assert read_settings({"split": {"chunk_size": 20}, "load": LOAD}).split_settings == SplitSettings(20, 10)
+    split = read_settings({"split": {"chunk_size": 20}, "load": LOAD}).split_settings
+    assert (split.chunk_size, split.overlap, split.parent_size) == (20, 10, 80)
+
+
+def test_mode_is_a_chunking_of_datasets() -> None:
+    asked = {
+        "mode": "parent_child",
+        "size_unit": "characters",
+        "chunk_size": 400,
+        "chunk_overlap": 0,
+        "parent_size": 900,
+    }
+    assert find_faults({"split": asked, "load": LOAD}) == []
+    split = read_settings({"split": asked, "load": LOAD}).split_settings
+    assert split == SplitSettings(400, 0, SizeUnit.CHARACTERS, Chunking.PARENT_CHILD, 900, 2)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +72,8 @@ def test_default_overlap_is_at_most_half_of_small_chunks() -> None:
         ({"load": LOAD, "extract": {"max_characters": 10**9}}, ["$.extract.max_characters"]),
         # Faults that no schema can express.
         ({"load": LOAD, "split": {"chunk_size": 30, "chunk_overlap": 20}}, ["$.split.chunk_overlap"]),
+        ({"load": LOAD, "split": {"chunk_size": 1_001}}, ["$.split.chunk_size"]),
+        ({"load": LOAD, "split": {"mode": "parent_child", "parent_size": 50}}, ["$.split.parent_size"]),
         # Sources: each by its number, once.
         (sources(TEXT, {"type": "text", "name": "a.txt"}), ["$.datasource.sources[1]"]),
         (sources({"type": "ftp"}), ["$.datasource.sources[0].type"]),
@@ -108,6 +123,9 @@ def test_sources_of_a_run_are_checked_like_those_of_a_definition() -> None:
         ({}, True),
         ({"embed": {"batch_size": 1}}, True),
         ({"split": {"heading_level": 3}}, True),
+        ({"split": {"parent_size": 300}}, True),
+        ({"split": {"size_unit": "characters"}}, False),
+        ({"split": {"mode": "page"}}, False),
         ({"split": {"mode": "markdown"}}, False),
         ({"split": {"chunk_size": 100}}, False),
         ({"clean": {"remove_urls": True}}, False),
@@ -122,6 +140,8 @@ def test_settings_with_equal_chunks_have_equal_keys(changes: dict[str, Any], is_
 def test_key_of_the_default_settings_is_stable() -> None:
     """Stored documents contain it: with another key each would be indexed twice."""
     assert settings_key(read_settings({"load": LOAD}), "use-multilingual-3") == "bff724636c105b2c"
+    markdown = read_settings({"split": {"mode": "markdown"}, "load": LOAD})
+    assert settings_key(markdown, "use-multilingual-3") == "753c479f6ccffe0e"
 
 
 def test_limits_of_parsing_follow_from_the_characters_allowed() -> None:

@@ -20,7 +20,8 @@ from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
 from workloads.documents.one_item.steps import StepContext
 from workloads.documents.repository import DocumentSource
-from workloads.documents.splitting import Passage, SplitSettings
+from workloads.documents.split_settings import SplitSettings
+from workloads.documents.splitting import Passage
 from workloads.pipelines import steps as pipeline_steps
 from workloads.pipelines.models import EntityState
 from workloads.pipelines.repository import RunEntity

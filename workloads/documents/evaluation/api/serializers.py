@@ -45,6 +45,10 @@ class ResultSerializer(VariantSerializer, MetricsSerializer):
 class EvaluationSettingsSerializer(serializers.Serializer[Any]):
     """The settings and size of a dataset when the evaluation was started."""
 
+    # Absent from evaluations that are older than these settings.
+    chunking = serializers.CharField(required=False)
+    size_unit = serializers.CharField(required=False)
+    parent_size = serializers.IntegerField(required=False)
     chunk_size = serializers.IntegerField()
     chunk_overlap = serializers.IntegerField()
     embedding_model = serializers.CharField()

@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from tenants.api.viewsets import UUID_PATTERN
+from workloads.documents.indexing.api.preview import DatasetPreviewViewSet
 from workloads.documents.indexing.api.views import DatasetDocumentsViewSet, DatasetSourcesViewSet, DocumentViewSet
 
 router = SimpleRouter()
@@ -31,6 +32,11 @@ urlpatterns = [
         f"^datasets/(?P<dataset_id>{UUID_PATTERN})/reindex/$",
         DatasetSourcesViewSet.as_view({"post": "reindex"}),
         name="dataset-reindex",
+    ),
+    re_path(
+        f"^datasets/(?P<dataset_id>{UUID_PATTERN})/preview/$",
+        DatasetPreviewViewSet.as_view({"post": "preview"}),
+        name="dataset-preview",
     ),
     path("", include(router.urls)),
 ]

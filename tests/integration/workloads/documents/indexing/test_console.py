@@ -15,6 +15,8 @@ from tenants.models import Tenant
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from workloads.documents.models import Chunk, Dataset, Document
 
+# The settings of splitting that the form of a dataset has.
+SPLITTING = {"chunking": "structure", "size_unit": "tokens", "chunk_size": 300, "chunk_overlap": 10, "parent_size": 900}
 DATASETS, DOCUMENTS, CHUNKS = "/admin/retrieval/dataset/", "/admin/retrieval/document/", "/admin/retrieval/chunk/"
 
 
@@ -40,7 +42,7 @@ def platform(staff: User) -> Client:
 
 
 def test_member_creates_and_changes_a_dataset(member: Client, acme: Tenant) -> None:
-    values = {"name": "手册", "description": "", "chunk_size": 300, "chunk_overlap": 10}
+    values = {"name": "手册", "description": "", **SPLITTING}
     assert member.post(f"{DATASETS}add/", values).status_code == 302
     with tenant_context(acme):
         dataset = Dataset.objects.get()
@@ -55,7 +57,7 @@ def test_member_creates_and_changes_a_dataset(member: Client, acme: Tenant) -> N
 
 
 def test_staff_must_name_the_tenant_of_a_dataset(platform: Client, acme: Tenant) -> None:
-    values = {"name": "x", "description": "", "chunk_size": 300, "chunk_overlap": 10, "tenant": acme.pk}
+    values = {"name": "x", "description": "", **SPLITTING, "tenant": acme.pk}
     assert platform.post(f"{DATASETS}add/", values).status_code == 302
     with all_tenants():
         assert Dataset.objects.get().tenant_id == acme.pk

@@ -21,7 +21,8 @@ from workloads.documents.one_item.item import (
     passages_to_bytes,
 )
 from workloads.documents.repository import DocumentSource
-from workloads.documents.splitting import Passage, SplitSettings, passages_digest
+from workloads.documents.split_settings import SplitSettings
+from workloads.documents.splitting import Passage, passages_digest
 from workloads.pipelines.models import PipelineEntity
 
 MAX_STATE_BYTES = 2_048

@@ -20,7 +20,8 @@ from workloads.documents.extraction.errors import FileTooComplexError, FileWitho
 from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
 from workloads.documents.one_item.steps import StepContext
-from workloads.documents.splitting import Passage, SplitSettings
+from workloads.documents.split_settings import SplitSettings
+from workloads.documents.splitting import Passage
 from workloads.documents.vector_reuse import digest_of_text
 
 LIMITS = Limits(body_bytes=1_000)
