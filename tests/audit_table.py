@@ -141,6 +141,7 @@ DELETE datasets/{dataset}/               dataset.deleted         retrieval.datas
 POST   datasets/{dataset}/documents/     documents.uploaded      retrieval.dataset
 POST   datasets/{dataset}/evaluations/   evaluation.started      document_evaluation.evaluation
 DELETE evaluations/{evaluation}/         evaluation.deleted      document_evaluation.evaluation
+PATCH  documents/{document}/             document.metadata_changed retrieval.document
 DELETE documents/{document}/             document.deleted        retrieval.document
 POST   documents/{document}/pause/       job.suspended           scheduling.job
 POST   documents/{document}/resume/      job.resumed             scheduling.job
@@ -471,6 +472,7 @@ POST files/uploadedfile/upload/            files.uploaded        files.uploadedf
 POST retrieval/chunk/{chunk}/add-after/    chunk.added           retrieval.chunk
 POST retrieval/chunk/{chunk}/split/        chunk.split           retrieval.chunk
 POST retrieval/chunk/{chunk}/restore/      chunk.restored        retrieval.chunk
+POST retrieval/document/{document}/metadata/ document.metadata_changed retrieval.document
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST document_evaluation/evaluation/start/ evaluation.started    document_evaluation.evaluation

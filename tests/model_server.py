@@ -1,4 +1,4 @@
-"""Model endpoint on loopback with OpenAI's API: chat with and without streaming, and embeddings.
+"""Model endpoint on loopback with OpenAI's API: chat with and without streaming, and embeddings; and re-ranking.
 
 Its answers are configurable, it records requests, and it can fail, delay and limit its rate. `python -m
 tests.model_server PORT` runs one as a process of its own.
@@ -170,6 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(failure.status, failure.body, failure.headers)
         elif self.path.endswith("/embeddings"):
             self._answer(200, self._embeddings(body))
+        elif self.path.endswith("/rerank"):
+            self._answer(200, self._rerank(body))
         elif not self.path.endswith("/chat/completions"):
             self._answer(404, {"error": {"message": "no such path"}})
         elif body.get("stream") and self.model.streams:
@@ -214,6 +216,15 @@ class _Handler(BaseHTTPRequestHandler):
         rows = [{"index": number, "embedding": embed_text(text, size)} for number, text in enumerate(texts)]
         used = sum(count_tokens(text) for text in texts)
         return {"model": body["model"], "data": rows, "usage": {"prompt_tokens": used, "total_tokens": used}}
+
+    def _rerank(self, body: Mapping[str, Any]) -> Any:
+        """Return the number of shared words as scores: as Text Embeddings Inference, or for `documents` as Cohere."""
+        asked = set(body["query"].split())
+        texts = body["texts"] if "texts" in body else body["documents"]
+        name = "score" if "texts" in body else "relevance_score"
+        rows = [{"index": number, name: len(asked & set(text.split()))} for number, text in enumerate(texts)]
+        rows.sort(key=lambda row: -row[name])
+        return rows if "texts" in body else {"results": rows[: body["top_n"]]}
 
     def _answer(self, status: int, content: Any, headers: Mapping[str, str] = {}) -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()

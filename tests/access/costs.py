@@ -244,6 +244,7 @@ GET    datasets/                                                   2
 GET    datasets/{dataset_id}/chunks/                               2
 GET    documents/{document_id}/chunks/                             2
 PATCH  chunks/{pk}/                                                2
+PATCH  documents/{pk}/                                             2
 GET    chunks/{pk}/versions/                                       1
 POST   chunks/{pk}/add-after/                                      2
 POST   chunks/{pk}/split/                                          2

@@ -158,6 +158,7 @@ TWINS = {
     "export/errors/": "GET errors/",
     "files/uploadedfile/upload/": "POST files/",
     "retrieval/document/preview/{dataset}/": "POST datasets/{dataset}/preview/",
+    "retrieval/document/{document}/metadata/": "PATCH documents/{document}/",
     "retrieval/document/reindex/": "POST datasets/{dataset}/reindex/",
     "retrieval/document/upload/": "POST datasets/{dataset}/documents/",
     "scheduling.jobtemplate delete": "DELETE job-templates/{template}/",

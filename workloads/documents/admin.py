@@ -16,16 +16,19 @@ from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
-from tenants.exceptions import DomainError
+from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.limits.declared import SEARCH, costs
 from tenants.requests.features import require_feature
 from tenants.settings.schema import settings_of
 from workloads.documents.models import Dataset
-from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, Timings, search_dataset
+from workloads.documents.reranking import Reranking
+from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, SearchMode, search_dataset
+from workloads.documents.search_results import Hit, Timings
 from workloads.documents.service import SPLITTING, create_dataset, delete_dataset, update_dataset
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
-_SETTINGS = ("name", "description", *SPLITTING, "home_region", "allowed_regions", "text_weight", "min_score")
+_SEARCH = ("text_weight", "min_score", "is_reranked", "metadata_fields")
+_SETTINGS = ("name", "description", *SPLITTING, "home_region", "allowed_regions", *_SEARCH)
 
 
 class SearchForm(forms.Form):
@@ -39,6 +42,8 @@ class SearchForm(forms.Form):
     )
     top_k = forms.IntegerField(min_value=1, max_value=MAX_TOP_K, initial=5, label=gettext_lazy("Results"))
     min_score = forms.FloatField(min_value=0, max_value=1, required=False, label=gettext_lazy("Least score"))
+    filter = forms.JSONField(required=False, label=gettext_lazy("Filter"), widget=forms.TextInput)
+    rerank = forms.NullBooleanField(required=False, label=gettext_lazy("Re-rank"))
 
 
 @admin.register(Dataset, site=console_site)
@@ -105,7 +110,7 @@ class DatasetAdmin(TenantScopedAdmin):
             raise Http404
         form = SearchForm(request.GET) if "query" in request.GET else SearchForm()
         hits: list[Hit] | None = None
-        timings = Timings()
+        timings, reranking = Timings(), Reranking()
         if form.is_bound and form.is_valid():
             asked = form.cleaned_data
             try:
@@ -116,8 +121,13 @@ class DatasetAdmin(TenantScopedAdmin):
                     top_k=asked["top_k"],
                     mode=SearchMode(asked["mode"]),
                     min_score=asked["min_score"],
+                    metadata_filter=asked["filter"],
+                    is_reranked=asked["rerank"],
                     timings=timings,
+                    reranking=reranking,
                 )
+            except FieldInvalidError as refusal:
+                form.add_error("filter", refusal.detail)
             except DomainError as refusal:
                 form.add_error("mode", refusal.detail)
         context = {
@@ -128,5 +138,6 @@ class DatasetAdmin(TenantScopedAdmin):
             "form": form,
             "hits": hits,
             "milliseconds": timings.parts,
+            "reranking": reranking,
         }
         return TemplateResponse(request, "retrieval/admin/search.html", context)

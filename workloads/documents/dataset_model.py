@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
-from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
@@ -16,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.tenancy.bases import NamedModel, TenantModel
 from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
 from workloads.documents.embedding import current_model_name
+from workloads.documents.metadata import FieldType, fields_of
 from workloads.documents.split_settings import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_OVERLAP,
@@ -54,6 +54,7 @@ class Dataset(NamedModel, TenantModel):
     chunk_size = models.PositiveSmallIntegerField(
         _("chunk size"),
         default=DEFAULT_CHUNK_SIZE,
+        validators=[MinValueValidator(MIN_CHUNK_SIZE), MaxValueValidator(MAX_CHUNK_SIZE)],
         help_text=_("Maximum of a chunk: 20 to 1,000 tokens, or 20 to 4,000 characters."),
     )
     chunk_overlap = models.PositiveSmallIntegerField(
@@ -65,6 +66,7 @@ class Dataset(NamedModel, TenantModel):
         _("parent size"),
         default=DEFAULT_PARENT_SIZE,
         db_default=DEFAULT_PARENT_SIZE,
+        validators=[MaxValueValidator(MAX_PARENT_SIZE)],
         help_text=_("Of parent and child only: maximum of the passage around a chunk that searches return."),
     )
     home_region = models.CharField(
@@ -103,6 +105,22 @@ class Dataset(NamedModel, TenantModel):
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text=_("Chunks with a lower score are not found, 0 to 1. Empty: all are."),
     )
+    metadata_fields = models.JSONField(
+        _("metadata fields"),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text=_(
+            "What documents can have values of, for filters: a list of up to 20 objects with a name and a type, which "
+            "is text, number, date, boolean or texts."
+        ),
+    )
+    is_reranked = models.BooleanField(
+        _("re-rank results"),
+        default=False,
+        db_default=False,
+        help_text=_("Searches let the platform's re-ranking endpoint, if there is one, re-order their best results."),
+    )
     embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
@@ -134,12 +152,10 @@ class Dataset(NamedModel, TenantModel):
             ),
         ]
 
-    def clean(self) -> None:
-        """Raise `ValidationError`, by setting, if those of splitting are out of range or contradict each other."""
-        if self.chunking in Chunking.values and self.size_unit in SizeUnit.values:
-            faults = dict(self.split_settings.find_faults())
-            if faults:
-                raise ValidationError(faults)
+    @property
+    def fields(self) -> Mapping[str, FieldType]:
+        """Return the types of the metadata fields by their names."""
+        return fields_of(self.metadata_fields)
 
     @property
     def split_settings(self) -> SplitSettings:

@@ -42,6 +42,7 @@ class Document(TenantModel):
     as soon as they are stored. ``served_model`` is the model that made the vectors which serve searches. A document
     with a ``source_url`` has no content until its job has fetched it. ``encoding``, ``pages``, ``pages_without_text``
     and ``warnings`` are what extraction found out; ``given_encoding`` is that of a file of text, if it is not detected.
+    ``metadata`` has the values of the dataset's fields; `index_values` keeps their index.
     """
 
     # Rows refer to each other by (tenant, id); the constraints are in the migration.
@@ -82,6 +83,7 @@ class Document(TenantModel):
         db_default=[],
         blank=True,
     )
+    metadata = models.JSONField(_("metadata"), default=dict, db_default={}, blank=True)
     job_id = models.UUIDField(_("job id"))
     batch_id = models.UUIDField(_("batch id"))
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)

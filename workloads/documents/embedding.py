@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DIMENSIONS = 512
 # Characters of one text that are embedded. A chunk is shorter; a query can be of any length.
 _MAX_EMBEDDED_LENGTH = 8_000
+_MAX_HEADING_LENGTH = 400
 # Seconds to wait if an endpoint names none, and the maximum.
 _LIMITED_SECONDS, _MOST_LIMITED_SECONDS = 5.0, 300.0
 
@@ -172,6 +173,12 @@ class ApiEmbedder:
         if isinstance(error, TransientError) and error.code == "embedding_rate_limited":
             return EndpointRateLimitedError(str(error), seconds=retry_after_seconds)
         return error
+
+
+def text_to_embed(text: str, location: Mapping[str, Any]) -> str:
+    """Return what is embedded for a chunk: its text below the path of its headings, which often names the topic."""
+    heading = " › ".join(location.get("heading", ()))[-_MAX_HEADING_LENGTH:]
+    return f"{heading}\n{text}" if heading else text
 
 
 def normalise(vectors: Vectors) -> Vectors:

@@ -23,6 +23,11 @@ class DatasetSettingsInvalidError(DomainError):
     code, category, title = "settings_invalid", "invalid", gettext_noop("The settings are inconsistent.")
 
 
+class MetadataFieldInUseError(DomainError):
+    code, category = "metadata_field_in_use", "conflict"
+    title = gettext_noop("Documents have values of the metadata field; remove the values first.")
+
+
 class EmbeddingModelMismatchError(DomainError):
     code, category = "embedding_model_mismatch", "conflict"
     title = gettext_noop("The dataset was embedded by another model than the one in use.")

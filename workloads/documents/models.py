@@ -3,6 +3,7 @@
 from workloads.documents.chunk_model import CHANGED, ORDER, Chunk, ChunkChange, ChunkVersion
 from workloads.documents.dataset_model import Dataset
 from workloads.documents.document_model import MAX_ENCODING_LENGTH, MAX_URL_LENGTH, Document, DocumentStatus
+from workloads.documents.value_model import DocumentValue, index_values
 
 __all__ = [
     "CHANGED",
@@ -15,6 +16,8 @@ __all__ = [
     "Dataset",
     "Document",
     "DocumentStatus",
+    "DocumentValue",
+    "index_values",
 ]
 
 # Columns that refer to stored files.

@@ -12,6 +12,9 @@ declare(
     PlatformSetting("EMBEDDING_API_KEY", "", "Key of the embedding endpoint."),
     PlatformSetting("EMBEDDING_MODEL", "", "Model of the embedding endpoint."),
     PlatformSetting("EMBEDDING_DIMENSIONS", 512, "Dimensions of the endpoint's vectors; 0: the endpoint decides."),
+    PlatformSetting("RERANK_URL", "", "URL of an endpoint that re-ranks the results of searches; empty: none."),
+    PlatformSetting("RERANK_KEY", "", "Key of the re-ranking endpoint."),
+    PlatformSetting("RERANK_MODEL", "", "Model of the re-ranking endpoint; empty: it has one only."),
     # On two busy cores this many took 0.35 s by vector (512 dimensions) and 0.5 s by words; an approximate index loses
     # recall and is worth it only beyond.
     PlatformSetting(

@@ -27,6 +27,7 @@ from tenants.encryption.fields import sealed_field
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.blocks import Facts
+from workloads.documents.embedding import text_to_embed
 from workloads.documents.exceptions import DocumentGoneError
 from workloads.documents.models import Chunk, ChunkVersion, Document, DocumentStatus
 from workloads.documents.space import release_stored_content, take_chunks
@@ -175,7 +176,10 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
         "locations": [json.dumps(passage.location) for passage in passages],
         "embeddings": [f"[{','.join(map(str, vector))}]" for vector in vectors.tolist()],
         "searches": [to_tsvector(passage.text, heading=passage.heading) for passage in passages],
-        "digests": [digest_of_text(source.embedding_model, passage.text) for passage in passages],
+        "digests": [
+            digest_of_text(source.embedding_model, text_to_embed(passage.text, passage.location))
+            for passage in passages
+        ],
     }
     rows = fetch_all(_APPEND_CHUNKS, parameters, scalar_row, is_planned=True)
     if len(rows) != len(passages):

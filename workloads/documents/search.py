@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 from uuid import UUID
-
-from django.utils.safestring import SafeString
 
 from scheduling.kit.base import PermanentError, TransientError
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 from workloads.documents.embedding import Vector, Vectors, current_model_name, get_embedder
 from workloads.documents.exceptions import EmbeddingModelMismatchError, EmbeddingUnavailableError
+from workloads.documents.filters import Filter, read_filter
 from workloads.documents.folding import fold_near_duplicates, shingles_of
 from workloads.documents.fusion import Candidates, rank
-from workloads.documents.highlighting import Span, find_highlights, mark_highlights
+from workloads.documents.highlighting import find_highlights
 from workloads.documents.models import Chunk, Dataset, Document
 from workloads.documents.parents import read_texts, without_siblings
-from workloads.documents.split_settings import CHUNKS_A_PARENT, Chunking
+from workloads.documents.reranking import CANDIDATES, Reranking, rerank
+from workloads.documents.search_results import Hit, Timings
+from workloads.documents.split_settings import Chunking
 from workloads.documents.terms import query_terms, to_tsqueries
 from workloads.documents.vector_index import has_vector_index, widen_search
 
@@ -34,12 +33,17 @@ MAX_DATASETS = 10
 _DEPTH_FACTOR, _MIN_DEPTH = 4, 50
 # Chunks that are read for each result, since near-duplicates of a better one are not results of their own.
 _READ_FACTOR = 3
+# As many times more if the chunks of one parent are one result.
+_CHUNKS_A_PARENT = 4
 # Rarer terms weigh more; a query with more terms than this is a page, and the rest only costs time.
 _MAX_TERMS = 64
 
 _SQL = load_sql(__file__)
 _BY_VECTOR_EXACTLY, _BY_VECTOR_INDEX, _BY_TEXT = _SQL["rank_exactly"], _SQL["rank_by_index"], _SQL["rank_by_text"]
+_BY_VECTOR_FILTERED = _SQL["rank_filtered"]
 _SIMILARITY = _SQL["measure_similarity"]
+
+NO_FILTER = Filter()
 
 type Ranking = list[tuple[UUID, float]]
 
@@ -53,41 +57,31 @@ class SearchMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A chunk that matched a search, with its document.
+class Found:
+    """The chunks that a search found, best first, with texts and scores: more than its results, which `finish` makes.
 
-    ``text`` is that of its parent, or its own if it has none. The score is 0 to 1, and by vectors as low as -1; scores
-    of one mode can be compared between datasets. ``highlights`` are the places of the query's terms in the text, and
-    ``duplicates`` the chunks with nearly the same text that would have followed.
+    The text of a chunk is that of its parent, if it has one.
     """
 
-    chunk: Chunk
-    text: str
-    score: float
-    highlights: Sequence[Span] = ()
-    duplicates: Sequence[Chunk] = ()
-
-    @property
-    def marked(self) -> SafeString:
-        """Return the text as HTML with its highlights in ``<mark>``."""
-        return mark_highlights(self.text, self.highlights)
+    query: str
+    chunks: Sequence[Chunk]
+    texts: Mapping[UUID, str]
+    scores: Mapping[UUID, float]
+    limit: int
+    is_folded: bool
+    is_reranked: bool
 
 
-@dataclass(slots=True)
-class Timings:
-    """The durations of the parts of a search, in milliseconds, by the name of the part."""
+def search_datasets(*, timings: Timings | None = None, reranking: Reranking | None = None, **options: Any) -> list[Hit]:
+    """Return the best ``top_k`` (at most 50) chunks of the datasets for a query, best first.
 
-    parts: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Measure the duration of the block under this name."""
-        began = time.perf_counter()
-        yield
-        self.parts[name] = round((time.perf_counter() - began) * 1_000, 1)
+    The options are those of `find`; the durations are added to ``timings``, and ``reranking`` is filled in.
+    """
+    timings = timings or Timings()
+    return finish(find(timings=timings, **options), timings=timings, reranking=reranking)
 
 
-def search_datasets(
+def find(
     *,
     datasets: Sequence[Dataset],
     query: str,
@@ -95,38 +89,66 @@ def search_datasets(
     mode: SearchMode = SearchMode.HYBRID,
     min_score: float | None = None,
     is_folded: bool = True,
+    metadata_filter: object = None,
+    is_reranked: bool | None = None,
     timings: Timings | None = None,
     vector: Vector | None = None,
-) -> list[Hit]:
-    """Return the best ``top_k`` (at most 50) chunks of the datasets for a query, best first.
+) -> Found:
+    """Return the best chunks of the datasets for a query, enough for ``top_k`` (at most 50) results.
 
     Call it in the tenant's scope. Each dataset is searched with its own weights. Chunks below ``min_score``, or that of
-    their dataset, are left out; near-duplicates of a better one are folded into it if ``is_folded``. The durations are
-    added to ``timings``; ``vector`` is that of the query if the caller has it. Raise `EmbeddingModelMismatchError` or
-    `EmbeddingUnavailableError` if the query cannot be embedded.
+    their dataset, are left out, and so are those of documents that ``metadata_filter`` excludes. Without
+    ``is_reranked`` the datasets decide. ``vector`` is that of the query if the caller has it. Raise `FieldInvalidError`
+    for a faulty filter, `EmbeddingModelMismatchError` or `EmbeddingUnavailableError` if the query cannot be embedded.
     """
     timings = timings or Timings()
     limit = max(1, min(top_k, MAX_TOP_K))
+    filters = [read_filter(dataset.fields, metadata_filter) for dataset in datasets]
     if mode is not SearchMode.TEXT and vector is None:
         for dataset in datasets:
             require_current_model(dataset)
         with timings.part("embedding"):
             vector = embed_query(query)
     scores: dict[UUID, float] = {}
-    for dataset in datasets:
-        found = find_candidates(dataset, query, limit=limit, mode=mode, vector=vector, timings=timings)
+    for dataset, matching in zip(datasets, filters, strict=True):
+        found = find_candidates(
+            dataset, query, limit=limit, mode=mode, vector=vector, matching=matching, timings=timings
+        )
         least = dataset.min_score if min_score is None else min_score
         scores |= dict(select(found, mode=mode, text_weight=dataset.text_weight, min_score=least))
+    if is_reranked is None:
+        is_reranked = any(dataset.is_reranked for dataset in datasets)
     with timings.part("reading"):
-        depth = max(read_depth(dataset, limit, is_folded=is_folded) for dataset in datasets)
-        best = rank(scores)[:depth]
-        return _read_hits(best, query_terms(query), limit=limit, is_folded=is_folded)
+        factor = max(read_factor(dataset) for dataset in datasets) if is_folded else 1
+        read = max(limit * factor, CANDIDATES if is_reranked else 0)
+        best = dict(rank(scores)[:read])
+        chunks = without_siblings(_read_chunks(best))
+        return Found(query, chunks, read_texts(chunks), best, limit, is_folded, is_reranked)
 
 
-def read_depth(dataset: Dataset, limit: int, *, is_folded: bool = True) -> int:
-    """Return how many of the best chunks of a dataset are read for ``limit`` results; those of a parent are one."""
-    is_parented = dataset.chunking == Chunking.PARENT_CHILD
-    return limit * (_READ_FACTOR if is_folded else 1) * (CHUNKS_A_PARENT if is_parented else 1)
+def finish(found: Found, *, timings: Timings | None = None, reranking: Reranking | None = None) -> list[Hit]:
+    """Return the results of a search: re-ranked if it asks for that, and near-duplicates of a better one folded into it
+    if it is to be folded. It does not use the database.
+    """
+    ranked, texts = found.chunks, found.texts
+    if found.is_reranked:
+        with (timings or Timings()).part("reranking"):
+            order = rerank(found.query, [texts[chunk.pk] for chunk in ranked], reranking or Reranking())
+        ranked = [ranked[position] for position in order]
+    groups = [[chunk] for chunk in ranked[: found.limit]]
+    if found.is_folded:
+        folded = fold_near_duplicates([shingles_of(texts[chunk.pk]) for chunk in ranked], limit=found.limit)
+        groups = [[ranked[position] for position in group] for group in folded]
+    terms = query_terms(found.query)
+    return [
+        Hit(first, text := texts[first.pk], min(1.0, found.scores[first.pk]), find_highlights(text, terms), others)
+        for first, *others in groups
+    ]
+
+
+def read_factor(dataset: Dataset) -> int:
+    """Return how many of the best chunks of a dataset are read for each result of a folded search."""
+    return _READ_FACTOR * (_CHUNKS_A_PARENT if dataset.chunking == Chunking.PARENT_CHILD else 1)
 
 
 def search_dataset(*, dataset: Dataset, query: str, **options: Any) -> list[Hit]:
@@ -141,6 +163,7 @@ def find_candidates(
     limit: int,
     mode: SearchMode = SearchMode.HYBRID,
     vector: Vector | None = None,
+    matching: Filter = NO_FILTER,
     timings: Timings | None = None,
 ) -> Candidates[UUID]:
     """Return what the rankings of the mode find in a dataset, deep enough for ``limit`` results.
@@ -148,17 +171,17 @@ def find_candidates(
     In the hybrid mode, chunks that only words found have their similarity too.
     """
     timings = timings or Timings()
-    depth = max(_MIN_DEPTH, _DEPTH_FACTOR * read_depth(dataset, limit, is_folded=False))
+    depth = max(_MIN_DEPTH, _DEPTH_FACTOR * limit)
     text: Ranking = []
     similarity: Ranking = []
     rare_share = 0.0
     if mode is not SearchMode.VECTOR:
         with timings.part("words"):
-            text, rare_share = rank_by_text(dataset, query, depth)
+            text, rare_share = rank_by_text(dataset, query, depth, matching)
     if mode is not SearchMode.TEXT:
         with timings.part("vectors"):
             vector = embed_query(query) if vector is None else vector
-            similarity = rank_by_vector(dataset, depth, vector)
+            similarity = rank_by_vector(dataset, depth, vector, matching)
             known = dict(similarity)
             similarity += _measure_similarity(dataset, vector, [chunk for chunk, _ in text if chunk not in known])
     return Candidates(dict(text), dict(similarity), rare_share)
@@ -175,17 +198,20 @@ def select(
     return [(chunk, score) for chunk, score in ranking if min_score is None or score >= min_score]
 
 
-def rank_by_vector(dataset: Dataset, limit: int, vector: Vector) -> Ranking:
-    """Return the ids of up to ``limit`` chunks with their scores: the cosine of their vector and the query's.
+def rank_by_vector(dataset: Dataset, limit: int, vector: Vector, matching: Filter = NO_FILTER) -> Ranking:
+    """Return the ids of up to ``limit`` matching chunks with their scores: the cosine of their vector and the query's.
 
     Raise `EmbeddingModelMismatchError` if the dataset has vectors of another model.
     """
     require_current_model(dataset)
-    parameters = _vector_scope(dataset, vector) | {"limit": limit}
+    parameters = _vector_scope(dataset, vector) | {"limit": limit} | matching.parameters
     if has_vector_index(dataset.pk):
         widen_search(limit)
-        return _rank(_BY_VECTOR_INDEX, parameters)
-    return _rank(_BY_VECTOR_EXACTLY, parameters)
+        found = _rank(_BY_VECTOR_INDEX, parameters)
+        if not matching or len(found) == limit:
+            return found
+        # So few chunks match that the scan of the index ended before it had enough.
+    return _rank(_BY_VECTOR_FILTERED if matching else _BY_VECTOR_EXACTLY, parameters)
 
 
 def require_current_model(dataset: Dataset) -> None:
@@ -224,15 +250,15 @@ def _documents_of_other_models(dataset: Dataset) -> list[UUID]:
     return list(others.values_list("pk", flat=True))
 
 
-def rank_by_text(dataset: Dataset, query: str, limit: int) -> tuple[Ranking, float]:
-    """Return the ids and scores of up to ``limit`` chunks that share words with the query; rare words weigh more.
+def rank_by_text(dataset: Dataset, query: str, limit: int, matching: Filter = NO_FILTER) -> tuple[Ranking, float]:
+    """Return the ids and scores of up to ``limit`` matching chunks with words of the query; rare words weigh more.
 
     The second value is the share of the query's terms that are rare in the dataset.
     """
     terms = to_tsqueries(query_terms(query)[:_MAX_TERMS])
     if not terms:
         return [], 0.0
-    asked = {"terms": terms, "any_term": " | ".join(terms), "limit": limit}
+    asked = {"terms": terms, "any_term": " | ".join(terms), "limit": limit} | matching.parameters
     rows = fetch_all(_BY_TEXT, _scope_of(dataset) | asked, is_planned=True)
     return [(row.id, float(row.score)) for row in rows], rows[0].rare_share if rows else 0.0
 
@@ -251,18 +277,7 @@ def _rank(statement: str, parameters: dict[str, Any]) -> Ranking:
     return [(row.id, float(row.score)) for row in fetch_all(statement, parameters, is_planned=True)]
 
 
-def _read_hits(best: Sequence[tuple[UUID, float]], terms: Sequence[str], *, limit: int, is_folded: bool) -> list[Hit]:
-    scores = dict(best)
-    chunks = Chunk.objects.filter(pk__in=scores).select_related("document").defer("embedding", "search").in_bulk()
-    # A chunk that was deleted between the two reads is left out.
-    ranked = without_siblings(chunks[chunk_id] for chunk_id in scores if chunk_id in chunks)
-    ranked = ranked if is_folded else ranked[:limit]
-    texts = read_texts(ranked)
-    groups = [[chunk] for chunk in ranked]
-    if is_folded:
-        folded = fold_near_duplicates([shingles_of(texts[chunk.pk]) for chunk in ranked], limit=limit)
-        groups = [[ranked[position] for position in group] for group in folded]
-    return [
-        Hit(first, text := texts[first.pk], min(1.0, scores[first.pk]), find_highlights(text, terms), others)
-        for first, *others in groups
-    ]
+def _read_chunks(best: Mapping[UUID, float]) -> list[Chunk]:
+    """Return the chunks in this order. One that was deleted between the two reads is left out."""
+    chunks = Chunk.objects.filter(pk__in=best).select_related("document").defer("embedding", "search").in_bulk()
+    return [chunks[chunk_id] for chunk_id in best if chunk_id in chunks]

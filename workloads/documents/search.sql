@@ -1,3 +1,15 @@
+-- fragment: matching_documents
+-- The documents with a value in a range of each condition of a filter. The comparisons of texts are leakproof, so that
+-- row-level security lets them be conditions of the index of values; those of JSON and of arrays are not.
+SELECT document_id FROM (
+    SELECT DISTINCT asked.condition, value.document_id
+    FROM unnest(%(conditions)s::int[], %(names)s::text[], %(lows)s::text[], %(highs)s::text[])
+        AS asked(condition, name, low, high)
+    JOIN retrieval_documentvalue value ON value.tenant_id = %(tenant_id)s AND value.dataset_id = %(dataset_id)s
+        AND value.name = asked.name AND value.key >= asked.low AND value.key < asked.high
+) AS found
+GROUP BY document_id HAVING count(*) = %(conditions_count)s;
+
 -- name: rank_exactly
 -- Rank the chunks of a dataset by all their distances. `+ 0` makes the distance an expression that no index orders:
 -- whatever indexes exist, the planner computes every distance within the dataset. A dataset with its own index uses
@@ -7,11 +19,25 @@ WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served AN
     AND document_id <> ALL(%(others)s::uuid[])
 ORDER BY (embedding <#> %(vector)s::vector) + 0, id LIMIT %(limit)s;
 
--- name: rank_by_index
--- Rank the chunks of a dataset by the index of its vectors.
+-- name: rank_filtered
+-- Rank the chunks of the documents that match a filter by all their distances.
 SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
 WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served AND is_enabled
     AND document_id <> ALL(%(others)s::uuid[])
+    AND document_id IN (
+-- include: matching_documents
+    )
+ORDER BY (embedding <#> %(vector)s::vector) + 0, id LIMIT %(limit)s;
+
+-- name: rank_by_index
+-- Rank the chunks of a dataset by the index of its vectors. With a filter the scan goes on until enough chunks match,
+-- but ends after `hnsw.max_scan_tuples`: then it may find fewer.
+SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
+WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served AND is_enabled
+    AND document_id <> ALL(%(others)s::uuid[])
+    AND (NOT %(is_filtered)s::boolean OR document_id IN (
+-- include: matching_documents
+    ))
 ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s;
 
 -- name: measure_similarity
@@ -24,12 +50,13 @@ WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND id = ANY(%(c
 -- Rank the chunks of a dataset by words. Any term may match; each weighs by its rarity in the dataset, one that no
 -- chunk contains as if half a chunk did. The score is divided by that of a chunk whose text consists of all terms, so
 -- that scores of different queries and datasets can be compared. A term is rare if at most one chunk in a hundred
--- contains it. The weights are those of D (text) to A (heading). No index on `search`: `@@` is not leakproof, so under
+-- contains it. The weights are those of D (text) to A (heading). A filter
+-- is applied at the end, so that it changes no score. No index on `search`: `@@` is not leakproof, so under
 -- row-level security the tenant's rows are filtered first in any case. OFFSET 0 keeps the scan of the chunks outside,
 -- so that they are read once and not once per term. Each step is materialized, since the planner's estimates of their
 -- sizes are too poor to choose the order.
 WITH hit AS MATERIALIZED (
-    SELECT chunk.id, term.number, ts_rank('{0.5, 0.5, 0.5, 0.8}', chunk.search, term.query) AS rank
+    SELECT chunk.id, chunk.document_id, term.number, ts_rank('{0.5, 0.5, 0.5, 0.8}', chunk.search, term.query) AS rank
     FROM retrieval_chunk chunk CROSS JOIN LATERAL (
         SELECT query, number FROM unnest(%(terms)s::tsquery[]) WITH ORDINALITY AS listed(query, number)
         WHERE chunk.search @@ query OFFSET 0
@@ -51,4 +78,7 @@ WITH hit AS MATERIALIZED (
 )
 SELECT hit.id, sum(hit.rank * weight.idf) / (SELECT best FROM asked) AS score, (SELECT rare_share FROM asked)
 FROM hit JOIN weight USING (number)
+WHERE NOT %(is_filtered)s::boolean OR hit.document_id IN (
+-- include: matching_documents
+)
 GROUP BY hit.id ORDER BY score DESC, hit.id LIMIT %(limit)s;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -17,13 +17,19 @@ from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.settings.schema import settings_of
 from tenants.tenancy.regions import check_regions
-from workloads.documents.exceptions import DatasetInUseError, DatasetNameTakenError, DatasetSettingsInvalidError
+from workloads.documents.exceptions import (
+    DatasetInUseError,
+    DatasetNameTakenError,
+    DatasetSettingsInvalidError,
+    MetadataFieldInUseError,
+)
+from workloads.documents.metadata import FieldType, check_fields
 from workloads.documents.models import Dataset, Document
-from workloads.documents.split_settings import CHARACTERS_A_TOKEN, CHUNKS_A_PARENT, Chunking, SizeUnit
+from workloads.documents.split_settings import CHARACTERS_A_TOKEN, CHUNKS_A_PARENT, Chunking, SizeUnit, SplitSettings
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
 _REGIONS = ("home_region", "allowed_regions")
-_SEARCH = ("text_weight", "min_score")
+_SEARCH = ("text_weight", "min_score", "is_reranked", "metadata_fields")
 SPLITTING = ("chunking", "size_unit", "chunk_size", "chunk_overlap", "parent_size")
 _SETTABLE = ("name", "description", *SPLITTING, *_REGIONS, *_SEARCH)
 
@@ -42,12 +48,14 @@ def create_dataset(
     allowed_regions: Sequence[str] = (),
     text_weight: float | None = None,
     min_score: float | None = None,
+    is_reranked: bool = False,
+    metadata_fields: Sequence[Mapping[str, str]] = (),
 ) -> Dataset:
     """Create an empty dataset for the embedding model in use.
 
     Missing settings take the tenant's defaults, of which tokens are four characters. The default overlap is at most
     half of the chunk size, the default parent four chunks. Without allowed regions those of the tenant apply. Raise
-    `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or `FieldInvalidError` for regions.
+    `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or `FieldInvalidError` for regions and metadata fields.
     """
     defaults = settings_of(tenant)
     scale = CHARACTERS_A_TOKEN if size_unit == SizeUnit.CHARACTERS else 1
@@ -68,6 +76,8 @@ def create_dataset(
         allowed_regions=list(allowed_regions),
         text_weight=text_weight,
         min_score=min_score,
+        is_reranked=is_reranked,
+        metadata_fields=list(metadata_fields),
     )
     with tenant_context(tenant):
         _save(dataset)
@@ -80,22 +90,33 @@ def update_dataset(*, dataset: Dataset, **changes: Any) -> Dataset:
     """Change the name, description, settings or regions of a dataset.
 
     Settings of splitting apply to documents that are indexed later, those of searches to the next search. Regions apply
-    at once to all its jobs that have not begun.
+    at once to all its jobs that have not begun. A metadata field of which documents have values stays as it is: else
+    raise `MetadataFieldInUseError`.
     """
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:
         raise TypeError(gettext("A dataset has no settings %(names)s.") % {"names": ", ".join(sorted(unknown))})
     with transaction.atomic():
         locked: Dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
-        before = _facts(locked)
+        before, fields = _facts(locked), locked.fields
         for name, value in changes.items():
             setattr(locked, name, value)
         _save(locked)
+        _check_removed(locked, fields)
         after = _facts(locked)
         if any(before[name] != after[name] for name in _REGIONS):
             _label(locked)
         record_audit(action="dataset.updated", target=locked, before=before, after=after)
     return locked
+
+
+def require_consistent(settings: SplitSettings) -> None:
+    """Raise `DatasetSettingsInvalidError`, with each fault, if settings of splitting are out of range or contradict."""
+    faults = list(settings.find_faults())
+    if faults:
+        raise DatasetSettingsInvalidError(
+            errors=[{"field": name, "code": "settings_invalid", "detail": detail} for name, detail in faults]
+        )
 
 
 def delete_dataset(*, dataset: Dataset) -> None:
@@ -108,6 +129,15 @@ def delete_dataset(*, dataset: Dataset) -> None:
         record_audit(action="dataset.deleted", target=locked, before=_facts(locked))
         remove_label(tenant_id=locked.tenant_id, subject=locked.pk)
         locked.delete()
+
+
+def _check_removed(dataset: Dataset, before: Mapping[str, FieldType]) -> None:
+    """Raise `MetadataFieldInUseError` if a field was removed, or got another type, and a document has a value of it."""
+    kept = dataset.fields
+    removed = [name for name, kind in before.items() if kept.get(name) is not kind]
+    if used := Document.objects.filter(dataset=dataset, metadata__has_any_keys=removed).first() if removed else None:
+        names = ", ".join(name for name in removed if name in used.metadata)
+        raise MetadataFieldInUseError("Documents have values of the fields %(names)s.", {"names": names})
 
 
 def _label(dataset: Dataset, *, has_jobs: bool = True) -> None:
@@ -128,6 +158,7 @@ def _label(dataset: Dataset, *, has_jobs: bool = True) -> None:
 
 def _save(dataset: Dataset) -> None:
     require_within(datasets=dataset.name)
+    dataset.metadata_fields = check_fields(dataset.metadata_fields)
     try:
         # The database checks uniqueness, also between two concurrent requests.
         dataset.full_clean(exclude=["tenant"], validate_unique=False, validate_constraints=False)
@@ -137,6 +168,7 @@ def _save(dataset: Dataset) -> None:
             for field, messages in error.message_dict.items()
         ]
         raise DatasetSettingsInvalidError(errors=errors) from error
+    require_consistent(dataset.split_settings)
     try:
         with transaction.atomic():
             dataset.save()

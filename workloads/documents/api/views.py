@@ -21,16 +21,18 @@ from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.limits.declared import SEARCH
 from tenants.tenancy.regions import MOST_REGIONS, REGION_LENGTH
+from workloads.documents.metadata import MAX_FIELD_NAME_LENGTH, MAX_FIELDS, FieldType
 from workloads.documents.models import Dataset
 from workloads.documents.queries import get_dataset
+from workloads.documents.reranking import Reranking
 from workloads.documents.search import (
     MAX_DATASETS,
     MAX_QUERY_LENGTH,
     MAX_TOP_K,
     SearchMode,
-    Timings,
     search_datasets,
 )
+from workloads.documents.search_results import Timings
 from workloads.documents.service import SPLITTING, create_dataset, delete_dataset, update_dataset
 from workloads.documents.split_settings import MAX_CHUNK_SIZE, MAX_PARENT_SIZE, MIN_CHUNK_SIZE, Chunking, SizeUnit
 
@@ -50,14 +52,27 @@ LOCATION_SCHEMA = {
 }
 
 
+class MetadataFieldSerializer(StrictSerializer):
+    """A field of which documents can have values."""
+
+    name = NameField(max_length=MAX_FIELD_NAME_LENGTH)
+    type = serializers.ChoiceField(choices=list(FieldType))
+
+
 class DatasetSerializer(serializers.ModelSerializer[Dataset]):
     """A dataset with its settings."""
+
+    metadata_fields = serializers.SerializerMethodField()
 
     class Meta:
         model = Dataset
         fields = ["id", "name", "description", *SPLITTING, "home_region", "allowed_regions"]
-        fields += ["text_weight", "min_score", "embedding_model", "created_at"]
+        fields += ["text_weight", "min_score", "is_reranked", "metadata_fields", "embedding_model", "created_at"]
         read_only_fields = fields
+
+    @extend_schema_field(MetadataFieldSerializer(many=True))
+    def get_metadata_fields(self, dataset: Dataset) -> list[dict[str, str]]:
+        return list(dataset.metadata_fields)
 
 
 class DatasetNameField(NameField):
@@ -110,6 +125,16 @@ class DatasetChangesSerializer(SplittingSerializer):
         help_text="Chunks with a lower score are not found. Null: all are.",
     )
 
+    is_reranked = serializers.BooleanField(
+        required=False, help_text="Whether searches let the platform's re-ranking endpoint re-order their results."
+    )
+    metadata_fields = MetadataFieldSerializer(
+        many=True,
+        required=False,
+        max_length=MAX_FIELDS,
+        help_text="What documents can have values of, for filters. All fields, not only new ones.",
+    )
+
 
 class NewDatasetSerializer(DatasetChangesSerializer):
     """Request body: a new dataset. Only the name is required."""
@@ -132,6 +157,16 @@ class SearchSerializer(StrictSerializer):
     )
     fold_duplicates = serializers.BooleanField(
         default=True, help_text="Whether a chunk with nearly the text of a better one is listed with it."
+    )
+    filter = serializers.DictField(
+        allow_null=True,
+        default=None,
+        help_text='Values that documents must have: `{"year": {"gte": 2024}, "tag": {"in": ["a", "b"]}}`.',
+    )
+    rerank = serializers.BooleanField(
+        allow_null=True,
+        default=None,
+        help_text="Whether the re-ranking endpoint re-orders the best results. Null: as the dataset is set.",
     )
 
 
@@ -188,6 +223,10 @@ class SearchAnswerSerializer(serializers.Serializer[Any]):
 
     results = HitSerializer(many=True)
     milliseconds = serializers.DictField(child=serializers.FloatField(), help_text="Durations by part.")
+    reranked = serializers.BooleanField(help_text="Whether the re-ranking endpoint has decided the order.")
+    rerank_reason = serializers.CharField(
+        help_text="If it should have but has not: the code of the reason, such as `rerank_unreachable`. Else empty."
+    )
 
 
 class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
@@ -248,7 +287,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
 
 def _search(body: SearchSerializer, datasets: Sequence[Dataset]) -> Response:
-    asked, timings = body.validated_data, Timings()
+    asked, timings, reranking = body.validated_data, Timings(), Reranking()
     hits = search_datasets(
         datasets=datasets,
         query=asked["query"],
@@ -256,9 +295,14 @@ def _search(body: SearchSerializer, datasets: Sequence[Dataset]) -> Response:
         mode=SearchMode(asked["mode"]),
         min_score=asked["min_score"],
         is_folded=asked["fold_duplicates"],
+        metadata_filter=asked["filter"],
+        is_reranked=asked["rerank"],
         timings=timings,
+        reranking=reranking,
     )
-    return Response(SearchAnswerSerializer({"results": hits, "milliseconds": timings.parts}).data)
+    answer: dict[str, Any] = {"results": hits, "milliseconds": timings.parts}
+    answer |= {"reranked": reranking.is_done, "rerank_reason": reranking.reason}
+    return Response(SearchAnswerSerializer(answer).data)
 
 
 def _answer(dataset: Dataset, *, status: int = 200) -> Response:

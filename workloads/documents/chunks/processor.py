@@ -10,7 +10,7 @@ from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import Complete, JobContext, Outcome, Snoozed, TaskProcessor
 from tenants.context import tenant_context
-from workloads.documents.embedding import EndpointRateLimitedError, Vectors, load_embedder
+from workloads.documents.embedding import EndpointRateLimitedError, Vectors, load_embedder, text_to_embed
 from workloads.documents.models import Chunk
 from workloads.documents.one_item.steps import StepContext, embed_texts, require_current_model
 from workloads.documents.vector_reuse import combine, digest_of_text, known_vectors
@@ -54,7 +54,7 @@ class ChunkEmbedding(TaskProcessor):
         model = document.served_model or document.dataset.embedding_model
         require_current_model(model)
         step_context = StepContext(context.should_yield, context.dependency)
-        texts = [chunk.text for chunk in chunks]
+        texts = [text_to_embed(chunk.text, chunk.location) for chunk in chunks]
         known = known_vectors(context.tenant_id, texts, model=model)
         try:
             vectors, _ = combine(texts, known, model=model, embed=lambda rest: embed_texts(rest, step_context))
@@ -76,5 +76,5 @@ def store_vectors(chunks: Sequence[Chunk], vectors: Vectors, *, model: str) -> N
     """Store the vectors, in the current transaction. A text that has changed meanwhile waits for its own job."""
     for chunk, vector in zip(chunks, vectors, strict=True):
         Chunk.objects.filter(pk=chunk.pk, text=chunk.text, vector_digest=None).update(
-            embedding=vector, vector_digest=digest_of_text(model, chunk.text)
+            embedding=vector, vector_digest=digest_of_text(model, text_to_embed(chunk.text, chunk.location))
         )

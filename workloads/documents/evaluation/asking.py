@@ -13,7 +13,8 @@ from workloads.documents.evaluation.questions import Question
 from workloads.documents.folding import fold_near_duplicates, shingles_of
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.parents import read_texts, without_siblings
-from workloads.documents.search import find_candidates, read_depth, select
+from workloads.documents.reranking import CANDIDATES, order_by_endpoint
+from workloads.documents.search import find_candidates, read_factor, select
 
 
 @dataclass(frozen=True)
@@ -29,33 +30,46 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a question found: for each variant the chunks, best first, before re-ranking and folding."""
+
+    query: str
+    rankings: Sequence[tuple[Variant, Sequence[_Found]]]
+
+    def rank_answers(self) -> list[int]:
+        """Return for each variant the rank of the first answer among ten results, 0 if none is among them.
+
+        The results are those of a search with near-duplicates folded; a chunk that is folded into another one answers
+        in its place. It does not use the database. Raise `TransientError` or `PermanentError` if re-ranking fails.
+        """
+        return [_rank(self._reranked(found) if variant.is_reranked else found) for variant, found in self.rankings]
+
+    def _reranked(self, found: Sequence[_Found]) -> list[_Found]:
+        return [found[position] for position in order_by_endpoint(self.query, [one.text for one in found])]
+
+
+@dataclass(frozen=True, slots=True)
 class Asker:
     """A dataset with the variants in which questions are asked to it."""
 
     dataset: Dataset
     variants: Sequence[Variant] = field(default_factory=list)
 
-    def rank_answers(self, question: Question, vector: Vector) -> list[int]:
-        """Return for each variant the rank of the first answer among ten results, 0 if none is among them.
-
-        The results are those of a search with near-duplicates folded; a chunk that is folded into another one answers
-        in its place. Call it in the tenant's scope.
-        """
+    def ask(self, question: Question, vector: Vector) -> Asked:
+        """Return what the question finds. Call it in the tenant's scope."""
         found = find_candidates(self.dataset, question.text, limit=DEPTH, vector=vector)
+        least = self.dataset.min_score
+        read = max(DEPTH * read_factor(self.dataset), CANDIDATES)
         rankings = [
-            [
-                chunk
-                for chunk, _ in select(
-                    found, mode=one.mode, text_weight=one.text_weight, min_score=self.dataset.min_score
-                )[: read_depth(self.dataset, DEPTH)]
-            ]
+            [chunk for chunk, _ in select(found, mode=one.mode, text_weight=one.text_weight, min_score=least)][:read]
             for one in self.variants
         ]
         ids = {chunk for ranking in rankings for chunk in ranking}
         chunks = Chunk.objects.filter(pk__in=ids).select_related("document").defer("embedding", "search").in_bulk()
-        ranked = [without_siblings(chunks[pk] for pk in ranking if pk in chunks) for ranking in rankings]
-        results = self._read({chunk.pk: chunk for ranking in ranked for chunk in ranking}.values(), question)
-        return [_rank([results[chunk.pk] for chunk in ranking]) for ranking in ranked]
+        kept = [without_siblings(chunks[pk] for pk in ranking if pk in chunks) for ranking in rankings]
+        results = self._read({chunk.pk: chunk for ranking in kept for chunk in ranking}.values(), question)
+        ranked = [[results[chunk.pk] for chunk in ranking] for ranking in kept]
+        return Asked(question.text, list(zip(self.variants, ranked, strict=True)))
 
     def _read(self, chunks: Collection[Chunk], question: Question) -> dict[UUID, _Found]:
         texts = read_texts(list(chunks))

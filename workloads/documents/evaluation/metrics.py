@@ -18,17 +18,25 @@ _WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A mode, and in the mode hybrid a weight of words; None is the automatic weight."""
+    """A mode, in the mode hybrid a weight of words (None is the automatic weight), and whether it is re-ranked."""
 
     mode: SearchMode
     text_weight: float | None = None
+    is_reranked: bool = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what identifies the variant among the results of an evaluation."""
+        return {"mode": self.mode.value, "text_weight": self.text_weight, "is_reranked": self.is_reranked}
 
 
-def variants_of(text_weight: float | None) -> list[Variant]:
-    """Return the variants that are measured for a dataset with this weight; the first is what its searches use."""
+def variants_of(text_weight: float | None, *, has_reranker: bool = False, is_reranked: bool = False) -> list[Variant]:
+    """Return the variants that are measured for a dataset with these settings; the first is what its searches use."""
     weights = dict.fromkeys((text_weight, None, *_WEIGHTS))
     hybrid = [Variant(SearchMode.HYBRID, weight) for weight in weights]
-    return [hybrid[0], Variant(SearchMode.TEXT), Variant(SearchMode.VECTOR), *hybrid[1:]]
+    reranked = [Variant(SearchMode.HYBRID, text_weight, is_reranked=True)] if has_reranker else []
+    firsts = [*reranked, hybrid[0]] if is_reranked else [hybrid[0], *reranked]
+    return [*firsts, Variant(SearchMode.TEXT), Variant(SearchMode.VECTOR), *hybrid[1:]]
 
 
 def measure(ranks: Sequence[int]) -> dict[str, float]:
@@ -47,26 +55,29 @@ def measure(ranks: Sequence[int]) -> dict[str, float]:
 
 def summarize(variants: Sequence[Variant], ranks: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     """Return the metrics of each variant. ``ranks`` has for each question the rank in each variant."""
-    return [
-        {"mode": variant.mode.value, "text_weight": variant.text_weight} | measure([one[index] for one in ranks])
-        for index, variant in enumerate(variants)
-    ]
+    return [variant.facts | measure([one[index] for one in ranks]) for index, variant in enumerate(variants)]
 
 
 def compare_results(
     before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """Yield the metrics of both evaluations and their difference, for each mode and weight that both have."""
-    earlier = {(one["mode"], one["text_weight"]): one for one in before}
+    earlier = {_key_of(one): one for one in before}
     for one in after:
-        if old := earlier.get(key := (one["mode"], one["text_weight"])):
+        if old := earlier.get(_key_of(one)):
             yield {
-                "mode": key[0],
-                "text_weight": key[1],
+                "mode": one["mode"],
+                "text_weight": one["text_weight"],
+                "is_reranked": one.get("is_reranked", False),
                 "before": {name: old[name] for name in METRICS},
                 "after": {name: one[name] for name in METRICS},
                 "difference": {name: round(one[name] - old[name], 4) for name in METRICS},
             }
+
+
+def _key_of(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    # Results of before there was re-ranking have no such key.
+    return result["mode"], result["text_weight"], result.get("is_reranked", False)
 
 
 def compare_ranks(before: Mapping[str, int], after: Mapping[str, int]) -> list[dict[str, Any]]:

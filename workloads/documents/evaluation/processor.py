@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import batched
 from typing import Any, ClassVar
 from uuid import UUID
@@ -19,6 +20,7 @@ from workloads.documents.evaluation.models import Evaluation
 from workloads.documents.evaluation.questions import Question
 from workloads.documents.evaluation.repository import append_ranks, read_evaluation, variants_measured
 from workloads.documents.one_item.steps import StepContext, embed_texts, require_current_model
+from workloads.documents.reranking import RERANK
 
 # Questions that are asked and stored at a time: the work that a crash repeats, and the delay of a cancel.
 BATCH_QUESTIONS = 16
@@ -80,8 +82,11 @@ class DatasetEvaluation(TaskProcessor):
 
 
 def _ask(context: JobContext, asker: Asker, questions: Sequence[Question]) -> list[list[int]]:
-    """Return the ranks of the answers of a batch of questions. The embedding uses no database connection."""
+    """Return the ranks of the answers of a batch of questions. Embedding and re-ranking use no database connection."""
     step = StepContext(context.should_yield, context.dependency)
     vectors = embed_texts([question.text for question in questions], step)
     with tenant_context(context.tenant_id):
-        return [asker.rank_answers(question, vector) for question, vector in zip(questions, vectors, strict=True)]
+        asked = [asker.ask(question, vector) for question, vector in zip(questions, vectors, strict=True)]
+    is_reranked = any(variant.is_reranked for variant in asker.variants)
+    with context.dependency(RERANK) if is_reranked else nullcontext():
+        return [one.rank_answers() for one in asked]

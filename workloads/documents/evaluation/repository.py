@@ -24,8 +24,13 @@ def read_evaluation(tenant_id: UUID, evaluation_id: UUID) -> Evaluation:
 
 
 def variants_measured(evaluation: Evaluation) -> list[Variant]:
-    """Return the variants of an evaluation, which the weight that its dataset had determines."""
-    return variants_of(evaluation.settings["text_weight"])
+    """Return the variants of an evaluation, which the settings of its start determine."""
+    settings = evaluation.settings
+    return variants_of(
+        settings["text_weight"],
+        has_reranker=bool(settings.get("reranker")),
+        is_reranked=settings.get("is_reranked", False),
+    )
 
 
 def append_ranks(evaluation: Evaluation, ranks: Sequence[Sequence[int]]) -> None:

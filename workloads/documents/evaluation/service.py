@@ -22,12 +22,13 @@ from workloads.documents.evaluation.models import Evaluation
 from workloads.documents.evaluation.processor import DatasetEvaluation
 from workloads.documents.evaluation.questions import Question, describe_fault, read_questions, refuse
 from workloads.documents.models import Dataset, Document
+from workloads.documents.reranking import reranker_name
 from workloads.documents.search import require_current_model
 from workloads.documents.service import SPLITTING
 
 # The oldest ones beyond are deleted.
 MAX_EVALUATIONS = 100
-_SETTINGS = (*SPLITTING, "embedding_model", "text_weight", "min_score")
+_SETTINGS = (*SPLITTING, "embedding_model", "text_weight", "min_score", "is_reranked")
 
 
 def start_evaluation(
@@ -102,8 +103,8 @@ def _check_documents(dataset: Dataset, questions: Sequence[Question]) -> None:
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """Return the settings of a dataset as they are now, and its size."""
+    """Return the settings of a dataset as they are now, its size, and the name of the re-ranking model."""
     size = Document.objects.filter(dataset=dataset).aggregate(
         documents=Count("pk"), chunks=Sum("chunks_done", default=0)
     )
-    return {name: getattr(dataset, name) for name in _SETTINGS} | size
+    return {name: getattr(dataset, name) for name in _SETTINGS} | size | {"reranker": reranker_name()}

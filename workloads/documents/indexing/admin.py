@@ -23,6 +23,7 @@ from tenants.models import Tenant
 from workloads.documents.chunks.queries import count_changed
 from workloads.documents.indexing.forms import DocumentUploadForm, ReindexForm
 from workloads.documents.indexing.list_filters import DatasetFilter, ShownStatusFilter
+from workloads.documents.indexing.metadata_page import MetadataPage
 from workloads.documents.indexing.preview_page import MAX_PREVIEW_BODY, preview_page
 from workloads.documents.indexing.queries import find_documents
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
@@ -31,6 +32,7 @@ from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.models import Dataset, Document, DocumentStatus
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
+_PROGRESS = ("shown_status", "chunks", "shown_error", "shown_warnings")
 _FACTS = ("given_encoding", "encoding", "pages", "pages_without_text")
 _REINDEX_NOTE = gettext_lazy(
     "Each document serves searches with its old chunks until its new ones are complete; until then both count as "
@@ -44,7 +46,7 @@ _UPLOAD_NOTE = gettext_lazy(
 
 
 @admin.register(Document, site=console_site)
-class DocumentAdmin(ReadOnlyAdmin):
+class DocumentAdmin(MetadataPage, ReadOnlyAdmin):
     """Admin page of documents with their progress. Documents are changed by actions only."""
 
     empty_title = gettext_lazy("No documents yet")
@@ -58,9 +60,9 @@ class DocumentAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
     ordering = ("-id",)
     post_actions = ("retry", "pause", "resume", "reindex", "reindex_discarding", "refetch", "delete")
-    readonly_fields = ("shown_status", "chunks", "shown_error", "shown_warnings", "job")
+    readonly_fields = (*_PROGRESS, "job")
     fieldsets = (
-        (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "shown_warnings", "job")}),
+        (None, {"fields": ("name", "dataset", *_PROGRESS, "metadata", "job")}),
         (gettext_lazy("Phases"), {"fields": _PHASES}),
         (gettext_lazy("File"), {"fields": ("source_url", "content_type", "size_bytes", "sha256", *_FACTS)}),
     )
@@ -200,10 +202,12 @@ class DocumentAdmin(ReadOnlyAdmin):
         reindex = self.guard(self.reindex_view, Permission.DATASETS_MANAGE)
         preview = self.guard(partial(preview_page, self), Permission.DATASETS_MANAGE, takes_files=True)
         preview.max_body_bytes = MAX_PREVIEW_BODY  # type: ignore[attr-defined]
+        metadata = self.guard(self.metadata_view, Permission.DATASETS_MANAGE)
         return [
             path("preview/<uuid:dataset_id>/", preview, name="retrieval_document_preview"),
             path("upload/", upload, name="retrieval_document_upload"),
             path("reindex/", reindex, name="retrieval_document_reindex"),
+            path("<uuid:object_id>/metadata/", metadata, name="retrieval_document_metadata"),
             *super().get_urls(),
         ]
 
@@ -224,11 +228,8 @@ class DocumentAdmin(ReadOnlyAdmin):
             except DomainError as refusal:
                 form.add_error("dataset", refusal.detail)
             else:
-                left = (
-                    gettext(" %(remaining)s remain: submit again for them.") % {"remaining": renewal.remaining}
-                    if renewal.remaining
-                    else ""
-                )
+                remain = gettext(" %(remaining)s remain: submit again for them.") % {"remaining": renewal.remaining}
+                left = remain if renewal.remaining else ""
                 message = gettext("%(count)s documents are re-indexed.%(left)s")
                 self.message_user(request, message % {"count": renewal.documents, "left": left})
                 return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
@@ -269,11 +270,12 @@ class DocumentAdmin(ReadOnlyAdmin):
                 dataset=dataset,
                 files=form.cleaned_data["files"],
                 encoding=form.cleaned_data["encoding"],
+                metadata=form.cleaned_data["metadata"],
                 is_rate_limited=True,
             )
         except DomainError as refusal:
             for fault in refusal.errors or [{"field": "files", "detail": refusal.detail}]:
-                form.add_error("encoding" if fault["field"] == "encoding" else "files", fault["detail"])
+                form.add_error(fault["field"] if fault["field"] in form.fields else "files", fault["detail"])
             return False
         known = sum(file.is_duplicate for file in upload.files)
         self.message_user(

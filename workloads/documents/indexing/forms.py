@@ -22,6 +22,12 @@ class DocumentUploadForm(forms.Form):
         required=False,
         help_text=gettext_lazy("Of files of text, such as cp1252 or gb18030; empty: it is detected."),
     )
+    metadata = forms.JSONField(
+        label=gettext_lazy("Metadata"),
+        required=False,
+        widget=forms.TextInput,
+        help_text=gettext_lazy('Of each new document, as JSON with the fields of the dataset, such as {"year": 2026}.'),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -17,8 +17,10 @@ from scheduling.jobs.suspension import resume_job, suspend_job, wake_jobs
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.exceptions import DomainError
 from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentNotFoundError
+from workloads.documents.indexing.intake import lock_dataset
 from workloads.documents.indexing.processor import DocumentIndexing
-from workloads.documents.models import Document, DocumentStatus
+from workloads.documents.metadata import check_metadata
+from workloads.documents.models import Document, DocumentStatus, index_values
 from workloads.documents.space import release_chunks
 from workloads.files.store import discard_on_commit
 
@@ -85,6 +87,29 @@ def resume_document(*, document_id: UUID, reason: str = "") -> None:
         wake_jobs(job_ids=[job_id])
         document = _read(document_id)
         record_audit(action="document.pause_withdrawn", target=document, after={"job": str(job_id)}, reason=reason)
+
+
+@transaction.atomic
+def change_metadata(*, document_id: UUID, metadata: object, reason: str = "") -> None:
+    """Change the values of a document's metadata; None removes one. Searches follow at once, without indexing.
+
+    Raise `DocumentNotFoundError`, or `FieldInvalidError` if the values do not fit the fields of its dataset.
+    """
+    # The dataset first, as uploads do: its fields must not change meanwhile.
+    dataset = lock_dataset(_read(document_id).dataset)
+    document = _lock(document_id)
+    before = document.metadata
+    changed = before | check_metadata(dataset.fields, metadata)
+    document.metadata = {name: value for name, value in changed.items() if value is not None}
+    document.save(update_fields=["metadata"])
+    index_values([document])
+    record_audit(
+        action="document.metadata_changed",
+        target=document,
+        before={"metadata": before},
+        after={"metadata": document.metadata},
+        reason=reason,
+    )
 
 
 @transaction.atomic

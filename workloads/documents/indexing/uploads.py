@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from django.core.files.base import ContentFile, File
@@ -19,7 +20,8 @@ from workloads.documents.extraction.sniffing import ContentType
 from workloads.documents.indexing.inspection import check_chunks, estimate_chunks, inspect_documents
 from workloads.documents.indexing.intake import check_encoding, label_of, lock_dataset, submit_documents
 from workloads.documents.limits import VECTOR_CHUNKS
-from workloads.documents.models import Dataset, Document
+from workloads.documents.metadata import check_metadata
+from workloads.documents.models import Dataset, Document, index_values
 from workloads.files.contents import NewContent
 from workloads.files.incoming import MAX_NAME_LENGTH, IncomingFile
 from workloads.files.store import discard_on_error, lock_contents, storage_key, store_contents
@@ -46,47 +48,73 @@ class UploadResult:
     files: list[DocumentUpload]
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a request gives for each of its new documents."""
+
+    metadata: Any
+    encoding: str = ""
+
+
 def upload_documents(
     *,
     tenant: Tenant,
     dataset: Dataset,
     files: Sequence[File[bytes]],
     encoding: str = "",
+    metadata: object = None,
     is_rate_limited: bool = False,
 ) -> UploadResult:
     """Add files to a dataset, and submit a job for each file with new content.
 
-    ``encoding`` is that of files of text; if it is empty, it is detected. ``is_rate_limited`` is passed on to
-    `submit_jobs`. Raise `BatchTooLargeError`, `UploadRefusedError`, `SpaceExceededError`, `FieldInvalidError` for an
-    unknown encoding, or the errors of `submit_jobs`; then nothing is stored.
+    ``encoding`` is that of files of text; if it is empty, it is detected. ``metadata`` are the values of each new
+    document. ``is_rate_limited`` is passed on to `submit_jobs`. Raise `BatchTooLargeError`, `UploadRefusedError`,
+    `SpaceExceededError`, `FieldInvalidError` for an unknown encoding or faulty metadata, or the errors of
+    `submit_jobs`; then nothing is stored.
     """
     encoding = check_encoding(encoding)
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):
         check_batch_limit(tenant, len(files))
         incoming = inspect_documents(files)
-        return _take(tenant, dataset, incoming, written, encoding=encoding, is_rate_limited=is_rate_limited)
+        given = _Given(metadata, encoding)
+        return _take(tenant, dataset, incoming, written, given, is_rate_limited=is_rate_limited)
 
 
 def add_text(
-    *, tenant: Tenant, dataset: Dataset, name: str, text: str, content_type: ContentType, is_rate_limited: bool = False
+    *,
+    tenant: Tenant,
+    dataset: Dataset,
+    name: str,
+    text: str,
+    content_type: ContentType,
+    metadata: object = None,
+    is_rate_limited: bool = False,
 ) -> UploadResult:
     """Add a text to a dataset, as a file of this type. It raises the same errors as `upload_documents`."""
     data = text.encode()
     file = IncomingFile(name, content_type, len(data), hashlib.sha256(data).hexdigest(), ContentFile(data))
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):
-        return _take(tenant, dataset, [file], written, is_rate_limited=is_rate_limited)
+        return _take(tenant, dataset, [file], written, _Given(metadata), is_rate_limited=is_rate_limited)
 
 
 def add_address(
-    *, tenant: Tenant, dataset: Dataset, url: str, name: str = "", is_rate_limited: bool = False
+    *,
+    tenant: Tenant,
+    dataset: Dataset,
+    url: str,
+    name: str = "",
+    metadata: object = None,
+    is_rate_limited: bool = False,
 ) -> UploadResult:
     """Add the page or file at a URL to a dataset. Its job fetches it. A dataset has each URL only once.
 
-    Raise `UrlRefusedError` for an invalid URL, `SpaceExceededError`, or the errors of `submit_jobs`.
+    Raise `UrlRefusedError` for an invalid URL, `FieldInvalidError` for faulty metadata, `SpaceExceededError`, or the
+    errors of `submit_jobs`.
     """
     target = read_target(url)
     with tenant_context(tenant):
         dataset = lock_dataset(dataset)
+        values = given_metadata(dataset, metadata)
         known = Document.objects.filter(dataset=dataset, source_url=url).first()
         if known is not None:
             return UploadResult(None, [DocumentUpload(known.name, known, is_duplicate=True)])
@@ -99,12 +127,19 @@ def add_address(
             settings_key=dataset.settings_key,
             source_url=url,
             is_fetch_due=True,
+            metadata=values,
         )
         with suppress_nested_entries():
             batch_id = _submit(tenant, dataset, [document], is_rate_limited=is_rate_limited)
         after = {"files": 1, "new": 1, "batch": str(batch_id), "address": target.shown}
         record_audit(action="documents.uploaded", target=dataset, after=after)
     return UploadResult(batch_id, [DocumentUpload(document.name, document, is_duplicate=False)])
+
+
+def given_metadata(dataset: Dataset, given: object) -> dict[str, Any]:
+    """Return the values of a new document, without those that are None; raise `FieldInvalidError` for faulty ones."""
+    values = check_metadata(dataset.fields, {} if given is None else given)
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def name_of_address(shown: str) -> str:
@@ -117,11 +152,12 @@ def _take(
     dataset: Dataset,
     incoming: Sequence[IncomingFile],
     written: list[str],
+    given: _Given,
     *,
-    encoding: str = "",
     is_rate_limited: bool,
 ) -> UploadResult:
     dataset = lock_dataset(dataset)
+    given = replace(given, metadata=given_metadata(dataset, given.metadata))
     check_chunks(tenant, dataset, incoming)
     keys = {file.sha256: storage_key(tenant.pk, file.sha256) for file in incoming}
     lock_contents(keys.values())
@@ -136,7 +172,7 @@ def _take(
         check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
         contents = [NewContent(sha256, file.size_bytes, file.content) for sha256, file in fresh.items()]
         store_contents(tenant.pk, contents, written=written)
-        created = {sha256: _make(tenant, dataset, file, keys[sha256], encoding) for sha256, file in fresh.items()}
+        created = {sha256: _make(tenant, dataset, file, keys[sha256], given) for sha256, file in fresh.items()}
         with suppress_nested_entries():
             batch_id = _submit(tenant, dataset, list(created.values()), is_rate_limited=is_rate_limited)
     record_audit(
@@ -170,7 +206,7 @@ def _describe_uploads(
     ]
 
 
-def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str, encoding: str) -> Document:
+def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str, given: _Given) -> Document:
     return Document(
         tenant=tenant,
         dataset=dataset,
@@ -180,7 +216,8 @@ def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str, encodi
         sha256=file.sha256,
         settings_key=dataset.settings_key,
         storage_key=key,
-        given_encoding=encoding,
+        given_encoding=given.encoding,
+        metadata=given.metadata,
     )
 
 
@@ -191,4 +228,5 @@ def _submit(tenant: Tenant, dataset: Dataset, documents: list[Document], *, is_r
     for document in documents:
         document.batch_id = batch_id
     Document.objects.bulk_create(documents)
+    index_values(documents)
     return batch_id

@@ -19,7 +19,7 @@ from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, Permanent
 from scheduling.kit.http import Answer, HeaderValue, Limits, read_target, send
 from workloads.documents.blocks import Facts
 from workloads.documents.cleaning import clean_blocks, remove_addresses
-from workloads.documents.embedding import EndpointRateLimitedError, current_model_name, get_embedder
+from workloads.documents.embedding import EndpointRateLimitedError, current_model_name, get_embedder, text_to_embed
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
 from workloads.documents.extraction.extractor import extract_file
 from workloads.documents.extraction.sniffing import ACCEPTED, ContentType, sniff
@@ -179,7 +179,7 @@ def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -
     """
     context.check_running()
     batch = item.next_batch()
-    texts = [passage.text for passage in batch]
+    texts = [text_to_embed(passage.text, passage.location) for passage in batch]
     vectors, reused = combine(texts, known, model=item.embedding_model, embed=lambda rest: embed_texts(rest, context))
     return EmbeddedBatch(batch, vectors, reused)
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from workloads.documents import repository
+from workloads.documents.embedding import text_to_embed
 from workloads.documents.models import Dataset, Document, DocumentStatus
 from workloads.documents.one_item.item import IndexingItem, passages_to_bytes
 from workloads.documents.one_item.steps import EmbeddedBatch
@@ -97,7 +98,7 @@ def begin(item: IndexingItem, *, seconds: float = 0.0) -> IndexingItem:
 
 def read_known_vectors(item: IndexingItem) -> dict[UUID, Any]:
     """Return those vectors for the item's next batch that chunks of the tenant already have, for `steps.embed`."""
-    texts = [passage.text for passage in item.next_batch()]
+    texts = [text_to_embed(passage.text, passage.location) for passage in item.next_batch()]
     return known_vectors(item.tenant_id, texts, model=item.embedding_model)
 
 

@@ -196,6 +196,11 @@ _ALL: Final = (
             "query": {**TEMPLATE, "maxLength": 8_000},
             "top_k": {"type": "integer", "minimum": 1, "maximum": 50, "default": 5},
             "mode": {"enum": ["hybrid", "vector", "text"], "default": "hybrid"},
+            "filter": {
+                "type": "object",
+                "maxProperties": 10,
+                "description": "Values of the documents' metadata, as searches take them.",
+            },
         },
         required=("dataset", "query"),
         outputs=("results", "text"),

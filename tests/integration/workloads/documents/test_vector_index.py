@@ -15,9 +15,10 @@ from tenants.tenancy.service import create_tenant
 from tests.integration.workloads.documents.conftest import add_document
 from tests.platform_settings import ChangePlatformSettings
 from workloads.documents import search as search_module
-from workloads.documents.models import Dataset
-from workloads.documents.search import SearchMode, search_dataset
-from workloads.documents.service import create_dataset
+from workloads.documents.indexing.service import change_metadata
+from workloads.documents.models import Chunk, Dataset, Document
+from workloads.documents.search import NO_FILTER, SearchMode, search_dataset
+from workloads.documents.service import create_dataset, update_dataset
 from workloads.documents.vector_index import has_vector_index, index_name
 
 
@@ -66,6 +67,38 @@ def test_large_dataset_gets_an_index_and_a_small_one_none(
     assert not has_vector_index(large.pk)
 
 
+@pytest.mark.parametrize("scanned", [1, 20_000])
+@pytest.mark.django_db(databases=["default", OWNER_ALIAS], transaction=True)
+def test_filtered_search_by_the_index_is_complete(
+    large: Dataset, change_platform_settings: ChangePlatformSettings, scanned: int
+) -> None:
+    few = add_document(large, "few.txt", *(f"Invoice {number} of the year." for number in range(3)))
+    with tenant_context(large.tenant_id):
+        dataset = update_dataset(dataset=large, metadata_fields=[{"name": "kind", "type": "text"}])
+        change_metadata(document_id=few.pk, metadata={"kind": "invoice"})
+    try:
+        build()
+        with tenant_context(large.tenant_id), connection.cursor() as cursor:
+            # The invoices are not among the nearest neighbours, before which a scan of few tuples ends.
+            cursor.execute("SELECT set_config('hnsw.max_scan_tuples', %s, true)", [str(scanned)])
+            hits = search_dataset(
+                dataset=dataset,
+                query="the queue of tenant 7",
+                mode=SearchMode.VECTOR,
+                metadata_filter={"kind": "invoice"},
+                is_folded=False,
+            )
+        assert [hit.chunk.document.name for hit in hits] == ["few.txt"] * few_chunks(few)
+    finally:
+        change_platform_settings(EXACT_SEARCH_MAX_CHUNKS=100_000)
+        build()
+
+
+def few_chunks(document: Document) -> int:
+    with tenant_context(document.tenant_id):
+        return Chunk.objects.filter(document=document).count()
+
+
 def index_is_used(dataset: Dataset, name: str) -> bool:
     """Return whether the statement for large datasets, as the restricted role, can be answered from the index."""
     with tenant_context(dataset.tenant_id), connection.cursor() as cursor:
@@ -77,6 +110,7 @@ def index_is_used(dataset: Dataset, name: str) -> bool:
             "tenant_id": dataset.tenant_id,
             "dataset_id": dataset.pk,
             "others": [],
+            **NO_FILTER.parameters,
         }
         cursor.execute("EXPLAIN " + search_module._BY_VECTOR_INDEX, parameters)
         return any(name in line for (line,) in cursor.fetchall())

@@ -17,7 +17,7 @@ from scheduling.kit.base import DependencyRefusedError, PermanentError, Transien
 from scheduling.kit.http import Answer, NoAnswerError
 from tests.platform_settings import ChangePlatformSettings
 from workloads.documents import embedding
-from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, LocalEmbedder, get_embedder, normalise
+from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, LocalEmbedder, get_embedder, normalise, text_to_embed
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +155,9 @@ def test_unknown_provider_or_missing_model_is_a_configuration_error(
         get_embedder()
     with pytest.raises(ImproperlyConfigured, match="EMBEDDING_MODEL"):
         ApiEmbedder(url="https://embed.test", key="", model="")
+
+
+def test_text_is_embedded_below_its_headings() -> None:
+    assert text_to_embed("It is 10 s.", {"heading": ["Workers", "Lease"], "line": 3}) == "Workers › Lease\nIt is 10 s."
+    assert text_to_embed("It is 10 s.", {"line": 3}) == "It is 10 s."
+    assert len(text_to_embed("x", {"heading": ["y" * 5_000]})) == 402

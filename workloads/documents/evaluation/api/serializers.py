@@ -36,6 +36,7 @@ class VariantSerializer(serializers.Serializer[Any]):
 
     mode = serializers.ChoiceField(choices=list(SearchMode))
     text_weight = serializers.FloatField(allow_null=True, help_text="Null in the mode hybrid: the automatic weight.")
+    is_reranked = serializers.BooleanField(default=False, help_text="Whether results were re-ranked.")
 
 
 class ResultSerializer(VariantSerializer, MetricsSerializer):
@@ -54,6 +55,8 @@ class EvaluationSettingsSerializer(serializers.Serializer[Any]):
     embedding_model = serializers.CharField()
     text_weight = serializers.FloatField(allow_null=True)
     min_score = serializers.FloatField(allow_null=True)
+    is_reranked = serializers.BooleanField(default=False)
+    reranker = serializers.CharField(default="", help_text="Model of the re-ranking endpoint; empty: there was none.")
     documents = serializers.IntegerField()
     chunks = serializers.IntegerField()
 

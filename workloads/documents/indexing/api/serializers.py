@@ -8,12 +8,16 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tenants.api.input import NameField, StrictSerializer, TextField
+from tenants.api.strict_json import parse_json
+from tenants.exceptions import JsonInvalidError
 from workloads.documents.extraction.sniffing import ACCEPTED, ContentType
 from workloads.documents.indexing.queries import SHOWN_STATUSES
 from workloads.documents.models import MAX_ENCODING_LENGTH, MAX_URL_LENGTH
 from workloads.files.incoming import MAX_NAME_LENGTH
 
 MAX_TEXT_LENGTH = 500_000
+# More than all values of all fields of a dataset take.
+MAX_METADATA_LENGTH = 300_000
 DISCARD_EDITS = "Lose the changes of its chunks by hand. Without it they are refused: 409 `edits_would_be_lost`."
 TEXT_FORMATS = {"text": ContentType.TEXT, "markdown": ContentType.MARKDOWN}
 
@@ -63,6 +67,7 @@ class DocumentSerializer(serializers.Serializer[Any]):
     warnings = serializers.ListField(
         child=serializers.CharField(), help_text="What may be missing or wrong in the text of a completed document."
     )
+    metadata = serializers.DictField(help_text="Values by the metadata fields of the dataset.")
     created_at = serializers.DateTimeField()
 
     def get_chunks_serving(self, document: Any) -> int:
@@ -108,13 +113,43 @@ class EncodingField(TextField):
         )
 
 
+class MetadataField(serializers.DictField):
+    """Serializer field of values by the fields that the dataset declares; the service checks them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(help_text="Values by the metadata fields of the dataset.", **options)
+
+
+class MetadataTextField(TextField):
+    """Serializer field of the values as JSON, for bodies that are no JSON."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the parsed values; raise a validation error if they are no JSON."""
+        text = super().to_internal_value(data)
+        try:
+            return parse_json(text.encode()) if text else None
+        except JsonInvalidError as error:
+            raise serializers.ValidationError(error.detail) from error
+
+
 class EncodingSerializer(serializers.Serializer[Any]):
     """The part of a request body that names the encoding of files."""
 
     encoding = EncodingField()
 
 
-class UploadSerializer(EncodingSerializer):
+class NewFilesSerializer(EncodingSerializer):
+    """The part of an upload beside the files."""
+
+    metadata = MetadataTextField(
+        required=False,
+        allow_blank=True,
+        max_length=MAX_METADATA_LENGTH,
+        help_text='Values of each new document, as JSON: `{"year": 2026}`.',
+    )
+
+
+class UploadSerializer(NewFilesSerializer):
     """Request body of an upload: files as `multipart/form-data`."""
 
     files = serializers.ListField(
@@ -135,6 +170,7 @@ class NewTextSerializer(StrictSerializer):
     name = NameField(max_length=MAX_NAME_LENGTH)
     text = TextField(max_length=MAX_TEXT_LENGTH)
     format = serializers.ChoiceField(choices=list(TEXT_FORMATS), default="text")
+    metadata = MetadataField(required=False)
 
 
 class NewAddressSerializer(StrictSerializer):
@@ -142,6 +178,14 @@ class NewAddressSerializer(StrictSerializer):
 
     url = TextField(max_length=MAX_URL_LENGTH)
     name = NameField(max_length=MAX_NAME_LENGTH, required=False, default="")
+    metadata = MetadataField(required=False)
+
+
+class DocumentChangesSerializer(StrictSerializer):
+    """Request body: values of a document's metadata to change, and the reason. Null removes a value."""
+
+    metadata = MetadataField()
+    reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
 
 class ReindexSerializer(StrictSerializer):

@@ -23,11 +23,12 @@ from tenants.exceptions import FieldInvalidError
 from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, MAX_UPLOAD_BYTES
 from workloads.documents.indexing.api.serializers import (
     TEXT_FORMATS,
+    DocumentChangesSerializer,
     DocumentQuerySerializer,
     DocumentSerializer,
-    EncodingSerializer,
     FileBodySerializer,
     NewAddressSerializer,
+    NewFilesSerializer,
     NewTextSerializer,
     ReasonBodySerializer,
     ReindexDatasetSerializer,
@@ -38,7 +39,13 @@ from workloads.documents.indexing.api.serializers import (
 )
 from workloads.documents.indexing.queries import find_documents, get_document
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document, replace_document
-from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
+from workloads.documents.indexing.service import (
+    change_metadata,
+    delete_document,
+    pause_document,
+    resume_document,
+    retry_document,
+)
 from workloads.documents.indexing.uploads import UploadResult, add_address, add_text, upload_documents
 from workloads.documents.models import Document
 from workloads.documents.queries import get_dataset
@@ -76,7 +83,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
     def create(self, request: Request, dataset_id: str) -> Response:
         """Upload files to a dataset. All are accepted or none; then each refused file has an error."""
         dataset = get_dataset(UUID(dataset_id))
-        asked = EncodingSerializer(data=request.data)
+        asked = NewFilesSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         upload = upload_documents(
             tenant=self.tenant,
@@ -111,6 +118,7 @@ class DatasetSourcesViewSet(Unpaged, TenantViewSet):
             name=asked["name"],
             text=asked["text"],
             content_type=TEXT_FORMATS[asked["format"]],
+            metadata=asked.get("metadata"),
             is_rate_limited=True,
         )
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
@@ -159,6 +167,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.DATASETS_VIEW,
         "retrieve": Permission.DATASETS_VIEW,
+        "partial_update": Permission.DATASETS_MANAGE,
         "destroy": Permission.DATASETS_MANAGE,
         "retry": Permission.DATASETS_MANAGE,
         "pause": Permission.DATASETS_MANAGE,
@@ -185,6 +194,14 @@ class DocumentViewSet(EditedRows, TenantViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         """Return one document."""
         return _answer(get_document(UUID(pk)))
+
+    @extend_schema(operation_id="documents_update", request=DocumentChangesSerializer, responses=DocumentSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change the metadata of a document. Searches follow at once; nothing is indexed again."""
+        body = DocumentChangesSerializer.of(request.data)
+        document = self.begin_edit(lambda: get_document(UUID(pk)))
+        change_metadata(document_id=document.pk, **body.validated_data)
+        return _answer(get_document(document.pk))
 
     @extend_schema(operation_id="documents_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:

@@ -14,12 +14,14 @@ from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
 from scheduling.jobs.cancellation import cancel_job
-from scheduling.kit.base import Complete, Yielded
+from scheduling.kit.base import Complete, TransientError, Yielded
 from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.documents.conftest import add_document
 from tests.integration.workloads.documents.evaluation.conftest import QUESTIONS, evaluate, run
+from tests.model_server import model_server
+from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.evaluation import processor, service
 from workloads.documents.evaluation.exceptions import EvaluationGoneError
 from workloads.documents.evaluation.models import Evaluation
@@ -45,6 +47,28 @@ def test_evaluation_measures_each_mode_and_weight(library: Dataset) -> None:
     assert results["text", None]["recall_10"] == 0.8
     # A rank below the first four documents is impossible; the vector finds all.
     assert results["vector", None]["recall_5"] == 1.0
+
+
+def test_evaluation_measures_reranking(library: Dataset, change_platform_settings: ChangePlatformSettings) -> None:
+    with model_server() as server:
+        change_platform_settings(RERANK_URL=f"{server.url}/rerank", RERANK_MODEL="m")
+        evaluation = evaluate(library)
+    assert evaluation.settings["reranker"] == "m"
+    own, reranked = evaluation.results[:2]
+    assert (own["mode"], own["is_reranked"]) == ("hybrid", False)
+    assert (reranked["mode"], reranked["is_reranked"]) == ("hybrid", True)
+    assert len(server.asked) == evaluation.questions_total
+    assert {one.body["query"] for one in server.asked} >= {"XK-4711"}
+
+
+def test_failed_reranking_fails_the_evaluation(
+    library: Dataset, change_platform_settings: ChangePlatformSettings
+) -> None:
+    with model_server() as server:
+        change_platform_settings(RERANK_URL=f"{server.url}/rerank")
+        server.fail_next(503, times=100)
+        with pytest.raises(TransientError, match="re-ranking endpoint"):
+            evaluate(library)
 
 
 def test_job_continues_at_the_first_question_that_is_not_stored(

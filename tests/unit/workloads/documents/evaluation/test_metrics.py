@@ -33,6 +33,21 @@ def test_first_variant_is_that_of_the_dataset() -> None:
     assert {one.mode for one in variants_of(None)[1:3]} == {SearchMode.TEXT, SearchMode.VECTOR}
 
 
+def test_reranked_variant_is_first_if_searches_are_reranked() -> None:
+    own, reranked = Variant(SearchMode.HYBRID), Variant(SearchMode.HYBRID, is_reranked=True)
+    assert variants_of(None, has_reranker=True)[:2] == [own, reranked]
+    assert variants_of(None, has_reranker=True, is_reranked=True)[:2] == [reranked, own]
+    assert reranked not in variants_of(None, is_reranked=True)
+
+
+def test_results_without_a_reranker_are_compared_with_later_ones() -> None:
+    earlier = {"mode": "hybrid", "text_weight": None} | measure([2])
+    later = summarize(variants_of(None, has_reranker=True), [[1] * 8])
+    (compared,) = compare_results([earlier], later)
+    assert compared["is_reranked"] is False
+    assert compared["difference"]["recall_1"] == 1.0
+
+
 def test_results_are_compared_by_mode_and_weight() -> None:
     one, other = Variant(SearchMode.TEXT), Variant(SearchMode.HYBRID, 0.5)
     before, after = summarize([one, other], [[1, 2], [2, 2]]), summarize([one], [[1], [1]])

@@ -79,10 +79,14 @@ def _table(results: list[dict[str, Any]]) -> list[str]:
         return []
     head = ["mode", "weight of words", *METRICS]
     rows = [
-        [one["mode"], _weight(one["mode"], one["text_weight"]), *(f"{one[name]:.3f}" for name in METRICS)]
+        [_mode(one), _weight(one["mode"], one["text_weight"]), *(f"{one[name]:.3f}" for name in METRICS)]
         for one in results
     ]
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def _mode(result: dict[str, Any]) -> str:
+    return f"{result['mode']}, re-ranked" if result["is_reranked"] else result["mode"]
 
 
 def _weight(mode: str, weight: float | None) -> str:
