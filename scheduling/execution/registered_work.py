@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from uuid import UUID
 
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.settlement_builders import Outcome
 from scheduling.execution.start import StartedExecution
 from scheduling.jobs.batches.service import submit_children
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.requests import JobRequest, check_request
 from scheduling.kit.base import MAX_CHILDREN, Child, Effects, PermanentError
+from scheduling.models import Job
 from scheduling.outbox.buffer import OutboxBuffer
+from tenants.database.clock import read_clock
+from tenants.exceptions import DomainError
+
+
+def check_child(job_id: UUID, child: Child) -> None:
+    """Raise PermanentError, with the code of the refusal, if the kind, payload or options of a child are refused."""
+    plan = Job.objects.select_related("tenant__plan").only("tenant__plan").get(pk=job_id).tenant.plan
+    try:
+        check_request(JobRequest(**asdict(child)), now=read_clock(), plan=plan)
+    except DomainError as refusal:
+        details = [f"{fault['field']}: {fault['detail']}" for fault in refusal.errors]
+        raise PermanentError(" ".join([str(refusal.detail), *details]), code=refusal.code) from refusal
 
 
 class RegisteredWork:

@@ -20,7 +20,7 @@ from scheduling.execution.dependencies import DependencyUse
 from scheduling.execution.json_limits import storable_json
 from scheduling.execution.logs.job_log import END_SECONDS, JobLogWriter
 from scheduling.execution.output import JobOutput
-from scheduling.execution.registered_work import RegisteredWork
+from scheduling.execution.registered_work import RegisteredWork, check_child
 from scheduling.execution.settlement import Progress, Settlement
 from scheduling.execution.start import StartedExecution
 from scheduling.jobs.artifacts import NewArtifact, require_artifact_store
@@ -172,6 +172,11 @@ class ExecutionRuntime:
     def submit_child(self, child: Child) -> None:
         """Register a child, to be submitted in the transaction that ends this execution well."""
         self._registered.submit_child(child)
+
+    def check_child(self, child: Child) -> None:
+        """Raise PermanentError, with the code of the refusal, if the kind or the payload of a child is refused."""
+        with tenant_context(self._started.tenant_id):
+            check_child(self._started.job_id, child)
 
     def emit(self, topic: str, message: Json, key: str) -> None:
         """Keep a message for the next checkpoint or the settlement."""

@@ -109,6 +109,10 @@ class AsyncJobContext:
         """Submit a job of the same tenant when this execution ends well, as `JobContext.submit_child` does."""
         self.blocking.submit_child(kind, payload, **options)
 
+    async def check_child(self, kind: str, payload: Json | None = None, **options: Any) -> None:
+        """Raise PermanentError if `submit_child` would be refused, as `JobContext.check_child` does."""
+        await self.run(self.blocking.check_child, kind, payload, **options)
+
     def emit(self, topic: str, message: Json, *, key: str = "") -> None:
         """Send ``message`` to the tenant's outbox routes that match ``topic``, as `JobContext.emit` does."""
         self.blocking.emit(topic, message, key=key)

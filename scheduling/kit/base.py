@@ -58,7 +58,7 @@ __all__ = [
 
 # The version of the names in `__all__` and their signatures: the first number rises with a change, the second with an
 # addition.
-KIT_VERSION: Final = (1, 7)
+KIT_VERSION: Final = (1, 8)
 
 type ResourceName = Literal["cpu", "io", "memory", "gpu"]
 type MemoryClass = Literal["small", "medium", "large"]

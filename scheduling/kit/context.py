@@ -121,6 +121,13 @@ class JobContext:
         """
         self.runtime.submit_child(Child(kind, payload or {}, **options))
 
+    def check_child(self, kind: str, payload: Json | None = None, **options: Any) -> None:
+        """Raise PermanentError, with the code of the refusal, if `submit_child` with these values would be refused.
+
+        It checks the kind, the payload and the options; limits of the tenant are checked when the child is submitted.
+        """
+        self.runtime.check_child(Child(kind, payload or {}, **options))
+
     def children(self) -> Sequence[ChildJob]:
         """Return the ended children that the job last waited for, with their results, in order of submission."""
         return self.runtime.children()

@@ -87,6 +87,9 @@ class JobRuntime(Protocol):
         Raise PermanentError beyond MAX_CHILDREN an execution.
         """
 
+    def check_child(self, child: Child) -> None:
+        """Raise PermanentError, with the code of the refusal, if the kind or the payload of ``child`` is refused."""
+
     def children(self) -> Sequence[ChildJob]:
         """Return the children that the job last waited for, in order of submission, with their results."""
 

@@ -116,6 +116,9 @@ class RecordingRuntime:
         """Record the child."""
         self.submitted.append(child)
 
+    def check_child(self, child: Child) -> None:
+        """Accept every child: this runtime knows no kinds."""
+
     def children(self) -> Sequence[ChildJob]:
         """Return ``known_children``."""
         return self.known_children

@@ -56,22 +56,31 @@ def read_answer(text: str, schema: Mapping[str, Any] | None) -> Any:
 
     Raise `AnswerMismatchError` if it does not match.
     """
+    value = parse_answer(text)
+    if schema is not None:
+        require_match(value, schema)
+    elif not isinstance(value, dict):
+        raise AnswerMismatchError("It is not a JSON object.")
+    return value
+
+
+def parse_answer(text: str) -> Any:
+    """Return the JSON value that a text is; raise `AnswerMismatchError` if it is none."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise AnswerMismatchError("It is nested too deeply.") from None
     except ValueError as error:
         raise AnswerMismatchError(f"It is not JSON: {error}") from None
-    if schema is None:
-        if not isinstance(value, dict):
-            raise AnswerMismatchError("It is not a JSON object.")
-        return value
+
+
+def require_match(value: Any, schema: Mapping[str, Any]) -> None:
+    """Raise `AnswerMismatchError` unless a JSON value matches a schema that `check_answer_schema` accepts."""
     if _steps_of(schema, schema, ()) * _size_of(value) > MAX_STEPS:
         raise AnswerMismatchError("It has too many values to be checked against the schema.")
     fault = next(Draft202012Validator(dict(schema), registry=Registry()).iter_errors(value), None)
     if fault is not None:
         raise AnswerMismatchError(f"{fault.json_path}: {describe_fault(fault)}"[:1_000])
-    return value
 
 
 def _steps_of(schema: Any, root: Mapping[str, Any], around: tuple[str, ...]) -> int:

@@ -72,7 +72,7 @@ class WorkflowForm(VersionForm):
         if tenant is None:
             return definition
         try:
-            check_definition(tenant, definition)
+            check_definition(tenant, definition, own_names=[str(self.instance.pk), self.cleaned_data.get("name", "")])
         except WorkflowDefinitionError as refusal:
             faults = [f"{fault['pointer'] or '/'}: {fault['detail']} ({fault['code']})" for fault in refusal.errors]
             raise forms.ValidationError(faults or [refusal.detail]) from refusal

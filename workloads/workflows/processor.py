@@ -9,6 +9,7 @@ from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import AsyncJobContext, AsyncTaskProcessor, Outcome
 from workloads.documents.embedding import load_embedder
+from workloads.workflows.nodes.child_job import MAX_CALLS
 from workloads.workflows.running.runner import Runner
 from workloads.workflows.tenant_settings import SETTINGS
 
@@ -25,6 +26,7 @@ class WorkflowExecution(AsyncTaskProcessor):
             "workflow_id": {"type": "string", "format": "uuid", "maxLength": 36, "pattern": "^[0-9a-fA-F-]{36}$"},
             "version": {"type": "integer", "minimum": 1},
             "inputs": {"type": "object"},
+            "depth": {"type": "integer", "minimum": 0, "maximum": MAX_CALLS},
         },
         "required": ["workflow_id"],
         "additionalProperties": False,

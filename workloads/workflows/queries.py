@@ -10,6 +10,7 @@ from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Que
 from django.db.models.functions import Now
 
 from tenants.context import require_scope
+from tenants.database.ids import id_of
 from tenants.database.reads import first_or_raise
 from tenants.versions.queries import versions_of
 from workloads.workflows.exceptions import ApprovalNotFoundError, WorkflowNotFoundError
@@ -48,6 +49,14 @@ def get_pinned(workflow_id: UUID, number: int | None) -> WorkflowVersion | None:
         number=F("workflow__version") if number is None else number
     ).first()
     return version
+
+
+def find_called(name: str) -> WorkflowVersion | None:
+    """Return the version in effect of the workflow with this id or name in the current scope; None if there is none."""
+    workflow_id = id_of(name)
+    named = Q(pk=workflow_id) if workflow_id else Q(name=name)
+    workflow = Workflow.objects.filter(named).first()
+    return None if workflow is None else get_pinned(workflow.pk, None)
 
 
 def find_approvals() -> QuerySet[Approval]:

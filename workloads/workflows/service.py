@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, cast
@@ -44,24 +44,28 @@ from workloads.workflows.tenant_settings import LLM_FALLBACKS, MAX_DEPTH, PARALL
 MAX_DEFINITION_BYTES = 512 * 1024
 
 
-def check_definition(tenant: Tenant | UUID, definition: Any) -> None:
-    """Raise `WorkflowDefinitionError` if the definition is invalid, with each fault and its position."""
+def check_definition(tenant: Tenant | UUID, definition: Any, *, own_names: Collection[str] = ()) -> None:
+    """Raise `WorkflowDefinitionError` if the definition is invalid, with each fault and its position.
+
+    ``own_names`` are the id and the name of the workflow, which it may not call.
+    """
     if len(json.dumps(definition, ensure_ascii=False).encode("utf-8", "replace")) > MAX_DEFINITION_BYTES:
         raise WorkflowDefinitionError(
             "The definition has more than %(limit)s bytes.", {"limit": f"{MAX_DEFINITION_BYTES:,}"}
         )
-    faults = faults_in(definition, _bounds_of(tenant))
+    faults = faults_in(definition, _bounds_of(tenant, own_names))
     if faults:
         text = ngettext("One fault in the definition.", "%(count)s faults in the definition.", len(faults))
         raise WorkflowDefinitionError(text, {"count": len(faults)}, errors=[fault.describe() for fault in faults])
 
 
-def _bounds_of(tenant: Tenant | UUID) -> TenantBounds:
+def _bounds_of(tenant: Tenant | UUID, own_names: Collection[str]) -> TenantBounds:
     settings = settings_of(tenant)
     return TenantBounds(
         max_depth=settings[MAX_DEPTH.key],
         max_parallel=settings[PARALLEL_NODES.key],
         endpoints=[declared["name"] for declared in settings[LLM_FALLBACKS.key]],
+        own_names=own_names,
         is_submittable=is_submittable,
         refusal_of=refusal_of,
     )
@@ -77,7 +81,7 @@ def create_workflow(
     *, tenant: Tenant, name: str, definition: Mapping[str, Any], description: str = "", note: str = ""
 ) -> Workflow:
     """Create a workflow with its first version. Raise `WorkflowNameTakenError` if the name is taken."""
-    check_definition(tenant, definition)
+    check_definition(tenant, definition, own_names=[name])
     check_use_of_secrets(definition)
     with tenant_context(tenant):
         workflow = Workflow(tenant=tenant, name=name, description=description)
@@ -168,7 +172,7 @@ class _Workflows(Versioned[Workflow]):
         return content
 
     def check(self, row: Workflow, content: Mapping[str, Any]) -> None:
-        check_definition(row.tenant_id, content)
+        check_definition(row.tenant_id, content, own_names=[str(row.pk), row.name])
 
     def authorise(self, content: Mapping[str, Any]) -> None:
         check_use_of_secrets(content)
@@ -177,7 +181,9 @@ class _Workflows(Versioned[Workflow]):
         # The rest was checked when it was written; a dispatcher does not parse a whole definition again.
         limit = settings_of(row.tenant_id)[MAX_DEPTH.key]
         if depth_of(content) > limit:
-            raise WorkflowDefinitionError("Iterations may be nested at most %(limit)s deep.", {"limit": limit})
+            raise WorkflowDefinitionError(
+                "Iterations and loops may be nested at most %(limit)s deep.", {"limit": limit}
+            )
 
     def put(self, row: Workflow, content: Mapping[str, Any]) -> None:
         row.save(update_fields=["version"])

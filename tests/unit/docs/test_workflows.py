@@ -9,7 +9,8 @@ from pathlib import Path
 from django.conf import settings
 
 from workloads.workflows.definition.graph_checks import __file__ as graph_checks
-from workloads.workflows.definition.node_types import NODE_TYPES, OPERATORS
+from workloads.workflows.definition.node_parts import OPERATORS
+from workloads.workflows.definition.node_types import NODE_TYPES
 from workloads.workflows.definition.schema import definition_schema
 from workloads.workflows.definition.template_filters import FILTER_NAMES
 from workloads.workflows.tenant_settings import SETTINGS

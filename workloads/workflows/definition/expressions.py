@@ -1,7 +1,8 @@
 """Expressions by which a node reads the outputs of other nodes: a reference, a template or a constant.
 
 A reference is a dotted path, such as ``nodes.ask.text`` or ``inputs.question``. Inside an iteration, ``item`` and
-``index`` are the current element and its number.
+``index`` are the current element and its number; inside a loop, ``previous`` and ``index`` are the output of the round
+before and the number of this one.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from tenants.translation import translate
 from workloads.workflows.definition.template_budget import TemplateRefusedError
 from workloads.workflows.definition.templates import parse_template
 
-REFERENCE: Final = r"(inputs|nodes|item|index)(\.[A-Za-z0-9_-]{1,100}){0,20}"
+REFERENCE: Final = r"(inputs|nodes|item|index|previous)(\.[A-Za-z0-9_-]{1,100}){0,20}"
 _REFERENCE: Final = re.compile(REFERENCE)
-ROOTS: Final = frozenset({"inputs", "nodes", "item", "index"})
+ROOTS: Final = frozenset({"inputs", "nodes", "item", "index", "previous"})
 
 type Path = tuple[str, ...]
 
@@ -55,7 +56,7 @@ def paths_in(expression: Expression) -> list[Path]:
     if expression.kind == "reference":
         if not _REFERENCE.fullmatch(expression.text):
             raise ExpressionInvalidError(
-                translate("A reference must be a dotted path that begins with inputs, nodes, item or index.")
+                translate("A reference must be a dotted path that begins with inputs, nodes, item, index or previous.")
             )
         return [tuple(expression.text.split("."))]
     try:

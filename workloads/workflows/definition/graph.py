@@ -8,7 +8,8 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any
 
-from workloads.workflows.definition.node_types import NODE_TYPES, NodeType
+from workloads.workflows.definition.node_parts import NodeType
+from workloads.workflows.definition.node_types import NODE_TYPES
 
 DEFAULT_RETRY_SECONDS = 5.0
 
@@ -27,7 +28,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Node:
-    """One node of a workflow; ``parent`` is the id of the iteration whose graph contains it, or None."""
+    """One node of a workflow; ``parent`` is the id of the iteration or loop whose graph contains it, or None."""
 
     id: str
     type: str
@@ -64,7 +65,7 @@ class Node:
 
 
 class Graph:
-    """All nodes of a workflow by id, with their edges, including the nodes inside iterations."""
+    """All nodes of a workflow by id, with their edges, including the nodes inside iterations and loops."""
 
     def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
         self.nodes: Mapping[str, Node] = {node.id: node for node in nodes}
@@ -114,9 +115,11 @@ class Graph:
 
 
 def graphs_in(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str | None]]:
-    """Yield the definition's own graph with None, then the graph of each iteration with the iteration's id."""
+    """Yield the definition's own graph with None, then the graph of each iteration and loop with its id."""
     pending: list[tuple[Mapping[str, Any], str | None]] = [(definition, None)]
     while pending:
         graph, parent = pending.pop(0)
         yield graph, parent
-        pending.extend((node["config"]["graph"], node["id"]) for node in graph["nodes"] if node["type"] == "iteration")
+        pending.extend(
+            (node["config"]["graph"], node["id"]) for node in graph["nodes"] if NODE_TYPES[node["type"]].has_graph
+        )

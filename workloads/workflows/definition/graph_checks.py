@@ -8,14 +8,15 @@ from itertools import pairwise
 from typing import Any
 
 from tenants.translation import translate
-from workloads.workflows.definition.node_types import ELSE, NODE_TYPES
+from workloads.workflows.definition.node_parts import ELSE
+from workloads.workflows.definition.node_types import NODE_TYPES
 
 # Code, pointer, detail.
 type Found = tuple[str, str, str]
 
 
 def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
-    """Yield the faults in a definition's graph and in the graphs of its iterations, as (code, pointer, detail)."""
+    """Yield the faults in a definition's graph and in the graphs of its nodes, as (code, pointer, detail)."""
     seen: dict[str, str] = {}
     for graph, pointer in placed_graphs(definition):
         faults = list(_check_ids(graph, pointer, seen))
@@ -28,31 +29,40 @@ def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
             yield from _check_reachable(graph, pointer, is_top=not pointer)
 
 
-def check_compensations(definition: Mapping[str, Any], is_submittable: Callable[[str], bool]) -> Iterator[Found]:
-    """Yield a fault for each node of a valid definition that jobs of an unknown kind would undo."""
+def check_kinds(definition: Mapping[str, Any], is_submittable: Callable[[str], bool]) -> Iterator[Found]:
+    """Yield a fault for each node of a valid definition that is done or undone by jobs of an unknown kind."""
     for graph, pointer in placed_graphs(definition):
         for number, node in enumerate(graph["nodes"]):
-            kind = node.get("compensate", {}).get("kind")
-            if kind is not None and not is_submittable(kind):
-                place = f"{pointer}/nodes/{number}/compensate/kind"
-                yield "unknown_kind", place, translate("There is no job kind %(kind)r.", {"kind": kind})
+            asked = {"compensate": node.get("compensate", {})}
+            if node["type"] == "job":
+                asked["config"] = node["config"]
+            for part, content in asked.items():
+                place, kind = f"{pointer}/nodes/{number}/{part}/kind", content.get("kind")
+                if part == "config" and kind == "workflow_execution":
+                    yield (
+                        "unknown_kind",
+                        place,
+                        translate("Runs of workflows are started by nodes of the type sub_workflow."),
+                    )
+                elif kind is not None and not is_submittable(kind):
+                    yield "unknown_kind", place, translate("There is no job kind %(kind)r.", {"kind": kind})
 
 
 def depth_of(definition: Mapping[str, Any]) -> int:
-    """Return how deep the iterations of a valid definition are nested; 0 if there is none."""
-    inner = (node["config"]["graph"] for node in definition["nodes"] if node["type"] == "iteration")
+    """Return how deep the iterations and loops of a valid definition are nested; 0 if there is none."""
+    inner = (node["config"]["graph"] for node in definition["nodes"] if NODE_TYPES[node["type"]].has_graph)
     return max((1 + depth_of(graph) for graph in inner), default=0)
 
 
 def placed_graphs(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Yield each graph with its position, those of iterations after the one around them."""
+    """Yield each graph with its position, those of iterations and loops after the one around them."""
     pending: list[tuple[Mapping[str, Any], str]] = [(definition, "")]
     for graph, pointer in pending:
         yield graph, pointer
         pending.extend(
             (node["config"]["graph"], f"{pointer}/nodes/{number}/config/graph")
             for number, node in enumerate(graph["nodes"])
-            if node["type"] == "iteration"
+            if NODE_TYPES[node["type"]].has_graph
         )
 
 
@@ -80,7 +90,7 @@ def _check_ends(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iter
             yield (
                 "misplaced_node",
                 f"{pointer}/nodes/{number}",
-                translate("An iteration's graph must have neither start nor end."),
+                translate("The graph of an iteration or a loop must have neither start nor end."),
             )
         return
     if not found["start"]:
@@ -174,7 +184,7 @@ def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
 def _check_reachable(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iterator[Found]:
     """Yield nodes that cannot be reached from start.
 
-    In an iteration, nodes without incoming edges start by themselves.
+    In an iteration or a loop, nodes without incoming edges start by themselves.
     """
     if not is_top:
         return

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from workloads.workflows.definition.config_parts import NAME
-from workloads.workflows.definition.node_types import NODE_TYPES, VALUE
+from workloads.workflows.definition.node_parts import VALUE
+from workloads.workflows.definition.node_types import NODE_TYPES
 
 MAX_NODES: Final = 200
 MAX_EDGES: Final = 1_000
-# Nesting depth of iterations, whatever the tenant's limit.
+# Nesting depth of iterations and loops, whatever the tenant's limit.
 MAX_DEPTH: Final = 5
 MAX_RETRIES: Final = 5
 MAX_TIMEOUT_SECONDS: Final = 600
@@ -79,7 +80,7 @@ def definition_schema() -> dict[str, Any]:
 def _of_type(name: str) -> dict[str, Any]:
     kind = NODE_TYPES[name]
     config = kind.schema
-    if name == "iteration":
+    if kind.has_graph:
         config["properties"]["graph"] = {"$ref": "#/$defs/graph"}
     then: dict[str, Any] = {"properties": {"config": {"title": kind.title, **config}}}
     if kind.required or kind.one_of:

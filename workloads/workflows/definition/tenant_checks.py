@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tenants.translation import translate
+from workloads.model_endpoints.answer_schema import SchemaRefusedError, check_answer_schema
 from workloads.workflows.definition.graph_checks import Found, placed_graphs
 from workloads.workflows.definition.llm_config import check_llm
 from workloads.workflows.definition.schema import MAX_DEPTH
@@ -21,12 +22,13 @@ class TenantBounds:
     """What a tenant may use in a definition.
 
     ``refusal_of`` returns why a URL may not be called, or an empty text. ``max_parallel`` and ``endpoints`` do not
-    bound if they are None.
+    bound if they are None. ``own_names`` are the id and the name of the workflow, if it has any yet.
     """
 
     max_depth: int = MAX_DEPTH
     max_parallel: int | None = None
     endpoints: Collection[str] | None = None
+    own_names: Collection[str] = ()
     is_submittable: Callable[[str], bool] = bool
     refusal_of: Callable[[str], str] = _accept
 
@@ -44,6 +46,11 @@ def check_bounds(definition: Mapping[str, Any], bounds: TenantBounds) -> Iterato
                     yield from _check_url(config["url"], f"{place}/config/url", bounds)
                 case "iteration":
                     yield from _check_parallel(config.get("parallel", 1), f"{place}/config/parallel", bounds)
+                case "sub_workflow" if config["workflow"] in bounds.own_names:
+                    detail = translate("A workflow may not call itself.")
+                    yield "calls_itself", f"{place}/config/workflow", detail
+                case "json_extract" if "schema" in config:
+                    yield from _check_schema(config["schema"], f"{place}/config/schema")
                 case "llm":
                     for where, detail in check_llm(config):
                         yield "value_invalid", f"{place}/config{where}", detail
@@ -56,6 +63,13 @@ def constant_origin(template: str) -> str:
     # Up to the brace, the host ends only where its path begins.
     has_host = not mark or begin.partition("://")[2].find("/") > 0
     return begin if has_host else ""
+
+
+def _check_schema(schema: Mapping[str, Any], place: str) -> Iterator[Found]:
+    try:
+        check_answer_schema(schema)
+    except SchemaRefusedError as error:
+        yield "value_invalid", place, str(error)
 
 
 def _check_url(template: str, place: str, bounds: TenantBounds) -> Iterator[Found]:

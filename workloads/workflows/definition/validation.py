@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError
 from tenants.schema_faults import describe_fault
 from tenants.secrets.references import Path, faults_of_references
 from tenants.translation import translate
-from workloads.workflows.definition.graph_checks import check_compensations, check_graphs
+from workloads.workflows.definition.graph_checks import check_graphs, check_kinds
 from workloads.workflows.definition.node_types import NODE_TYPES
 from workloads.workflows.definition.schema import GRAPH, NODE
 from workloads.workflows.definition.tenant_checks import UNBOUNDED, TenantBounds, check_bounds
@@ -40,7 +40,7 @@ def faults_in(definition: Any, bounds: TenantBounds = UNBOUNDED) -> list[Workflo
     """Return the first MAX_FAULTS faults of a definition; an empty list if it is valid.
 
     The schema, the references to secrets, the graph, the variables, what the tenant may use, and the kinds of
-    compensations are checked in this order. Each is checked only if the ones before it have no fault.
+    jobs are checked in this order. Each is checked only if the ones before it have no fault.
     """
     faults = list(_faults_of_shape(definition, "", depth=0, max_depth=bounds.max_depth))
     if not faults:
@@ -53,7 +53,7 @@ def faults_in(definition: Any, bounds: TenantBounds = UNBOUNDED) -> list[Workflo
     if not faults:
         faults = [WorkflowFault(*found) for found in check_bounds(definition, bounds)]
     if not faults:
-        faults = [WorkflowFault(*found) for found in check_compensations(definition, bounds.is_submittable)]
+        faults = [WorkflowFault(*found) for found in check_kinds(definition, bounds.is_submittable)]
     return faults[:MAX_FAULTS]
 
 
@@ -81,13 +81,13 @@ def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) ->
         config = node.get("config", {})
         wrong = list(_schema_faults(_config_validator(node["type"]), config, f"{place}/config"))
         yield from wrong
-        if node["type"] != "iteration" or wrong:
+        if not NODE_TYPES[node["type"]].has_graph or wrong:
             continue
         if depth >= max_depth:
             yield WorkflowFault(
                 "too_deep",
                 place,
-                translate("Iterations may be nested at most %(limit)s deep.", {"limit": max_depth}),
+                translate("Iterations and loops may be nested at most %(limit)s deep.", {"limit": max_depth}),
             )
         else:
             yield from _faults_of_shape(config["graph"], f"{place}/config/graph", depth=depth + 1, max_depth=max_depth)

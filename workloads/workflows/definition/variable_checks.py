@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tenants.translation import translate
 from workloads.workflows.definition.expressions import (
@@ -16,8 +16,11 @@ from workloads.workflows.definition.expressions import (
     paths_in,
 )
 from workloads.workflows.definition.graph_checks import Found
+from workloads.workflows.definition.node_parts import of_condition
 from workloads.workflows.definition.node_types import NODE_TYPES
 
+# What the nodes of its graph can read besides inputs and nodes.
+_NAMES: Final = {"iteration": frozenset({"item", "index"}), "loop": frozenset({"previous", "index"})}
 # Output of every failed node that continues.
 ERROR = "error"
 
@@ -29,7 +32,7 @@ class _Scope:
     graph: Mapping[str, Any]
     pointer: str
     around: frozenset[str] = frozenset()
-    has_item: bool = False
+    names: frozenset[str] = frozenset()
 
 
 def check_variables(definition: Mapping[str, Any]) -> Iterator[Found]:
@@ -45,10 +48,10 @@ def check_variables(definition: Mapping[str, Any]) -> Iterator[Found]:
         nodes |= {node["id"]: node for node in scope.graph["nodes"]}
         before = _upstream(scope.graph)
         for number, node in enumerate(scope.graph["nodes"]):
-            if node["type"] == "iteration":
+            if NODE_TYPES[node["type"]].has_graph:
                 inner = f"{scope.pointer}/nodes/{number}/config/graph"
                 around = scope.around | before[node["id"]]
-                scopes.append(_Scope(node["config"]["graph"], inner, around, has_item=True))
+                scopes.append(_Scope(node["config"]["graph"], inner, around, _NAMES[node["type"]]))
     for scope in scopes:
         yield from _check_scope(scope, nodes, inputs)
 
@@ -59,17 +62,20 @@ def _check_scope(scope: _Scope, nodes: Mapping[str, Mapping[str, Any]], inputs: 
         place = f"{scope.pointer}/nodes/{number}/config"
         config = node.get("config", {})
         readable = scope.around | before[node["id"]]
-        reader = _Reader(nodes, inputs, readable, has_item=scope.has_item)
+        reader = _Reader(nodes, inputs, readable, scope.names)
         for expression in NODE_TYPES[node["type"]].expressions(config):
             yield from reader.check(expression, place)
-        reader = _Reader(nodes, inputs, readable | {node["id"]}, has_item=scope.has_item)
+        reader = _Reader(nodes, inputs, readable | {node["id"]}, scope.names)
         for name, value in node.get("compensate", {}).get("payload", {}).items():
             for expression in of_value(f"/compensate/payload/{name}", value):
                 yield from reader.check(expression, place.removesuffix("/config"))
-        if node["type"] == "iteration":
+        if NODE_TYPES[node["type"]].has_graph:
             inside = frozenset(inner["id"] for inner in config["graph"]["nodes"])
-            reader = _Reader(nodes, inputs, readable | inside, has_item=True)
-            for expression in of_value("/output", config["output"]):
+            reader = _Reader(nodes, inputs, readable | inside, _NAMES[node["type"]])
+            for expression in (
+                *of_value("/output", config["output"]),
+                *of_condition("/until", config.get("until", {})),
+            ):
                 yield from reader.check(expression, place)
 
 
@@ -80,7 +86,7 @@ class _Reader:
     nodes: Mapping[str, Mapping[str, Any]]
     inputs: frozenset[str]
     readable: frozenset[str]
-    has_item: bool
+    names: frozenset[str]
 
     def check(self, expression: Expression, place: str) -> Iterator[Found]:
         where = f"{place}{expression.pointer}"
@@ -103,13 +109,14 @@ class _Reader:
                 )
             case ("nodes", *names):
                 return self._fault_of_node(shown, *names[:2])
-            case ("item" | "index", *_) if not self.has_item:
+            case ("item" | "index" | "previous" as name, *_) if name not in self.names:
                 return "unknown_variable", translate(
-                    "%(path)s: only the nodes of an iteration have an item.", {"path": shown}
+                    "%(path)s: only nodes of an iteration have item and index, and nodes of a loop previous and index.",
+                    {"path": shown},
                 )
         if path[0] not in ROOTS:
             return "unknown_variable", translate(
-                "%(path)s: a reference begins with inputs or nodes or, in an iteration, with item or index.",
+                "%(path)s: a reference begins with inputs, nodes, item, index or previous.",
                 {"path": shown},
             )
         return None

@@ -1,11 +1,11 @@
-"""Evaluation of the conditions of condition nodes."""
+"""Evaluation of the conditions of condition nodes and loops."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from workloads.workflows.definition.node_types import ELSE
+from workloads.workflows.definition.node_parts import ELSE
 from workloads.workflows.engine.variables import Reading, VariableMissingError
 
 _ORDERED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -19,13 +19,18 @@ _ORDERED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 def choose_case(config: Mapping[str, Any], reading: Reading) -> str:
     """Return the name of the first case of a condition node that is true, or ``else`` if none is."""
     for case in config["cases"]:
-        how = all if "all" in case else any
-        if how(_holds(test, reading) for test in case.get("all") or case["any"]):
+        if holds(case, reading):
             return str(case["name"])
     return ELSE
 
 
-def _holds(test: Mapping[str, Any], reading: Reading) -> bool:
+def holds(condition: Mapping[str, Any], reading: Reading) -> bool:
+    """Return whether all tests of a condition are true, or any of them, as it says."""
+    how = all if "all" in condition else any
+    return how(_is_true(test, reading) for test in condition.get("all") or condition["any"])
+
+
+def _is_true(test: Mapping[str, Any], reading: Reading) -> bool:
     try:
         left = reading.look_up(test["ref"])
     except VariableMissingError:

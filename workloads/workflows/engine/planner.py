@@ -1,7 +1,8 @@
 """The planner of a run: it chooses the next tasks and applies their results. It is pure and reads no clock.
 
 A node is ready when all its incoming edges are decided and at least one is taken; if none is taken, it is skipped. An
-iteration opens a scope for each of its items, a limited number at a time, and ends when all of them have ended.
+iteration opens a scope for each of its items, a limited number at a time, and ends when all of them have ended. The
+rounds of a loop are its items.
 """
 
 from __future__ import annotations
@@ -70,10 +71,9 @@ class Planner:
         counted = [one for one in self.state.steps.values() if with_decisions or one.wait is not WaitCause.DECISION]
         return min((step.due_at for step in counted if step.due_at is not None), default=None)
 
-    @property
-    def awaits_decision(self) -> bool:
-        """Return whether a node waits for a person's decision."""
-        return any(step.wait is WaitCause.DECISION for step in self.state.steps.values())
+    def waiting_for(self, cause: WaitCause) -> list[Key]:
+        """Return the nodes that wait for a cause."""
+        return [key for key, step in self.state.steps.items() if step.wait is cause]
 
     def is_expected(self, task: Task) -> bool:
         """Return whether a task's result is still wanted; it is not if the run or the enclosing item has ended."""
@@ -92,10 +92,8 @@ class Planner:
         self._forget(key)
         if error.is_transient and step.attempt <= node.max_retries:
             pause = node.retry_seconds * RETRY_FACTOR ** (step.attempt - 1)
-            step.wait, step.due_at = (
-                WaitCause.RETRY,
-                now + min(MAX_RETRY_SECONDS, max(pause, error.retry_after_seconds or 0)),
-            )
+            pause = min(MAX_RETRY_SECONDS, max(pause, error.retry_after_seconds or 0))
+            step.wait, step.due_at = WaitCause.RETRY, now + pause
             step.error = (error.code, message)
             step.attempt += 1
             self._set(key, Status.WAITING)
@@ -115,15 +113,18 @@ class Planner:
         self._set(key, Status.WAITING)
 
     def open_items(self, key: Key, count: int, items: Any) -> None:
-        """Open an iteration with ``count`` items; ``items`` are the values that its nodes read."""
+        """Open an iteration or a loop with up to ``count`` items; ``items`` are the values that its nodes read."""
         step = self.state.steps[key]
         step.count, step.outputs = count, items
         self._forget(key)
         self._set(key, Status.RUNNING)
 
-    def close_item(self, key: Key, index: int, value: Any) -> None:
-        """Store the result of one item of an iteration, and drop the states of its nodes."""
-        self.state.steps[key].items[index] = value
+    def close_item(self, key: Key, index: int, value: Any, *, is_last: bool = False) -> None:
+        """Store the result of one item, and drop the states of its nodes; after ``is_last`` none is opened."""
+        step = self.state.steps[key]
+        step.items[index] = value
+        if is_last:
+            step.count = index + 1
         self._drop_item(key, index)
 
     def give_up(self, code: str, message: str) -> None:
@@ -236,7 +237,7 @@ class Planner:
             return
         for other in range(step.count or 0):
             self._drop_item(around, other)
-        self.fail(around, NodeError(code, f"Item {index}: {message}"), now=0.0)
+        self.fail(around, NodeError(code, f"{iteration.kind.item} {index}: {message}"), now=0.0)
 
     def _drop_item(self, key: Key, index: int) -> None:
         """Drop the steps of an item; results of its running steps are ignored."""

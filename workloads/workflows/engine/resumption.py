@@ -20,8 +20,8 @@ def keep_finished(ended: WorkflowRunProgress, graph: Graph) -> WorkflowRunProgre
     for key, step in ended.steps.items():
         if step.status is Status.DONE:
             kept[key] = replace(step)
-        elif step.count is not None:
-            # An iteration with its finished items.
+        elif step.count is not None and (graph.nodes[key.node_id].type == "iteration" or len(step.items) < step.count):
+            # An iteration or a loop with its finished items; a loop that was not done in time begins again.
             kept[key] = replace(step, status=Status.RUNNING, error=None, wait=None, due_at=None)
     if not kept:
         return None

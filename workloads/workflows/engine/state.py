@@ -44,6 +44,7 @@ class WaitCause(StrEnum):
     RETRY = "retry"
     TIME = "time"
     DECISION = "decision"
+    CHILD = "child"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,8 @@ class WorkflowRunProgress:
     started_at: float = 0.0
     values: int = 0
     error: tuple[str, str] | None = None
+    # Only in the state with which a run began to wait: the nodes of its child jobs, in the order of their submission.
+    children: list[Key] = field(default_factory=list)
 
     def write(self) -> dict[str, Any]:
         """Return the state as JSON values, which are the job's checkpoint."""
@@ -179,4 +182,5 @@ class WorkflowRunProgress:
             started_at=content["started_at"],
             values=content["values"],
             error=(error[0], error[1]) if error else None,
+            children=[Key.read(text) for text in content.get("children", ())],
         )

@@ -1,4 +1,4 @@
-"""The variables that a node can read: the run's inputs, the outputs of earlier nodes, and the current item."""
+"""The variables that a node can read: the run's inputs, the outputs of earlier nodes, and the current item or round."""
 
 from __future__ import annotations
 
@@ -74,6 +74,11 @@ class Reading:
             case ("item", *_) if self._parent is not None and "item" not in found:
                 around = self._state.steps[Key(self._parent, self._path[:-1])]
                 found["item"] = self._load(around.outputs)[self._path[-1]]
+            case ("previous", *_) if self._parent is not None and "previous" not in found:
+                around, index = self._state.steps[Key(self._parent, self._path[:-1])], self._path[-1]
+                found["previous"] = (
+                    self._load(around.items[index - 1])["output"] if index else self._load(around.outputs)
+                )
             case ("index", *_) if self._path:
                 found["index"] = self._path[-1]
 

@@ -10,13 +10,18 @@ from typing import Final
 
 from workloads.workflows.nodes import (
     approval,
+    child_job,
     condition,
     delay,
+    embedding,
     end,
     http_request,
     iteration,
+    json_extract,
     knowledge_retrieval,
     llm,
+    loop,
+    merge,
     start,
     template,
 )
@@ -32,5 +37,11 @@ PREPARATIONS: Final[Mapping[str, Callable[[NodeContext], PreparedNode]]] = {
     "condition": condition.prepare,
     "iteration": iteration.prepare,
     "delay": delay.prepare,
+    "job": child_job.prepare,
+    "sub_workflow": child_job.prepare,
+    "merge": merge.prepare,
+    "loop": loop.prepare,
+    "embedding": embedding.prepare,
+    "json_extract": json_extract.prepare,
     "approval": approval.prepare,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workloads.workflows.definition.node_types import DAY_SECONDS
+from workloads.workflows.definition.control_types import DAY_SECONDS
 from workloads.workflows.engine.state import WaitCause
 from workloads.workflows.nodes.work import NodeContext, PreparedNode, WaitRequest
 

@@ -1,11 +1,11 @@
-"""Nodes of type `knowledge_retrieval`: they search a dataset of the tenant."""
+"""Nodes of type `knowledge_retrieval`: they search datasets of the tenant."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from scheduling.kit.base import PermanentError
@@ -17,27 +17,36 @@ from workloads.documents.search_results import Hit
 from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 DEFAULT_TOP_K = 5
+# Members of the config that are options of the search, with the names of its arguments.
+_OPTIONS: Final = {
+    "min_score": "min_score",
+    "fold_duplicates": "is_folded",
+    "filter": "metadata_filter",
+    "rerank": "is_reranked",
+}
 # Of the process; a slow endpoint of embeddings delays only searches.
-_embedding = ThreadPoolExecutor(8, thread_name_prefix="embedding")
+EMBEDDING_THREADS: Final = ThreadPoolExecutor(8, thread_name_prefix="embedding")
 
 
 def prepare(place: NodeContext) -> PreparedNode:
     """Return the search: it embeds the query in a thread, and only then takes the job's database connection."""
+    config, render = place.config, place.reading.render
+    named = config["datasets"] if "datasets" in config else [config["dataset"]]
     asked = {
-        "dataset": str(_read_id(place.reading.render(place.config["dataset"]))),
-        "query": place.reading.render(place.config["query"])[:MAX_QUERY_LENGTH],
-        "top_k": place.config.get("top_k", DEFAULT_TOP_K),
-        "mode": place.config.get("mode", SearchMode.HYBRID.value),
-        "filter": place.config.get("filter"),
+        "datasets": list(dict.fromkeys(str(_read_id(render(text))) for text in named)),
+        "query": render(config["query"])[:MAX_QUERY_LENGTH],
+        "top_k": config.get("top_k", DEFAULT_TOP_K),
+        "mode": config.get("mode", SearchMode.HYBRID.value),
+        **{name: config[name] for name in _OPTIONS if name in config},
     }
 
     async def search() -> NodeOutput:
         vector = None
         if asked["mode"] != SearchMode.TEXT:
-            vector = await asyncio.get_running_loop().run_in_executor(_embedding, embed_query, asked["query"])
+            vector = await asyncio.get_running_loop().run_in_executor(EMBEDDING_THREADS, embed_query, asked["query"])
         found = await place.job.run(_search, place, asked, vector)
         # Re-ranking asks an endpoint, without the connection.
-        hits = await asyncio.get_running_loop().run_in_executor(_embedding, finish, found)
+        hits = await asyncio.get_running_loop().run_in_executor(EMBEDDING_THREADS, finish, found)
         return _output(hits)
 
     return PreparedNode(inputs=asked, later=search)
@@ -56,12 +65,12 @@ def _search(place: NodeContext, asked: dict[str, Any], vector: Any) -> Found:
         milliseconds = max(1, int(place.node.timeout_seconds * 1_000))
         execute(*set_config({"statement_timeout": str(milliseconds)}), is_planned=True)
         return find(
-            datasets=[get_dataset(UUID(asked["dataset"]))],
+            datasets=[get_dataset(UUID(dataset)) for dataset in asked["datasets"]],
             query=asked["query"],
             top_k=asked["top_k"],
             mode=SearchMode(asked["mode"]),
-            metadata_filter=asked["filter"],
             vector=vector,
+            **{argument: asked[name] for name, argument in _OPTIONS.items() if name in asked},
         )
 
 
@@ -72,6 +81,7 @@ def _output(hits: Sequence[Hit]) -> NodeOutput:
             "score": hit.score,
             "document": hit.chunk.document.name,
             "document_id": str(hit.chunk.document_id),
+            "dataset_id": str(hit.chunk.document.dataset_id),
             "chunk": str(hit.chunk.pk),
             "location": hit.chunk.location,
         }

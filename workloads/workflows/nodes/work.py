@@ -50,16 +50,24 @@ class OpenedIteration:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenedLoop:
+    """The result of a loop node: what the first round reads as ``previous``, and the most rounds."""
+
+    initial: Any
+    max_rounds: int
+
+
+@dataclass(frozen=True, slots=True)
 class WaitRequest:
-    """The result of a node that waits ``seconds``, or at most that long for a person's decision."""
+    """The result of a node that waits ``seconds``, at most that long for a person's decision, or for its child job."""
 
     why: WaitCause
-    seconds: float
+    seconds: float = 0.0
     title: str = ""
     text: str = ""
 
 
-type Result = NodeOutput | OpenedIteration | WaitRequest
+type Result = NodeOutput | OpenedIteration | OpenedLoop | WaitRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

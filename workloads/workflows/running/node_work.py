@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from scheduling.kit.base import AsyncJobContext
+from scheduling.kit.base import AsyncJobContext, PermanentError
 from workloads.workflows.definition.graph import Node
+from workloads.workflows.engine.conditions import holds
 from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import Key, NodeError, WaitCause
 from workloads.workflows.engine.tasks import Task, TaskType
@@ -20,6 +21,7 @@ from workloads.workflows.nodes.work import (
     NodeContext,
     NodeOutput,
     OpenedIteration,
+    OpenedLoop,
     PreparedNode,
     Result,
     WaitRequest,
@@ -84,8 +86,7 @@ class NodeWork:
         return None
 
     def _prepare(self, task: Task) -> PreparedNode | None:
-        reading = self._reading(task.key.path, task.node.parent)
-        work = PREPARATIONS[task.node.type](NodeContext(task.key, task.node, reading, self.inputs, self.context))
+        work = PREPARATIONS[task.node.type](self.place_of(task.key))
         self.recording.inputs[task.key] = work.inputs
         if work.now is None:
             return work
@@ -95,14 +96,30 @@ class NodeWork:
     def _collect_item(self, task: Task) -> None:
         assert task.index is not None
         reading = self._reading((*task.key.path, task.index), task.node.id)
-        value = reading.evaluate(task.node.config["output"])
-        self.planner.close_item(task.key, task.index, self.values.keep(value))
+        config = task.node.config
+        value, is_last = reading.evaluate(config["output"]), False
+        if "until" in config:
+            is_last = holds(config["until"], reading)
+            value = {"output": value, "is_done": is_last}
+        self.planner.close_item(task.key, task.index, self.values.keep(value), is_last=is_last)
 
     def _gather(self, key: Key) -> None:
-        step = self.planner.state.steps[key]
+        step, config = self.planner.state.steps[key], self.planner.graph.nodes[key.node_id].config
+        if "until" in config:
+            last = self.values.load(step.items[len(step.items) - 1])
+            if not last["is_done"] and config.get("on_max_rounds", "fail") == "fail":
+                raise PermanentError(f"It is not done after {step.count} rounds.", code="max_rounds_reached")
+            outputs = {"result": last["output"], "rounds": step.count, "is_done": last["is_done"]}
+            self.planner.succeed(key, self.values.keep(outputs))
+            return
         results = self.values.load_all([step.items[index] for index in sorted(step.items)])
         outputs = {"results": results, "count": len(results), "failed": step.failed}
         self.planner.succeed(key, self.values.keep(outputs))
+
+    def place_of(self, key: Key) -> NodeContext:
+        """Return what the work of a node gets."""
+        node = self.planner.graph.nodes[key.node_id]
+        return NodeContext(key, node, self.reading_of(key, node), self.inputs, self.context)
 
     def reading_of(self, key: Key, node: Node) -> Reading:
         """Return the variables that can be read at a node."""
@@ -120,10 +137,12 @@ class NodeWork:
                 self.planner.succeed(task.key, self.values.keep(outputs), case=case, tokens=tokens)
             case OpenedIteration(items=items):
                 self.planner.open_items(task.key, len(items), self.values.keep(list(items)))
+            case OpenedLoop(initial=initial, max_rounds=count):
+                self.planner.open_items(task.key, count, self.values.keep(initial))
             case WaitRequest(why=why, seconds=seconds):
                 if why is WaitCause.DECISION:
                     self._ask(task.key, result, now + seconds)
-                self.planner.wait(task.key, why, now + seconds)
+                self.planner.wait(task.key, why, None if why is WaitCause.CHILD else now + seconds)
 
     def _ask(self, key: Key, waits: WaitRequest, until: float) -> None:
         self.approvals.append(

@@ -17,6 +17,8 @@ from tenants.database.clock import read_moment
 from workloads.job_outcome import DEAD_STATES
 from workloads.workflows.models import Approval, ApprovalState, RunValue
 from workloads.workflows.queries import get_pinned
+from workloads.workflows.records.offloading import value_of
+from workloads.workflows.records.queries import get_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,20 @@ def read_ended_run(tenant_id: UUID, job_id: UUID) -> tuple[UUID, Mapping[str, An
         ended = jobs.filter(pk=job.parent_id, kind=job.kind, state__in=DEAD_STATES).first()
         is_continued = ended is not None and bool(ended.checkpoint) and ended.payload == job.payload
         return (ended.pk, ended.checkpoint) if ended is not None and is_continued else None
+
+
+def read_fairness(tenant_id: UUID, job_id: UUID) -> dict[str, Any]:
+    """Return the fair key and the priority of a job, which its children have too."""
+    jobs = apps.get_model("scheduling", "Job").objects
+    with tenant_context(tenant_id):
+        return dict(jobs.values("fair_key", "priority").get(pk=job_id))
+
+
+def read_outputs(tenant_id: UUID, run_id: UUID) -> Any:
+    """Return the outputs of an ended run, which are too large for the result of its job."""
+    with tenant_context(tenant_id):
+        value = value_of(get_run(run_id), "outputs")
+    return None if value is None else value.read()
 
 
 def copy_values(tenant_id: UUID, ended: UUID, job_id: UUID, numbers: Sequence[int]) -> list[RunValue] | None:

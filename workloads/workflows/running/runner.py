@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Any, Final, Self
 from uuid import UUID
 
 from scheduling.compensation.service import record_work
 from scheduling.kit.base import (
+    MAX_CHILDREN,
     AsyncJobContext,
+    AwaitChildren,
+    Child,
     Complete,
     Interrupted,
     Outcome,
@@ -24,17 +26,19 @@ from scheduling.kit.base import (
     Suspended,
     Yielded,
 )
-from workloads.workflows.definition.graph import Graph, Node
+from workloads.workflows.definition.graph import Graph
 from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import Key, NodeError, Status, WaitCause, WorkflowRunProgress
 from workloads.workflows.engine.tasks import Bounds, Task
 from workloads.workflows.inputs import read_inputs
-from workloads.workflows.models import Approval, ApprovalState
+from workloads.workflows.nodes.child_job import child_of
 from workloads.workflows.nodes.work import PreparedNode, Result
 from workloads.workflows.records.records import RecordState
 from workloads.workflows.records.repository import save_records
 from workloads.workflows.running import repository
+from workloads.workflows.running.children import apply_children, have_ended
 from workloads.workflows.running.concurrency import NodeConcurrency, failure_of
+from workloads.workflows.running.decisions import apply_decisions
 from workloads.workflows.running.node_work import NodeWork
 from workloads.workflows.running.recording import Recording
 from workloads.workflows.running.resumption import resume_ended_run
@@ -42,46 +46,13 @@ from workloads.workflows.running.undoing import undoings
 from workloads.workflows.running.values import Values
 from workloads.workflows.tenant_settings import MAX_SECONDS, MAX_STEPS, PARALLEL_NODES
 
-APPROVED, REJECTED = ApprovalState.APPROVED.value, ApprovalState.REJECTED.value
-_ON_TIMEOUT: Mapping[str, str] = {"approve": APPROVED, "reject": REJECTED}
 # Interval of the checks for decisions.
 DECISION_SECONDS: Final = 2.0
 # A shorter wait is not worth a new start.
 SHORT_WAIT_SECONDS: Final = 1.0
+# Interval of the looks at children that have not ended.
+CHILDREN_SECONDS: Final = 5.0
 MAX_RESULT_CHARACTERS: Final = 32 * 1024
-
-
-def apply_decisions(planner: Planner, values: Values, decisions: Mapping[str, Approval], now: float) -> None:
-    """Let each node continue, or fail, whose approval has been decided, has timed out or was withdrawn."""
-    waiting = [key for key, step in planner.state.steps.items() if step.wait is WaitCause.DECISION]
-    for key in waiting:
-        approval = decisions.get(str(key))
-        if approval is None:
-            continue
-        case = _case_of(approval, planner.graph.nodes[key.node_id])
-        if case is None:
-            planner.fail(key, _failure_of(approval), now)
-            continue
-        outputs: dict[str, Any] = {
-            "decision": case,
-            "comment": approval.comment,
-            "decided_by": approval.decided_by,
-            "is_timed_out": approval.state == ApprovalState.TIMED_OUT,
-        }
-        planner.succeed(key, values.keep(outputs), case=case)
-
-
-def _case_of(approval: Approval, node: Node) -> str | None:
-    """Return the branch of a decision; None if there is none."""
-    if approval.state == ApprovalState.TIMED_OUT:
-        return _ON_TIMEOUT.get(node.config.get("on_timeout", "fail"))
-    return approval.state if approval.state in (APPROVED, REJECTED) else None
-
-
-def _failure_of(approval: Approval) -> NodeError:
-    if approval.state == ApprovalState.TIMED_OUT:
-        return NodeError("approval_timed_out", "The approval was not decided in time.")
-    return NodeError("approval_withdrawn", "The question was withdrawn.")
 
 
 class Runner:
@@ -155,6 +126,8 @@ class Runner:
 
         Return the job's outcome once there is nothing to wait for here.
         """
+        if self.state.children and not self._take_children():
+            return Snoozed(dict(self.context.state), CHILDREN_SECONDS)
         for task, answer in self.nodes.take_ended():
             self._take(task, answer)
         self._take_decisions()
@@ -194,7 +167,7 @@ class Runner:
         """Return the seconds until there is something to do though no work has ended; None if there is nothing."""
         if self.is_draining:
             return None
-        dues = [self.decisions_due_at] if self.planner.awaits_decision else []
+        dues = [self.decisions_due_at] if self.planner.waiting_for(WaitCause.DECISION) else []
         if len(self.nodes) < self.parallel:
             if not self.work.is_idle:
                 return 0.0
@@ -211,7 +184,9 @@ class Runner:
         now, due = self.clock(), self.planner.next_due()
         if not self.work.is_idle or (due is not None and due <= now):
             return None
-        if self.planner.awaits_decision:
+        if self.planner.waiting_for(WaitCause.CHILD):
+            return self._await_children()
+        if self.planner.waiting_for(WaitCause.DECISION):
             self._keep(RecordState.WAITING)
             return Suspended(self._last_state(), None if due is None else due - now)
         if due is None:
@@ -220,6 +195,32 @@ class Runner:
             return None
         self._keep(RecordState.WAITING)
         return Snoozed(self._last_state(), due - now)
+
+    def _await_children(self) -> Outcome | None:
+        """Submit the child jobs of the nodes that wait for one; return None if a node has failed instead."""
+        keys = self.planner.waiting_for(WaitCause.CHILD)[:MAX_CHILDREN]
+        fairness = repository.read_fairness(self.context.tenant_id, self.context.job_id)
+        children: list[Child] = []
+        for key in keys:
+            try:
+                children.append(child_of(self.work.place_of(key)))
+            except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
+                self.work.fail(Task(key, self.graph.nodes[key.node_id]), failure_of(error))
+                self.work.is_idle = False
+                return None
+        self._keep(RecordState.WAITING)
+        for child in children:
+            self.context.submit_child(child.kind, child.payload, **fairness)
+        return AwaitChildren({**self._last_state(), "children": [str(key) for key in keys]})
+
+    def _take_children(self) -> bool:
+        """Take the results of the child jobs; return False if some have not ended, because a person resumed the run."""
+        children = self.context.blocking.children()
+        if not have_ended(children):
+            return False
+        tenant_id = self.context.tenant_id
+        apply_children(self.planner, self.values, children, tenant_id=tenant_id, now=self.clock())
+        return True
 
     def _keep(self, state: RecordState | None = None) -> None:
         """Store the state and the records of the run's pages in one transaction: a safe point."""
@@ -258,7 +259,7 @@ class Runner:
 
     def _take_decisions(self) -> None:
         now = self.clock()
-        if not self.planner.awaits_decision or (now < self.decisions_due_at and self.nodes):
+        if not self.planner.waiting_for(WaitCause.DECISION) or (now < self.decisions_due_at and self.nodes):
             return
         self.decisions_due_at = now + DECISION_SECONDS
         decisions = repository.read_decisions(self.context.tenant_id, self.context.job_id)

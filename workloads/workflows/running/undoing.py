@@ -7,7 +7,7 @@ from typing import Any
 
 from scheduling.compensation.service import Undo
 from workloads.workflows.definition.graph import Graph, Node
-from workloads.workflows.engine.state import Key, NodeProgress, Status
+from workloads.workflows.engine.state import Key, NodeProgress, Status, WaitCause
 from workloads.workflows.engine.variables import Reading, TemplateFailedError, VariableMissingError
 
 
@@ -31,7 +31,7 @@ def undoings(
         has_failed = step.status is Status.FAILED or (step.status is Status.DONE and step.error is not None)
         if has_failed and key in refused:
             undone.append(str(key))
-        elif step.status is Status.RUNNING:
+        elif step.status is Status.RUNNING or step.wait is WaitCause.CHILD:
             begun.append(_undo(key, node, reading_of(key, node)))
         elif step.status is Status.DONE and not has_failed:
             done.append(_undo(key, node, reading_of(key, node)))

@@ -16,7 +16,7 @@ from scheduling.execution import processing, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_execution
-from scheduling.kit.base import AsyncJobContext, Complete, Effects, Json, Yielded
+from scheduling.kit.base import AsyncJobContext, Child, Complete, Effects, Json, Yielded
 from scheduling.kit.testing import AsyncRecordingRuntime
 from scheduling.models import LiveExecution
 from scheduling.worker.local_worker import LocalWorker
@@ -87,6 +87,8 @@ class Dying:
     def log(self, message: str, level: str, fields: Json) -> None: ...
 
     def stream(self, name: str, text: str, *, restart: bool) -> None: ...
+
+    def check_child(self, child: Child) -> None: ...
 
     def enter_dependency(self, dependency: object) -> None: ...
 

@@ -13,7 +13,7 @@ from typing import Any
 from scheduling.celery import fair_tasks
 from scheduling.kit import base, testing
 
-VERSION = (1, 7)
+VERSION = (1, 8)
 BASE = """
 KIT_VERSION
 MAX_CHILDREN
@@ -35,6 +35,7 @@ AsyncJobContext.report_progress(current, total, message=)
 AsyncJobContext.run(function, *args, **kwargs)
 AsyncJobContext.setting(key)
 AsyncJobContext.should_yield()
+AsyncJobContext.check_child(kind, payload=, **options)
 AsyncJobContext.submit_child(kind, payload=, **options)
 AsyncJobContext.yield_requested()
 AsyncJobRuntime.attach(name, file, content_type)
@@ -67,6 +68,7 @@ JobContext.attach(name, file, content_type=)
 JobContext.report_progress(current, total, message=)
 JobContext.setting(key)
 JobContext.should_yield()
+JobContext.check_child(kind, payload=, **options)
 JobContext.submit_child(kind, payload=, **options)
 JobRuntime.children()
 JobRuntime.checkpoint(state, effects)
@@ -79,6 +81,7 @@ JobRuntime.stream(name, text, *, restart)
 JobRuntime.attach(name, file, content_type)
 JobRuntime.report_progress(current, total, message)
 JobRuntime.should_yield()
+JobRuntime.check_child(child)
 JobRuntime.submit_child(child)
 Json
 LogLevel
@@ -140,6 +143,7 @@ RecordingRuntime.stream(name, text, *, restart)
 RecordingRuntime.attach(name, file, content_type)
 RecordingRuntime.report_progress(current, total, message)
 RecordingRuntime.should_yield()
+RecordingRuntime.check_child(child)
 RecordingRuntime.submit_child(child)
 TriedRun(outcome, error, runtime)
 make_context(processor, payload, *, state=, attempt=, settings=, deadline_at=, runtime=)

@@ -118,7 +118,8 @@ def test_delay_ends_at_its_time() -> None:
 
 def test_run_waits_for_its_decision() -> None:
     walk = Walk(workflow(node("ok", "approval", title="?")), {"ok": WaitCause.DECISION}).go()
-    assert (walk.planner.awaits_decision, walk.planner.next_due(), walk.plan()) == (True, None, [])
+    waiting = walk.planner.waiting_for(WaitCause.DECISION)
+    assert (waiting, walk.planner.next_due(), walk.plan()) == ([Key("ok")], None, [])
     walk.begin()
     walk.planner.succeed(Key("ok"), [{"decision": "approved"}], case="approved")
     assert walk.go().done == ["start", "ok", "end"]
