@@ -610,6 +610,7 @@ NO_ACTS: dict[str, str] = {
     "POST schedules/preview/": "computes times and stores nothing",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
+    "POST datasets/{dataset}/preview/": "splits a text and stores nothing",
     "POST datasets/search/": "a search of several datasets, whose words are too long for a URL",
     "POST workflows/check/": "checks a definition and stores nothing",
     "POST workflows/{workflow}/preview/": "compares a definition and stores nothing",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
@@ -54,7 +55,6 @@ class Dataset(NamedModel, TenantModel):
     chunk_size = models.PositiveSmallIntegerField(
         _("chunk size"),
         default=DEFAULT_CHUNK_SIZE,
-        validators=[MinValueValidator(MIN_CHUNK_SIZE), MaxValueValidator(MAX_CHUNK_SIZE)],
         help_text=_("Maximum of a chunk: 20 to 1,000 tokens, or 20 to 4,000 characters."),
     )
     chunk_overlap = models.PositiveSmallIntegerField(
@@ -66,7 +66,6 @@ class Dataset(NamedModel, TenantModel):
         _("parent size"),
         default=DEFAULT_PARENT_SIZE,
         db_default=DEFAULT_PARENT_SIZE,
-        validators=[MaxValueValidator(MAX_PARENT_SIZE)],
         help_text=_("Of parent and child only: maximum of the passage around a chunk that searches return."),
     )
     home_region = models.CharField(
@@ -156,6 +155,13 @@ class Dataset(NamedModel, TenantModel):
     def fields(self) -> Mapping[str, FieldType]:
         """Return the types of the metadata fields by their names."""
         return fields_of(self.metadata_fields)
+
+    def clean(self) -> None:
+        """Raise `ValidationError`, by setting, if those of splitting are out of range or contradict each other."""
+        if self.chunking in Chunking.values and self.size_unit in SizeUnit.values:
+            faults = dict(self.split_settings.find_faults())
+            if faults:
+                raise ValidationError(faults)
 
     @property
     def split_settings(self) -> SplitSettings:

@@ -22,7 +22,7 @@ from workloads.documents.models import Chunk, Dataset, Document
 from workloads.documents.parents import read_texts, without_siblings
 from workloads.documents.reranking import CANDIDATES, Reranking, rerank
 from workloads.documents.search_results import Hit, Timings
-from workloads.documents.split_settings import Chunking
+from workloads.documents.split_settings import CHUNKS_A_PARENT, Chunking
 from workloads.documents.terms import query_terms, to_tsqueries
 from workloads.documents.vector_index import has_vector_index, widen_search
 
@@ -33,8 +33,6 @@ MAX_DATASETS = 10
 _DEPTH_FACTOR, _MIN_DEPTH = 4, 50
 # Chunks that are read for each result, since near-duplicates of a better one are not results of their own.
 _READ_FACTOR = 3
-# As many times more if the chunks of one parent are one result.
-_CHUNKS_A_PARENT = 4
 # Rarer terms weigh more; a query with more terms than this is a page, and the rest only costs time.
 _MAX_TERMS = 64
 
@@ -119,7 +117,7 @@ def find(
     if is_reranked is None:
         is_reranked = any(dataset.is_reranked for dataset in datasets)
     with timings.part("reading"):
-        factor = max(read_factor(dataset) for dataset in datasets) if is_folded else 1
+        factor = max(read_factor(dataset, is_folded=is_folded) for dataset in datasets)
         read = max(limit * factor, CANDIDATES if is_reranked else 0)
         best = dict(rank(scores)[:read])
         chunks = without_siblings(_read_chunks(best))
@@ -146,9 +144,10 @@ def finish(found: Found, *, timings: Timings | None = None, reranking: Reranking
     ]
 
 
-def read_factor(dataset: Dataset) -> int:
-    """Return how many of the best chunks of a dataset are read for each result of a folded search."""
-    return _READ_FACTOR * (_CHUNKS_A_PARENT if dataset.chunking == Chunking.PARENT_CHILD else 1)
+def read_factor(dataset: Dataset, *, is_folded: bool = True) -> int:
+    """Return how many of the best chunks of a dataset are read for each result; those of a parent are one."""
+    is_parented = dataset.chunking == Chunking.PARENT_CHILD
+    return (_READ_FACTOR if is_folded else 1) * (CHUNKS_A_PARENT if is_parented else 1)
 
 
 def search_dataset(*, dataset: Dataset, query: str, **options: Any) -> list[Hit]:
@@ -171,7 +170,7 @@ def find_candidates(
     In the hybrid mode, chunks that only words found have their similarity too.
     """
     timings = timings or Timings()
-    depth = max(_MIN_DEPTH, _DEPTH_FACTOR * limit)
+    depth = max(_MIN_DEPTH, _DEPTH_FACTOR * limit * read_factor(dataset, is_folded=False))
     text: Ranking = []
     similarity: Ranking = []
     rare_share = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -25,7 +25,7 @@ from workloads.documents.exceptions import (
 )
 from workloads.documents.metadata import FieldType, check_fields
 from workloads.documents.models import Dataset, Document
-from workloads.documents.split_settings import CHARACTERS_A_TOKEN, CHUNKS_A_PARENT, Chunking, SizeUnit, SplitSettings
+from workloads.documents.split_settings import CHARACTERS_A_TOKEN, CHUNKS_A_PARENT, SizeUnit
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 
 _REGIONS = ("home_region", "allowed_regions")
@@ -38,25 +38,19 @@ def create_dataset(
     *,
     tenant: Tenant,
     name: str,
-    description: str = "",
     chunk_size: int | None = None,
     chunk_overlap: int | None = None,
     size_unit: str = SizeUnit.TOKENS,
-    chunking: str = Chunking.STRUCTURE,
     parent_size: int | None = None,
-    home_region: str = "",
-    allowed_regions: Sequence[str] = (),
-    text_weight: float | None = None,
-    min_score: float | None = None,
-    is_reranked: bool = False,
-    metadata_fields: Sequence[Mapping[str, str]] = (),
+    **settings: Any,
 ) -> Dataset:
-    """Create an empty dataset for the embedding model in use.
+    """Create an empty dataset for the embedding model in use. The other settings are those of `update_dataset`.
 
     Missing settings take the tenant's defaults, of which tokens are four characters. The default overlap is at most
     half of the chunk size, the default parent four chunks. Without allowed regions those of the tenant apply. Raise
     `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or `FieldInvalidError` for regions and metadata fields.
     """
+    _require_settings(settings)
     defaults = settings_of(tenant)
     scale = CHARACTERS_A_TOKEN if size_unit == SizeUnit.CHARACTERS else 1
     if chunk_size is None:
@@ -66,18 +60,11 @@ def create_dataset(
     dataset = Dataset(
         tenant=tenant,
         name=name,
-        description=description,
         chunk_size=chunk_size,
         chunk_overlap=chunk_overlap,
         size_unit=size_unit,
-        chunking=chunking,
         parent_size=CHUNKS_A_PARENT * chunk_size if parent_size is None else parent_size,
-        home_region=home_region,
-        allowed_regions=list(allowed_regions),
-        text_weight=text_weight,
-        min_score=min_score,
-        is_reranked=is_reranked,
-        metadata_fields=list(metadata_fields),
+        **settings,
     )
     with tenant_context(tenant):
         _save(dataset)
@@ -93,9 +80,7 @@ def update_dataset(*, dataset: Dataset, **changes: Any) -> Dataset:
     at once to all its jobs that have not begun. A metadata field of which documents have values stays as it is: else
     raise `MetadataFieldInUseError`.
     """
-    unknown = changes.keys() - set(_SETTABLE)
-    if unknown:
-        raise TypeError(gettext("A dataset has no settings %(names)s.") % {"names": ", ".join(sorted(unknown))})
+    _require_settings(changes)
     with transaction.atomic():
         locked: Dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
         before, fields = _facts(locked), locked.fields
@@ -108,15 +93,6 @@ def update_dataset(*, dataset: Dataset, **changes: Any) -> Dataset:
             _label(locked)
         record_audit(action="dataset.updated", target=locked, before=before, after=after)
     return locked
-
-
-def require_consistent(settings: SplitSettings) -> None:
-    """Raise `DatasetSettingsInvalidError`, with each fault, if settings of splitting are out of range or contradict."""
-    faults = list(settings.find_faults())
-    if faults:
-        raise DatasetSettingsInvalidError(
-            errors=[{"field": name, "code": "settings_invalid", "detail": detail} for name, detail in faults]
-        )
 
 
 def delete_dataset(*, dataset: Dataset) -> None:
@@ -156,9 +132,16 @@ def _label(dataset: Dataset, *, has_jobs: bool = True) -> None:
     label_data(tenant_id=dataset.tenant_id, subject=dataset.pk, home=home, allowed=allowed, has_jobs=has_jobs)
 
 
+def _require_settings(given: Mapping[str, Any]) -> None:
+    unknown = given.keys() - set(_SETTABLE)
+    if unknown:
+        raise TypeError(gettext("A dataset has no settings %(names)s.") % {"names": ", ".join(sorted(unknown))})
+
+
 def _save(dataset: Dataset) -> None:
     require_within(datasets=dataset.name)
-    dataset.metadata_fields = check_fields(dataset.metadata_fields)
+    # A form without an entry gives None.
+    dataset.metadata_fields = check_fields(dataset.metadata_fields or [])
     try:
         # The database checks uniqueness, also between two concurrent requests.
         dataset.full_clean(exclude=["tenant"], validate_unique=False, validate_constraints=False)
@@ -168,7 +151,6 @@ def _save(dataset: Dataset) -> None:
             for field, messages in error.message_dict.items()
         ]
         raise DatasetSettingsInvalidError(errors=errors) from error
-    require_consistent(dataset.split_settings)
     try:
         with transaction.atomic():
             dataset.save()

@@ -25,13 +25,7 @@ from workloads.documents.metadata import MAX_FIELD_NAME_LENGTH, MAX_FIELDS, Fiel
 from workloads.documents.models import Dataset
 from workloads.documents.queries import get_dataset
 from workloads.documents.reranking import Reranking
-from workloads.documents.search import (
-    MAX_DATASETS,
-    MAX_QUERY_LENGTH,
-    MAX_TOP_K,
-    SearchMode,
-    search_datasets,
-)
+from workloads.documents.search import MAX_DATASETS, MAX_QUERY_LENGTH, MAX_TOP_K, SearchMode, search_datasets
 from workloads.documents.search_results import Timings
 from workloads.documents.service import SPLITTING, create_dataset, delete_dataset, update_dataset
 from workloads.documents.split_settings import MAX_CHUNK_SIZE, MAX_PARENT_SIZE, MIN_CHUNK_SIZE, Chunking, SizeUnit
@@ -124,7 +118,6 @@ class DatasetChangesSerializer(SplittingSerializer):
         allow_null=True,
         help_text="Chunks with a lower score are not found. Null: all are.",
     )
-
     is_reranked = serializers.BooleanField(
         required=False, help_text="Whether searches let the platform's re-ranking endpoint re-order their results."
     )
@@ -224,9 +217,7 @@ class SearchAnswerSerializer(serializers.Serializer[Any]):
     results = HitSerializer(many=True)
     milliseconds = serializers.DictField(child=serializers.FloatField(), help_text="Durations by part.")
     reranked = serializers.BooleanField(help_text="Whether the re-ranking endpoint has decided the order.")
-    rerank_reason = serializers.CharField(
-        help_text="If it should have but has not: the code of the reason, such as `rerank_unreachable`. Else empty."
-    )
+    rerank_reason = serializers.CharField(help_text="The code of the reason if it should have but has not, else empty.")
 
 
 class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):

@@ -1064,6 +1064,7 @@ CONSOLE_READS = (
     "scheduling/tenantupkeeprun/{upkeep_run}/now/",
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",
     "retrieval/dataset/{dataset}/search/",
+    "retrieval/document/preview/{dataset}/",
     "retrieval/chunk/of/{document}/text/",
     "document_evaluation/evaluation/{evaluation}/comparison/",
     "workflow_execution/approval/pending/",
