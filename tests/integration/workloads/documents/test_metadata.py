@@ -7,14 +7,11 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
 from rest_framework.test import APIClient
 
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry
 from tests.integration.workloads.documents.conftest import add_document
-from workloads.documents import search as search_module
-from workloads.documents.filters import read_filter
 from workloads.documents.indexing.service import change_metadata
 from workloads.documents.models import Dataset, Document, DocumentValue
 from workloads.documents.search import SearchMode, search_dataset
@@ -109,25 +106,6 @@ def test_changed_values_are_found_at_once(library: Dataset) -> None:
         assert DocumentValue.objects.filter(document=document).count() == 5
         document.delete()
         assert not DocumentValue.objects.filter(document_id=document.pk).exists()
-
-
-def test_index_of_values_answers_as_the_restricted_role(library: Dataset) -> None:
-    with tenant_context(library.tenant_id), connection.cursor() as cursor:
-        # So many that an index on the tenant alone is no choice.
-        cursor.execute(
-            "INSERT INTO retrieval_documentvalue (id, tenant_id, dataset_id, document_id, name, key)"
-            " SELECT gen_random_uuid(), tenant_id, dataset_id, id, 'author', 'a' || number"
-            " FROM retrieval_document, generate_series(1, 3000) AS number WHERE name = 'old.txt'"
-        )
-        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
-        matching = read_filter(library.fields, {"year": {"gte": 2019, "lt": 2026}, "tags": "red"})
-        parameters = matching.parameters | {"tenant_id": library.tenant_id, "dataset_id": library.pk}
-        cursor.execute("EXPLAIN " + search_module._SQL["matching_documents"], parameters)
-        plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "document_value_unique" in plan
-    condition = next(line for line in plan.splitlines() if "Index Cond" in line)
-    assert "key" in condition
-    assert "name" in condition
 
 
 def test_values_of_another_tenant_are_not_seen(library: Dataset, globex_dataset: Dataset) -> None:
