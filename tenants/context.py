@@ -41,7 +41,7 @@ from tenants.transactions import (
 if TYPE_CHECKING:
     from tenants.models import Tenant
 
-ActorKind = Literal["user", "api_key", "command", "system"]
+ActorKind = Literal["user", "api_key", "trigger", "command", "system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,12 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The originator of a change, for audit entries and events: a user, an API key, a command or the platform itself.
+    """The originator of a change, for audit entries and events.
 
-    `is_of_tenant` is True for a tenant's key and for a user without a platform role. The others are False for a request
-    without a permission: `secrets.use` for stored values that refer to the tenant's secrets, `webhooks.manage` to
-    repeat deliveries, and `logs.view` to choose jobs by their logs. `rights` are those that it may give; None: any.
+    It is a user, an API key, a webhook trigger, a command or the platform itself. `is_of_tenant` is True for a tenant's
+    key or trigger and for a user without a platform role. The others are False for a request without a permission:
+    `secrets.use` for stored values that refer to the tenant's secrets, `webhooks.manage` to repeat deliveries, and
+    `logs.view` to choose jobs by their logs. `rights` are those that it may give; None: any.
     """
 
     kind: ActorKind

@@ -217,6 +217,10 @@ POST   event-triggers/                   event_trigger.created   scheduling.even
 PATCH  event-triggers/{event_trigger}/   event_trigger.changed   scheduling.eventtrigger
 DELETE event-triggers/{event_trigger}/   event_trigger.deleted   scheduling.eventtrigger
 POST   events/                           event.received          scheduling.inboxevent
+POST   webhook-triggers/                 webhook_trigger.created triggers.webhooktrigger
+PATCH  webhook-triggers/{webhook_trigger}/ webhook_trigger.changed triggers.webhooktrigger
+DELETE webhook-triggers/{webhook_trigger}/ webhook_trigger.deleted triggers.webhooktrigger
+POST   webhook-triggers/{webhook_trigger}/rotate/ webhook_trigger.rotated triggers.webhooktrigger
 POST   webhooks/                         webhook.created         webhooks.webhook
 PATCH  webhooks/{webhook}/               webhook.changed         webhooks.webhook
 DELETE webhooks/{webhook}/               webhook.deleted         webhooks.webhook
@@ -437,6 +441,10 @@ scheduling.evidencepack             delete        evidence_pack.deleted    sched
 scheduling.evidenceschedule         add           evidence_schedule.created scheduling.evidenceschedule
 scheduling.evidenceschedule         change        evidence_schedule.changed scheduling.evidenceschedule
 scheduling.evidenceschedule         delete        evidence_schedule.deleted scheduling.evidenceschedule
+triggers.webhooktrigger             add           webhook_trigger.created  triggers.webhooktrigger
+triggers.webhooktrigger             change        webhook_trigger.changed  triggers.webhooktrigger
+triggers.webhooktrigger             rotate        webhook_trigger.rotated  triggers.webhooktrigger
+triggers.webhooktrigger             delete        webhook_trigger.deleted  triggers.webhooktrigger
 webhooks.webhook                    add           webhook.created          webhooks.webhook
 webhooks.webhook                    change        webhook.changed          webhooks.webhook
 webhooks.webhook                    try_it        job.submitted            scheduling.job
@@ -603,6 +611,7 @@ ELSEWHERE: dict[str, str | None] = {
 # Requests and commands without relevant changes, each with the reason: addresses of the table of access (or routes as
 # the failing test names them), and commands.
 NO_ACTS: dict[str, str] = {
+    "POST triggers/{webhook_trigger}/": "a signed one starts a job, whose entry names the trigger",
     "POST routing-rules/test/": "asks the rules and stores nothing",
     "POST alert-rules/preview/": "computes times and stores nothing",
     "POST priority-rules/{priority_rule}/what-if/": "replays the last hour and stores nothing",

@@ -96,6 +96,8 @@ PAGES = (
     Page(SCHEDULES, "scheduling.ScheduleFire"),
     Page(SCHEDULES, "scheduling.EventTrigger"),
     Page(SCHEDULES, "scheduling.InboxEvent"),
+    Page(SCHEDULES, "triggers.WebhookTrigger"),
+    Page(SCHEDULES, "triggers.TriggerDelivery"),
     Page(SCHEDULES, "django_celery_beat.PeriodicTask"),
     Page(SCHEDULES, "django_celery_beat.IntervalSchedule"),
     Page(SCHEDULES, "django_celery_beat.CrontabSchedule"),

@@ -60,8 +60,10 @@ INSTALLED_APPS = [
     "workloads.pipelines",
     "workloads.diagnostics",
     "workloads.http_call",
+    "workloads.mail",
     "workloads.workflows",
     "workloads.webhooks",
+    "workloads.triggers",
 ]
 
 MIDDLEWARE = [

@@ -33,6 +33,7 @@ ACTOR_KINDS = {
     "api_key": gettext_noop("API key"),
     "command": gettext_noop("command"),
     "system": gettext_noop("system"),
+    "trigger": gettext_noop("webhook trigger"),
     "user": gettext_noop("user"),
 }
 

@@ -375,6 +375,14 @@ GET    upkeep-runs/                                                2
 GET    usage/                                                      2
 POST   usage/{key}/clear/                                          2
 POST   usage/{key}/override/                                       2
+GET    webhook-triggers/                                           2
+POST   webhook-triggers/                                           2
+GET    webhook-triggers/{pk}/                                      1
+PATCH  webhook-triggers/{pk}/                                      2
+DELETE webhook-triggers/{pk}/                                      2
+POST   webhook-triggers/{pk}/rotate/                               2
+GET    webhook-triggers/{pk}/deliveries/                           2
+POST   triggers/{trigger_id}/                                      1
 GET    webhooks/                                                   2
 POST   webhooks/                                                   2
 DELETE webhooks/{pk}/                                              2

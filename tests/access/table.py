@@ -313,6 +313,14 @@ DELETE event-triggers/{event_trigger}/       schedules.manage
 GET    events/                               jobs.view
 POST   events/                               jobs.submit       {"topic": "order.paid", "source": "shop", "id": "2"}
 GET    events/{event}/                       jobs.view
+GET    webhook-triggers/                     jobs.view
+POST   webhook-triggers/                     webhooks.manage   {"name": "new", "kind": "noop"}
+GET    webhook-triggers/{webhook_trigger}/   jobs.view
+PATCH  webhook-triggers/{webhook_trigger}/   webhooks.manage   {"is_enabled": false}
+DELETE webhook-triggers/{webhook_trigger}/   webhooks.manage
+POST   webhook-triggers/{webhook_trigger}/rotate/ webhooks.manage {"reason": "x"}
+GET    webhook-triggers/{webhook_trigger}/deliveries/ jobs.view
+POST   triggers/{webhook_trigger}/           anyone            {}  401
 GET    webhooks/                             tenant.view
 POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
@@ -648,6 +656,8 @@ workflow_execution.approval        workflows.view  -                -           
 scheduling.jobtemplate             jobs.view       templates.manage templates.manage delete:templates.manage rollback:templates.manage withdraw:templates.manage
 workflow_execution.workflow        workflows.view  workflows.manage workflows.manage delete:workflows.manage rollback:workflows.manage withdraw:workflows.manage
 workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
+triggers.triggerdelivery           jobs.view       -                -
+triggers.webhooktrigger            jobs.view       webhooks.manage  webhooks.manage  rotate:webhooks.manage delete:webhooks.manage
 webhooks.delivery                  jobs.view       -                -
 webhooks.webhook                   tenant.view     webhooks.manage  webhooks.manage  try_it:jobs.submit rotate:webhooks.manage delete:webhooks.manage
 """

@@ -110,6 +110,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "ended batches of all tenants are found; each is processed in its tenant's scope",
     ),
     "scheduling/jobs/batches/cancelling.py": ({"tend_cancellations"}, "cancelled batches belong to all tenants"),
+    "workloads/triggers/receiving.py": (
+        {"_find", "_record"},
+        "a trigger is found by its public id, which names its tenant; legal holds are of the platform",
+    ),
     "workloads/webhooks/upkeep.py": (
         {"prune_deliveries"},
         "upkeep removes old rows of all tenants",

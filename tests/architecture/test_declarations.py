@@ -22,8 +22,8 @@ from tenants.console.base import ConsoleAdmin
 from tenants.models import ApiKey, Role, Tenant
 
 HOOKS = ("has_module_permission", "has_view_permission", "has_add_permission", "has_change_permission")
-# Views without data of tenants.
-PUBLIC_VIEWS = {"RootView", "SchemaView", "SpectacularSwaggerSplitView"}
+# Views without data of tenants, and the one whose requests are signed.
+PUBLIC_VIEWS = {"ReceiveViewSet", "RootView", "SchemaView", "SpectacularSwaggerSplitView"}
 
 
 def api_patterns(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:

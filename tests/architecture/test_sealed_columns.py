@@ -98,6 +98,7 @@ SEALED_OF_PLUGINS = {
     "rag_pipeline.PipelineEntity.error_message",
     "rag_pipeline.PipelineRun.error_message",
     "retrieval.Document.error_message",
+    "triggers.TriggerDelivery.error",
     "webhooks.Delivery.answer",
     "webhooks.Delivery.error",
     "webhooks.Webhook.url",
@@ -131,7 +132,9 @@ PLAIN_ERRORS = {
     "scheduling.TenantUpkeepRun.error": "of a task of the platform over a tenant",
     "scheduling.UpkeepRun.error": "of no tenant",
 }
-OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "workflow_storage", "files", "webhooks"})
+OF_PLUGINS = frozenset(
+    {"rag_pipeline", "retrieval", "workflow_execution", "workflow_storage", "files", "triggers", "webhooks"}
+)
 # Statements that read or copy error texts; each copies one only within the rows of a job, or a module opens it.
 ERROR_STATEMENTS = {
     "scheduling/alerts/causes.sql",

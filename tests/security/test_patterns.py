@@ -221,6 +221,11 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "workloads/documents/terms.py:UNSPACED": ("finditer", (("", "中"),)),
     "workloads/documents/terms.py:_ACCENTS": ("finditer", (("", "\u0301"),)),
     "workloads/documents/terms.py:_RUN": ("finditer", (("", "中a"), ("", "中"))),
+    "workloads/mail/processor.py:SendMail": ("search", (("", "a\n"), ("", "a"), ("a@", "a."))),
+    "workloads/mail/processor.py:_ADDRESS": ("search", (("", "a"), ("a@", "a."), ("a@", "a"))),
+    "workloads/mail/tenant_settings.py:ALLOWED_DOMAINS": ("search", (("", "a."), ("", "a-"))),
+    "workloads/triggers/api/urls.py:urlpatterns": ("search", (("triggers/", "0-"),)),
+    "workloads/triggers/service.py:_HEADER": ("fullmatch", (("", "a-"),)),
     "workloads/webhooks/processor.py:WebhookDelivery": ("search", (("", "a_"),)),
     "workloads/workflows/definition/expressions.py:_REFERENCE": (
         "fullmatch",

@@ -7,9 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
@@ -20,6 +18,7 @@ from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.shown_secret import show_secret
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from workloads.webhooks.models import Delivery, Webhook
@@ -142,16 +141,9 @@ class WebhookAdmin(TenantScopedAdmin):
         return HttpResponseRedirect(reverse("admin:webhooks_webhook_changelist"))
 
     def _show(self, request: HttpRequest, shown: ShownSecret) -> HttpResponse:
-        # Neither a message nor a redirect: both would carry the secret through a cookie or a URL.
-        context = {
-            **self.admin_site.each_context(request),
-            "title": gettext("The secret of %(name)s") % {"name": shown.webhook.name},
-            "secret": shown.secret,
-            "url": reverse("admin:webhooks_webhook_change", args=[shown.webhook.pk]),
-        }
-        response = TemplateResponse(request, "webhooks/admin/secret_shown.html", context)
-        add_never_cache_headers(response)
-        return response
+        text = gettext("Copy the secret now; it verifies the deliveries. It is not shown again.")
+        url = reverse("admin:webhooks_webhook_change", args=[shown.webhook.pk])
+        return show_secret(request, name=shown.webhook.name, secret=shown.secret, text=text, url=url)
 
 
 @admin.register(Delivery, site=console_site)

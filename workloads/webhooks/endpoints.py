@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
-from tenants.database.clock import read_clock
 from tenants.database.reads import first_or_raise
 from tenants.secrets.signing import SecretUnreadableError, unseal
 from workloads.webhooks.exceptions import WebhookNotFoundError
 from workloads.webhooks.models import MAX_ANSWER, MAX_ERROR, Delivery, Webhook
 
 KIND = "webhook_delivery"
-# Time for which the previous secret signs too, so that receivers can adopt the new one.
-OVERLAP = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +41,7 @@ def read_endpoint(*, tenant_id: UUID, webhook_id: UUID) -> Endpoint:
     """
     with tenant_context(tenant_id):
         webhook = get_webhook(webhook_id)
-        sealed = [webhook.sealed_secret]
-        if webhook.rotated_at is not None and webhook.rotated_at > read_clock() - OVERLAP:
-            sealed.append(webhook.previous_sealed_secret)
+        sealed = webhook.valid_sealed_secrets()
     return Endpoint(webhook.url, tuple(unseal(one) for one in sealed))
 
 

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tenants.encryption.fields import SealedTextField
+from tenants.secrets.rotation import RotatedSecretModel
 from tenants.tenancy.bases import NamedModel, TenantModel
 
 MAX_URL = 2_000
@@ -16,7 +17,7 @@ MAX_ERROR = 500
 MAX_EVENT = 64
 
 
-class Webhook(NamedModel, TenantModel):
+class Webhook(NamedModel, RotatedSecretModel, TenantModel):
     """A URL of the tenant that is notified of events.
 
     Its secret is stored encrypted, and shown once when it is created.
@@ -40,12 +41,6 @@ class Webhook(NamedModel, TenantModel):
     events_since = models.DateTimeField(
         _("events since"), null=True, editable=False, help_text=_("Events after this time are sent to the webhook.")
     )
-    sealed_secret = models.TextField(_("sealed secret"), editable=False)
-    previous_sealed_secret = models.TextField(_("previous sealed secret"), blank=True, editable=False)
-    rotated_at = models.DateTimeField(
-        _("rotated at"), null=True, editable=False, help_text=_("When the secret was last replaced.")
-    )
-    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = _("webhook")

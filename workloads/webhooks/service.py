@@ -18,6 +18,7 @@ from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
+from tenants.secrets.rotation import replace_secret
 from tenants.secrets.signing import new_secret, seal
 from tenants.tenancy.changes import assign
 from workloads.webhooks.endpoints import KIND, get_webhook
@@ -106,20 +107,8 @@ def rotate_secret(*, webhook_id: UUID, reason: str = "") -> ShownSecret:
 
     For a day, deliveries are also signed with the previous one.
     """
-    secret = new_secret()
     webhook = get_webhook(webhook_id, is_locked=True)
-    before = webhook.rotated_at or webhook.created_at
-    webhook.previous_sealed_secret, webhook.sealed_secret = webhook.sealed_secret, seal(secret)
-    webhook.rotated_at = read_clock()
-    webhook.save(update_fields=["previous_sealed_secret", "sealed_secret", "rotated_at"])
-    record_audit(
-        action="webhook.rotated",
-        target=webhook,
-        before={"since": before.isoformat()},
-        after={"since": webhook.rotated_at.isoformat()},
-        reason=reason,
-    )
-    return ShownSecret(webhook, secret)
+    return ShownSecret(webhook, replace_secret(webhook, action="webhook.rotated", reason=reason))
 
 
 @transaction.atomic

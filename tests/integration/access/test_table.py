@@ -58,7 +58,7 @@ def find_faults(asked: Iterator[tuple[str, int | str, Callable[[], Any]]]) -> di
 def api_wants(role: str, line: Line) -> int | str:
     """Return the status that the API must answer for a row of the own tenant."""
     if line.right == "anyone":
-        return OK
+        return line.status or OK
     if role == "anonymous":
         return 401
     return (line.status or OK) if role in HOLDERS[line.right] else 403

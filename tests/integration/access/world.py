@@ -92,6 +92,8 @@ from workloads.files.service import upload_files
 from workloads.pipelines.models import PipelineEntity
 from workloads.pipelines.runs import start_run
 from workloads.pipelines.service import create_pipeline
+from workloads.triggers.models import TriggerDelivery, WebhookTrigger
+from workloads.triggers.service import TRIGGERS
 from workloads.webhooks.endpoints import record_attempt
 from workloads.webhooks.service import create_webhook
 from workloads.workflows.models import Approval
@@ -299,12 +301,15 @@ def _make_outside(tenant: Tenant, work: Work) -> dict[str, Any]:
             tenant=tenant, owner_type="batch", owner_id=work.failed.batch_id, work=str(work.failed.pk), kind="noop",
             payload={}, state="needs_attention", done_at=timezone.now(),
         )  # fmt: skip
+        webhook_trigger = TRIGGERS.save(WebhookTrigger(), {"name": "orders", "kind": "noop"})
+        TriggerDelivery.objects.create(tenant=tenant, trigger=webhook_trigger, status=202, job_id=work.failed.pk)
         trigger = EVENT_TRIGGERS.save(EventTrigger(), {"name": "orders", "topic": "order.paid", "kind": "noop"})
     event = receive_event(tenant=tenant, topic="order.sent", source="shop", event_id="1", data={}).event
     return {
         "outbox_route": route.pk,
         "outbox_message": message.pk,
         "event_trigger": trigger.pk,
+        "webhook_trigger": webhook_trigger.pk,
         "event": event.pk,
         "compensation": undo.pk,
         "hold": place_hold(tenant=tenant, reason="case 7").pk,

@@ -259,6 +259,7 @@ LIKE = {
             "scheduling.contact",
             "scheduling.investigation",
             "scheduling.eventtrigger",
+            "triggers.webhooktrigger",
             "scheduling.evidencepack",
             "scheduling.evidenceschedule",
             "scheduling.objective",

@@ -52,7 +52,7 @@ class Reading:
 
     def look_up(self, reference: str) -> Any:
         """Return the value of a reference; raise `VariableMissingError` if it does not exist."""
-        return _walk(tuple(reference.split(".")), self.variables([Expression("", "reference", reference)]))
+        return walk_path(tuple(reference.split(".")), self.variables([Expression("", "reference", reference)]))
 
     def evaluate(self, value: Mapping[str, Any]) -> Any:
         """Return the value of a config value ``{"ref": …}``, ``{"template": …}`` or ``{"value": …}``."""
@@ -89,7 +89,8 @@ class Reading:
         return Key(node_id, self._path[:depth])
 
 
-def _walk(path: Path, value: Any) -> Any:
+def walk_path(path: Path, value: Any) -> Any:
+    """Return the value at a path below a value; raise `VariableMissingError` if it does not exist."""
     for name in path:
         try:
             value = value[int(name)] if isinstance(value, list) else value[name]
@@ -101,7 +102,7 @@ def _walk(path: Path, value: Any) -> Any:
 def _require(path: Path, variables: Variables, *, said: str) -> None:
     """Raise `VariableMissingError` if a path ends before a name that the message of a template names."""
     try:
-        _walk(path, variables)
+        walk_path(path, variables)
     except VariableMissingError as error:
         if any(name in said and f"before {name!r}" in str(error) for name in path):
             raise
@@ -112,4 +113,4 @@ def _paths_of(expression: Expression) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(paths_in(expression)))
 
 
-__all__ = ["Load", "Reading", "TemplateFailedError", "VariableMissingError", "Variables"]
+__all__ = ["Load", "Reading", "TemplateFailedError", "VariableMissingError", "Variables", "walk_path"]
