@@ -142,6 +142,10 @@ POST   datasets/{dataset}/documents/     documents.uploaded      retrieval.datas
 POST   datasets/{dataset}/evaluations/   evaluation.started      document_evaluation.evaluation
 DELETE evaluations/{evaluation}/         evaluation.deleted      document_evaluation.evaluation
 PATCH  documents/{document}/             document.metadata_changed retrieval.document
+POST   document-sources/                 document_source.created document_sources.contentsource
+PATCH  document-sources/{source}/        document_source.updated document_sources.contentsource
+DELETE document-sources/{source}/        document_source.deleted document_sources.contentsource
+POST   document-sources/{source}/sync/   document_source.sync_started document_sources.contentsource
 DELETE documents/{document}/             document.deleted        retrieval.document
 POST   documents/{document}/pause/       job.suspended           scheduling.job
 POST   documents/{document}/resume/      job.resumed             scheduling.job
@@ -255,6 +259,10 @@ rag_pipeline.pipeline               run_first     pipeline.run_started     rag_p
 rag_pipeline.pipeline               delete        pipeline.deleted         rag_pipeline.pipeline
 rag_pipeline.pipelineentity         retry         pipeline_entity.retried  rag_pipeline.pipelineentity
 document_evaluation.evaluation      delete        evaluation.deleted       document_evaluation.evaluation
+document_sources.contentsource      add           document_source.created  document_sources.contentsource
+document_sources.contentsource      change        document_source.updated  document_sources.contentsource
+document_sources.contentsource      sync          document_source.sync_started document_sources.contentsource
+document_sources.contentsource      delete        document_source.deleted  document_sources.contentsource
 retrieval.dataset                   add           dataset.created          retrieval.dataset
 retrieval.dataset                   change        dataset.updated          retrieval.dataset
 retrieval.dataset                   delete_empty  dataset.deleted          retrieval.dataset

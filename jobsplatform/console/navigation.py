@@ -92,6 +92,8 @@ PAGES = (
     Page(DATASETS, "retrieval.Document"),
     Page(DATASETS, "retrieval.Chunk"),
     Page(DATASETS, "document_evaluation.Evaluation"),
+    Page(DATASETS, "document_sources.ContentSource"),
+    Page(DATASETS, "document_sources.SourceItem"),
     Page(SCHEDULES, "scheduling.Schedule", place="schedules"),
     Page(SCHEDULES, "scheduling.ScheduleFire"),
     Page(SCHEDULES, "scheduling.EventTrigger"),

@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "workloads.documents.chunks",
     "workloads.documents.indexing",
     "workloads.documents.evaluation",
+    "workloads.documents.sources",
     "workloads.pipelines",
     "workloads.diagnostics",
     "workloads.http_call",

@@ -37,6 +37,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ApprovalStatusEnum": "tenants.models.ApprovalStatus",
         "DocumentStatusEnum": "workloads.documents.indexing.queries.SHOWN_STATUSES",
         "EvaluationStatusEnum": "workloads.documents.evaluation.queries.SHOWN_STATUSES",
+        "SourceItemStateEnum": "workloads.documents.sources.models.ItemState",
         "RoleEnum": "tenants.models.Role",
         "KeyScopeEnum": "tenants.access.serializers.KEY_SCOPES",
         "PlatformKeyScopeEnum": "tenants.access.serializers.PLATFORM_KEY_SCOPES",

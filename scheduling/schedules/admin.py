@@ -28,7 +28,7 @@ from scheduling.schedules.definitions import (
     update_schedule,
 )
 from scheduling.schedules.forms import BackfillForm, ScheduleForm, payload_field
-from scheduling.schedules.page import beat_rows, describe_schedule, draw_preview, draw_runs
+from scheduling.schedules.page import beat_rows, describe_schedule, draw_preview, draw_runs, offered_job
 from scheduling.schedules.queries import default_zone, find_schedules, fires_of
 from scheduling.schedules.rules import WAYS
 from scheduling.schedules.runs import Backfill, backfill_schedule, run_schedule_now
@@ -123,7 +123,8 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         tenant = self.access(request).tenant
-        return {"timezone": default_zone(tenant.pk)} if tenant is not None else {}
+        zone = {"timezone": default_zone(tenant.pk)} if tenant is not None else {}
+        return zone | offered_job(request.GET)
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: Any, change: bool) -> None:
         values, access = form.values(), self.access(request)

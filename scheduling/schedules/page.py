@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ from scheduling.schedules.rules import WAYS, read_timing, recurrence_of
 from tenants.database.clock import read_clock
 from tenants.exceptions import DomainError
 
+MAX_OFFERED_CHARACTERS = 4_000
+MAX_KIND_CHARACTERS = 100
+
 
 def describe_times(times: FireTimes) -> str:
     """Return times in words of the active language."""
@@ -37,6 +41,16 @@ def describe_task(task: PeriodicTask) -> str:
     """Return the times of a periodic task in words, or as beat writes them if there are no words for them."""
     times = times_of(task)
     return str(task.scheduler) if times is None else describe_times(times)
+
+
+def offered_job(query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the kind and the payload that a link to the form of a new schedule offers in its query."""
+    try:
+        payload = json.loads(query.get("payload", "{}")[:MAX_OFFERED_CHARACTERS])
+    except (ValueError, RecursionError):
+        payload = None
+    offered = {"kind": query.get("kind", "")[:MAX_KIND_CHARACTERS]}
+    return offered | {"payload": payload} if isinstance(payload, dict) and offered["kind"] else {}
 
 
 def beat_rows(tenant_slug: str | None) -> list[dict[str, Any]]:

@@ -261,6 +261,13 @@ GET    evaluations/                                                2
 GET    evaluations/{pk}/                                           1
 DELETE evaluations/{pk}/                                           2
 GET    evaluations/{pk}/comparison/                                1
+GET    document-sources/                                           2
+POST   document-sources/                                           2
+GET    document-sources/{pk}/                                      1
+PATCH  document-sources/{pk}/                                      2
+DELETE document-sources/{pk}/                                      2
+POST   document-sources/{pk}/sync/                                 2
+GET    document-sources/{pk}/items/                                1
 POST   datasets/{dataset_id}/documents/from-text/                  2
 POST   datasets/{dataset_id}/documents/from-url/                   2
 POST   datasets/{dataset_id}/preview/                              20

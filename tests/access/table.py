@@ -423,6 +423,13 @@ GET    evaluations/                          datasets.view
 GET    evaluations/{evaluation}/             datasets.view
 DELETE evaluations/{evaluation}/             datasets.manage
 GET    evaluations/{evaluation}/comparison/  datasets.view                             422
+GET    document-sources/                     datasets.view
+POST   document-sources/                     datasets.manage   {"name": "new", "dataset": "00000000-0000-7000-8000-000000000000", "connector": "sitemap", "config": {"url": "https://docs.example.com/"}} 404
+GET    document-sources/{source}/            datasets.view
+PATCH  document-sources/{source}/            datasets.manage   {"max_documents": 5}
+DELETE document-sources/{source}/            datasets.manage
+POST   document-sources/{source}/sync/       datasets.manage
+GET    document-sources/{source}/items/      datasets.view
 GET    datasets/{dataset}/documents/         datasets.view
 POST   datasets/{dataset}/documents/         datasets.manage   {}                      415
 GET    documents/                            datasets.view
@@ -577,6 +584,8 @@ django_celery_beat.intervalschedule platform.view  upkeep.run       upkeep.run
 django_celery_beat.periodictask    platform.view   upkeep.run       upkeep.run
 django_celery_beat.solarschedule   platform.view   upkeep.run       upkeep.run
 document_evaluation.evaluation     datasets.view   -                -                delete:datasets.manage
+document_sources.contentsource     datasets.view   datasets.manage  datasets.manage  sync:datasets.manage delete:datasets.manage
+document_sources.sourceitem        datasets.view   -                -
 files.artifact                     files.view      -                -                download:files.download
 files.uploadedfile                 files.view      -                -                download:files.download delete:files.manage
 rag_pipeline.pipeline              pipelines.view  pipelines.manage pipelines.manage run:pipelines.manage run_first:pipelines.manage delete:pipelines.manage

@@ -9,6 +9,8 @@ from __future__ import annotations
 # The resource of each page whose rows the console writes.
 RESOURCES = {
     "document_evaluation.evaluation": "evaluations",
+    "document_sources.contentsource": "document-sources",
+    "document_sources.sourceitem": "document-sources/{source}/items",
     "files.artifact": "jobs/{n}/artifacts",
     "files.uploadedfile": "files",
     "rag_pipeline.pipeline": "pipelines",
@@ -80,6 +82,8 @@ TWINS = {
     "retrieval/chunk/{chunk}/split/": "POST chunks/{chunk}/split/",
     "retrieval/chunk/{chunk}/restore/": "POST chunks/{chunk}/restore/",
     "document_evaluation.evaluation delete": "DELETE evaluations/{evaluation}/",
+    "document_sources.contentsource sync": "POST document-sources/{source}/sync/",
+    "document_sources.contentsource delete": "DELETE document-sources/{source}/",
     "document_evaluation/evaluation/start/": "POST datasets/{dataset}/evaluations/",
     "files.artifact download": "GET jobs/{job}/artifacts/{artifact}/",
     "files.uploadedfile download": "POST files/{file}/link/",

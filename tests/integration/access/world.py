@@ -87,6 +87,7 @@ from workloads.documents.evaluation.models import Evaluation
 from workloads.documents.evaluation.service import describe
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.service import create_dataset
+from workloads.documents.sources.models import ContentSource, SourceItem
 from workloads.files.models import Artifact
 from workloads.files.service import upload_files
 from workloads.pipelines.models import PipelineEntity
@@ -188,6 +189,12 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
             tenant=tenant, dataset=dataset, settings=describe(dataset), questions=[], questions_total=0,
             job_id=work.failed.pk, completed_at=timezone.now(),
         )  # fmt: skip
+        content_source = ContentSource.objects.create(
+            tenant=tenant, dataset=dataset, name="our site", connector="sitemap", config={"url": "https://x.example/"}
+        )
+        item = SourceItem.objects.create(
+            tenant=tenant, source=content_source, dataset=dataset, key="https://x.example/a", seen_in=1
+        )
         facts = {"size_bytes": file.size_bytes, "sha256": file.sha256, "key": file.key}
         artifact = Artifact.objects.create(
             tenant=tenant, job_id=work.failed.pk, name="a.csv", content_type="text/csv", **facts
@@ -250,6 +257,8 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "dataset": dataset.pk,
         "document": upload.files[0].document.pk,
         "evaluation": evaluation.pk,
+        "source": content_source.pk,
+        "source_item": item.pk,
         "file": file.pk,
         "artifact": artifact.pk,
         "template": template.pk,

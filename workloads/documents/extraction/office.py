@@ -49,7 +49,7 @@ def inspect_archive(data: bytes) -> None:
                 raise FileEncryptedError
             for part in parts:
                 if part.filename.endswith((".xml", ".rels")):
-                    _refuse_entities(archive.read(part))
+                    refuse_entities(archive.read(part))
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError) as error:
         raise FileDamagedError("The file is truncated or damaged.") from error
 
@@ -78,7 +78,8 @@ def _refuse_bombs(parts: list[zipfile.ZipInfo]) -> None:
             raise FileTooComplexError("The file is a compression bomb.")
 
 
-def _refuse_entities(xml: bytes) -> None:
+def refuse_entities(xml: bytes) -> None:
+    """Raise `FileDamagedError` if XML has a document type declaration."""
     # The format forbids document type declarations (ECMA-376 part 2): one serves to read other files or to expand
     # without bound. Without its zero bytes, UTF-16 reads as ASCII does.
     plain = xml.replace(b"\0", b"") if b"\0" in xml[:64] else xml

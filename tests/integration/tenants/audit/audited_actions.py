@@ -522,8 +522,14 @@ ACT_FORMS = {
     for page in ("scheduling.cfsplan", "scheduling.jobtemplate", "tenants.plan", "workflow_execution.workflow")
     for act, number in (("rollback", 1), ("withdraw", 2))
 }
-# Bodies that differ from those of the access table.
+# Bodies that differ from those of the access table, or functions that return them.
 BODIES: dict[str, Any] = {
+    "POST document-sources/": lambda world: {
+        "name": "new",
+        "dataset": str(world.own["dataset"]),
+        "connector": "sitemap",
+        "config": {"url": "https://docs.example.com/"},
+    },
     "POST schedules/{schedule}/backfill/": {
         "from": "2026-01-01T00:00:00Z",
         "to": "2026-01-02T00:00:00Z",
@@ -561,6 +567,19 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "rag_pipeline.pipeline change": lambda world: {"description": "changed"},
     "retrieval.chunk change": lambda world: {"text": "changed"},
+    "document_sources.contentsource add": lambda world: {
+        "tenant": acme().pk,
+        "name": "new",
+        "dataset": world.own["dataset"],
+        "connector": "sitemap",
+        "config": '{"url": "https://docs.example.com/"}',
+        "credentials": "{}",
+        "gone_items": "keep",
+        "max_documents": 5,
+        "max_file_bytes": 1_000,
+        "is_enabled": "on",
+    },
+    "document_sources.contentsource change": lambda world: {"max_documents": 5},
     "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
     "retrieval.dataset change": lambda world: {"description": "changed"},
     "scheduling.jobtemplate add": lambda world: {"tenant": acme().pk, "name": "another", "kind": "noop"},

@@ -164,7 +164,7 @@ def test_every_api_act_leaves_its_entry(world: World) -> None:
             faults[address] = f"add to API in {WHERE}: “{address} <action> <target type>”"
             continue
         found, answer = perform(world, address, lambda key, line=line: _api_request(world, line, key))
-        reason = (audited_actions.BODIES.get(address, line.body) or {}).get("reason", "")
+        reason = (_body_of(world, line) or {}).get("reason", "")
         if fault := fault_of(API[address], found, ("user", "admin"), answer, reason):
             faults[address] = fault
     assert faults == {}
@@ -181,10 +181,15 @@ def test_api_acts_of_members_and_keys_are_in_their_tenants_chain(world: World, r
     for line in lines:
         address = f"{line.method} {line.path}"
         found, answer = perform(world, address, lambda key, line=line: _api_request(world, line, key, role))
-        reason = (audited_actions.BODIES.get(address, line.body) or {}).get("reason", "")
+        reason = (_body_of(world, line) or {}).get("reason", "")
         if fault := fault_of(API[address], found, (kind, label), answer, reason):
             faults[address] = fault
     assert faults == {}
+
+
+def _body_of(world: World, line: Line) -> Any:
+    body = audited_actions.BODIES.get(f"{line.method} {line.path}", line.body)
+    return body(world) if callable(body) else body
 
 
 def _api_request(world: World, line: Line, key: Any, role: str = "admin") -> Callable[[], Any]:
@@ -192,8 +197,7 @@ def _api_request(world: World, line: Line, key: Any, role: str = "admin") -> Cal
     if key is not None and line.names:
         rows[line.names[0]] = key
     address = f"{line.method} {line.path}"
-    body = audited_actions.BODIES.get(address, line.body)
-    options: dict[str, Any] = {"data": body, "format": "json"}
+    options: dict[str, Any] = {"data": _body_of(world, line), "format": "json"}
     if address in audited_actions.MULTIPART:
         options = {"data": audited_actions.MULTIPART[address](), "format": "multipart"}
     send = getattr(world.api[role], line.method.lower())

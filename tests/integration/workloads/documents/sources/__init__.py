@@ -1,0 +1,1 @@
+"""Sources of documents: their connectors, their job, their API and their pages."""
