@@ -9,6 +9,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "allocate": {"mebibytes": 1, "seconds": 0.5},
     "crash": {"times": 1},
     "document_indexing": {"document_id": _ID},
+    "document_sync": {"source": _ID},
     "fail": {"how": "transient", "message": "one\ntwo", "times": 2},
     "http_call": {
         "url": "https://example.org/hook",
@@ -28,6 +29,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
         "kind": "http_call",
         "since_hours": 12,
     },
+    "send_mail": {"to": ["ada@example.com"], "subject": "one", "text": "one\ntwo"},
     "sleep": {"seconds": 0},
     "spin": {"seconds": 0.1, "lines": 3},
     "workflow_execution": {"workflow_id": _ID, "version": 2, "inputs": {"topic": "x"}},

@@ -434,7 +434,7 @@ GET    datasets/{dataset}/documents/         datasets.view
 POST   datasets/{dataset}/documents/         datasets.manage   {}                      415
 GET    documents/                            datasets.view
 GET    documents/{document}/                 datasets.view
-PATCH  documents/{document}/                 datasets.manage   {"metadata": {}}
+PATCH  documents/{document}/                 datasets.manage   {"metadata": {"year": 2026}}
 DELETE documents/{document}/                 datasets.manage
 POST   documents/{document}/pause/           datasets.manage   {"reason": "x"}
 POST   documents/{document}/resume/          datasets.manage   {"reason": "x"}         409
@@ -788,7 +788,7 @@ POST   retrieval/chunk/{chunk}/restore/       datasets.manage                   
 GET    retrieval/document/preview/{dataset}/ datasets.manage
 POST   retrieval/document/preview/{dataset}/ datasets.manage   {"text": "x"}
 GET    retrieval/document/{document}/metadata/ datasets.manage
-POST   retrieval/document/{document}/metadata/ datasets.manage {"metadata": "{}"}  302
+POST   retrieval/document/{document}/metadata/ datasets.manage {"metadata": "{\"year\": 2027}"}  302
 GET    retrieval/document/reindex/           datasets.manage
 POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    document_evaluation/evaluation/start/ datasets.manage

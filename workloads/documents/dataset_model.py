@@ -110,8 +110,8 @@ class Dataset(NamedModel, TenantModel):
         db_default=[],
         blank=True,
         help_text=_(
-            "What documents can have values of, for filters: a list of up to 20 objects with a name and a type, which "
-            "is text, number, date, boolean or texts."
+            'What documents can have values of, for filters: a list of up to 20 objects such as {"name": "year", '
+            '"type": "number"}; other types are “text”, “date”, “boolean” and “texts”.'
         ),
     )
     is_reranked = models.BooleanField(

@@ -181,7 +181,8 @@ def make_world() -> World:
 
 def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     work = make_work(tenant)
-    dataset = create_dataset(tenant=tenant, name="handbook")
+    fields = [{"name": "year", "type": "number"}]
+    dataset = create_dataset(tenant=tenant, name="handbook", metadata_fields=fields)
     upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
     file = upload_files(tenant=tenant, files=[SimpleUploadedFile("c.txt", b"three")])[0]
     with tenant_context(tenant):
@@ -190,7 +191,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
             job_id=work.failed.pk, completed_at=timezone.now(),
         )  # fmt: skip
         content_source = ContentSource.objects.create(
-            tenant=tenant, dataset=dataset, name="our site", connector="sitemap", config={"url": "https://x.example/"}
+            tenant=tenant, dataset=dataset, name="handbook", connector="sitemap", config={"url": "https://x.example/"}
         )
         item = SourceItem.objects.create(
             tenant=tenant, source=content_source, dataset=dataset, key="https://x.example/a", seen_in=1

@@ -74,6 +74,10 @@ def document() -> dict[str, Any]:
     return loaded
 
 
+# A signature takes the place of an account.
+RECEIVING = "/api/v1/triggers/{trigger_id}/"
+
+
 def test_document_validates_without_a_warning(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.")
 
@@ -88,7 +92,8 @@ def test_every_operation_documents_its_problems_and_security(document: dict[str,
         for method, operation in operations.items():
             problem = operation["responses"]["default"]["content"]
             assert list(problem) == ["application/problem+json"], (method, path)
-            assert {} not in operation["security"], (method, path)
+            if path != RECEIVING:
+                assert {} not in operation["security"], (method, path)
 
 
 def test_document_is_public(db: None) -> None:

@@ -260,6 +260,7 @@ LIKE = {
             "scheduling.investigation",
             "scheduling.eventtrigger",
             "triggers.webhooktrigger",
+            "document_sources.contentsource",
             "scheduling.evidencepack",
             "scheduling.evidenceschedule",
             "scheduling.objective",

@@ -101,6 +101,8 @@ def change_metadata(*, document_id: UUID, metadata: object, reason: str = "") ->
     before = document.metadata
     changed = before | check_metadata(dataset.fields, metadata)
     document.metadata = {name: value for name, value in changed.items() if value is not None}
+    if document.metadata == before:
+        return
     document.save(update_fields=["metadata"])
     index_values([document])
     record_audit(

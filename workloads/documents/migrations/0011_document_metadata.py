@@ -23,8 +23,8 @@ class Migration(migrations.Migration):
                 db_default=[],
                 default=list,
                 help_text=(
-                    "What documents can have values of, for filters: a list of up to 20 objects with a name and a type,"
-                    " which is text, number, date, boolean or texts."
+                    'What documents can have values of, for filters: a list of up to 20 objects such as {"name": "year", '
+                    '"type": "number"}; other types are “text”, “date”, “boolean” and “texts”.'
                 ),
                 verbose_name="metadata fields",
             ),

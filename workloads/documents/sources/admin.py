@@ -45,7 +45,7 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
         if "connector" in self.fields:
             self.fields["connector"].widget = UnfoldAdminSelectWidget(choices=[(name, name) for name in connectors()])
             self.fields["config"].help_text = "; ".join(
-                f"{name}: {', '.join(one.schema['properties'])}" for name, one in connectors().items()
+                f"{name}: {{{', '.join(one.schema['properties'])}}}" for name, one in connectors().items()
             )
 
 

@@ -489,7 +489,7 @@ NOTHING_ELSE = dict.fromkeys(
     (
         *("schedules", "bulk operations", "versions of job templates", "batches", "compensations", "outbox messages"),
         *("webhooks", "deliveries", "workflow runs", "node runs", "dead letters", "errors", "executions"),
-        *("documents", "pipeline runs", "pipeline entities"),
+        *("documents", "pipeline runs", "pipeline entities", "items of sources", "deliveries to triggers"),
     ),
     0,
 )

@@ -974,7 +974,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST retrieval/chunk/{chunk}/split/": lambda world: _change_chunk(world, "split", {"words": "two"}),
     "POST retrieval/chunk/{chunk}/restore/": lambda world: _change_chunk(world, "restore", {"number": "1"}),
     "POST retrieval/document/{document}/metadata/": lambda world: _post(
-        world, f"retrieval/document/{world.own['document']}/metadata/", {"metadata": "{}"}
+        world, f"retrieval/document/{world.own['document']}/metadata/", {"metadata": '{"year": 2027}'}
     ),
     "POST retrieval/document/reindex/": lambda world: _post(
         world, "retrieval/document/reindex/", {"dataset": world.own["dataset"], "everything": "on"}

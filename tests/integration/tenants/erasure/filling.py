@@ -59,6 +59,8 @@ SPECIAL: dict[tuple[str, str], Any] = {
     ("tenants_approval_request", "status"): "pending",
     ("tenants_approval_request", "decider"): "",
     ("scheduling_event_trigger", "template"): "",
+    ("document_sources_contentsource", "gone_items"): "delete",
+    ("document_sources_sourceitem", "state"): "listed",
     ("tenants_invitation", "role"): "viewer",
     ("scheduling_measure_minute", "object_key"): lambda tenant_id: f"tenant:{tenant_id}",
     ("scheduling_alert_silence", "ends_at"): timezone.now() + timedelta(hours=1),
