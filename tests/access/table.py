@@ -788,7 +788,7 @@ POST   retrieval/chunk/{chunk}/restore/       datasets.manage                   
 GET    retrieval/document/preview/{dataset}/ datasets.manage
 POST   retrieval/document/preview/{dataset}/ datasets.manage   {"text": "x"}
 GET    retrieval/document/{document}/metadata/ datasets.manage
-POST   retrieval/document/{document}/metadata/ datasets.manage {"metadata": "{{\"year\": 2027}}"}  302
+POST   retrieval/document/{document}/metadata/ datasets.manage {"metadata": "{{\\"year\\": 2027}}"}  302
 GET    retrieval/document/reindex/           datasets.manage
 POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    document_evaluation/evaluation/start/ datasets.manage

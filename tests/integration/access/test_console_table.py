@@ -78,7 +78,7 @@ def test_other_console_routes_hide_foreign_rows(world: World, role: str) -> None
 
 def test_form_that_names_a_foreign_row_is_refused(world: World) -> None:
     for line in routes.lines(table.CONSOLE):
-        rows = [value for value in (line.body or {}).values() if value.startswith("{")]
+        rows = [value for value in (line.body or {}).values() if value.startswith("{") and not value.startswith("{{")]
         for method, url, form in console_requests(line, world.foreign) if rows else ():
             answer = ask(world.console["owner"], method, url, form=form)
             assert answer.context is not None, (line, answer.status_code)
