@@ -25,7 +25,8 @@ WORD = re.compile(r"[A-Za-z]{2,}(?:['’-][A-Za-z]+)*")
 TYPED = re.compile(r"JSON Schema|\{[^{}]*(?:\{[^{}]*\{?[^{}]*\}+)?[^{}]*\}+|`+[^`]*`+|“[^”]*”")
 # The same in every language: products and formats, units, and identifiers of the API, filters and settings.
 SAME_EVERYWHERE = """
-english openai github markdown python logging rabbitmq redis webhook webhooks sitemap message-id cron jain kib mib beat slug llm http https celery streams
+english openai github markdown python logging rabbitmq redis webhook webhooks sitemap message-id
+cron jain kib mib beat slug llm http https celery streams
 en zh-hans localtime slack microsoft teams pagerduty opsgenie
 noop sleep fail crash spin allocate
 dataset pipeline workflow tasks maintenance default io small medium large text key system worker

@@ -61,7 +61,7 @@ class TestDatabase:
         connections.close_all()
         self._owner.close()
         with self._connect(SERVER_DATABASE) as server:
-            _drop_when_free(server, self.name)
+            drop_when_free(server, self.name)
 
     def reset(self) -> None:
         """Truncate every table and restore the rows of migrations."""
@@ -133,7 +133,7 @@ def drop_blueprint() -> None:
     """Drop the blueprint of the run; called at its end."""
     if SERVER_DATABASE:
         with connect_as_owner(SERVER_DATABASE) as server:
-            _drop_when_free(server, f"test_{os.environ[RUN_VARIABLE]}_blueprint")
+            drop_when_free(server, f"test_{os.environ[RUN_VARIABLE]}_blueprint")
 
 
 def _keep_seeds(blueprint: psycopg.Connection[Any]) -> None:
@@ -188,7 +188,7 @@ def _drop(name: str) -> sql.Composed:
     return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
 
 
-def _drop_when_free(server: psycopg.Connection[Any], name: str) -> None:
+def drop_when_free(server: psycopg.Connection[Any], name: str) -> None:
     """Drop a database, after the server's autovacuum, which its owner may not terminate."""
     _once_free(lambda: server.execute(_drop(name)))
 

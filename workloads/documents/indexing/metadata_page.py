@@ -42,7 +42,7 @@ class MetadataPage:
             else:
                 self.message_user(request, gettext("The metadata is changed."))
                 return HttpResponseRedirect(reverse("admin:retrieval_document_change", args=[document.pk]))
-        fields = ", ".join(f"{name} ({kind})" for name, kind in document.dataset.fields.items())
+        fields = ", ".join(f"`{name}: {kind}`" for name, kind in document.dataset.fields.items())
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Metadata of %(document)s") % {"document": document},

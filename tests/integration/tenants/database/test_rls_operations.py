@@ -23,7 +23,7 @@ from tenants.database.rls import (
     OrphanRowsError,
     cross_tenant_migration,
 )
-from tests.databases import SERVER_DATABASE, connect_as_owner
+from tests.databases import SERVER_DATABASE, connect_as_owner, drop_when_free
 from tests.integration.tenants.sql import OWNER, run_sql
 
 pytestmark = pytest.mark.django_db(databases=["default", "owner"], transaction=True)
@@ -252,7 +252,7 @@ def test_migrations_of_this_app_are_reversible(django_db_setup):
         owner.close()
         owner.settings_dict["NAME"] = before
         with connect_as_owner("postgres") as server:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            drop_when_free(server, name)
 
 
 def test_database_of_an_earlier_development_version_is_refused_with_the_fix(monkeypatch):
