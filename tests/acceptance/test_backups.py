@@ -28,16 +28,16 @@ def test_planned_backup_of_a_running_platform_is_verified_and_restored(
     request = JobRequest("sleep", {"seconds": 0.2})
     jobs = [submit_job(tenant=acme, request=request).job.pk for _ in range(20)]
 
-    platform.run("run_upkeep", "due_backups")
+    platform.run("run_upkeep", "due_backups", **KEYS)
 
     with all_tenants():
         backup = Backup.objects.get(plan=plan)
         plan.delete()
     assert backup.error == ""
-    facts = json.loads(platform.run("drill", "--from", str(target), "--json").splitlines()[-1])
+    facts = json.loads(platform.run("drill", "--from", str(target), "--json", **KEYS).splitlines()[-1])
     assert (facts["name"], facts["faults"]) == (backup.name, [])
     try:
-        platform.run("restore", "--from", str(target), "--into", into, "--files", str(tmp_path / "files"))
+        platform.run("restore", "--from", str(target), "--into", into, "--files", str(tmp_path / "files"), **KEYS)
         with platform_database(into), all_tenants():
             assert set(Job.objects.filter(tenant=acme).values_list("pk", flat=True)) == set(jobs)
     finally:
