@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from scheduling.backups.exceptions import BackupDamagedError, BackupTargetError
 from scheduling.backups.manifest import DATABASE_PART
@@ -14,6 +13,7 @@ from scheduling.backups.restore import check_restore, restore_backup
 from scheduling.backups.service import delete_backup, make_backup
 from scheduling.backups.target import Target
 from tenants.models import Tenant
+from tests.aws_server import used_aws_server
 from workloads.files.store import store_bytes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,16 +22,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the name of an empty bucket of a server on loopback."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "of-the-test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    boto3.client("s3").create_bucket(Bucket="backups")
-    yield "backups"
-    server.stop()
+    with used_aws_server(monkeypatch):
+        boto3.client("s3").create_bucket(Bucket="backups")
+        yield "backups"
 
 
 def test_backup_in_object_storage_is_restored_and_deleted(

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from scheduling.sites.exceptions import WitnessConflictError, WitnessError
 from scheduling.sites.rules import Claim
 from scheduling.sites.witness import Witness, open_witness, read_claim, write_claim
+from tests.aws_server import used_aws_server
 
 
 class _Document(BaseHTTPRequestHandler):
@@ -59,16 +59,9 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "of-the-test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    boto3.client("s3").create_bucket(Bucket="witness")
-    yield "s3://witness/jobs/site.json"
-    server.stop()
+    with used_aws_server(monkeypatch):
+        boto3.client("s3").create_bucket(Bucket="witness")
+        yield "s3://witness/jobs/site.json"
 
 
 @pytest.fixture(params=["file", "bucket", "url"])

@@ -32,6 +32,7 @@ from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.erasure.erasers import count_outside
 from tenants.models import AuditLogEntry, Tenant
+from tests.aws_server import used_aws_server
 from tests.checks import faults_of
 from tests.integration.scheduling.job_helpers import Start, Tick, complete, submit
 from tests.integration.scheduling.upkeep.test_retention import jobs_left, old_id, old_job, rows_of
@@ -57,17 +58,10 @@ def s3(
     monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings
 ) -> Iterator[ThreadedMotoServer]:
     """Set an archive in a bucket of an S3 server on loopback."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "of-the-test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    boto3.client("s3").create_bucket(Bucket="archive")
-    change_platform_settings(ARCHIVE="s3://archive/jobs")
-    yield server
-    server.stop()
+    with used_aws_server(monkeypatch) as server:
+        boto3.client("s3").create_bucket(Bucket="archive")
+        change_platform_settings(ARCHIVE="s3://archive/jobs")
+        yield server
 
 
 def objects() -> list[ArchiveObject]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from rest_framework.test import APIClient
 
 from scheduling.dispatch.tick import run_tick
@@ -28,6 +27,7 @@ from tenants.encryption.exceptions import DataKeyUnavailableError, KeyProviderUn
 from tenants.encryption.master_keys import MasterKeys
 from tenants.encryption.service import replace_keys, rewrap_keys
 from tenants.models import Tenant, TenantDataKey
+from tests.aws_server import used_aws_server
 from tests.integration.scheduling.conftest import no_lock_timeout, pool, start, worker  # noqa: F401 - fixtures of it too
 from tests.integration.scheduling.job_helpers import Start, begin, reload, submit
 from tests.integration.tenants.encryption.test_encryption import master
@@ -52,14 +52,8 @@ def fresh_caches() -> Iterator[None]:
 @pytest.fixture
 def kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the text of a master key in moto's KMS."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "of-the-test")
-    yield "aws_kms:" + boto3.client("kms", region_name="eu-central-1").create_key()["KeyMetadata"]["Arn"]
-    server.stop()
+    with used_aws_server(monkeypatch):
+        yield "aws_kms:" + boto3.client("kms", region_name="eu-central-1").create_key()["KeyMetadata"]["Arn"]
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.test import override_settings
-from moto.server import ThreadedMotoServer
 
 from jobsplatform.settings.files import S3, S3_OPTIONS
 from tenants.context import all_tenants
 from tenants.encryption.data_keys import forget_keys, sealing_key
 from tenants.encryption.file_seal import sealed_size
 from tenants.models import Tenant, TenantDataKey
+from tests.aws_server import used_aws_server
 from tests.integration.tenants.encryption.test_encryption import master
 from tests.plain_values import plain_only
 from tests.platform_settings import ChangePlatformSettings
@@ -145,17 +145,10 @@ def test_progress_is_noted(files_root: Path, standby: Path, monkeypatch: pytest.
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Serve the buckets of two sites."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "of-the-test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for bucket in ("north", "south"):
-        boto3.client("s3").create_bucket(Bucket=bucket)
-    yield
-    server.stop()
+    with used_aws_server(monkeypatch):
+        for bucket in ("north", "south"):
+            boto3.client("s3").create_bucket(Bucket=bucket)
+        yield
 
 
 def in_bucket(name: str) -> override_settings:

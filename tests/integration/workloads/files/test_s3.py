@@ -12,12 +12,12 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
-from moto.server import ThreadedMotoServer
 
 from jobsplatform.settings.files import S3, S3_OPTIONS
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import tenant_context
 from tenants.models import Tenant
+from tests.aws_server import aws_server, url_of
 from workloads.files import upkeep
 from workloads.files.contents import StoredFileError
 from workloads.files.erasure import ERASER
@@ -32,11 +32,8 @@ REGION = "us-east-1"
 
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with aws_server() as server:
+        yield url_of(server)
 
 
 @pytest.fixture(autouse=True)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from django.test import override_settings
-from moto.server import ThreadedMotoServer
-from rest_framework.test import APIClient
 
 from scheduling.kit.base import Interrupted, Outcome
 from scheduling.kit.testing import RecordingRuntime, make_context
@@ -20,10 +16,11 @@ from tenants.context import tenant_context
 from tenants.encryption.data_keys import forget_keys
 from tenants.models import Tenant
 from tenants.secrets.service import create_secret
+from tests.aws_server import aws_server, url_of
+from tests.integration.workloads.files.conftest import files_root  # noqa: F401 - a fixture of this folder too
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.documents.models import Dataset, Document
-from workloads.documents.service import create_dataset
 from workloads.documents.sources.models import ContentSource, SourceItem
 from workloads.documents.sources.processor import DocumentSync
 from workloads.documents.sources.service import create_source, start_sync
@@ -32,34 +29,10 @@ BUCKET = "manuals"
 REGION = "us-east-1"
 
 
-@pytest.fixture(autouse=True)
-def files_root(tmp_path: Path) -> Iterator[Path]:
-    with override_settings(MEDIA_ROOT=tmp_path):
-        yield tmp_path
-
-
-@pytest.fixture
-def dataset(acme: Tenant) -> Dataset:
-    return create_dataset(tenant=acme, name="handbook")
-
-
-@pytest.fixture
-def acme_api(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
-    return api_client(acme)
-
-
-@pytest.fixture
-def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
-    return api_client(globex)
-
-
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with aws_server() as server:
+        yield url_of(server)
 
 
 @pytest.fixture
