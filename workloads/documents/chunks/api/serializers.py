@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from tenants.api.input import StrictSerializer, TextField, WholeNumberField
-from workloads.documents.api.views import LocationField
+from workloads.documents.api.search_serializers import LocationField
 from workloads.documents.chunks.queries import ChunkState, extracted_text
 from workloads.documents.chunks.rules import MAX_CHUNK_CHARACTERS
 from workloads.documents.models import Chunk, ChunkChange

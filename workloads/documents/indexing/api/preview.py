@@ -18,7 +18,8 @@ from tenants.api.input import StrictJSONParser, TextField
 from tenants.api.viewsets import TenantViewSet, Unpaged
 from tenants.limits.declared import HEAVY
 from tenants.requests.bodies import MAX_ANONYMOUS_BYTES
-from workloads.documents.api.views import LocationField, SplittingSerializer
+from workloads.documents.api.search_serializers import LocationField
+from workloads.documents.api.views import SplittingSerializer
 from workloads.documents.indexing.api.serializers import MAX_TEXT_LENGTH, TEXT_FORMATS, EncodingField
 from workloads.documents.indexing.preview import MAX_PREVIEW_BYTES, preview_file, preview_text
 from workloads.documents.models import Dataset
