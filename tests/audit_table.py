@@ -155,6 +155,7 @@ POST   documents/{document}/replace/     document.replaced       retrieval.docum
 POST   datasets/{dataset}/documents/from-text/ documents.uploaded retrieval.dataset
 POST   datasets/{dataset}/documents/from-url/ documents.uploaded retrieval.dataset
 POST   datasets/{dataset}/reindex/       dataset.reindexed       retrieval.dataset
+POST   datasets/{dataset}/reembed/       dataset.reembedded      retrieval.dataset
 PATCH  chunks/{chunk}/                   chunk.updated           retrieval.chunk
 POST   chunks/{chunk}/add-after/         chunk.added             retrieval.chunk
 POST   chunks/{chunk}/split/             chunk.split             retrieval.chunk
@@ -490,6 +491,7 @@ POST retrieval/chunk/{chunk}/split/        chunk.split           retrieval.chunk
 POST retrieval/chunk/{chunk}/restore/      chunk.restored        retrieval.chunk
 POST retrieval/document/{document}/metadata/ document.metadata_changed retrieval.document
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
+POST retrieval/dataset/{dataset}/reembed/  dataset.reembedded    retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST document_evaluation/evaluation/start/ evaluation.started    document_evaluation.evaluation
 POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation

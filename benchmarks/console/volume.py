@@ -26,7 +26,7 @@ from tenants.audit.sealing import seal_entries
 from tenants.context import tenant_context
 from tenants.models import Plan, Role, Tenant
 from tenants.tenancy.service import create_tenant
-from workloads.documents.embedding import DIMENSIONS
+from workloads.documents.embedding_models import LOCAL_MODEL
 from workloads.documents.service import create_dataset
 from workloads.pipelines.service import create_pipeline
 from workloads.webhooks.service import create_webhook
@@ -168,7 +168,7 @@ FROM webhooks_webhook w CROSS JOIN generate_series(1, %(deliveries)s) AS n
 
 def surround(busiest: Tenant) -> None:
     """Insert all related rows, most for the busiest tenant; its jobs exist already."""
-    parameters: dict[str, Any] = {**COUNTS, "busiest": busiest.pk, "dimensions": DIMENSIONS}
+    parameters: dict[str, Any] = {**COUNTS, "busiest": busiest.pk, "dimensions": LOCAL_MODEL.dimensions}
     parameters["names"] = [task.name for task in registry.tasks()]
     with tenant_context(busiest):
         parameters["dataset"] = create_dataset(tenant=busiest, name="handbook").pk

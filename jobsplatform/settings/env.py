@@ -4,6 +4,7 @@ A variable with the name of a key of JOBS_PLATFORM sets that key, and gets type 
 others are listed here. A test compares docs/reference/configuration.md and .env.example with `env.scheme`.
 """
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ def _cast(setting: PlatformSetting) -> Any:
             return _pair
         case list():
             return [setting.item_type]
+        case dict() if setting.item_type is dict:
+            return json.loads
     return type(setting.default)
 
 

@@ -31,7 +31,7 @@ class PlatformSetting:
     # The greatest number that is too small.
     above: float | None = None
     choices: tuple[str, ...] = ()
-    # The type of the items of a list.
+    # The type of the items of a list, or of the values of a dict.
     item_type: type = str
     # Whether the environment variable of the same name fills it.
     has_variable: bool = True
@@ -45,7 +45,7 @@ class PlatformSetting:
             case tuple():
                 return "pair of int"
             case dict():
-                return "dict of str"
+                return f"dict of {self.item_type.__name__}"
         return type(self.default).__name__
 
     def find_fault(self, value: Any) -> str | None:
@@ -78,7 +78,9 @@ class PlatformSetting:
                     and all(_is_a(item, int) for item in value)
                 )
             case dict():
-                return isinstance(value, Mapping) and all(_is_a(text, str) for pair in value.items() for text in pair)
+                return isinstance(value, Mapping) and all(
+                    _is_a(name, str) and _is_a(item, self.item_type) for name, item in value.items()
+                )
         return _is_a(value, type(self.default))
 
 

@@ -420,6 +420,8 @@ POST   workflows/{pk}/withdraw/                                    2
 GET    workflows/{pk}/versions/                                    2
 POST   datasets/{pk}/search/                                       5
 POST   datasets/search/                                            5
+GET    datasets/{dataset_id}/reembed/                              5
+POST   datasets/{dataset_id}/reembed/                              5
 POST   schedules/preview/                                          5
 POST   workflows/                                                  5
 POST   workflows/{pk}/rollback/                                    5
@@ -441,6 +443,7 @@ admin/scheduling/alertrule/preview/             5
 admin/scheduling/schedule/preview/              5
 admin/scheduling/job/submit/preview/            5
 admin/retrieval/dataset/{object_id}/search/     5
+admin/retrieval/dataset/{object_id}/reembed/    5
 admin/retrieval/chunk/of/{document_id}/text/    20
 admin/scheduling/tenantupkeeprun/verify/        20
 admin/scheduling/cfsplan/{object_id}/what-if/   20

@@ -445,6 +445,8 @@ POST   datasets/{dataset}/documents/from-text/ datasets.manage {"name": "x", "te
 POST   datasets/{dataset}/documents/from-url/ datasets.manage  {"url": "https://example.com/x"}
 POST   datasets/{dataset}/reindex/           datasets.manage   {}
 POST   datasets/{dataset}/preview/           datasets.manage   {"text": "x"}
+GET    datasets/{dataset}/reembed/           datasets.view                             422
+POST   datasets/{dataset}/reembed/           datasets.manage   {"model": "use-multilingual-3"} 409
 GET    datasets/{dataset}/chunks/            datasets.view
 GET    documents/{document}/chunks/          datasets.view
 GET    documents/{document}/text/            datasets.view
@@ -777,6 +779,8 @@ GET    files/uploadedfile/upload/            files.manage
 POST   files/uploadedfile/upload/            files.manage      {"tenant": "{tenant}", "files": "@b.txt"} 302
 GET    rag_pipeline/pipelinerun/{pipeline_run}/part/ pipelines.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
+GET    retrieval/dataset/{dataset}/reembed/  datasets.manage
+POST   retrieval/dataset/{dataset}/reembed/  datasets.manage   {"model": "use-multilingual-3"}
 GET    workflow_storage/workflowrun/{workflow_run}/body/ jobs.view
 GET    retrieval/chunk/of/{document}/text/    datasets.view
 GET    retrieval/chunk/{chunk}/add-after/     datasets.manage                      404

@@ -165,6 +165,7 @@ TWINS = {
     "files/uploadedfile/upload/": "POST files/",
     "retrieval/document/preview/{dataset}/": "POST datasets/{dataset}/preview/",
     "retrieval/document/{document}/metadata/": "PATCH documents/{document}/",
+    "retrieval/dataset/{dataset}/reembed/": "POST datasets/{dataset}/reembed/",
     "retrieval/document/reindex/": "POST datasets/{dataset}/reindex/",
     "retrieval/document/upload/": "POST datasets/{dataset}/documents/",
     "scheduling.jobtemplate delete": "DELETE job-templates/{template}/",

@@ -435,6 +435,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/worker/preloading.py": ({"kinds_served"}, "the kinds of a pool belong to no tenant"),
     "tenants/tenancy/api.py": ({"PlatformTenantViewSet.list"}, "platform staff reads all tenants"),
     "tenants/middleware.py": ({"_context_of"}, "platform staff without a named tenant accesses all of them"),
+    "workloads/documents/migrations/0013_model_of_each_dataset.py": (
+        {"leave_one_model"},
+        "FORCE applies to the owner, which updates vectors of all tenants",
+    ),
     "tenants/migrations/_seeds.py": ({"create_plans"}, "FORCE applies to the owner, which inserts the first plans"),
     "scheduling/migrations/0005_pool_classes_and_rates.py": (
         {"refuse_other_rates"},

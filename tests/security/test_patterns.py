@@ -155,6 +155,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "scheduling/kit/http/targets.py:_NAME": ("fullmatch", (("", "a_"), ("", "a" * 63 + "."))),
     "scheduling/kit/http/targets.py:_NUMBER_LAST": ("fullmatch", (("0x", "f"),)),
     "scheduling/kit/http/targets.py:_URL": ("fullmatch", (("a://", "b"), ("a://", "b/"), ("a://b?", "c#"))),
+    "workloads/documents/api/urls.py:urlpatterns": ("search", (("datasets/", "0-"),)),
     "workloads/documents/chunks/api/urls.py:urlpatterns": ("search", (("datasets/", "0-"),)),
     "workloads/documents/evaluation/api/urls.py:urlpatterns": ("search", (("datasets/", "0-"),)),
     "workloads/documents/indexing/api/urls.py:urlpatterns": ("search", (("datasets/", "0-"),)),

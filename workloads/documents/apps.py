@@ -18,10 +18,14 @@ class RetrievalConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "workloads.documents.api.urls"
     narrowed_routes = (
-        *(f"dataset-{name}" for name in ("list", "detail", "search", "search-several")),
-        *(f"admin:retrieval_dataset_{name}" for name in ("changelist", "change", "add", "act", "search", "export")),
+        *(f"dataset-{name}" for name in ("list", "detail", "search", "search-several", "reembed")),
+        *(
+            f"admin:retrieval_dataset_{name}"
+            for name in ("changelist", "change", "add", "act", "search", "reembed", "export")
+        ),
     )
-    web_preload = "workloads.documents.embedding.load_embedder"
+    processors = ("workloads.documents.reembedding.processor.DatasetEmbedding",)
+    web_preload = "workloads.documents.embedding_models.load_embedder"
     file_references = "workloads.documents.models:FILE_REFERENCES"
     state_checks = "workloads.documents.state_checks:CHECKS"
     limits = LIMITS

@@ -14,7 +14,6 @@ from pgvector.django import VectorField
 from tenants.tenancy.bases import TenantModel
 from workloads.documents.dataset_model import Dataset
 from workloads.documents.document_model import Document
-from workloads.documents.embedding import DIMENSIONS
 
 # The order of a document's chunks; unique among those that are served.
 ORDER = Coalesce("place", Cast("position", models.FloatField()))
@@ -36,7 +35,8 @@ class Chunk(TenantModel):
 
     A chunk with ``is_served`` False waits for the rest of its document, whose earlier chunks serve searches until then.
     One that was added by hand has the position of the chunk before it, and a ``place`` between the two around it. No
-    search finds a chunk with ``is_enabled`` False. ``vector_digest`` is None until the vector is that of the text.
+    search finds a chunk with ``is_enabled`` False. ``vector_digest`` is None until the vector is that of the text;
+    ``embedding`` is None if there is no vector yet.
     """
 
     dataset = models.ForeignKey(
@@ -48,7 +48,8 @@ class Chunk(TenantModel):
     position = models.PositiveIntegerField(_("position"))
     text = models.TextField(_("text"))
     location = models.JSONField(_("location"), default=dict)
-    embedding = VectorField(verbose_name=_("embedding"), dimensions=DIMENSIONS)
+    # Of any number of dimensions: those of the dataset's model.
+    embedding = VectorField(verbose_name=_("embedding"), null=True)
     search = SearchVectorField(verbose_name=_("search"))
     is_served = models.BooleanField(_("is served"), db_default=True)
     # Of the text and the model that made the vector; equal for equal vectors of a tenant.
@@ -72,6 +73,34 @@ class Chunk(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.document_id}#{self.position}"
+
+
+class NextVector(TenantModel):
+    """The vector of a chunk by the model that its dataset gets next. Its id is that of the chunk.
+
+    While the dataset is re-embedded, vectors collect here. From the moment at which the new model serves, a row here
+    takes precedence over the vector of its chunk, until it is moved there.
+    """
+
+    dataset = models.ForeignKey(
+        Dataset, models.CASCADE, verbose_name=_("dataset"), db_constraint=False, db_index=False, related_name="+"
+    )
+    document = models.ForeignKey(
+        Document, models.CASCADE, verbose_name=_("document"), db_constraint=False, db_index=False, related_name="+"
+    )
+    embedding = VectorField(verbose_name=_("embedding"))
+    vector_digest = models.UUIDField(_("vector digest"))
+
+    class Meta:
+        verbose_name = _("next vector")
+        verbose_name_plural = _("next vectors")
+        indexes = [
+            models.Index(fields=["tenant", "dataset", "id"], name="next_vector_dataset"),
+            models.Index(fields=["tenant", "document"], name="next_vector_document"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 class ChunkVersion(TenantModel):

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.tenancy.bases import NamedModel, TenantModel
 from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
-from workloads.documents.embedding import current_model_name
 from workloads.documents.metadata import FieldType, fields_of
+from workloads.documents.platform_settings import LOCAL_MODEL_NAME, MAX_MODEL_NAME_LENGTH
 from workloads.documents.split_settings import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_OVERLAP,
@@ -30,9 +30,16 @@ from workloads.documents.split_settings import (
     SplitSettings,
 )
 
+# Stored keys end with the model's name, which decides no chunk: another ending would outdate each document.
+KEY_ENDING = LOCAL_MODEL_NAME
+
 
 class Dataset(NamedModel, TenantModel):
-    """A set of documents that are searched together, with common settings for splitting and one embedding model."""
+    """A set of documents that are searched together, with common settings for splitting and one embedding model.
+
+    ``embedding_model`` made the vectors that serve searches. ``next_model`` is empty unless the dataset is re-embedded:
+    it is the model whose vectors collect in `NextVector`, and equals ``embedding_model`` while they are moved.
+    """
 
     name = models.CharField(_("name"), max_length=100)
     description = models.CharField(_("description"), max_length=1_000, blank=True)
@@ -120,7 +127,11 @@ class Dataset(NamedModel, TenantModel):
         db_default=False,
         help_text=_("Searches let the platform's re-ranking endpoint, if there is one, re-order their best results."),
     )
-    embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
+    embedding_model = models.CharField(_("embedding model"), max_length=MAX_MODEL_NAME_LENGTH)
+    next_model = models.CharField(
+        _("next embedding model"), max_length=MAX_MODEL_NAME_LENGTH, blank=True, db_default="", editable=False
+    )
+    embedding_job_id = models.UUIDField(_("embedding job id"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     narrowed_by: ClassVar[Mapping[str, str]] = {"datasets": "name"}
@@ -175,7 +186,12 @@ class Dataset(NamedModel, TenantModel):
         )
 
     @property
+    def is_moving(self) -> bool:
+        """Return whether vectors of the model in use are still moved from `NextVector` to the chunks."""
+        return self.next_model == self.embedding_model
+
+    @property
     def settings_key(self) -> str:
         """Return a key of the settings. If the keys of two indexings are equal, equal content gives equal chunks."""
-        text = f"{self.split_settings.key}:{self.embedding_model}"
+        text = f"{self.split_settings.key}:{KEY_ENDING}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]

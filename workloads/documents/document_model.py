@@ -39,10 +39,10 @@ class Document(TenantModel):
     ``status`` is what its job wrote last; whether the job is cancelled, suspended or dead is read from the job.
     ``passages_digest`` and ``chunks_done`` say where an interrupted indexing resumes. ``kept_chunks`` counts the chunks
     of an earlier indexing that serve searches until the current one is complete; if it is 0, new chunks serve searches
-    as soon as they are stored. ``served_model`` is the model that made the vectors which serve searches. A document
-    with a ``source_url`` has no content until its job has fetched it. ``encoding``, ``pages``, ``pages_without_text``
-    and ``warnings`` are what extraction found out; ``given_encoding`` is that of a file of text, if it is not detected.
-    ``metadata`` has the values of the dataset's fields; `index_values` keeps their index.
+    as soon as they are stored. A document with a ``source_url`` has no content until its job has fetched it.
+    ``encoding``, ``pages``, ``pages_without_text`` and ``warnings`` are what extraction found out; ``given_encoding``
+    is that of a file of text, if it is not detected. ``metadata`` has the values of the dataset's fields;
+    `index_values` keeps their index.
     """
 
     # Rows refer to each other by (tenant, id); the constraints are in the migration.
@@ -67,7 +67,6 @@ class Document(TenantModel):
     error_code = models.CharField(_("error code"), max_length=64, blank=True)
     error_message = SealedErrorField(_("error message"), max_length=1_000, blank=True)
     kept_chunks = models.PositiveIntegerField(_("kept chunks"), db_default=0)
-    served_model = models.CharField(_("served model"), max_length=100, blank=True, db_default="")
     source_url = models.CharField(_("source url"), max_length=MAX_URL_LENGTH, blank=True, db_default="")
     is_fetch_due = models.BooleanField(_("is fetch due"), db_default=False)
     is_pause_asked = models.BooleanField(_("is pause asked"), db_default=False)

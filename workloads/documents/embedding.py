@@ -1,20 +1,16 @@
 """Embedding of texts as vectors, by a local model or by an endpoint with OpenAI's embeddings API.
 
-Every vector has 512 dimensions and the length 1, so the inner product of two vectors is their cosine.
+Every vector has the length 1, so the inner product of two vectors of one model is their cosine.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from django.core.exceptions import ImproperlyConfigured
-
-from scheduling.kit.base import Dependency, PermanentError, TransientError
-from tenants.database.platform_settings import platform_settings
+from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
 from workloads.model_endpoints.refusals import EndpointName, body_has_error, error_of
 
 # Every process imports this module with the models, and few embed: numpy and the HTTP client are loaded at first use.
@@ -22,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DIMENSIONS = 512
 # Characters of one text that are embedded. A chunk is shorter; a query can be of any length.
 _MAX_EMBEDDED_LENGTH = 8_000
 _MAX_HEADING_LENGTH = 400
@@ -44,15 +39,13 @@ class EndpointRateLimitedError(TransientError):
 class Embedder(Protocol):
     """Interface of what turns texts into vectors.
 
-    ``name`` is stored with each dataset, because vectors of different models cannot be compared. ``dependency``
-    identifies the endpoint for its circuit breaker, which all tenants share; it is None for a local model.
+    ``dependency`` identifies the endpoint for its circuit breaker; it is None for a local model.
     """
 
-    name: str
     dependency: Dependency | None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return an array with one row of 512 numbers for each text. Each row has the length 1."""
+        """Return an array with one row for each text. Each row has the model's dimensions and the length 1."""
         ...
 
     def load(self) -> None:
@@ -63,7 +56,6 @@ class Embedder(Protocol):
 class LocalEmbedder:
     """Embedder by the multilingual Universal Sentence Encoder in this process; it takes about 145 MiB of memory."""
 
-    name = "use-multilingual-3"
     dependency: Dependency | None = None
 
     def __init__(self) -> None:
@@ -89,21 +81,20 @@ class LocalEmbedder:
 class ApiEmbedder:
     """Embedder by an endpoint with OpenAI's ``POST …/embeddings``.
 
-    Vectors of fewer than 512 dimensions are padded with zeros, which changes no inner product. If ``dimensions`` is 0,
-    the request names no number, for servers that refuse one. The address may be internal, because the operator
+    ``name`` is that of its circuit breaker, which all tenants share. If ``sends_dimensions`` is False, the request
+    names no number of dimensions, for servers that refuse one. The address may be internal, because the operator
     configures it.
     """
 
-    dependency: Dependency | None = Dependency("embeddings", is_shared=True)
-
-    def __init__(self, *, url: str, key: str, model: str, dimensions: int = DIMENSIONS) -> None:
-        if not url or not model:
-            raise ImproperlyConfigured("EMBEDDING_PROVIDER=openai needs EMBEDDING_API_URL and EMBEDDING_MODEL.")
-        if not 0 <= dimensions <= DIMENSIONS:
-            raise ImproperlyConfigured(f"EMBEDDING_DIMENSIONS must be between 0 and {DIMENSIONS}.")
-        self.name = model if dimensions == DIMENSIONS else f"{model}@{dimensions}"
+    def __init__(
+        self, *, name: str, url: str, key: str, model: str, dimensions: int, sends_dimensions: bool = True
+    ) -> None:
+        self.dependency: Dependency | None = Dependency(
+            f"embeddings:{name}"[:MAX_DEPENDENCY_CHARACTERS], is_shared=True
+        )
         self._model = model
         self._dimensions = dimensions
+        self._asked_dimensions = {"dimensions": dimensions} if sends_dimensions else {}
         self._url = url.rstrip("/") + "/embeddings"
         self._name = EndpointName("embedding endpoint", "embedding", key)
         self._headers = [("Content-Type", "application/json")]
@@ -117,26 +108,23 @@ class ApiEmbedder:
         body = {
             "model": self._model,
             "input": [text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts],
-            **({"dimensions": self._dimensions} if self._dimensions else {}),
+            **self._asked_dimensions,
         }
-        return normalise(self._fit(self._ask(body), len(texts)))
+        return normalise(self._check(self._ask(body), len(texts)))
 
-    def _fit(self, rows: list[list[float]], texts: int) -> Vectors:
-        """Return the rows as vectors of 512 dimensions."""
+    def _check(self, rows: list[list[float]], texts: int) -> Vectors:
+        """Return the rows as an array; raise `PermanentError` unless there is one of the right length for each text."""
         import numpy as np
 
         lengths = {len(row) for row in rows}
-        wanted = {self._dimensions} if self._dimensions else set(range(1, DIMENSIONS + 1))
-        if len(rows) != texts or len(lengths) != 1 or not lengths <= wanted:
+        if len(rows) != texts or lengths != {self._dimensions}:
             counts = " or ".join(map(str, sorted(lengths)))
             raise PermanentError(
                 f"The embedding endpoint returned {len(rows)} vectors of {counts} numbers for {texts} texts; each "
-                f"must have {self._dimensions or f'at most {DIMENSIONS}'}.",
+                f"must have {self._dimensions}.",
                 code="embedding_shape",
             )
-        vectors = np.zeros((texts, DIMENSIONS), dtype=np.float32)
-        vectors[:, : lengths.pop()] = rows
-        return vectors
+        return np.asarray(rows, dtype=np.float32)
 
     def _ask(self, body: dict[str, object]) -> list[list[float]]:
         from scheduling.kit.http import Limits, NoAnswerError, send
@@ -147,7 +135,7 @@ class ApiEmbedder:
                 self._url,
                 headers=self._headers,
                 body=json.dumps(body).encode(),
-                # A response with 32 vectors has about half a megabyte.
+                # A response with 32 vectors has half a megabyte to four.
                 limits=Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=32 * 1024 * 1024),
                 is_url_by_operator=True,
             )
@@ -187,47 +175,3 @@ def normalise(vectors: Vectors) -> Vectors:
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
-
-
-def _make_api_embedder() -> Embedder:
-    return ApiEmbedder(
-        url=platform_settings.EMBEDDING_API_URL,
-        key=platform_settings.EMBEDDING_API_KEY,
-        model=platform_settings.EMBEDDING_MODEL,
-        dimensions=platform_settings.EMBEDDING_DIMENSIONS,
-    )
-
-
-_PROVIDERS: dict[str, Callable[[], Embedder]] = {"local": LocalEmbedder, "openai": _make_api_embedder}
-
-
-# Threads that ask at once would each load the model.
-_creating = threading.Lock()
-
-
-def get_embedder() -> Embedder:
-    """Return the embedder that the settings choose. It is created once per process."""
-    with _creating:
-        return build_embedder()
-
-
-@cache
-def build_embedder() -> Embedder:
-    """Build the configured embedder, once a process; raise ImproperlyConfigured for an unknown provider."""
-    provider = platform_settings.EMBEDDING_PROVIDER
-    make = _PROVIDERS.get(provider)
-    if make is None:
-        raise ImproperlyConfigured(f"EMBEDDING_PROVIDER is {provider!r}; it must be one of {', '.join(_PROVIDERS)}.")
-    return make()
-
-
-def load_embedder() -> None:
-    """Load the configured embedder, so that the first search need not wait for it."""
-    get_embedder().load()
-
-
-def current_model_name() -> str:
-    """Return the name of the configured embedding model, without loading the model."""
-    if platform_settings.EMBEDDING_PROVIDER == "local":
-        return LocalEmbedder.name
-    return get_embedder().name

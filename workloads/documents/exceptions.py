@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_noop
 
+from scheduling.kit.base import TransientError
 from tenants.exceptions import DomainError
 
 
@@ -30,7 +31,12 @@ class MetadataFieldInUseError(DomainError):
 
 class EmbeddingModelMismatchError(DomainError):
     code, category = "embedding_model_mismatch", "conflict"
-    title = gettext_noop("The dataset was embedded by another model than the one in use.")
+    title = gettext_noop("The embedding model of the dataset does not exist any more.")
+
+
+class ReembeddingError(DomainError):
+    code, category = "reembedding_refused", "conflict"
+    title = gettext_noop("The dataset cannot be re-embedded now.")
 
 
 class EmbeddingUnavailableError(DomainError):
@@ -40,6 +46,13 @@ class EmbeddingUnavailableError(DomainError):
 
 class BatchTooLargeError(DomainError):
     code, category, title = "batch_too_large", "invalid", gettext_noop("The plan allows fewer files in one batch.")
+
+
+class ModelReplacedError(TransientError):
+    """Raised if the dataset's embedding model has changed since it was read; what begins again uses the new one."""
+
+    def __init__(self) -> None:
+        super().__init__("The embedding model of the dataset has changed.", code="embedding_model_replaced")
 
 
 class DocumentGoneError(Exception):

@@ -1,6 +1,6 @@
 """All models of the retrieval app, imported from the modules of their topics."""
 
-from workloads.documents.chunk_model import CHANGED, ORDER, Chunk, ChunkChange, ChunkVersion
+from workloads.documents.chunk_model import CHANGED, ORDER, Chunk, ChunkChange, ChunkVersion, NextVector
 from workloads.documents.dataset_model import Dataset
 from workloads.documents.document_model import MAX_ENCODING_LENGTH, MAX_URL_LENGTH, Document, DocumentStatus
 from workloads.documents.value_model import DocumentValue, index_values
@@ -17,6 +17,7 @@ __all__ = [
     "Document",
     "DocumentStatus",
     "DocumentValue",
+    "NextVector",
     "index_values",
 ]
 

@@ -25,6 +25,14 @@ def get_dataset(dataset_id: UUID) -> Dataset:
     return first_or_raise(Dataset.objects.filter(pk=dataset_id), DatasetNotFoundError)
 
 
+def lock_dataset(dataset_id: UUID) -> Dataset:
+    """Return the dataset as now stored, locked until the transaction ends; raise `DatasetNotFoundError` if it is gone.
+
+    The lock prevents that it is changed or deleted before new rows refer to it.
+    """
+    return first_or_raise(Dataset.objects.select_for_update(no_key=True).filter(pk=dataset_id), DatasetNotFoundError)
+
+
 def describe_chunk_difference(document: Any) -> LocalizableText | None:
     """Return how the stored counts of a document differ from the number of its chunks; None if they agree.
 

@@ -28,7 +28,7 @@ from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.blocks import Facts
 from workloads.documents.embedding import text_to_embed
-from workloads.documents.exceptions import DocumentGoneError
+from workloads.documents.exceptions import DocumentGoneError, ModelReplacedError
 from workloads.documents.models import Chunk, ChunkVersion, Document, DocumentStatus
 from workloads.documents.space import release_stored_content, take_chunks
 from workloads.documents.split_settings import SplitSettings
@@ -40,7 +40,8 @@ from workloads.files.store import StoredContent, discard_on_commit
 if TYPE_CHECKING:
     from workloads.documents.embedding import Vectors
 
-_APPEND_CHUNKS = load_sql(__file__)["append_chunks"]
+_SQL = load_sql(__file__)
+_APPEND_CHUNKS, _HOLD_MODEL = _SQL["append_chunks"], _SQL["hold_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class DocumentSource:
 
     id: UUID
     tenant_id: UUID
+    dataset_id: UUID
     job_id: UUID
     status: DocumentStatus
     name: str
@@ -132,8 +134,6 @@ def begin_chunks(source: DocumentSource, *, digest: str, total: int, facts: Fact
     document = _lock(source)
     take_chunks(document, total)
     Chunk.objects.filter(document_id=source.id, is_served=not document.kept_chunks).delete()
-    if not document.kept_chunks:
-        _update(source, served_model=source.embedding_model)
     _update(
         source,
         status=DocumentStatus.INDEXING,
@@ -163,8 +163,10 @@ def resume_chunks(source: DocumentSource) -> None:
 def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: Vectors) -> bool:
     """Store the next passages as chunks, exactly after those already stored. Return whether a pause was requested.
 
-    Raise `DocumentGoneError` if another job has changed the document.
+    Raise `DocumentGoneError` if another job has changed the document, `ModelReplacedError` if its
+    dataset has another embedding model now.
     """
+    require_held_model(source)
     parameters: dict[str, Any] = {
         "document_id": source.id,
         "job_id": source.job_id,
@@ -187,6 +189,20 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
     return bool(rows[0])
 
 
+def hold_model(dataset_id: UUID, model: str) -> bool:
+    """Keep the embedding model of a dataset until the transaction ends, so that vectors of it can be stored.
+
+    Return False if the dataset has another model now. The dataset is locked before its documents.
+    """
+    return bool(fetch_all(_HOLD_MODEL, {"dataset_id": dataset_id, "model": model}, is_planned=True))
+
+
+def require_held_model(source: DocumentSource) -> None:
+    """Keep the embedding model of the document's dataset; raise `ModelReplacedError` if it has another model now."""
+    if not hold_model(source.dataset_id, source.embedding_model):
+        raise ModelReplacedError
+
+
 def complete(source: DocumentSource) -> None:
     """Mark the document completed, let its new chunks serve searches, and delete the chunks that served before."""
     document = _lock(source)
@@ -200,7 +216,6 @@ def complete(source: DocumentSource) -> None:
         status=DocumentStatus.COMPLETED,
         completed_at=Now(),
         kept_chunks=0,
-        served_model=source.embedding_model,
     )
 
 

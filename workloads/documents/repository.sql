@@ -14,3 +14,7 @@ FROM document, unnest(%(ids)s::uuid[], %(positions)s::int[], %(texts)s::text[], 
     %(embeddings)s::text[], %(searches)s::text[], %(digests)s::uuid[])
     AS row(id, position, text, location, embedding, search, digest)
 RETURNING (SELECT is_pause_asked FROM document) AS is_pause_asked;
+
+-- name: hold_model
+-- Lock a dataset against a change of its embedding model, if it has this one. Others may hold it at the same time.
+SELECT id FROM retrieval_dataset WHERE id = %(dataset_id)s AND embedding_model = %(model)s FOR SHARE;

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from scheduling.kit.base import PermanentError, TransientError
+from django.db import DataError
+
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
-from workloads.documents.embedding import Vector, Vectors, current_model_name, get_embedder
-from workloads.documents.exceptions import EmbeddingModelMismatchError, EmbeddingUnavailableError
+from workloads.documents.embedding import Vector
+from workloads.documents.exceptions import EmbeddingModelMismatchError, ModelReplacedError
 from workloads.documents.filters import Filter, read_filter
 from workloads.documents.folding import fold_near_duplicates, shingles_of
 from workloads.documents.fusion import Candidates, rank
 from workloads.documents.highlighting import find_highlights
-from workloads.documents.models import Chunk, Dataset, Document
+from workloads.documents.models import Chunk, Dataset
 from workloads.documents.parents import read_texts, without_siblings
+from workloads.documents.query_embedding import embed_query
 from workloads.documents.reranking import CANDIDATES, Reranking, rerank
 from workloads.documents.search_results import Hit, Timings
 from workloads.documents.split_settings import CHUNKS_A_PARENT, Chunking
 from workloads.documents.terms import query_terms, to_tsqueries
-from workloads.documents.vector_index import has_vector_index, widen_search
+from workloads.documents.vector_index import has_vector_index, index_statement, widen_search
 
 MAX_TOP_K = 50
 MAX_QUERY_LENGTH = 1_000
@@ -40,10 +41,14 @@ _SQL = load_sql(__file__)
 _BY_VECTOR_EXACTLY, _BY_VECTOR_INDEX, _BY_TEXT = _SQL["rank_exactly"], _SQL["rank_by_index"], _SQL["rank_by_text"]
 _BY_VECTOR_FILTERED = _SQL["rank_filtered"]
 _SIMILARITY = _SQL["measure_similarity"]
+# While vectors of a new model are moved to the chunks.
+_MOVING, _MOVING_SIMILARITY = _SQL["rank_moving"], _SQL["measure_moving"]
 
 NO_FILTER = Filter()
 
 type Ranking = list[tuple[UUID, float]]
+# The vectors of a query by the names of the models that made them.
+type QueryVectors = Mapping[str, Vector]
 
 
 class SearchMode(StrEnum):
@@ -90,27 +95,24 @@ def find(
     metadata_filter: object = None,
     is_reranked: bool | None = None,
     timings: Timings | None = None,
-    vector: Vector | None = None,
+    vectors: QueryVectors | None = None,
 ) -> Found:
     """Return the best chunks of the datasets for a query, enough for ``top_k`` (at most 50) results.
 
-    Call it in the tenant's scope. Each dataset is searched with its own weights. Chunks below ``min_score``, or that of
-    their dataset, are left out, and so are those of documents that ``metadata_filter`` excludes. Without
-    ``is_reranked`` the datasets decide. ``vector`` is that of the query if the caller has it. Raise `FieldInvalidError`
-    for a faulty filter, `EmbeddingModelMismatchError` or `EmbeddingUnavailableError` if the query cannot be embedded.
+    Call it in the tenant's scope. Each dataset is searched with its own weights and its own embedding model. Chunks
+    below ``min_score``, or that of their dataset, are left out, and so are those of documents that ``metadata_filter``
+    excludes. Without ``is_reranked`` the datasets decide. ``vectors`` are those of the query that the caller has. Raise
+    `FieldInvalidError` for a faulty filter, `EmbeddingModelMismatchError` or `EmbeddingUnavailableError` if the query
+    cannot be embedded.
     """
     timings = timings or Timings()
     limit = max(1, min(top_k, MAX_TOP_K))
     filters = [read_filter(dataset.fields, metadata_filter) for dataset in datasets]
-    if mode is not SearchMode.TEXT and vector is None:
-        for dataset in datasets:
-            require_current_model(dataset)
-        with timings.part("embedding"):
-            vector = embed_query(query)
+    known = dict(vectors or {})
     scores: dict[UUID, float] = {}
     for dataset, matching in zip(datasets, filters, strict=True):
-        found = find_candidates(
-            dataset, query, limit=limit, mode=mode, vector=vector, matching=matching, timings=timings
+        found = _find_by_current_model(
+            dataset, query, known, limit=limit, mode=mode, matching=matching, timings=timings
         )
         least = dataset.min_score if min_score is None else min_score
         scores |= dict(select(found, mode=mode, text_weight=dataset.text_weight, min_score=least))
@@ -150,6 +152,22 @@ def read_factor(dataset: Dataset, *, is_folded: bool = True) -> int:
     return (_READ_FACTOR if is_folded else 1) * (CHUNKS_A_PARENT if is_parented else 1)
 
 
+def _find_by_current_model(
+    dataset: Dataset, query: str, vectors: dict[str, Vector], *, mode: SearchMode, timings: Timings, **options: Any
+) -> Candidates[UUID]:
+    """Return what the mode finds, by the model that serves now. New vectors of the query are added to ``vectors``."""
+    while True:
+        if mode is not SearchMode.TEXT and dataset.embedding_model not in vectors:
+            with timings.part("embedding"):
+                vectors[dataset.embedding_model] = embed_query(dataset.tenant_id, dataset.embedding_model, query)
+        vector = vectors.get(dataset.embedding_model)
+        try:
+            return find_candidates(dataset, query, mode=mode, vector=vector, timings=timings, **options)
+        except ModelReplacedError:
+            # Each turn needs another change of the model.
+            dataset.refresh_from_db(fields=["embedding_model", "next_model"])
+
+
 def search_dataset(*, dataset: Dataset, query: str, **options: Any) -> list[Hit]:
     """Return the best chunks of one dataset for a query, as `search_datasets` does."""
     return search_datasets(datasets=[dataset], query=query, **options)
@@ -161,13 +179,14 @@ def find_candidates(
     *,
     limit: int,
     mode: SearchMode = SearchMode.HYBRID,
-    vector: Vector | None = None,
+    vector: Vector | None,
     matching: Filter = NO_FILTER,
     timings: Timings | None = None,
 ) -> Candidates[UUID]:
     """Return what the rankings of the mode find in a dataset, deep enough for ``limit`` results.
 
-    In the hybrid mode, chunks that only words found have their similarity too.
+    ``vector`` is that of the query by the dataset's model, None for the mode text. In the hybrid mode, chunks that only
+    words found have their similarity too. Raise `ModelReplacedError` as `rank_by_vector` does.
     """
     timings = timings or Timings()
     depth = max(_MIN_DEPTH, _DEPTH_FACTOR * limit * read_factor(dataset, is_folded=False))
@@ -177,9 +196,8 @@ def find_candidates(
     if mode is not SearchMode.VECTOR:
         with timings.part("words"):
             text, rare_share = rank_by_text(dataset, query, depth, matching)
-    if mode is not SearchMode.TEXT:
+    if mode is not SearchMode.TEXT and vector is not None:
         with timings.part("vectors"):
-            vector = embed_query(query) if vector is None else vector
             similarity = rank_by_vector(dataset, depth, vector, matching)
             known = dict(similarity)
             similarity += _measure_similarity(dataset, vector, [chunk for chunk, _ in text if chunk not in known])
@@ -200,53 +218,23 @@ def select(
 def rank_by_vector(dataset: Dataset, limit: int, vector: Vector, matching: Filter = NO_FILTER) -> Ranking:
     """Return the ids of up to ``limit`` matching chunks with their scores: the cosine of their vector and the query's.
 
-    Raise `EmbeddingModelMismatchError` if the dataset has vectors of another model.
+    Raise `ModelReplacedError` if another model serves than the one of ``dataset``.
     """
-    require_current_model(dataset)
-    parameters = _vector_scope(dataset, vector) | {"limit": limit} | matching.parameters
-    if has_vector_index(dataset.pk):
+    asked = {"limit": limit} | matching.parameters
+    if dataset.is_moving:
+        return _rank(_MOVING, dataset, vector, asked)
+    if has_vector_index(dataset):
         widen_search(limit)
-        found = _rank(_BY_VECTOR_INDEX, parameters)
+        found = _rank(index_statement(_BY_VECTOR_INDEX, len(vector)), dataset, vector, asked)
         if not matching or len(found) == limit:
             return found
         # So few chunks match that the scan of the index ended before it had enough.
-    return _rank(_BY_VECTOR_FILTERED if matching else _BY_VECTOR_EXACTLY, parameters)
-
-
-def require_current_model(dataset: Dataset) -> None:
-    """Raise `EmbeddingModelMismatchError` if the dataset was embedded by another model than the one in use."""
-    if dataset.embedding_model != current_model_name():
-        raise EmbeddingModelMismatchError(
-            "The dataset was embedded by %(model)s; %(current)s is in use. Search by text, or re-index the dataset.",
-            {"model": dataset.embedding_model, "current": current_model_name()},
-        )
+    return _rank(_BY_VECTOR_FILTERED if matching else _BY_VECTOR_EXACTLY, dataset, vector, asked)
 
 
 def _measure_similarity(dataset: Dataset, vector: Vector, chunks: Sequence[UUID]) -> Ranking:
-    return _rank(_SIMILARITY, _vector_scope(dataset, vector) | {"chunks": list(chunks)}) if chunks else []
-
-
-def embed_query(query: str) -> Vector:
-    """Return the vector of a query, without the database; raise `EmbeddingUnavailableError` if that fails."""
-    try:
-        vectors: Vectors = get_embedder().embed([query])
-    except TransientError as error:
-        wait = error.retry_after_seconds
-        seconds = None if wait is None else math.ceil(wait)
-        raise EmbeddingUnavailableError(
-            "%(error)s Search by text meanwhile.", {"error": error}, retry_after_seconds=seconds
-        ) from error
-    except PermanentError as error:
-        raise EmbeddingUnavailableError("%(error)s Search by text.", {"error": error}) from error
-    return cast("Vector", vectors[0])
-
-
-def _documents_of_other_models(dataset: Dataset) -> list[UUID]:
-    """Return documents whose vectors cannot be compared: they wait for the dataset's new model, and are found by words
-    only.
-    """
-    others = Document.objects.filter(dataset=dataset).exclude(served_model__in=["", dataset.embedding_model])
-    return list(others.values_list("pk", flat=True))
+    statement = _MOVING_SIMILARITY if dataset.is_moving else _SIMILARITY
+    return _rank(statement, dataset, vector, {"chunks": list(chunks)}) if chunks else []
 
 
 def rank_by_text(dataset: Dataset, query: str, limit: int, matching: Filter = NO_FILTER) -> tuple[Ranking, float]:
@@ -262,18 +250,26 @@ def rank_by_text(dataset: Dataset, query: str, limit: int, matching: Filter = NO
     return [(row.id, float(row.score)) for row in rows], rows[0].rare_share if rows else 0.0
 
 
-def _vector_scope(dataset: Dataset, vector: Vector) -> dict[str, Any]:
-    others = _documents_of_other_models(dataset)
-    return _scope_of(dataset) | {"vector": f"[{','.join(map(str, vector.tolist()))}]", "others": others}
-
-
 def _scope_of(dataset: Dataset) -> dict[str, Any]:
     # Row-level security needs no tenant here; the index on (tenant, dataset) does.
     return {"tenant_id": dataset.tenant_id, "dataset_id": dataset.pk}
 
 
-def _rank(statement: str, parameters: dict[str, Any]) -> Ranking:
-    return [(row.id, float(row.score)) for row in fetch_all(statement, parameters, is_planned=True)]
+def _rank(statement: str, dataset: Dataset, vector: Vector, parameters: Mapping[str, Any]) -> Ranking:
+    of_query = {"model": dataset.embedding_model, "vector": f"[{','.join(map(str, vector.tolist()))}]"}
+    try:
+        rows = fetch_all(statement, {**_scope_of(dataset), **of_query, **parameters}, is_planned=True)
+    except DataError as error:
+        raise EmbeddingModelMismatchError(
+            "The dataset has vectors of another size than %(model)s computes now. Search by text, or re-embed the "
+            "dataset by another model.",
+            {"model": dataset.embedding_model},
+        ) from error
+    if not rows:
+        serving = Dataset.objects.filter(pk=dataset.pk).values_list("embedding_model", flat=True).first()
+        if serving not in (None, dataset.embedding_model):
+            raise ModelReplacedError
+    return [(row.id, float(row.score)) for row in rows]
 
 
 def _read_chunks(best: Mapping[UUID, float]) -> list[Chunk]:

@@ -10,41 +10,69 @@ SELECT document_id FROM (
 ) AS found
 GROUP BY document_id HAVING count(*) = %(conditions_count)s;
 
+-- fragment: served_by_model
+-- Of a dataset: its chunks, none unless the vectors that serve are of the model of the query's vector.
+-- The model changes in one statement elsewhere; this condition is of the snapshot in which the vectors are read.
+chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s AND EXISTS (
+    SELECT FROM retrieval_dataset WHERE id = %(dataset_id)s AND embedding_model = %(model)s
+)
+
 -- name: rank_exactly
 -- Rank the chunks of a dataset by all their distances. `+ 0` makes the distance an expression that no index orders:
 -- whatever indexes exist, the planner computes every distance within the dataset. A dataset with its own index uses
 -- `rank_by_index`.
-SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served AND is_enabled
-    AND document_id <> ALL(%(others)s::uuid[])
-ORDER BY (embedding <#> %(vector)s::vector) + 0, id LIMIT %(limit)s;
+SELECT chunk.id, -(chunk.embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk chunk
+WHERE chunk.is_served AND chunk.is_enabled AND chunk.embedding IS NOT NULL AND
+-- include: served_by_model
+ORDER BY (chunk.embedding <#> %(vector)s::vector) + 0, chunk.id LIMIT %(limit)s;
 
 -- name: rank_filtered
 -- Rank the chunks of the documents that match a filter by all their distances.
-SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served AND is_enabled
-    AND document_id <> ALL(%(others)s::uuid[])
-    AND document_id IN (
+SELECT chunk.id, -(chunk.embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk chunk
+WHERE chunk.is_served AND chunk.is_enabled AND chunk.embedding IS NOT NULL AND chunk.document_id IN (
 -- include: matching_documents
-    )
-ORDER BY (embedding <#> %(vector)s::vector) + 0, id LIMIT %(limit)s;
+) AND
+-- include: served_by_model
+ORDER BY (chunk.embedding <#> %(vector)s::vector) + 0, chunk.id LIMIT %(limit)s;
 
 -- name: rank_by_index
--- Rank the chunks of a dataset by the index of its vectors. With a filter the scan goes on until enough chunks match,
--- but ends after `hnsw.max_scan_tuples`: then it may find fewer.
-SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served AND is_enabled
-    AND document_id <> ALL(%(others)s::uuid[])
-    AND (NOT %(is_filtered)s::boolean OR document_id IN (
+-- Rank the chunks of a dataset by the index of its vectors. `vector(512)` stands for the type of the index, and 512 for
+-- the dimensions of the dataset's model. With a filter the scan goes on until enough chunks match, but ends after
+-- `hnsw.max_scan_tuples`: then it may find fewer.
+SELECT chunk.id, -(chunk.embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk chunk
+WHERE chunk.is_served AND chunk.is_enabled AND vector_dims(chunk.embedding) = 512
+    AND (NOT %(is_filtered)s::boolean OR chunk.document_id IN (
 -- include: matching_documents
-    ))
-ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s;
+    )) AND
+-- include: served_by_model
+ORDER BY (chunk.embedding::vector(512)) <#> %(vector)s::vector(512) LIMIT %(limit)s;
 
 -- name: measure_similarity
 -- The similarity of given chunks of a dataset, which the ranking by words found.
-SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND id = ANY(%(chunks)s::uuid[])
-    AND document_id <> ALL(%(others)s::uuid[]);
+SELECT chunk.id, -(chunk.embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk chunk
+WHERE chunk.id = ANY(%(chunks)s::uuid[]) AND chunk.embedding IS NOT NULL AND
+-- include: served_by_model
+
+-- fragment: newest_vectors
+-- Chunks of a dataset whose model has just changed, each with its vector of the new model wherever it is stored.
+SELECT chunk.id, -(coalesce(next.embedding, chunk.embedding) <#> %(vector)s::vector) AS score
+FROM retrieval_chunk chunk LEFT JOIN retrieval_nextvector next ON next.id = chunk.id
+WHERE (next.embedding IS NOT NULL OR chunk.embedding IS NOT NULL) AND
+-- include: served_by_model
+
+-- name: rank_moving
+-- Rank the chunks of a dataset whose new vectors are being moved to their chunks.
+-- include: newest_vectors
+AND chunk.is_served AND chunk.is_enabled
+AND (NOT %(is_filtered)s::boolean OR chunk.document_id IN (
+-- include: matching_documents
+))
+ORDER BY score DESC, chunk.id LIMIT %(limit)s;
+
+-- name: measure_moving
+-- As `measure_similarity`, while the new vectors are being moved to their chunks.
+-- include: newest_vectors
+AND chunk.id = ANY(%(chunks)s::uuid[]);
 
 -- name: rank_by_text
 -- Rank the chunks of a dataset by words. Any term may match; each weighs by its rarity in the dataset, one that no

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -17,6 +18,7 @@ from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.settings.schema import settings_of
 from tenants.tenancy.regions import check_regions
+from workloads.documents.embedding_models import EmbeddingModel, find_models
 from workloads.documents.exceptions import (
     DatasetInUseError,
     DatasetNameTakenError,
@@ -26,11 +28,12 @@ from workloads.documents.exceptions import (
 from workloads.documents.metadata import FieldType, check_fields
 from workloads.documents.models import Dataset, Document
 from workloads.documents.split_settings import CHARACTERS_A_TOKEN, CHUNKS_A_PARENT, SizeUnit
-from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
+from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS, default_model
 
 _REGIONS = ("home_region", "allowed_regions")
 _SEARCH = ("text_weight", "min_score", "is_reranked", "metadata_fields")
 SPLITTING = ("chunking", "size_unit", "chunk_size", "chunk_overlap", "parent_size")
+# The model changes by re-embedding only.
 _SETTABLE = ("name", "description", *SPLITTING, *_REGIONS, *_SEARCH)
 
 
@@ -42,16 +45,20 @@ def create_dataset(
     chunk_overlap: int | None = None,
     size_unit: str = SizeUnit.TOKENS,
     parent_size: int | None = None,
+    embedding_model: str = "",
     **settings: Any,
 ) -> Dataset:
-    """Create an empty dataset for the embedding model in use. The other settings are those of `update_dataset`.
+    """Create an empty dataset. The other settings are those of `update_dataset`.
 
     Missing settings take the tenant's defaults, of which tokens are four characters. The default overlap is at most
     half of the chunk size, the default parent four chunks. Without allowed regions those of the tenant apply. Raise
-    `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or `FieldInvalidError` for regions and metadata fields.
+    `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or `FieldInvalidError` for regions, metadata fields and an
+    unknown embedding model.
     """
     _require_settings(settings)
     defaults = settings_of(tenant)
+    embedding_model = embedding_model or default_model(defaults)
+    check_model(tenant.pk, embedding_model, field="embedding_model")
     scale = CHARACTERS_A_TOKEN if size_unit == SizeUnit.CHARACTERS else 1
     if chunk_size is None:
         chunk_size = scale * int(defaults[CHUNK_TOKENS.key])
@@ -64,12 +71,15 @@ def create_dataset(
         chunk_overlap=chunk_overlap,
         size_unit=size_unit,
         parent_size=CHUNKS_A_PARENT * chunk_size if parent_size is None else parent_size,
+        embedding_model=embedding_model,
         **settings,
     )
     with tenant_context(tenant):
         _save(dataset)
         _label(dataset, has_jobs=False)
-        record_audit(action="dataset.created", target=dataset, after=_facts(dataset))
+        record_audit(
+            action="dataset.created", target=dataset, after={**_facts(dataset), "embedding_model": embedding_model}
+        )
     return dataset
 
 
@@ -114,6 +124,15 @@ def _check_removed(dataset: Dataset, before: Mapping[str, FieldType]) -> None:
     if used := Document.objects.filter(dataset=dataset, metadata__has_any_keys=removed).first() if removed else None:
         names = ", ".join(name for name in removed if name in used.metadata)
         raise MetadataFieldInUseError("Documents have values of the fields %(names)s.", {"names": names})
+
+
+def check_model(tenant_id: UUID, name: str, *, field: str) -> EmbeddingModel:
+    """Return a model of a tenant; raise `FieldInvalidError` for the field if there is none of that name."""
+    models = find_models(tenant_id)
+    if name not in models:
+        detail = gettext("There is no embedding model %(model)s. There are: %(models)s.")
+        raise FieldInvalidError.at(field, detail % {"model": name[:100], "models": ", ".join(models)})
+    return models[name]
 
 
 def _label(dataset: Dataset, *, has_jobs: bool = True) -> None:

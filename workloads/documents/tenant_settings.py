@@ -7,7 +7,10 @@ from typing import Any
 
 from django.utils.translation import gettext, gettext_noop
 
+from tenants.database.platform_settings import platform_settings
 from tenants.settings.schema import Setting, SettingGroup
+from workloads.documents.embedding_models import find_models
+from workloads.documents.platform_settings import MAX_MODEL_NAME_LENGTH
 from workloads.documents.split_settings import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_OVERLAP,
@@ -36,6 +39,30 @@ CHUNK_OVERLAP_TOKENS = Setting(
 )
 
 
+def describe_unknown_model(name: str) -> str:
+    """Return why there is no default model of this name, or an empty text."""
+    names = find_models(None)
+    if not name or name in names:
+        return ""
+    return gettext("There are these embedding models: %(models)s.") % {"models": ", ".join(names)}
+
+
+EMBEDDING_MODEL = Setting(
+    key="retrieval.embedding_model",
+    title=gettext_noop("Embedding model"),
+    help_text=gettext_noop("Name of the model that embeds datasets without one of their own; empty: the platform's."),
+    schema={"type": "string", "maxLength": MAX_MODEL_NAME_LENGTH},
+    default="",
+    effect=_LATER_DATASETS,
+    check=describe_unknown_model,
+)
+
+
+def default_model(settings: Mapping[str, Any]) -> str:
+    """Return the name of the embedding model of new datasets, from a tenant's settings or those of the platform."""
+    return str(settings[EMBEDDING_MODEL.key] or platform_settings.EMBEDDING_MODEL)
+
+
 def check_overlap(values: Mapping[str, Any]) -> Mapping[str, str]:
     """Return an error for the overlap if it is more than half of the chunk size, else an empty dict."""
     if 2 * values[CHUNK_OVERLAP_TOKENS.key] > values[CHUNK_TOKENS.key]:
@@ -43,4 +70,6 @@ def check_overlap(values: Mapping[str, Any]) -> Mapping[str, str]:
     return {}
 
 
-SETTINGS = SettingGroup(gettext_noop("Datasets"), (CHUNK_TOKENS, CHUNK_OVERLAP_TOKENS), check=check_overlap)
+SETTINGS = SettingGroup(
+    gettext_noop("Datasets"), (CHUNK_TOKENS, CHUNK_OVERLAP_TOKENS, EMBEDDING_MODEL), check=check_overlap
+)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tenants.context import tenant_context
 from tenants.signals import cache_asked
-from workloads.documents.embedding import DIMENSIONS, Vectors
+from workloads.documents.embedding import Vectors
 from workloads.documents.models import Chunk
 
 CACHE = "embeddings"
@@ -50,5 +50,4 @@ def combine(
     for place, count in (("reused", reused), ("computed", len(digests) - reused)):
         if count:
             cache_asked.send(None, cache=CACHE, place=place, count=count)
-    vectors = np.asarray([found[digest] for digest in digests], dtype=np.float32).reshape(len(texts), DIMENSIONS)
-    return vectors, reused
+    return np.asarray([found[digest] for digest in digests], dtype=np.float32), reused

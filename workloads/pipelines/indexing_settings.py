@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from workloads.documents.dataset_model import KEY_ENDING
 from workloads.documents.extraction.limits import MIB, ParsingLimits
 from workloads.documents.one_item.item import IndexingSettings
 from workloads.documents.split_settings import (
@@ -53,8 +54,8 @@ def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
     )
 
 
-def settings_key(settings: IndexingSettings, embedding_model: str) -> str:
-    """Return a key of the settings and the model. If the keys are equal, equal content gives equal chunks.
+def settings_key(settings: IndexingSettings) -> str:
+    """Return a key of the settings. If the keys are equal, equal content gives equal chunks.
 
     It never equals the key of a dataset's own settings.
     """
@@ -66,5 +67,5 @@ def settings_key(settings: IndexingSettings, embedding_model: str) -> str:
         parts.append(split.unit.value)
     if split.chunking is Chunking.PARENT_CHILD:
         parts.append(split.parent_size)
-    parts.append(embedding_model)
+    parts.append(KEY_ENDING)
     return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:16]

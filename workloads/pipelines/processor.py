@@ -15,10 +15,9 @@ from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import Complete, JobContext, Outcome, PermanentError, TaskProcessor, Yielded
 from tenants.database.platform_settings import platform_settings
-from workloads.documents.embedding import load_embedder
+from workloads.documents.embedding_models import load_embedder, require_model
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.extraction.errors import SandboxUnavailableError
-from workloads.documents.one_item import steps
 from workloads.pipelines import repository
 from workloads.pipelines.adaptive_concurrency import AdaptiveConcurrency
 from workloads.pipelines.repository import RunGoneError, RunPlan
@@ -93,10 +92,10 @@ class RagPipeline(TaskProcessor):
 
 
 def check_still_allowed(plan: RunPlan) -> None:
-    """Raise `PermanentError` if the plan no longer allows so many entities, or if the embedding model has changed."""
+    """Raise `PermanentError` if the plan no longer allows so many entities, or if its embedding model is gone."""
     if plan.entity_id is None:
         try:
             repository.check_batch(plan)
         except BatchTooLargeError as error:
             raise PermanentError(str(error), code=error.code) from error
-    steps.require_current_model(plan.embedding_model)
+    require_model(plan.tenant_id, plan.embedding_model)

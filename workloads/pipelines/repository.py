@@ -88,7 +88,7 @@ def read_plan(context: JobContext) -> RunPlan:
         run_id=run_id,
         entity_id=UUID(entity_id) if entity_id else None,
         settings=settings,
-        settings_key=settings_key(settings, dataset.embedding_model),
+        settings_key=settings_key(settings),
         dataset_id=dataset.pk,
         embedding_model=dataset.embedding_model,
         entities_total=run.entities_total,

@@ -62,7 +62,7 @@ class RunExecution:
         self._crew = crew
         self._pace = pace
         self._clock = clock
-        self._step_context = thread_context(context, crew.check_running)
+        self._step_context = thread_context(context, plan.embedding_model, crew.check_running)
         self._works = {entity.id: EntityWork(entity, repository.item_of(plan, entity)) for entity in entities}
         self._ended = ended
         self._total = ended + len(entities)

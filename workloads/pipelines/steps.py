@@ -44,7 +44,7 @@ class ParserSlots:
         self._semaphore.release()
 
 
-def thread_context(context: JobContext, check_running: Callable[[], object]) -> StepContext:
+def thread_context(context: JobContext, model: str, check_running: Callable[[], object]) -> StepContext:
     """Return the `StepContext` that a run's threads share; ``check_running`` may raise an exception to end a step."""
     lock = threading.Lock()
 
@@ -63,7 +63,8 @@ def thread_context(context: JobContext, check_running: Callable[[], object]) -> 
         with lock:
             scope.__exit__(None, None, None)
 
-    return StepContext(check_running, dependency, ParserSlots(MAX_PARSERS, check_running), steps.new_model_slot())
+    model_slot = steps.new_model_slot(context.tenant_id, model)
+    return StepContext(check_running, dependency, ParserSlots(MAX_PARSERS, check_running), model_slot)
 
 
 def next_step(

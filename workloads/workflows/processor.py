@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import AsyncJobContext, AsyncTaskProcessor, Outcome
-from workloads.documents.embedding import load_embedder
+from workloads.documents.embedding_models import load_embedder
+from workloads.documents.tenant_settings import EMBEDDING_MODEL
 from workloads.workflows.nodes.child_job import MAX_CALLS
 from workloads.workflows.running.runner import Runner
 from workloads.workflows.tenant_settings import SETTINGS
@@ -37,7 +38,7 @@ class WorkflowExecution(AsyncTaskProcessor):
     timeout_seconds = 3_600.0
     # A service that a node calls fails, not the kind.
     has_circuit = False
-    settings = tuple(setting.key for setting in SETTINGS.settings)
+    settings = (*(setting.key for setting in SETTINGS.settings), EMBEDDING_MODEL.key)
 
     @classmethod
     def preload(cls) -> None:

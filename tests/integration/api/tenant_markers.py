@@ -27,7 +27,6 @@ from tenants.context import all_tenants
 from tenants.database.ids import uuid7
 from tenants.encryption.fields import SealedField
 from tenants.models import ApiKey, AuditLogEntry, Membership, Tenant, TenantLimit
-from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.models import Chunk, Dataset, Document
 from workloads.documents.terms import to_tsvector
 from workloads.files.models import Artifact, UploadedFile
@@ -121,7 +120,7 @@ def _add_rows(tenant: Tenant, word: str) -> None:
             document=document,
             position=0,
             text=word,
-            embedding=[1.0] + [0.0] * (DIMENSIONS - 1),
+            embedding=[1.0] + [0.0] * 511,
             search=Cast(Value(to_tsvector(word)), SearchVectorField()),
         )
     append_job_logs([LogWrite(tenant.pk, job.pk, uuid7(), attempt=1, lines=[make_line(word, "error", {"word": word})])])

@@ -28,6 +28,7 @@ from workloads.documents.api.search_serializers import (
 )
 from workloads.documents.metadata import MAX_FIELD_NAME_LENGTH, MAX_FIELDS, FieldType
 from workloads.documents.models import Dataset
+from workloads.documents.platform_settings import MAX_MODEL_NAME_LENGTH
 from workloads.documents.queries import get_dataset
 from workloads.documents.reranking import Reranking
 from workloads.documents.search import SearchMode, search_datasets
@@ -51,7 +52,8 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
     class Meta:
         model = Dataset
         fields = ["id", "name", "description", *SPLITTING, "home_region", "allowed_regions"]
-        fields += ["text_weight", "min_score", "is_reranked", "metadata_fields", "embedding_model", "created_at"]
+        fields += ["text_weight", "min_score", "is_reranked", "metadata_fields"]
+        fields += ["embedding_model", "next_model", "created_at"]
         read_only_fields = fields
 
     @extend_schema_field(MetadataFieldSerializer(many=True))
@@ -123,6 +125,9 @@ class NewDatasetSerializer(DatasetChangesSerializer):
     """Request body: a new dataset. Only the name is required."""
 
     name = DatasetNameField(max_length=100)
+    embedding_model = NameField(
+        max_length=MAX_MODEL_NAME_LENGTH, required=False, help_text="Without it: the model that the tenant has chosen."
+    )
 
 
 class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):

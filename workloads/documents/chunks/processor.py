@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -10,9 +11,11 @@ from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import Complete, JobContext, Outcome, Snoozed, TaskProcessor
 from tenants.context import tenant_context
-from workloads.documents.embedding import EndpointRateLimitedError, Vectors, load_embedder, text_to_embed
+from workloads.documents.embedding import EndpointRateLimitedError, Vectors, text_to_embed
+from workloads.documents.embedding_models import load_embedder
 from workloads.documents.models import Chunk
-from workloads.documents.one_item.steps import StepContext, embed_texts, require_current_model
+from workloads.documents.one_item.steps import StepContext, embed_texts
+from workloads.documents.repository import hold_model
 from workloads.documents.vector_reuse import combine, digest_of_text, known_vectors
 
 MAX_CHUNKS = 32
@@ -50,14 +53,13 @@ class ChunkEmbedding(TaskProcessor):
         chunks = read_waiting(context.tenant_id, [UUID(chunk_id) for chunk_id in context.payload["chunk_ids"]])
         if not chunks:
             return Complete({"chunks": 0})
-        document = chunks[0].document
-        model = document.served_model or document.dataset.embedding_model
-        require_current_model(model)
+        model = chunks[0].dataset.embedding_model
         step_context = StepContext(context.should_yield, context.dependency)
         texts = [text_to_embed(chunk.text, chunk.location) for chunk in chunks]
         known = known_vectors(context.tenant_id, texts, model=model)
         try:
-            vectors, _ = combine(texts, known, model=model, embed=lambda rest: embed_texts(rest, step_context))
+            embedder = partial(embed_texts, context.tenant_id, model, context=step_context)
+            vectors, _ = combine(texts, known, model=model, embed=embedder)
         except EndpointRateLimitedError as limited:
             context.log("rate_limited", level="warning", seconds=limited.seconds)
             return Snoozed(context.state, limited.seconds)
@@ -69,11 +71,15 @@ def read_waiting(tenant_id: UUID, chunk_ids: Sequence[UUID]) -> list[Chunk]:
     """Return those of the chunks that exist and wait for a vector. All belong to one document."""
     with tenant_context(tenant_id):
         rows = Chunk.objects.filter(pk__in=chunk_ids, vector_digest=None).defer("embedding", "search")
-        return list(rows.select_related("document__dataset").order_by("pk"))
+        return list(rows.select_related("dataset").order_by("pk"))
 
 
 def store_vectors(chunks: Sequence[Chunk], vectors: Vectors, *, model: str) -> None:
-    """Store the vectors, in the current transaction. A text that has changed meanwhile waits for its own job."""
+    """Store the vectors, in the current transaction. A text that has changed meanwhile waits for its own job. If
+    the dataset has another model now, the re-embedding that brought it has stored vectors of the new texts.
+    """
+    if not hold_model(chunks[0].dataset_id, model):
+        return
     for chunk, vector in zip(chunks, vectors, strict=True):
         Chunk.objects.filter(pk=chunk.pk, text=chunk.text, vector_digest=None).update(
             embedding=vector, vector_digest=digest_of_text(model, text_to_embed(chunk.text, chunk.location))

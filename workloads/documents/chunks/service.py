@@ -31,9 +31,10 @@ from workloads.documents.chunks.exceptions import (
 )
 from workloads.documents.chunks.processor import ChunkEmbedding
 from workloads.documents.chunks.queries import find_versions, get_chunk, next_chunk
-from workloads.documents.embedding import DIMENSIONS, current_model_name
-from workloads.documents.exceptions import EmbeddingModelMismatchError
-from workloads.documents.models import Chunk, ChunkChange, ChunkVersion, Document, DocumentStatus
+from workloads.documents.models import Chunk, ChunkChange, ChunkVersion, Document, DocumentStatus, NextVector
+from workloads.documents.queries import lock_dataset
+from workloads.documents.query_embedding import require_known_model
+from workloads.documents.reembedding.repository import move_vectors
 from workloads.documents.space import take_chunks
 from workloads.documents.splitting import Passage
 from workloads.documents.terms import to_tsvector
@@ -74,7 +75,7 @@ def add_chunk(*, after_id: UUID, text: str, reason: str = "") -> Chunk:
     By vector it is found when its job is done. Raise `SpaceExceededError`, `PlaceFullError`, or as `update_chunk` does.
     """
     document, before = _take(after_id)
-    chunk = _insert_after(document, before, rules.clean_text(text), [0.0] * DIMENSIONS)
+    chunk = _insert_after(document, before, rules.clean_text(text), None)
     record_audit(action="chunk.added", target=chunk, after={"after": str(before.pk), **_facts(chunk)}, reason=reason)
     _submit_embedding(document, [chunk])
     return chunk
@@ -113,6 +114,7 @@ def merge_chunk(*, chunk_id: UUID, reason: str = "") -> Chunk:
     _replace_text(chunk, rules.clean_text(rules.join_texts(chunk.text, following.text)), ChunkChange.MERGED)
     removed = str(following.pk)
     find_versions(following).delete()
+    NextVector.objects.filter(pk=following.pk).delete()
     following.delete()
     _count(document, -1)
     after = {"removed": removed, **_facts(chunk)}
@@ -149,8 +151,13 @@ def embed_chunk(*, chunk_id: UUID, reason: str = "") -> Chunk:
 
 
 def _take(chunk_id: UUID) -> tuple[Document, Chunk]:
-    """Lock the document of a chunk, which no job indexes, and return both."""
+    """Lock the document of a chunk, which no job indexes, and return both. The chunk has a vector of the model in use.
+
+    The lock of the dataset keeps its model, and keeps a re-embedding from ending without the vector of the new text.
+    """
     seen = get_chunk(chunk_id)
+    if lock_dataset(seen.dataset_id).is_moving:
+        move_vectors([chunk_id])
     documents = Document.objects.select_for_update(no_key=True, of=("self",)).select_related("dataset")
     document = first_or_raise(documents.filter(pk=seen.document_id), ChunkNotFoundError)
     if document.status != DocumentStatus.COMPLETED:
@@ -176,6 +183,7 @@ def _replace_text(chunk: Chunk, text: str, change: ChunkChange) -> None:
     chunk.version += 1
     chunk.search = _terms_of(chunk)
     chunk.save(update_fields=["text", "search", "is_enabled", "is_edited", "vector_digest", "version"])
+    NextVector.objects.filter(pk=chunk.pk).delete()
 
 
 def _insert_after(document: Document, before: Chunk, text: str, vector: Any) -> Chunk:
@@ -215,8 +223,7 @@ def _count(document: Document, change: int) -> None:
 
 
 def _submit_embedding(document: Document, chunks: Sequence[Chunk]) -> None:
-    if (document.served_model or document.dataset.embedding_model) != current_model_name():
-        raise EmbeddingModelMismatchError("Another embedding model is in use now: re-index the whole dataset.")
+    require_known_model(document.tenant_id, document.dataset.embedding_model)
     tenant = Tenant.objects.select_related("plan").get(pk=document.tenant_id)
     request = JobRequest(
         kind=ChunkEmbedding.kind,

@@ -13,13 +13,14 @@ from django.utils.translation import gettext_noop
 from scheduling.kit.base import Complete, Discard, JobContext, Outcome, PermanentError, Snoozed, TaskProcessor, Yielded
 from tenants.context import tenant_context
 from tenants.database.ids import id_of
-from workloads.documents.embedding import EndpointRateLimitedError, load_embedder
+from workloads.documents.embedding import EndpointRateLimitedError
+from workloads.documents.embedding_models import load_embedder, require_model
 from workloads.documents.evaluation.asking import Asker
 from workloads.documents.evaluation.exceptions import EvaluationGoneError
 from workloads.documents.evaluation.models import Evaluation
 from workloads.documents.evaluation.questions import Question
 from workloads.documents.evaluation.repository import append_ranks, read_evaluation, variants_measured
-from workloads.documents.one_item.steps import StepContext, embed_texts, require_current_model
+from workloads.documents.one_item.steps import StepContext, embed_texts
 from workloads.documents.reranking import RERANK
 
 # Questions that are asked and stored at a time: the work that a crash repeats, and the delay of a cancel.
@@ -57,7 +58,7 @@ class DatasetEvaluation(TaskProcessor):
 
     def process(self, context: JobContext) -> Outcome:
         evaluation = read_evaluation(context.tenant_id, UUID(context.payload["evaluation_id"]))
-        require_current_model(evaluation.dataset.embedding_model)
+        require_model(context.tenant_id, evaluation.dataset.embedding_model)
         asker = Asker(evaluation.dataset, variants_measured(evaluation))
         rest = map(Question.from_json, evaluation.questions[evaluation.questions_done :])
         for questions in batched(rest, BATCH_QUESTIONS):
@@ -84,7 +85,8 @@ class DatasetEvaluation(TaskProcessor):
 def _ask(context: JobContext, asker: Asker, questions: Sequence[Question]) -> list[list[int]]:
     """Return the ranks of the answers of a batch of questions. Embedding and re-ranking use no database connection."""
     step = StepContext(context.should_yield, context.dependency)
-    vectors = embed_texts([question.text for question in questions], step)
+    texts = [question.text for question in questions]
+    vectors = embed_texts(context.tenant_id, asker.dataset.embedding_model, texts, step)
     with tenant_context(context.tenant_id):
         asked = [asker.ask(question, vector) for question, vector in zip(questions, vectors, strict=True)]
     is_reranked = any(variant.is_reranked for variant in asker.variants)

@@ -22,8 +22,8 @@ from workloads.documents.evaluation.models import Evaluation
 from workloads.documents.evaluation.processor import DatasetEvaluation
 from workloads.documents.evaluation.questions import Question, describe_fault, read_questions, refuse
 from workloads.documents.models import Dataset, Document
+from workloads.documents.query_embedding import require_known_model
 from workloads.documents.reranking import reranker_name
-from workloads.documents.search import require_current_model
 from workloads.documents.service import SPLITTING
 
 # The oldest ones beyond are deleted.
@@ -41,7 +41,7 @@ def start_evaluation(
     """
     questions = read_questions(data)
     with tenant_context(tenant):
-        require_current_model(dataset)
+        require_known_model(dataset.tenant_id, dataset.embedding_model)
         _check_documents(dataset, questions)
         evaluation = Evaluation(
             pk=uuid7(),

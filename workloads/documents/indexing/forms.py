@@ -46,7 +46,7 @@ class ReindexForm(forms.Form):
     everything = forms.BooleanField(
         required=False,
         label=gettext_lazy("All documents"),
-        help_text=gettext_lazy("Including documents whose settings and embedding model are current."),
+        help_text=gettext_lazy("Including documents whose settings are current."),
     )
     discard_edits = forms.BooleanField(
         required=False,

@@ -10,21 +10,11 @@ from django.utils.translation import gettext
 from scheduling.jobs.batches.service import create_batch
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
-from tenants.database.reads import first_or_raise
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
-from workloads.documents.exceptions import DatasetNotFoundError
 from workloads.documents.extraction.decoding import canonical_encoding
 from workloads.documents.indexing.processor import DocumentIndexing
 from workloads.documents.models import MAX_ENCODING_LENGTH, Dataset, Document
-
-
-def lock_dataset(dataset: Dataset) -> Dataset:
-    """Return the dataset as now stored, locked until the transaction ends; raise `DatasetNotFoundError` if it is gone.
-
-    The lock prevents that it is changed or deleted before the new documents refer to it.
-    """
-    return first_or_raise(Dataset.objects.select_for_update(no_key=True).filter(pk=dataset.pk), DatasetNotFoundError)
 
 
 def check_encoding(name: str) -> str:

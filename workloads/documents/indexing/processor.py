@@ -28,7 +28,8 @@ from scheduling.kit.base import (
 from scheduling.kit.http import Limits
 from tenants.exceptions import SpaceExceededError
 from workloads.documents import repository
-from workloads.documents.embedding import EndpointRateLimitedError, load_embedder
+from workloads.documents.embedding import EndpointRateLimitedError
+from workloads.documents.embedding_models import load_embedder, require_model
 from workloads.documents.exceptions import BatchTooLargeError, DocumentGoneError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.indexing.phase_progress import PhaseProgress
@@ -144,7 +145,7 @@ def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
 
 
 def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
-    """Raise `PermanentError` if the plan or the embedding model no longer allows to index the document.
+    """Raise `PermanentError` if the plan no longer allows to index the document, or its embedding model is gone.
 
     The number of files in the batch is not checked for a document that is indexed again.
     """
@@ -153,7 +154,7 @@ def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
             repository.check_batch(context.tenant_id, source.batch_id)
     except BatchTooLargeError as error:
         raise PermanentError(str(error), code=OVER_BATCH_LIMIT) from error
-    steps.require_current_model(source.embedding_model)
+    require_model(context.tenant_id, source.embedding_model)
 
 
 def fetch_content(context: JobContext, item: IndexingItem, step_context: StepContext) -> IndexingItem:
@@ -224,7 +225,7 @@ def begin(context: JobContext, item: IndexingItem, phases: PhaseProgress) -> tup
     begun = item.begun()
     if item.is_resumed:
         context.log("resumed", chunks_done=begun.state.chunks_done, of=len(begun.passages))
-    elif len(item.passages) <= item.settings.batch_size and steps.is_model_local():
+    elif len(item.passages) <= item.settings.batch_size and steps.is_model_local(item.tenant_id, item.embedding_model):
         # The only batch, and embedded here: nothing would be visible between its beginning and its end.
         return begun, effects
     checkpoint(context, begun, effects)
@@ -242,6 +243,7 @@ def store_batch(
     asked: list[bool] = []
 
     def effects() -> None:
+        repository.require_held_model(item.document)
         if put_off is not None:
             put_off()
         asked.append(storing.store_batch(item, batch))

@@ -20,8 +20,6 @@ from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from workloads.documents.chunks.queries import count_changed
-from workloads.documents.embedding import current_model_name
-from workloads.documents.exceptions import EmbeddingModelMismatchError
 from workloads.documents.indexing.exceptions import (
     DocumentBusyError,
     DocumentDuplicateError,
@@ -29,10 +27,11 @@ from workloads.documents.indexing.exceptions import (
     EditsWouldBeLostError,
 )
 from workloads.documents.indexing.inspection import check_chunks, inspect_documents
-from workloads.documents.indexing.intake import check_encoding, label_of, lock_dataset, submit_documents
+from workloads.documents.indexing.intake import check_encoding, label_of, submit_documents
 from workloads.documents.indexing.queries import find_documents, get_document
 from workloads.documents.indexing.service import cancel_indexing
 from workloads.documents.models import Dataset, Document, DocumentStatus
+from workloads.documents.queries import lock_dataset
 from workloads.files.contents import NewContent
 from workloads.files.store import discard_on_commit, discard_on_error, storage_key, store_contents
 
@@ -71,7 +70,7 @@ def reindex_document(
 
     ``encoding`` replaces that of its file, if it is not empty. A job that still indexes it is cancelled. Raise
     `FieldInvalidError` for an unknown encoding, `DocumentDuplicateError`, `DocumentHasNoAddressError`,
-    `EditsWouldBeLostError`, `EmbeddingModelMismatchError`, `DocumentBusyError`, or the errors of `submit_jobs`.
+    `EditsWouldBeLostError`, `DocumentBusyError`, or the errors of `submit_jobs`.
     """
     encoding = check_encoding(encoding)
     document, dataset = _take(tenant, document_id)
@@ -144,15 +143,11 @@ def reindex_dataset(
 ) -> Renewal:
     """Re-index the outdated documents of a dataset; with ``everything``, all whose indexing has ended.
 
-    A document is outdated if it was indexed with other settings of the dataset, or by another embedding model.
-    Documents that are being indexed are left out. After a change of the model, a document is found by words only until
-    it has its new vectors. Raise `EditsWouldBeLostError`, or the errors of `submit_jobs`.
+    A document is outdated if it was indexed with other settings of the dataset. Documents that are being indexed are
+    left out. Raise `EditsWouldBeLostError`, or the errors of `submit_jobs`.
     """
     with tenant_context(tenant):
-        dataset = lock_dataset(dataset)
-        if dataset.embedding_model != current_model_name():
-            dataset.embedding_model = current_model_name()
-            dataset.save(update_fields=["embedding_model"])
+        dataset = lock_dataset(dataset.pk)
         wanted = _ended(dataset, everything=everything)
         found = {document.pk: document for document in wanted[:MOST_DOCUMENTS]}
         # Read again under locks: documents that another request has taken meanwhile are left out.
@@ -178,9 +173,7 @@ def reindex_dataset(
 def _take(tenant: Tenant, document_id: UUID) -> tuple[Document, Dataset]:
     """Lock and return the document, which no job indexes any more, and its dataset."""
     seen = get_document(document_id)
-    dataset = lock_dataset(seen.dataset)
-    if dataset.embedding_model != current_model_name():
-        raise EmbeddingModelMismatchError("Another embedding model is in use now: re-index the whole dataset.")
+    dataset = lock_dataset(seen.dataset_id)
     cancel_indexing(seen.job_id, reason="Its document is re-indexed.")
     document: Document | None = Document.objects.select_for_update(no_key=True).filter(pk=document_id).first()
     if document is None or document.job_id != seen.job_id:

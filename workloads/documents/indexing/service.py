@@ -17,10 +17,10 @@ from scheduling.jobs.suspension import resume_job, suspend_job, wake_jobs
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.exceptions import DomainError
 from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentNotFoundError
-from workloads.documents.indexing.intake import lock_dataset
 from workloads.documents.indexing.processor import DocumentIndexing
 from workloads.documents.metadata import check_metadata
 from workloads.documents.models import Document, DocumentStatus, index_values
+from workloads.documents.queries import lock_dataset
 from workloads.documents.space import release_chunks
 from workloads.files.store import discard_on_commit
 
@@ -96,7 +96,7 @@ def change_metadata(*, document_id: UUID, metadata: object, reason: str = "") ->
     Raise `DocumentNotFoundError`, or `FieldInvalidError` if the values do not fit the fields of its dataset.
     """
     # The dataset first, as uploads do: its fields must not change meanwhile.
-    dataset = lock_dataset(_read(document_id).dataset)
+    dataset = lock_dataset(_read(document_id).dataset_id)
     document = _lock(document_id)
     before = document.metadata
     changed = before | check_metadata(dataset.fields, metadata)

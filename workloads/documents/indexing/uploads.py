@@ -18,10 +18,11 @@ from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.extraction.sniffing import ContentType
 from workloads.documents.indexing.inspection import check_chunks, estimate_chunks, inspect_documents
-from workloads.documents.indexing.intake import check_encoding, label_of, lock_dataset, submit_documents
+from workloads.documents.indexing.intake import check_encoding, label_of, submit_documents
 from workloads.documents.limits import VECTOR_CHUNKS
 from workloads.documents.metadata import check_metadata
 from workloads.documents.models import Dataset, Document, index_values
+from workloads.documents.queries import lock_dataset
 from workloads.files.contents import NewContent
 from workloads.files.incoming import MAX_NAME_LENGTH, IncomingFile
 from workloads.files.store import discard_on_error, lock_contents, storage_key, store_contents
@@ -113,7 +114,7 @@ def add_address(
     """
     target = read_target(url)
     with tenant_context(tenant):
-        dataset = lock_dataset(dataset)
+        dataset = lock_dataset(dataset.pk)
         values = given_metadata(dataset, metadata)
         known = Document.objects.filter(dataset=dataset, source_url=url).first()
         if known is not None:
@@ -156,7 +157,7 @@ def _take(
     *,
     is_rate_limited: bool,
 ) -> UploadResult:
-    dataset = lock_dataset(dataset)
+    dataset = lock_dataset(dataset.pk)
     given = replace(given, metadata=given_metadata(dataset, given.metadata))
     check_chunks(tenant, dataset, incoming)
     keys = {file.sha256: storage_key(tenant.pk, file.sha256) for file in incoming}

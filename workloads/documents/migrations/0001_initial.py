@@ -9,7 +9,6 @@ import pgvector.django.vector
 from django.db import migrations, models
 
 import tenants.database.ids
-import workloads.documents.embedding
 from tenants.database.migration_sql import load_migration_sql
 from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity
 
@@ -60,7 +59,6 @@ class Migration(migrations.Migration):
                 (
                     "embedding_model",
                     models.CharField(
-                        default=workloads.documents.embedding.current_model_name,
                         editable=False,
                         max_length=100,
                         verbose_name="embedding model",

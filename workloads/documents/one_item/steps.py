@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,7 +20,8 @@ from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, Permanent
 from scheduling.kit.http import Answer, HeaderValue, Limits, read_target, send
 from workloads.documents.blocks import Facts
 from workloads.documents.cleaning import clean_blocks, remove_addresses
-from workloads.documents.embedding import EndpointRateLimitedError, current_model_name, get_embedder, text_to_embed
+from workloads.documents.embedding import EndpointRateLimitedError, text_to_embed
+from workloads.documents.embedding_models import embedder_of
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
 from workloads.documents.extraction.extractor import extract_file
 from workloads.documents.extraction.sniffing import ACCEPTED, ContentType, sniff
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 MAX_CHUNKS_KEY = "document_indexing.max_chunks"
 PAGES_KEY = "document_indexing.max_percent_without_text"
-MODEL_CHANGED = "embedding_model_mismatch"
 _ACCEPT = ("Accept", "text/html, application/pdf, text/markdown, text/plain, text/csv, */*;q=0.5")
 # A text without distinctive content has the type that its server names, mapped to a file suffix.
 _SUFFIXES = {
@@ -180,7 +181,9 @@ def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -
     context.check_running()
     batch = item.next_batch()
     texts = [text_to_embed(passage.text, passage.location) for passage in batch]
-    vectors, reused = combine(texts, known, model=item.embedding_model, embed=lambda rest: embed_texts(rest, context))
+    model = item.embedding_model
+    embedder = partial(embed_texts, item.tenant_id, model, context=context)
+    vectors, reused = combine(texts, known, model=model, embed=embedder)
     return EmbeddedBatch(batch, vectors, reused)
 
 
@@ -192,30 +195,25 @@ def too_many_chunks(count: int, limit: int) -> str:
     )
 
 
-def require_current_model(model: str) -> None:
-    """Raise `PermanentError` if ``model`` is not the embedding model in use."""
-    if model != current_model_name():
-        raise PermanentError(
-            f"The dataset is embedded by {model}; {current_model_name()} is in use.", code=MODEL_CHANGED
-        )
+def is_model_local(tenant_id: UUID, model: str) -> bool:
+    """Return whether the embedding model runs in this process; raise `PermanentError` if it does not exist."""
+    return embedder_of(tenant_id, model).dependency is None
 
 
-def is_model_local() -> bool:
-    """Return whether the embedding model runs in this process."""
-    return get_embedder().dependency is None
-
-
-def new_model_slot() -> AbstractContextManager[Any]:
+def new_model_slot(tenant_id: UUID, model: str) -> AbstractContextManager[Any]:
     """Return a lock if the embedding model runs in this process, where it serves one thread at a time.
 
     Otherwise return a null context.
     """
-    return threading.Lock() if is_model_local() else nullcontext()
+    return threading.Lock() if is_model_local(tenant_id, model) else nullcontext()
 
 
-def embed_texts(texts: Sequence[str], context: StepContext) -> Vectors:
-    """Return the vectors of the texts, computed behind the breaker of the endpoint; raise as the embedder does."""
-    embedder = get_embedder()
+def embed_texts(tenant_id: UUID, model: str, texts: Sequence[str], context: StepContext) -> Vectors:
+    """Return the vectors of the texts by a model, computed behind the breaker of its endpoint.
+
+    Raise as the embedder does, and `PermanentError` if there is no such model.
+    """
+    embedder = embedder_of(tenant_id, model)
     with context.model_slot:
         context.check_running()
         with context.dependency(embedder.dependency) if embedder.dependency else nullcontext():

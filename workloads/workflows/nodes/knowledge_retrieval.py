@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +13,8 @@ from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
 from tenants.database.prepared import execute, set_config
 from workloads.documents.queries import get_dataset
-from workloads.documents.search import MAX_QUERY_LENGTH, Found, SearchMode, embed_query, find, finish
+from workloads.documents.query_embedding import embed_query
+from workloads.documents.search import MAX_QUERY_LENGTH, Found, SearchMode, find, finish
 from workloads.documents.search_results import Hit
 from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
@@ -41,10 +43,12 @@ def prepare(place: NodeContext) -> PreparedNode:
     }
 
     async def search() -> NodeOutput:
-        vector = None
-        if asked["mode"] != SearchMode.TEXT:
-            vector = await asyncio.get_running_loop().run_in_executor(EMBEDDING_THREADS, embed_query, asked["query"])
-        found = await place.job.run(_search, place, asked, vector)
+        vectors = {}
+        models = [] if asked["mode"] == SearchMode.TEXT else await place.job.run(_read_models, place, asked)
+        for model in models:
+            embed = partial(embed_query, place.job.tenant_id, model, asked["query"])
+            vectors[model] = await asyncio.get_running_loop().run_in_executor(EMBEDDING_THREADS, embed)
+        found = await place.job.run(_search, place, asked, vectors)
         # Re-ranking asks an endpoint, without the connection.
         hits = await asyncio.get_running_loop().run_in_executor(EMBEDDING_THREADS, finish, found)
         return _output(hits)
@@ -59,7 +63,12 @@ def _read_id(text: str) -> UUID:
         raise PermanentError("The dataset's id is not a UUID.", code="dataset_invalid") from None
 
 
-def _search(place: NodeContext, asked: dict[str, Any], vector: Any) -> Found:
+def _read_models(place: NodeContext, asked: dict[str, Any]) -> list[str]:
+    with tenant_context(place.job.tenant_id):
+        return sorted({get_dataset(UUID(dataset)).embedding_model for dataset in asked["datasets"]})
+
+
+def _search(place: NodeContext, asked: dict[str, Any], vectors: dict[str, Any]) -> Found:
     # Row-level security hides another tenant's dataset.
     with tenant_context(place.job.tenant_id):
         milliseconds = max(1, int(place.node.timeout_seconds * 1_000))
@@ -69,7 +78,7 @@ def _search(place: NodeContext, asked: dict[str, Any], vector: Any) -> Found:
             query=asked["query"],
             top_k=asked["top_k"],
             mode=SearchMode(asked["mode"]),
-            vector=vector,
+            vectors=vectors,
             **{argument: asked[name] for name, argument in _OPTIONS.items() if name in asked},
         )
 

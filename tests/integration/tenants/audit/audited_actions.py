@@ -69,10 +69,9 @@ from tests.integration.access.world import DEFINITION, World
 from tests.integration.scheduling.bulk.conftest import take_turns
 from tests.passkeys import Passkey
 from workloads.documents.chunks.service import update_chunk
-from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.indexing.service import pause_document
 from workloads.documents.indexing.uploads import add_address
-from workloads.documents.models import Chunk, Document
+from workloads.documents.models import Chunk, Dataset, Document
 from workloads.documents.service import create_dataset
 from workloads.documents.space import take_chunks
 from workloads.pipelines.models import PipelineRun
@@ -178,7 +177,7 @@ def _chunk(world: World) -> Any:
         take_chunks(document, 2)
         Document.objects.filter(pk=document.pk).update(status="completed", chunks_done=2, chunks_total=2)
         common = {"tenant": acme(), "dataset_id": document.dataset_id, "document": document}
-        common |= {"embedding": [1.0] + [0.0] * (DIMENSIONS - 1), "search": Cast(Value(""), SearchVectorField())}
+        common |= {"embedding": [1.0] + [0.0] * 511, "search": Cast(Value(""), SearchVectorField())}
         made = [Chunk.objects.create(position=place, text=f"chunk {place}", **common) for place in range(2)]
         update_chunk(chunk_id=made[0].pk, text="one two")
         return made[0].pk
@@ -188,6 +187,10 @@ def _chunk(world: World) -> Any:
 
 def _empty_dataset(world: World) -> Any:
     return create_dataset(tenant=acme(), name="empty").pk
+
+
+def _dataset_of_another_model(world: World) -> Any:
+    return in_acme(lambda: Dataset.objects.filter(pk=world.own["dataset"]).update(embedding_model="gone") and None)
 
 
 def _idle_pipeline(world: World) -> Any:
@@ -431,6 +434,8 @@ PREPARE: dict[str, Prepare] = {
     "POST documents/{document}/resume/": _pause_document,
     "POST documents/{document}/retry/": _fail_document,
     "DELETE datasets/{dataset}/": _empty_dataset,
+    "POST datasets/{dataset}/reembed/": _dataset_of_another_model,
+    "POST retrieval/dataset/{dataset}/reembed/": _dataset_of_another_model,
     "PATCH chunks/{chunk}/": _chunk,
     **{f"POST chunks/{{chunk}}/{act}/": _chunk for act in ("add-after", "split", "merge", "embed", "restore")},
     **{f"retrieval.chunk {act}": _chunk for act in ("change", "embed", "merge")},
@@ -978,6 +983,9 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     ),
     "POST retrieval/document/reindex/": lambda world: _post(
         world, "retrieval/document/reindex/", {"dataset": world.own["dataset"], "everything": "on"}
+    ),
+    "POST retrieval/dataset/{dataset}/reembed/": lambda world: _post(
+        world, f"retrieval/dataset/{world.own['dataset']}/reembed/", {"model": "use-multilingual-3"}
     ),
     "POST retrieval/document/upload/": _upload_by_console,
     "POST document_evaluation/evaluation/start/": lambda world: _post(

@@ -12,7 +12,8 @@ from tenants.context import tenant_context
 from tenants.models import Tenant
 from workloads.documents import repository
 from workloads.documents.blocks import Block, Facts
-from workloads.documents.embedding import get_embedder, text_to_embed
+from workloads.documents.embedding import text_to_embed
+from workloads.documents.embedding_models import embedder_of
 from workloads.documents.models import Dataset, Document
 from workloads.documents.service import create_dataset
 from workloads.documents.splitting import passages_digest, split_blocks
@@ -56,7 +57,8 @@ def add_document(dataset: Dataset, name: str, *texts: str) -> Document:
         source = repository.read_source(dataset.tenant_id, document.pk, job_id=document.job_id)
         passages = split_blocks([Block(text, {"line": 1}) for text in texts], dataset.split_settings)
         repository.begin_chunks(source, digest=passages_digest(passages), total=len(passages), facts=Facts())
-        vectors = get_embedder().embed([text_to_embed(passage.text, passage.location) for passage in passages])
+        embedder = embedder_of(dataset.tenant_id, source.embedding_model)
+        vectors = embedder.embed([text_to_embed(passage.text, passage.location) for passage in passages])
         repository.append_chunks(source, passages, vectors)
         repository.complete(source)
     return document

@@ -23,12 +23,12 @@ from tests.integration.scheduling.conftest import pool, start, tick, worker  # n
 from tests.integration.scheduling.job_helpers import Start, Tick, begin
 from tests.integration.workloads.documents.conftest import add_document
 from tests.integration.workloads.documents.indexing.conftest import TestRuntime
-from workloads.documents import embedding, repository
+from workloads.documents import repository
 from workloads.documents.chunks import service
 from workloads.documents.chunks.exceptions import DocumentNotCompletedError, NoNextChunkError
 from workloads.documents.chunks.processor import ChunkEmbedding
 from workloads.documents.chunks.queries import extracted_text, find_chunks, find_versions, stream_text
-from workloads.documents.embedding import get_embedder
+from workloads.documents.embedding_models import local_embedder
 from workloads.documents.exceptions import EmbeddingModelMismatchError
 from workloads.documents.indexing.exceptions import EditsWouldBeLostError
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
@@ -99,7 +99,7 @@ def is_sound() -> bool:
 def is_near(chunk_id: UUID, tenant_id: UUID, text: str) -> bool:
     with tenant_context(tenant_id):
         vector = Chunk.objects.get(pk=chunk_id).embedding
-    return bool(np.dot(vector, get_embedder().embed([text])[0]) > 0.99)
+    return bool(np.dot(vector, local_embedder().embed([text])[0]) > 0.99)
 
 
 def test_edited_text_is_found_at_once_and_its_vector_after_the_job(
@@ -223,7 +223,7 @@ def test_last_chunk_has_nothing_to_merge_with(document: Document) -> None:
 def test_embedding_again_repairs_a_vector(document: Document, embed: Callable[[], None]) -> None:
     chunk = chunks_of(document)[0]
     with tenant_context(document.tenant_id):
-        Chunk.objects.filter(pk=chunk.pk).update(embedding=[0.0] * embedding.DIMENSIONS)
+        Chunk.objects.filter(pk=chunk.pk).update(embedding=None)
     act(document, service.embed_chunk, chunk_id=chunk.pk)
     embed()
     assert is_near(chunk.pk, document.tenant_id, chunk.text)
@@ -236,8 +236,9 @@ def test_chunks_of_an_unfinished_document_cannot_be_changed(document: Document) 
         act(document, service.update_chunk, chunk_id=chunks_of(document)[0].pk, text=DOG)
 
 
-def test_text_cannot_change_while_another_model_is_in_use(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "current_model_name", lambda: "another")
+def test_text_cannot_change_without_its_embedding_model(document: Document) -> None:
+    with tenant_context(document.tenant_id):
+        Dataset.objects.update(embedding_model="another")
     chunk = chunks_of(document)[0]
     with pytest.raises(EmbeddingModelMismatchError):
         act(document, service.update_chunk, chunk_id=chunk.pk, text=DOG)

@@ -154,7 +154,7 @@ def test_exact_search_is_not_answered_by_an_index(library: Dataset) -> None:
     with tenant_context(library.tenant_id), connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         parameters = {"vector": str([0.1] * 512), "limit": 5, "tenant_id": library.tenant_id, "dataset_id": library.pk}
-        parameters |= {"others": []}
+        parameters |= {"model": library.embedding_model}
         cursor.execute("EXPLAIN " + search_module._BY_VECTOR_EXACTLY, parameters)
         plan = "\n".join(line for (line,) in cursor.fetchall())
         cursor.execute("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%%hnsw%%'")

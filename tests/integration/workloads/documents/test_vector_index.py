@@ -13,13 +13,16 @@ from tenants.context import tenant_context
 from tenants.database.conf import OWNER_ALIAS
 from tenants.tenancy.service import create_tenant
 from tests.integration.workloads.documents.conftest import add_document
+from tests.integration.workloads.documents.reembedding.conftest import begin, finish
+from tests.model_server import model_server
 from tests.platform_settings import ChangePlatformSettings
 from workloads.documents import search as search_module
 from workloads.documents.indexing.service import change_metadata
 from workloads.documents.models import Chunk, Dataset, Document
+from workloads.documents.reembedding.service import reembed_dataset
 from workloads.documents.search import NO_FILTER, SearchMode, search_dataset
 from workloads.documents.service import create_dataset, update_dataset
-from workloads.documents.vector_index import has_vector_index, index_name
+from workloads.documents.vector_index import has_vector_index, index_name, index_statement
 
 
 @pytest.fixture
@@ -45,14 +48,14 @@ def test_large_dataset_gets_an_index_and_a_small_one_none(
 ) -> None:
     small = create_dataset(tenant=large.tenant, name="small")
     add_document(small, "small.txt", "One paragraph about the queue.")
-    name = index_name(large.pk)
+    name = index_name(large)
     try:
         assert build("--dry-run") == [f"build {name}"]
         assert [json.loads(line) for line in build("--dry-run", "--json")] == [{"action": "build", "index": name}]
-        assert not has_vector_index(large.pk)
+        assert not has_vector_index(large)
         assert build() == [f"build {name}"]
-        assert has_vector_index(large.pk)
-        assert not has_vector_index(small.pk)
+        assert has_vector_index(large)
+        assert not has_vector_index(small)
         assert build() == []
         with tenant_context(large.tenant_id):
             exact = search_dataset(dataset=small, query="queue", mode=SearchMode.VECTOR)
@@ -64,7 +67,7 @@ def test_large_dataset_gets_an_index_and_a_small_one_none(
     finally:
         change_platform_settings(EXACT_SEARCH_MAX_CHUNKS=100_000)
         assert build() == [f"drop {name}"]
-    assert not has_vector_index(large.pk)
+    assert not has_vector_index(large)
 
 
 @pytest.mark.parametrize("scanned", [1, 20_000])
@@ -99,20 +102,20 @@ def few_chunks(document: Document) -> int:
         return Chunk.objects.filter(document=document).count()
 
 
-def index_is_used(dataset: Dataset, name: str) -> bool:
+def index_is_used(dataset: Dataset, name: str, dimensions: int = 512) -> bool:
     """Return whether the statement for large datasets, as the restricted role, can be answered from the index."""
     with tenant_context(dataset.tenant_id), connection.cursor() as cursor:
         # So few rows are sorted faster than read by an index.
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off")
         parameters = {
-            "vector": str([0.1] * 512),
+            "vector": str([0.1] * dimensions),
             "limit": 5,
             "tenant_id": dataset.tenant_id,
             "dataset_id": dataset.pk,
-            "others": [],
+            "model": dataset.embedding_model,
             **NO_FILTER.parameters,
         }
-        cursor.execute("EXPLAIN " + search_module._BY_VECTOR_INDEX, parameters)
+        cursor.execute("EXPLAIN " + index_statement(search_module._BY_VECTOR_INDEX, dimensions), parameters)
         return any(name in line for (line,) in cursor.fetchall())
 
 
@@ -120,3 +123,38 @@ def test_index_is_built_only_with_the_owners_connection(monkeypatch: pytest.Monk
     monkeypatch.delitem(connections.settings, OWNER_ALIAS, raising=False)
     with pytest.raises(Exception, match="DATABASE_OWNER_URL"):
         build()
+
+
+@pytest.mark.django_db(databases=["default", OWNER_ALIAS], transaction=True)
+@pytest.mark.parametrize(("size", "kind"), [(768, "vector"), (3_072, "halfvec"), (4_000, "halfvec")])
+def test_index_has_the_size_of_the_model_and_follows_it(
+    transactional_db: None, change_platform_settings: ChangePlatformSettings, size: int, kind: str
+) -> None:
+    with model_server() as server:
+        models = {f"m{n}": {"url": server.url, "model": f"m{n}", "dimensions": n} for n in (8, size)}
+        change_platform_settings(EXACT_SEARCH_MAX_CHUNKS=4, EMBEDDING_MODELS=models)
+        tenant = create_tenant(slug="acme", name="Acme", plan="team")
+        large = create_dataset(tenant=tenant, name="large", chunk_size=20, chunk_overlap=0, embedding_model="m8")
+        add_document(large, "large.txt", *(f"Paragraph {number} {'.' * 60}" for number in range(9)))
+        before = index_name(large)
+        try:
+            assert build() == [f"build {before}"]
+            # While the index of the old size exists, vectors of the new one are stored.
+            reembed_dataset(tenant=tenant, dataset=large, model=f"m{size}")
+            run = begin(large, f"m{size}")
+            finish(run)
+            with tenant_context(tenant):
+                large.refresh_from_db()
+            assert not has_vector_index(large)
+            assert build() == [f"drop {before}", f"build {index_name(large)}"]
+            assert has_vector_index(large)
+            with tenant_context(tenant):
+                hits = search_dataset(dataset=large, query=f"Paragraph 7 {'.' * 60}", mode=SearchMode.VECTOR, top_k=5)
+            assert hits[0].chunk.text.startswith("Paragraph 7")
+            assert index_is_used(large, index_name(large), size)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = %s", [index_name(large)])
+                assert f"{kind}({size})" in cursor.fetchone()[0]
+        finally:
+            change_platform_settings(EXACT_SEARCH_MAX_CHUNKS=100_000)
+            build()

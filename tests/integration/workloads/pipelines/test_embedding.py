@@ -13,7 +13,8 @@ from scheduling.kit.base import Dependency
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import JobRunner, definition, entities_of, paragraphs, run_of, text
-from workloads.documents.embedding import EndpointRateLimitedError, get_embedder
+from workloads.documents.embedding import EndpointRateLimitedError
+from workloads.documents.embedding_models import local_embedder
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.one_item import steps
 from workloads.pipelines.models import Pipeline
@@ -30,7 +31,6 @@ class Endpoint:
     dependency = Dependency("embeddings", is_shared=True)
 
     def __init__(self, limited: int = 0) -> None:
-        self.name = get_embedder().name
         self.limited = limited
         self.calls = 0
         self.texts: list[str] = []
@@ -42,11 +42,11 @@ class Endpoint:
             if self.calls <= self.limited:
                 raise EndpointRateLimitedError("busy", seconds=1)
             self.texts += texts
-        return get_embedder().embed(texts)
+        return local_embedder().embed(texts)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> Endpoint:
-    monkeypatch.setattr(steps, "get_embedder", lambda: endpoint)
+    monkeypatch.setattr(steps, "embedder_of", lambda *_: endpoint)
     return endpoint
 
 

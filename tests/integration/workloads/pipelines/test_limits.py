@@ -27,7 +27,7 @@ from tests.integration.workloads.pipelines.conftest import (
     run_of,
     text,
 )
-from workloads.documents.embedding import get_embedder
+from workloads.documents.embedding_models import local_embedder
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.limits import FILES_PER_BATCH, VECTOR_CHUNKS
 from workloads.documents.models import Document
@@ -124,27 +124,26 @@ class BusyEmbedder:
     dependency = Dependency("embeddings", is_shared=True)
 
     def __init__(self, *, refusals: int) -> None:
-        self.name = get_embedder().name
         self.refusals = refusals
         self.calls = 0
         self._guard = threading.Lock()
 
     def load(self) -> None:
-        get_embedder().load()
+        local_embedder().load()
 
     def embed(self, texts: Sequence[str]) -> Any:
         with self._guard:
             self.calls += 1
             if self.calls <= self.refusals:
                 raise TransientError("too many", code="embedding_unavailable", retry_after_seconds=0.0)
-        return get_embedder().embed(texts)
+        return local_embedder().embed(texts)
 
 
 def test_overloaded_endpoint_is_called_less_and_everything_is_loaded(
     acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy, paces = BusyEmbedder(refusals=3), []
-    monkeypatch.setattr(steps, "get_embedder", lambda: busy)
+    monkeypatch.setattr(steps, "embedder_of", lambda *_: busy)
     monkeypatch.setattr(
         processor, "AdaptiveConcurrency", lambda most: paces.append(AdaptiveConcurrency(most)) or paces[-1]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.worker.local_worker import LocalWorker
 from tenants.models import Tenant
+from tenants.settings.service import change_settings
 from tests.integration.workloads.documents.conftest import add_document
 from tests.integration.workloads.workflows.conftest import Runs, nodes_of, run_of
 from tests.integration.workloads.workflows.test_kills import Died, Dying, begin, process
-from tests.model_server import ModelServer
+from tests.model_server import ModelServer, model_server
+from tests.platform_settings import ChangePlatformSettings
 from tests.unit.workloads.workflows.definitions import condition, graph, node, workflow
+from workloads.documents.platform_settings import LOCAL_MODEL_NAME
 from workloads.documents.service import create_dataset
 from workloads.workflows.records.offloading import value_of
 
@@ -121,6 +125,48 @@ def test_vectors_of_texts_can_be_compared(runs: Runs, acme: Tenant) -> None:
 def test_texts_that_cannot_be_embedded_fail_the_node(runs: Runs, acme: Tenant, texts: Any) -> None:
     job = runs.run(acme, workflow(node("v", "embedding", texts={"value": texts})))
     assert (job.state, run_of(job).error_code) == ("discarded", "texts_invalid")
+
+
+@pytest.fixture
+def small(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
+    """Run an endpoint with the model small, of eight dimensions."""
+    with model_server() as server:
+        change_platform_settings(EMBEDDING_MODELS={"small": {"url": server.url, "model": "small", "dimensions": 8}})
+        yield
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("is_named", [True, False], ids=["by_the_node", "by_the_tenant"])
+def test_texts_are_embedded_by_a_chosen_model(runs: Runs, acme: Tenant, *, is_named: bool) -> None:
+    if not is_named:
+        change_settings(tenant=acme, values={"retrieval.embedding_model": "small"})
+    asked = node("v", "embedding", texts={"value": "a cat"}, **({"model": "small"} if is_named else {}))
+    job = runs.run(acme, workflow(asked, outputs={"v": {"ref": "nodes.v"}}))
+    made = job.result["outputs"]["v"]
+    assert (len(made["vectors"][0]), made["dimensions"], made["model"]) == (8, 8, "small")
+
+
+def test_unknown_model_fails_the_node(runs: Runs, acme: Tenant) -> None:
+    job = runs.run(acme, workflow(node("v", "embedding", texts={"value": "a cat"}, model="gone")))
+    assert (job.state, run_of(job).error_code) == ("discarded", "embedding_model_mismatch")
+
+
+@pytest.mark.usefixtures("small")
+def test_search_embeds_the_query_by_the_model_of_each_dataset(runs: Runs, acme: Tenant) -> None:
+    datasets = [create_dataset(tenant=acme, name=name, embedding_model=name) for name in ("small", LOCAL_MODEL_NAME)]
+    for dataset in datasets:
+        add_document(dataset, "cat.txt", "The cat sleeps on the sofa in the sun.")
+    search = node(
+        "s",
+        "knowledge_retrieval",
+        query="The cat sleeps on the sofa in the sun.",
+        mode="vector",
+        fold_duplicates=False,
+        datasets=[str(dataset.pk) for dataset in datasets],
+    )
+    job = runs.run(acme, workflow(search, outputs={"r": {"ref": "nodes.s.results"}}))
+    scores = {hit["dataset_id"]: hit["score"] for hit in job.result["outputs"]["r"]}
+    assert scores == {str(dataset.pk): pytest.approx(1.0, abs=1e-3) for dataset in datasets}
 
 
 def test_search_takes_several_datasets_and_a_least_score(runs: Runs, acme: Tenant) -> None:

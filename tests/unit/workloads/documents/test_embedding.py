@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import numpy as np
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 
 from scheduling.kit.base import DependencyRefusedError, PermanentError, TransientError
 from scheduling.kit.http import Answer, NoAnswerError
-from tests.platform_settings import ChangePlatformSettings
 from workloads.documents import embedding
-from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, LocalEmbedder, get_embedder, normalise, text_to_embed
+from workloads.documents.embedding import ApiEmbedder, LocalEmbedder, normalise, text_to_embed
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +21,7 @@ def local() -> LocalEmbedder:
 
 def test_local_model_returns_vectors_of_length_one(local: LocalEmbedder) -> None:
     vectors = local.embed(["A queue.", "队列", ""])
-    assert vectors.shape == (3, DIMENSIONS)
+    assert vectors.shape == (3, 512)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
@@ -42,7 +36,7 @@ def test_batch_gives_the_same_vectors_as_single_texts(local: LocalEmbedder) -> N
 
 
 def test_row_of_zeros_is_unchanged() -> None:
-    assert not normalise(np.zeros((1, DIMENSIONS), dtype=np.float32)).any()
+    assert not normalise(np.zeros((1, 8), dtype=np.float32)).any()
 
 
 class Endpoint:
@@ -50,7 +44,7 @@ class Endpoint:
 
     def __init__(self, answer: Answer | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple[Any, ...]] = []
-        self.embedder = ApiEmbedder(url="https://embed.test/v1/", key="k", model="m")
+        self.embedder = ApiEmbedder(name="m", url="https://embed.test/v1/", key="k", model="m", dimensions=512)
 
         def send(method: str, url: str, **options: Any) -> Answer:
             self.asked.append((method, url, dict(options["headers"]), json.loads(options["body"])))
@@ -119,42 +113,6 @@ def test_message_of_endpoint_is_kept_and_its_rate_limit_obeyed(status: int, monk
 def test_unreachable_endpoint_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TransientError, match="cannot be reached"):
         Endpoint(NoAnswerError("refused"), monkeypatch).embedder.embed(["a"])
-
-
-@pytest.fixture
-def no_embedder() -> Iterator[None]:
-    embedding.build_embedder.cache_clear()
-    yield
-    embedding.build_embedder.cache_clear()
-
-
-@pytest.mark.usefixtures("no_embedder")
-def test_embedder_is_created_once_by_threads(
-    change_platform_settings: ChangePlatformSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    together = Barrier(2)
-
-    def creating(**_: object) -> object:
-        with suppress(BrokenBarrierError):
-            together.wait(timeout=0.2)
-        return object()
-
-    change_platform_settings(EMBEDDING_PROVIDER="openai")
-    monkeypatch.setattr(embedding, "ApiEmbedder", creating)
-    with ThreadPoolExecutor(2) as threads:
-        first, second = threads.map(lambda _: get_embedder(), range(2))
-    assert first is second
-
-
-@pytest.mark.usefixtures("no_embedder")
-def test_unknown_provider_or_missing_model_is_a_configuration_error(
-    change_platform_settings: ChangePlatformSettings,
-) -> None:
-    change_platform_settings(EMBEDDING_PROVIDER="elsewhere")
-    with pytest.raises(ImproperlyConfigured, match="local, openai"):
-        get_embedder()
-    with pytest.raises(ImproperlyConfigured, match="EMBEDDING_MODEL"):
-        ApiEmbedder(url="https://embed.test", key="", model="")
 
 
 def test_text_is_embedded_below_its_headings() -> None:

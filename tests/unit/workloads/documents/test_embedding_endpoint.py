@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 
 from scheduling.kit.base import PermanentError, TransientError
 from tests.model_server import embed_text, model_server
-from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, EndpointRateLimitedError
+from workloads.documents.embedding import ApiEmbedder, EndpointRateLimitedError
 
 TEXTS = ["a queue is a line", "nothing of the kind"]
 
 
-@pytest.mark.parametrize("dimensions", [512, 384, 1])
-def test_shorter_vectors_are_padded_and_keep_their_products(dimensions: int) -> None:
+def embedder_at(url: str, **options: Any) -> ApiEmbedder:
+    return ApiEmbedder(**{"name": "m", "url": url, "key": "", "model": "m", "dimensions": 512} | options)
+
+
+@pytest.mark.parametrize("dimensions", [1, 384, 512, 3_072, 4_000])
+def test_vectors_have_the_dimensions_of_the_model_and_length_one(dimensions: int) -> None:
     with model_server() as server:
-        embedder = ApiEmbedder(url=server.url, key="secret", model="m", dimensions=dimensions)
-        vectors = embedder.embed(TEXTS)
-    assert vectors.shape == (2, DIMENSIONS)
+        vectors = embedder_at(server.url, key="secret", dimensions=dimensions).embed(TEXTS)
+    assert vectors.shape == (2, dimensions)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     first, second = (np.asarray(embed_text(text, dimensions)) for text in TEXTS)
     assert float(vectors[0] @ vectors[1]) == pytest.approx(float(first @ second), abs=1e-5)
@@ -27,23 +31,18 @@ def test_shorter_vectors_are_padded_and_keep_their_products(dimensions: int) -> 
     assert asked.headers["Authorization"] == "Bearer secret"
 
 
-def test_endpoint_configured_without_dimensions_receives_none() -> None:
+def test_endpoint_that_refuses_dimensions_receives_none() -> None:
     with model_server() as server:
-        vectors = ApiEmbedder(url=server.url, key="", model="m", dimensions=0).embed(TEXTS)
-    assert vectors.shape == (2, DIMENSIONS)
+        vectors = embedder_at(server.url, sends_dimensions=False).embed(TEXTS)
+    assert vectors.shape == (2, 512)
     assert "dimensions" not in server.asked[0].body
     assert "Authorization" not in server.asked[0].headers
 
 
-def test_models_of_different_dimensions_have_different_names() -> None:
-    names = {
-        ApiEmbedder(url="http://x.test", key="", model="m", dimensions=number).name for number in (0, 256, 384, 512)
-    }
-    assert len(names) == 4
-    assert "m" in names
-    for wrong in (-1, 513):
-        with pytest.raises(ImproperlyConfigured):
-            ApiEmbedder(url="http://x.test", key="", model="m", dimensions=wrong)
+def test_vectors_of_other_dimensions_are_refused() -> None:
+    with model_server() as server, pytest.raises(PermanentError, match=r"512 numbers .* must have 256") as refused:
+        embedder_at(server.url, dimensions=256, sends_dimensions=False).embed(TEXTS)
+    assert refused.value.code == "embedding_shape"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +51,7 @@ def test_models_of_different_dimensions_have_different_names() -> None:
 )
 def test_rate_limited_endpoint_states_its_wait(headers: dict[str, str], seconds: float) -> None:
     with model_server() as server:
-        embedder = ApiEmbedder(url=server.url, key="", model="m")
+        embedder = embedder_at(server.url)
         server.fail_next(429, **headers)
         with pytest.raises(EndpointRateLimitedError) as caught:
             embedder.embed(TEXTS)
@@ -62,7 +61,7 @@ def test_rate_limited_endpoint_states_its_wait(headers: dict[str, str], seconds:
 
 def test_failing_endpoint_is_transient_and_refusing_one_permanent() -> None:
     with model_server() as server:
-        embedder = ApiEmbedder(url=server.url, key="", model="m")
+        embedder = embedder_at(server.url)
         server.fail_next(503, retry_after="3")
         with pytest.raises(TransientError) as caught:
             embedder.embed(TEXTS)

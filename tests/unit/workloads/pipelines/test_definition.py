@@ -132,16 +132,15 @@ def test_sources_of_a_run_are_checked_like_those_of_a_definition() -> None:
     ],
 )
 def test_settings_with_equal_chunks_have_equal_keys(changes: dict[str, Any], is_same: bool) -> None:
-    plain, other = (settings_key(read_settings({"load": LOAD, **given}), "model") for given in ({}, changes))
+    plain, other = (settings_key(read_settings({"load": LOAD, **given})) for given in ({}, changes))
     assert (plain == other) is is_same
-    assert plain != settings_key(read_settings({"load": LOAD}), "another model")
 
 
 def test_key_of_the_default_settings_is_stable() -> None:
     """Stored documents contain it: with another key each would be indexed twice."""
-    assert settings_key(read_settings({"load": LOAD}), "use-multilingual-3") == "bff724636c105b2c"
+    assert settings_key(read_settings({"load": LOAD})) == "bff724636c105b2c"
     markdown = read_settings({"split": {"mode": "markdown"}, "load": LOAD})
-    assert settings_key(markdown, "use-multilingual-3") == "753c479f6ccffe0e"
+    assert settings_key(markdown) == "753c479f6ccffe0e"
 
 
 def test_limits_of_parsing_follow_from_the_characters_allowed() -> None:

@@ -14,7 +14,6 @@ import pytest
 from scheduling.kit.base import Dependency, Interrupted, JobContext, TransientError
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
-from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.models import DocumentStatus
 from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
@@ -59,7 +58,7 @@ class Endpoint:
     dependency = Dependency("embeddings", is_shared=True)
 
     def embed(self, texts: Sequence[str]) -> Any:
-        return np.ones((len(texts), DIMENSIONS), dtype=np.float32)
+        return np.ones((len(texts), 8), dtype=np.float32)
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def runtime() -> Runtime:
 
 @pytest.fixture(autouse=True)
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "get_embedder", Endpoint)
+    monkeypatch.setattr(steps, "embedder_of", lambda *_: Endpoint())
 
 
 @pytest.fixture
@@ -93,7 +92,7 @@ def context_of(runtime: Runtime, check_running: Any = lambda: None) -> StepConte
         deadline_at=datetime(2030, 1, 1, tzinfo=UTC),
         runtime=runtime,  # type: ignore[arg-type]
     )
-    return thread_context(context, check_running)
+    return thread_context(context, "model", check_running)
 
 
 def item(**changes: Any) -> IndexingItem:
@@ -106,6 +105,7 @@ def opened() -> IndexingItem:
     source = DocumentSource(
         id=UUID(int=2),
         tenant_id=UUID(int=1),
+        dataset_id=UUID(int=5),
         job_id=UUID(int=3),
         status=DocumentStatus.INDEXING,
         name="page",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
@@ -13,7 +12,8 @@ from django.db.models import Count
 from tenants.context import all_tenants
 from tenants.database.conf import OWNER_ALIAS
 from tenants.database.platform_settings import platform_settings
-from workloads.documents.models import Chunk
+from workloads.documents.embedding_models import find_models
+from workloads.documents.models import Chunk, Dataset
 from workloads.documents.vector_index import create_index, drop_index, has_vector_index, index_name, list_indexes
 
 
@@ -45,16 +45,17 @@ class Command(BaseCommand):
             for name in sorted(wanted.keys() - (existing - unusable)):
                 self._print("build", name, options)
                 if not options["dry_run"]:
-                    create_index(cursor, wanted[name])
+                    dataset = wanted[name]
+                    create_index(cursor, dataset, find_models(dataset.tenant_id)[dataset.embedding_model].dimensions)
 
     def _print(self, action: str, name: str, options: dict[str, Any]) -> None:
         self.stdout.write(json.dumps({"action": action, "index": name}) if options["json"] else f"{action} {name}")
 
 
-def large_datasets() -> list[UUID]:
-    """Return the ids of the datasets that have too many chunks for an exact search."""
+def large_datasets() -> list[Dataset]:
+    """Return the datasets that have too many chunks for an exact search, of models that exist and whole vectors."""
     with all_tenants():
         sizes = Chunk.objects.values("dataset_id").annotate(chunks=Count("id"))
-        return list(
-            sizes.filter(chunks__gt=platform_settings.EXACT_SEARCH_MAX_CHUNKS).values_list("dataset_id", flat=True)
-        )
+        large = sizes.filter(chunks__gt=platform_settings.EXACT_SEARCH_MAX_CHUNKS).values_list("dataset_id", flat=True)
+        datasets: list[Dataset] = list(Dataset.objects.filter(pk__in=list(large)))
+        return [one for one in datasets if not one.is_moving and one.embedding_model in find_models(one.tenant_id)]

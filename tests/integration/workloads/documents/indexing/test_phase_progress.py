@@ -12,7 +12,7 @@ from tenants.context import all_tenants
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from tests.integration.workloads.documents.indexing.test_indexing import SENTENCES, document_of, positions_of
 from workloads.documents import repository
-from workloads.documents.embedding import EndpointRateLimitedError, get_embedder
+from workloads.documents.embedding import EndpointRateLimitedError
 from workloads.documents.indexing import phase_progress
 from workloads.documents.models import Dataset, Document
 from workloads.documents.one_item import steps
@@ -62,12 +62,12 @@ def test_document_waiting_for_an_endpoint_shows_the_indexing_phase(
     dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Busy:
-        name, dependency = get_embedder().name, Dependency("embeddings")
+        dependency = Dependency("embeddings")
 
         def embed(self, texts: object) -> object:
             raise EndpointRateLimitedError("busy", seconds=7)
 
-    monkeypatch.setattr(steps, "get_embedder", Busy)
+    monkeypatch.setattr(steps, "embedder_of", lambda *_: Busy())
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     job = job_runner.run(taken.files[0].document.job_id)
     document = document_of(taken)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 import pytest
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -15,14 +14,12 @@ from rest_framework.test import APIClient
 from scheduling.consistency.verification import verify
 from scheduling.models import Batch, Job
 from tenants.context import all_tenants, tenant_context
-from tenants.exceptions import DomainError
 from tenants.limits.service import set_tenant_limit
 from tenants.limits.usage import read_stored
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
-from workloads.documents import embedding, search
-from workloads.documents.embedding import DIMENSIONS, get_embedder
+from workloads.documents.embedding_models import local_embedder
 from workloads.documents.indexing import reindexing
 from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document, replace_document
 from workloads.documents.indexing.service import delete_document
@@ -258,63 +255,20 @@ def test_renewal_of_two_equal_documents_indexes_the_first(
     assert reindex_dataset(tenant=tenant, dataset=dataset).documents == 0
 
 
-class OtherModel:
-    """Another model, whose vectors are the local one's reversed."""
-
-    name = "another"
-    dependency = None
-
-    def __init__(self) -> None:
-        self.embedded: list[str] = []
-        self._local = embedding.LocalEmbedder()
-
-    def load(self) -> None:
-        """Load nothing."""
-
-    def embed(self, texts: Any) -> Any:
-        self.embedded += texts
-        return np.ascontiguousarray(self._local.embed(texts)[:, ::-1])
-
-
-def test_documents_of_a_replaced_model_are_searched_by_words_until_renewed(
-    tenant: Tenant, dataset: Dataset, document: Document, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = OtherModel()
-    for module in (search, steps, embedding):
-        monkeypatch.setattr(module, "get_embedder", lambda: other)
-    for place in ("search", "indexing.reindexing", "one_item.steps"):
-        monkeypatch.setattr(f"workloads.documents.{place}.current_model_name", lambda: "another")
-    with pytest.raises(DomainError) as refused:
-        reindex(tenant, document)
-    assert refused.value.code == "embedding_model_mismatch"
-    with pytest.raises(DomainError):
-        texts_found(dataset, "sentence", SearchMode.VECTOR)
-    assert reindex_dataset(tenant=tenant, dataset=dataset).documents == 1
-    assert texts_found(dataset, "sentence", SearchMode.VECTOR) == []
-    assert texts_found(dataset, "sentence", SearchMode.TEXT)
-    other.embedded.clear()
-    assert job_runner.run(read(document).job_id).state == "completed"
-    # Vectors of the previous model are ignored.
-    assert len(other.embedded) == read(document).chunks_done
-    assert texts_found(dataset, "sentence", SearchMode.VECTOR)
-    assert read(document).served_model == "another"
-    assert is_sound()
-
-
 def test_known_text_of_the_tenant_is_not_embedded_again(
     tenant: Tenant, globex_dataset: Dataset, document: Document, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    embedder = get_embedder()
+    embedder = local_embedder()
 
     class Counting:
-        name, dependency = embedder.name, None
+        dependency = None
 
         def embed(self, texts: Any) -> Any:
             asked.extend(texts)
             return embedder.embed(texts)
 
-    monkeypatch.setattr(steps, "get_embedder", Counting)
+    monkeypatch.setattr(steps, "embedder_of", lambda *_: Counting())
     with tenant_context(tenant):
         before = {row.position: list(row.embedding) for row in Chunk.objects.filter(document=document)}
     job_runner.run(reindex(tenant, document).job_id)
@@ -349,7 +303,7 @@ def test_planted_chunks_are_found_and_orphans_deleted(
                 document=document,
                 position=position,
                 text="planted",
-                embedding=[1.0] + [0.0] * (DIMENSIONS - 1),
+                embedding=[1.0] + [0.0] * 511,
                 search="",
                 **where,
             )

@@ -16,7 +16,8 @@ from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from tests.platform_settings import override_platform_settings
-from workloads.documents.embedding import EndpointRateLimitedError, get_embedder
+from workloads.documents.embedding import EndpointRateLimitedError
+from workloads.documents.embedding_models import local_embedder
 from workloads.documents.indexing.service import pause_document, resume_document
 from workloads.documents.models import Chunk, Dataset, Document
 from workloads.documents.one_item import steps
@@ -194,10 +195,10 @@ def test_running_document_pauses_at_a_safe_point_and_continues_there(
         Job.objects.filter(pk=first.job_id).update(state="available")
         # It has started, and the request is read only at its first chunks.
         Document.objects.filter(pk=first.pk).update(is_pause_asked=False)
-    embedder = get_embedder()
+    embedder = local_embedder()
 
     class Pausing:
-        name, dependency = embedder.name, None
+        dependency = None
 
         def embed(self, texts: Any) -> Any:
             with tenant_context(acme):
@@ -205,7 +206,7 @@ def test_running_document_pauses_at_a_safe_point_and_continues_there(
             return embedder.embed(texts)
 
     with monkeypatch.context() as patched:
-        patched.setattr(steps, "get_embedder", Pausing)
+        patched.setattr(steps, "embedder_of", lambda *_: Pausing())
         assert job_runner.run(first.job_id).state == "suspended"
     done = read(acme, str(first.pk)).chunks_done
     assert 0 < done < (read(acme, str(first.pk)).chunks_total or 0)
@@ -231,11 +232,11 @@ def test_rate_limited_endpoint_uses_no_attempt(
     acme: Tenant, dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = upload(dataset, a_txt=LONG).files[0].document
-    embedder = get_embedder()
+    embedder = local_embedder()
     calls: list[int] = []
 
     class Busy:
-        name, dependency = embedder.name, None
+        dependency = None
 
         def embed(self, texts: Any) -> Any:
             calls.append(len(texts))
@@ -243,7 +244,7 @@ def test_rate_limited_endpoint_uses_no_attempt(
                 raise EndpointRateLimitedError("busy", seconds=7)
             return embedder.embed(texts)
 
-    monkeypatch.setattr(steps, "get_embedder", Busy)
+    monkeypatch.setattr(steps, "embedder_of", lambda *_: Busy())
     job = job_runner.run(document.job_id)
     assert job.state == "scheduled"
     assert read(acme, str(document.pk)).chunks_done == calls[0]

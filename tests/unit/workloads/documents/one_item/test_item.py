@@ -44,6 +44,7 @@ def document(**changes: Any) -> DocumentSource:
     source = DocumentSource(
         id=UUID(int=7),
         tenant_id=UUID(int=1),
+        dataset_id=UUID(int=5),
         job_id=UUID(int=8),
         status=DocumentStatus.INDEXING,
         name="a.txt",

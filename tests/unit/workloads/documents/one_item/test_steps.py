@@ -15,7 +15,7 @@ from scheduling.kit.http import Limits
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.documents.blocks import Block
-from workloads.documents.embedding import DIMENSIONS, EndpointRateLimitedError
+from workloads.documents.embedding import EndpointRateLimitedError
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
 from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
@@ -183,11 +183,11 @@ class Endpoint:
         self.asked.append(list(texts))
         if len(self.asked) <= self.limited:
             raise EndpointRateLimitedError("busy", seconds=7)
-        return np.full((len(texts), DIMENSIONS), 0.5, dtype=np.float32)
+        return np.full((len(texts), 8), 0.5, dtype=np.float32)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> Endpoint:
-    monkeypatch.setattr(steps, "get_embedder", lambda: endpoint)
+    monkeypatch.setattr(steps, "embedder_of", lambda *_: endpoint)
     return endpoint
 
 
@@ -197,7 +197,7 @@ def test_embed_takes_next_batch_and_computes_each_unknown_text_once(
     endpoint = use(monkeypatch, Endpoint())
     settings = IndexingSettings(SplitSettings(), batch_size=4)
     given = item(passages=passages("done", "one", "two", "one", "old", "later"), settings=settings).with_progress(1)
-    known = {digest_of_text("model", "old"): [1.0] * DIMENSIONS}
+    known = {digest_of_text("model", "old"): [1.0] * 8}
     batch = steps.embed(given, dependencies.context(), known)
     assert ([passage.text for passage in batch.passages], batch.reused) == (["one", "two", "one", "old"], 1)
     assert batch.vectors[:, 0].tolist() == [0.5, 0.5, 0.5, 1.0]
@@ -206,7 +206,7 @@ def test_embed_takes_next_batch_and_computes_each_unknown_text_once(
 
 def test_embed_of_known_texts_calls_no_endpoint(dependencies: Dependencies, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = use(monkeypatch, Endpoint())
-    known = {digest_of_text("model", "old"): [1.0] * DIMENSIONS}
+    known = {digest_of_text("model", "old"): [1.0] * 8}
     assert steps.embed(item(passages=passages("old")), dependencies.context(), known).reused == 1
     assert (endpoint.asked, dependencies.entered) == ([], [])
 
@@ -239,11 +239,3 @@ def test_error_of_check_running_ends_embed_before_its_call(
     with pytest.raises(Interrupted):
         steps.embed(item(passages=passages("one")), dependencies.context(is_over), {})
     assert (endpoint.asked, dependencies.entered) == ([], [])
-
-
-def test_other_model_than_the_one_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "current_model_name", lambda: "this one")
-    steps.require_current_model("this one")
-    with pytest.raises(PermanentError) as raised:
-        steps.require_current_model("another")
-    assert raised.value.code == "embedding_model_mismatch"
