@@ -19,7 +19,7 @@ class TenantAdmin(TenantScopedAdmin):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -58,7 +58,7 @@ class PostAction:
     """
 
     label: str | Promise
-    consequence: str | Promise
+    consequence: str | Promise | Callable[[Any], str]
     permission: Permission
     asks_reason: bool
     takes_reason: bool
@@ -78,7 +78,7 @@ def post_action(
     *,
     label: str | Promise,
     permission: Permission,
-    consequence: str | Promise = "",
+    consequence: str | Promise | Callable[[Any], str] = "",
     asks_reason: bool = False,
     takes_reason: bool = False,
     asks_until: bool = False,
@@ -89,8 +89,8 @@ def post_action(
 ) -> Callable[[Act], Act]:
     """Return a decorator that makes an admin's method an action, offered as a button on the row's page.
 
-    ``consequence`` says in the dialog what the action does, ``until_hint`` what an empty end time means;
-    ``takes_reason`` asks for a reason that may stay empty.
+    ``consequence``, a text or a function of the row, says in the dialog what the action does, ``until_hint`` what an
+    empty end time means; ``takes_reason`` asks for a reason that may stay empty.
     Raise `ValueError` if the action opens a dialog and has no consequence.
     """
 
@@ -208,6 +208,8 @@ class PostActionsMixin(ModelAdmin):
             if action is not None and self._is_permitted(request, action) and action.is_offered(row):
                 url_name = f"admin:{self.opts.app_label}_{self.opts.model_name}_act"
                 url = reverse(url_name, args=[row.pk, name])
+                if callable(action.consequence):
+                    action = replace(action, consequence=action.consequence(row))
                 yield {"id": name, "name": name, "action": action, "url": url, "row": row}
 
     def _described(self, name: str) -> PostAction | None:
