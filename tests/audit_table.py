@@ -156,6 +156,10 @@ POST   datasets/{dataset}/documents/from-text/ documents.uploaded retrieval.data
 POST   datasets/{dataset}/documents/from-url/ documents.uploaded retrieval.dataset
 POST   datasets/{dataset}/reindex/       dataset.reindexed       retrieval.dataset
 POST   datasets/{dataset}/reembed/       dataset.reembedded      retrieval.dataset
+POST   datasets/{dataset}/disable-documents/ dataset.documents_disabled retrieval.dataset
+POST   datasets/{dataset}/enable-documents/ dataset.documents_enabled retrieval.dataset
+POST   datasets/{dataset}/archive/       dataset.archived        retrieval.dataset
+POST   datasets/{dataset}/unarchive/     dataset.unarchived      retrieval.dataset
 PATCH  chunks/{chunk}/                   chunk.updated           retrieval.chunk
 POST   chunks/{chunk}/add-after/         chunk.added             retrieval.chunk
 POST   chunks/{chunk}/split/             chunk.split             retrieval.chunk
@@ -266,7 +270,13 @@ document_sources.contentsource      sync          document_source.sync_started d
 document_sources.contentsource      delete        document_source.deleted  document_sources.contentsource
 retrieval.dataset                   add           dataset.created          retrieval.dataset
 retrieval.dataset                   change        dataset.updated          retrieval.dataset
-retrieval.dataset                   delete_empty  dataset.deleted          retrieval.dataset
+retrieval.dataset                   delete        dataset.deletion_started retrieval.dataset
+retrieval.dataset                   archive       dataset.archived         retrieval.dataset
+retrieval.dataset                   unarchive     dataset.unarchived       retrieval.dataset
+retrieval.dataset                   disable_documents dataset.documents_disabled retrieval.dataset
+retrieval.dataset                   enable_documents dataset.documents_enabled retrieval.dataset
+retrieval.document                  disable       document.disabled        retrieval.document
+retrieval.document                  enable        document.enabled         retrieval.document
 retrieval.document                  retry         document.retried         retrieval.document
 retrieval.document                  pause         job.suspended            scheduling.job
 retrieval.document                  resume        job.resumed              scheduling.job

@@ -35,6 +35,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "TenantStatusEnum": "tenants.models.TenantStatus",
         "ApprovalActEnum": "tenants.approvals.acts.act_choices",
         "ApprovalStatusEnum": "tenants.models.ApprovalStatus",
+        "OperationEnum": "scheduling.bulk.models.BulkOperation.Operation",
+        "DatasetOperationEnum": "workloads.documents.indexing.dataset_operations.OPERATIONS",
         "DocumentStatusEnum": "workloads.documents.indexing.queries.SHOWN_STATUSES",
         "EvaluationStatusEnum": "workloads.documents.evaluation.queries.SHOWN_STATUSES",
         "SourceItemStateEnum": "workloads.documents.sources.models.ItemState",

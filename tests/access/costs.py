@@ -268,12 +268,16 @@ PATCH  document-sources/{pk}/                                      2
 DELETE document-sources/{pk}/                                      2
 POST   document-sources/{pk}/sync/                                 2
 GET    document-sources/{pk}/items/                                1
+POST   datasets/{dataset_id}/disable-documents/                    2
 POST   datasets/{dataset_id}/documents/from-text/                  2
 POST   datasets/{dataset_id}/documents/from-url/                   2
+POST   datasets/{dataset_id}/enable-documents/                     2
 POST   datasets/{dataset_id}/preview/                              20
 POST   datasets/{dataset_id}/reindex/                              2
 DELETE datasets/{pk}/                                              2
 PATCH  datasets/{pk}/                                              2
+POST   datasets/{pk}/archive/                                      2
+POST   datasets/{pk}/unarchive/                                    2
 GET    dead-letters/                                               2
 GET    dead-letters/groups/                                        2
 POST   dead-letters/{pk}/requeue/                                  2

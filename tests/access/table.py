@@ -444,6 +444,10 @@ POST   documents/{document}/replace/         datasets.manage   {}               
 POST   datasets/{dataset}/documents/from-text/ datasets.manage {"name": "x", "text": "x"}
 POST   datasets/{dataset}/documents/from-url/ datasets.manage  {"url": "https://example.com/x"}
 POST   datasets/{dataset}/reindex/           datasets.manage   {}
+POST   datasets/{dataset}/disable-documents/ datasets.manage   {"all": true}
+POST   datasets/{dataset}/enable-documents/  datasets.manage   {"all": true}
+POST   datasets/{dataset}/archive/           datasets.manage   {"reason": "x"}
+POST   datasets/{dataset}/unarchive/         datasets.manage   {"reason": "x"}
 POST   datasets/{dataset}/preview/           datasets.manage   {"text": "x"}
 GET    datasets/{dataset}/reembed/           datasets.view                             422
 POST   datasets/{dataset}/reembed/           datasets.manage   {"model": "use-multilingual-3"} 409
@@ -595,8 +599,8 @@ rag_pipeline.pipelineentity        pipelines.view  -                -           
 rag_pipeline.pipelinerun           pipelines.view  -                -
 rag_pipeline.pipelineversion       pipelines.view  -                -
 retrieval.chunk                    datasets.view   -                datasets.manage  embed:datasets.manage merge:datasets.manage
-retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
-retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage reindex_discarding:datasets.manage refetch:datasets.manage delete:datasets.manage
+retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  archive:datasets.manage unarchive:datasets.manage disable_documents:datasets.manage enable_documents:datasets.manage delete:datasets.manage
+retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage reindex_discarding:datasets.manage refetch:datasets.manage disable:datasets.manage enable:datasets.manage delete:datasets.manage
 scheduling.alert                   jobs.view       -                -                investigate:audit.view acknowledge:alerts.respond silence:alerts.respond helped:alerts.respond false_alarm:alerts.respond
 scheduling.alertmessage            jobs.view       -                -
 scheduling.alertowner              jobs.view       alerts.manage    alerts.manage    delete:alerts.manage

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -18,21 +19,30 @@ from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.limits.declared import SEARCH, costs
-from tenants.models import Tenant
 from tenants.requests.features import require_feature
 from tenants.settings.schema import settings_of
 from workloads.documents.embedding_models import find_models
-from workloads.documents.models import Dataset
-from workloads.documents.reembedding.service import ReembeddingPlan, plan_reembedding, reembed_dataset
+from workloads.documents.indexing.dataset_operations import delete_with_documents, enable_documents
+from workloads.documents.indexing.operation_pages import show_operation, tenant_of
+from workloads.documents.models import Dataset, DatasetState
+from workloads.documents.queries import count_contents, has_documents
+from workloads.documents.reembedding.page import ReembedPage
 from workloads.documents.reranking import Reranking
 from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, SearchMode, search_dataset
 from workloads.documents.search_results import Hit, Timings
-from workloads.documents.service import SPLITTING, create_dataset, delete_dataset, update_dataset
+from workloads.documents.service import (
+    SPLITTING,
+    archive_dataset,
+    create_dataset,
+    delete_dataset,
+    unarchive_dataset,
+    update_dataset,
+)
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS, default_model
 
 _SEARCH = ("text_weight", "min_score", "is_reranked", "metadata_fields")
 _SETTINGS = ("name", "description", *SPLITTING, "home_region", "allowed_regions", *_SEARCH)
-_FIXED = ("embedding_model", "next_model", "created_at")
+_FIXED = ("embedding_model", "next_model", "state", "created_at")
 
 
 class SearchForm(forms.Form):
@@ -50,33 +60,8 @@ class SearchForm(forms.Form):
     rerank = forms.NullBooleanField(required=False, label=gettext_lazy("Re-rank"))
 
 
-class ReembedForm(forms.Form):
-    """Form that re-embeds a dataset: by which model, with what that costs, and why."""
-
-    model = forms.ChoiceField(label=gettext_lazy("Embedding model"))
-    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, required=False)
-
-    def __init__(self, dataset: Dataset, *args: Any) -> None:
-        super().__init__(*args)
-        plans = [plan_reembedding(dataset, name) for name in find_models(dataset.tenant_id)]
-        field: Any = self.fields["model"]
-        field.choices = [(plan.model, _describe_plan(plan)) for plan in plans]
-
-
-def _describe_plan(plan: ReembeddingPlan) -> str:
-    text = gettext("%(model)s: %(done)s of %(chunks)s chunks, about %(tokens)s tokens") % {
-        "model": plan.model,
-        "done": plan.chunks_done,
-        "chunks": plan.chunks,
-        "tokens": plan.estimated_tokens,
-    }
-    if plan.estimated_price is None:
-        return text
-    return text + gettext(", price about %(price)s") % {"price": plan.estimated_price}
-
-
 @admin.register(Dataset, site=console_site)
-class DatasetAdmin(TenantScopedAdmin):
+class DatasetAdmin(ReembedPage, TenantScopedAdmin):
     """Admin page of datasets and their settings. Files are uploaded on the page of documents."""
 
     empty_title = gettext_lazy("No datasets yet")
@@ -85,11 +70,16 @@ class DatasetAdmin(TenantScopedAdmin):
     )
     view_permission = Permission.DATASETS_VIEW
     add_permission = change_permission = Permission.DATASETS_MANAGE
-    list_display = ("name", "description", "chunking", "chunk_size", "size_unit", "embedding_model", "created_at")
+    list_display = ("name", "state", "description", *SPLITTING[:3], "embedding_model", "created_at")
     search_fields = ("name",)
     ordering = ("-id",)
-    post_actions = ("delete_empty",)
+    list_filter = ("state",)
+    post_actions = ("archive", "unarchive", "disable_documents", "enable_documents", "delete")
     change_form_before_template = "retrieval/admin/dataset_links.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        datasets = Dataset.every.order_by(*self.ordering)
+        return datasets.select_related("tenant") if self.access(request).sees_all_tenants else datasets
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         tenant = self.access(request).tenant
@@ -110,6 +100,8 @@ class DatasetAdmin(TenantScopedAdmin):
         return (*(("tenant",) if self.access(request).tenant is None else ()), *_SETTINGS, "embedding_model")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Dataset | None = None) -> Any:
+        if obj is not None and obj.state == DatasetState.DELETING:
+            return self.get_fields(request, obj)
         return _FIXED if obj is not None else ()
 
     def save_model(self, request: HttpRequest, obj: Dataset, form: Any, change: bool) -> None:
@@ -121,15 +113,75 @@ class DatasetAdmin(TenantScopedAdmin):
         obj.pk = create_dataset(tenant=tenant, **{name: values[name] for name in (*_SETTINGS, "embedding_model")}).pk
 
     @post_action(
-        label=gettext_lazy("Delete"),
-        consequence=gettext_lazy("The dataset is deleted. It must have no documents."),
+        label=gettext_lazy("Archive"),
+        consequence=gettext_lazy("It stays searchable, and takes no documents and no re-indexing until unarchived."),
         permission=Permission.DATASETS_MANAGE,
+        takes_reason=True,
+        is_offered=lambda dataset: dataset.state == DatasetState.ACTIVE,
+    )
+    def archive(self, request: HttpRequest, dataset: Dataset, reason: str) -> str:
+        archive_dataset(dataset_id=dataset.pk, reason=reason)
+        return gettext("%(dataset)s is archived.") % {"dataset": dataset}
+
+    @post_action(
+        label=gettext_lazy("Activate"),
+        consequence=gettext_lazy("It takes documents again. A deletion ends, and what is left is kept."),
+        permission=Permission.DATASETS_MANAGE,
+        takes_reason=True,
+        is_offered=lambda dataset: dataset.state != DatasetState.ACTIVE,
+    )
+    def unarchive(self, request: HttpRequest, dataset: Dataset, reason: str) -> str:
+        unarchive_dataset(dataset_id=dataset.pk, reason=reason)
+        return gettext("%(dataset)s takes documents again.") % {"dataset": dataset}
+
+    @post_action(
+        label=gettext_lazy("Disable documents"),
+        consequence=lambda dataset: _describe(dataset, gettext("No search finds its documents; they are kept.")),
+        permission=Permission.DATASETS_MANAGE,
+        takes_reason=True,
+        is_offered=lambda dataset: dataset.state != DatasetState.DELETING,
+    )
+    def disable_documents(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
+        return self._enable(request, dataset, reason, is_enabled=False)
+
+    @post_action(
+        label=gettext_lazy("Enable documents"),
+        consequence=lambda dataset: _describe(dataset, gettext("Searches find all its documents.")),
+        permission=Permission.DATASETS_MANAGE,
+        takes_reason=True,
+        is_offered=lambda dataset: dataset.state != DatasetState.DELETING,
+    )
+    def enable_documents(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
+        return self._enable(request, dataset, reason, is_enabled=True)
+
+    @post_action(
+        label=gettext_lazy("Delete"),
+        consequence=lambda dataset: _describe(
+            dataset, gettext("The dataset is deleted for ever, with its documents, files, chunks and evaluations.")
+        ),
+        permission=Permission.DATASETS_MANAGE,
+        takes_reason=True,
         is_danger=True,
     )
-    def delete_empty(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
-        delete_dataset(dataset=dataset)
+    def delete(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
+        if has_documents(dataset):
+            started = delete_with_documents(
+                tenant=tenant_of(dataset), dataset_id=dataset.pk, is_rate_limited=True, reason=reason
+            )
+            return show_operation(self, request, started)
+        delete_dataset(dataset_id=dataset.pk, reason=reason)
         self.message_user(request, gettext("%(dataset)s is deleted.") % {"dataset": dataset})
         return HttpResponseRedirect(reverse("admin:retrieval_dataset_changelist"))
+
+    def _enable(self, request: HttpRequest, dataset: Dataset, reason: str, *, is_enabled: bool) -> HttpResponse:
+        started = enable_documents(
+            tenant=tenant_of(dataset),
+            dataset_id=dataset.pk,
+            is_enabled=is_enabled,
+            is_rate_limited=True,
+            reason=reason,
+        )
+        return show_operation(self, request, started)
 
     def get_urls(self) -> list[URLPattern]:
         search = self.guard(require_safe(self.search_view), Permission.DATASETS_VIEW)
@@ -141,46 +193,13 @@ class DatasetAdmin(TenantScopedAdmin):
         ]
 
     @costs(SEARCH)
-    def reembed_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show the models with what re-embedding by each costs; on POST, submit the job."""
-        dataset = self.get_object(request, object_id)
-        if dataset is None:
-            raise Http404
-        form = ReembedForm(dataset, request.POST if request.method == "POST" else None)
-        if form.is_valid():
-            model = form.cleaned_data["model"]
-            tenant = Tenant.objects.select_related("plan").get(pk=dataset.tenant_id)
-            try:
-                reembed_dataset(
-                    tenant=tenant,
-                    dataset=dataset,
-                    model=model,
-                    is_rate_limited=True,
-                    reason=form.cleaned_data["reason"],
-                )
-            except DomainError as refusal:
-                form.add_error("model", refusal.detail)
-            else:
-                self.message_user(request, gettext("A job embeds the dataset by %(model)s.") % {"model": model})
-                return HttpResponseRedirect(reverse("admin:retrieval_dataset_change", args=[dataset.pk]))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": gettext("Re-embed %(dataset)s") % {"dataset": dataset},
-            "opts": self.opts,
-            "form": form,
-            "note": gettext("The old vectors serve searches until every chunk has its new one."),
-            "submit": gettext("Re-embed"),
-        }
-        return TemplateResponse(request, "files/admin/upload.html", context)
-
-    @costs(SEARCH)
     def search_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Search the dataset and show the matching chunks.
 
         The query is in the URL, because a search changes nothing.
         """
         dataset = self.get_object(request, object_id)
-        if dataset is None:
+        if dataset is None or dataset.state == DatasetState.DELETING:
             raise Http404
         form = SearchForm(request.GET) if "query" in request.GET else SearchForm()
         hits: list[Hit] | None = None
@@ -215,3 +234,12 @@ class DatasetAdmin(TenantScopedAdmin):
             "reranking": reranking,
         }
         return TemplateResponse(request, "retrieval/admin/search.html", context)
+
+
+def _describe(dataset: Any, consequence: str) -> str:
+    """Return what an operation does, with the counts of the rows that it concerns."""
+    # Read once for all actions of a page.
+    if not hasattr(dataset, "contents"):
+        dataset.contents = count_contents(dataset)
+    counts = gettext("Documents: %(documents)s, of these disabled: %(disabled)s. Chunks: %(chunks)s.")
+    return f"{consequence} {counts % dataset.contents}"

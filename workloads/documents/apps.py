@@ -18,7 +18,10 @@ class RetrievalConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "workloads.documents.api.urls"
     narrowed_routes = (
-        *(f"dataset-{name}" for name in ("list", "detail", "search", "search-several", "reembed")),
+        *(
+            f"dataset-{name}"
+            for name in ("list", "detail", "search", "search-several", "reembed", "archive", "unarchive")
+        ),
         *(
             f"admin:retrieval_dataset_{name}"
             for name in ("changelist", "change", "add", "act", "search", "reembed", "export")

@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tenants.tenancy.bases import NamedModel, TenantModel
+from tenants.tenancy.bases import NamedModel, TenantManager, TenantModel
 from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
 from workloads.documents.metadata import FieldType, fields_of
 from workloads.documents.platform_settings import LOCAL_MODEL_NAME, MAX_MODEL_NAME_LENGTH
@@ -34,11 +34,27 @@ from workloads.documents.split_settings import (
 KEY_ENDING = LOCAL_MODEL_NAME
 
 
+class DatasetState(models.TextChoices):
+    """What a dataset takes: documents, only searches, or nothing, because a job removes it."""
+
+    ACTIVE = "active", _("Active")
+    ARCHIVED = "archived", _("Archived")
+    DELETING = "deleting", _("Being deleted")
+
+
+class DatasetManager(TenantManager["Dataset"]):
+    """Manager of the datasets that exist for their tenant: not of those that a job removes."""
+
+    def get_queryset(self) -> models.QuerySet[Dataset]:
+        return super().get_queryset().exclude(state=DatasetState.DELETING)
+
+
 class Dataset(NamedModel, TenantModel):
     """A set of documents that are searched together, with common settings for splitting and one embedding model.
 
     ``embedding_model`` made the vectors that serve searches. ``next_model`` is empty unless the dataset is re-embedded:
     it is the model whose vectors collect in `NextVector`, and equals ``embedding_model`` while they are moved.
+    ``objects`` leaves out those that are being deleted, ``every`` does not.
     """
 
     name = models.CharField(_("name"), max_length=100)
@@ -132,7 +148,18 @@ class Dataset(NamedModel, TenantModel):
         _("next embedding model"), max_length=MAX_MODEL_NAME_LENGTH, blank=True, db_default="", editable=False
     )
     embedding_job_id = models.UUIDField(_("embedding job id"), null=True, editable=False)
+    state = models.CharField(
+        _("state"),
+        max_length=10,
+        choices=DatasetState,
+        default=DatasetState.ACTIVE,
+        db_default="active",
+        editable=False,
+    )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    objects: ClassVar[TenantManager[Dataset]] = DatasetManager()
+    every = TenantManager["Dataset"]()
 
     narrowed_by: ClassVar[Mapping[str, str]] = {"datasets": "name"}
 
@@ -142,6 +169,7 @@ class Dataset(NamedModel, TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="dataset_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="dataset_name_unique"),
+            models.CheckConstraint(condition=models.Q(state__in=DatasetState.values), name="dataset_state_known"),
             models.CheckConstraint(
                 condition=models.Q(
                     models.Q(size_unit=SizeUnit.CHARACTERS)

@@ -39,7 +39,8 @@ class Document(TenantModel):
     ``status`` is what its job wrote last; whether the job is cancelled, suspended or dead is read from the job.
     ``passages_digest`` and ``chunks_done`` say where an interrupted indexing resumes. ``kept_chunks`` counts the chunks
     of an earlier indexing that serve searches until the current one is complete; if it is 0, new chunks serve searches
-    as soon as they are stored. A document with a ``source_url`` has no content until its job has fetched it.
+    as soon as they are stored. No search finds a document with ``is_enabled`` False. A document with a ``source_url``
+    has no content until its job has fetched it.
     ``encoding``, ``pages``, ``pages_without_text`` and ``warnings`` are what extraction found out; ``given_encoding``
     is that of a file of text, if it is not detected. ``metadata`` has the values of the dataset's fields;
     `index_values` keeps their index.
@@ -70,6 +71,7 @@ class Document(TenantModel):
     source_url = models.CharField(_("source url"), max_length=MAX_URL_LENGTH, blank=True, db_default="")
     is_fetch_due = models.BooleanField(_("is fetch due"), db_default=False)
     is_pause_asked = models.BooleanField(_("is pause asked"), db_default=False)
+    is_enabled = models.BooleanField(_("is searched"), db_default=True, default=True)
     given_encoding = models.CharField(_("given encoding"), max_length=MAX_ENCODING_LENGTH, blank=True, db_default="")
     encoding = models.CharField(_("encoding"), max_length=MAX_ENCODING_LENGTH, blank=True, db_default="")
     pages = models.PositiveIntegerField(_("pages"), null=True, blank=True)
@@ -115,6 +117,7 @@ class Document(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "batch_id"], name="document_batch"),
             models.Index(fields=["tenant", "storage_key"], name="document_file"),
+            models.Index(fields=["tenant", "dataset"], condition=models.Q(is_enabled=False), name="document_disabled"),
         ]
 
     def __str__(self) -> str:

@@ -17,7 +17,13 @@ class DatasetNameTakenError(DomainError):
 
 
 class DatasetInUseError(DomainError):
-    code, category, title = "dataset_in_use", "conflict", gettext_noop("The dataset has documents; delete them first.")
+    code, category = "dataset_in_use", "conflict"
+    title = gettext_noop("The dataset has documents; delete them first, or delete it with its documents.")
+
+
+class DatasetArchivedError(DomainError):
+    code, category = "dataset_archived", "conflict"
+    title = gettext_noop("The dataset is archived: it takes no documents and no re-indexing until it is unarchived.")
 
 
 class DatasetSettingsInvalidError(DomainError):

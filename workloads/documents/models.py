@@ -1,7 +1,7 @@
 """All models of the retrieval app, imported from the modules of their topics."""
 
 from workloads.documents.chunk_model import CHANGED, ORDER, Chunk, ChunkChange, ChunkVersion, NextVector
-from workloads.documents.dataset_model import Dataset
+from workloads.documents.dataset_model import Dataset, DatasetState
 from workloads.documents.document_model import MAX_ENCODING_LENGTH, MAX_URL_LENGTH, Document, DocumentStatus
 from workloads.documents.value_model import DocumentValue, index_values
 
@@ -14,6 +14,7 @@ __all__ = [
     "ChunkChange",
     "ChunkVersion",
     "Dataset",
+    "DatasetState",
     "Document",
     "DocumentStatus",
     "DocumentValue",

@@ -226,9 +226,9 @@ def rank_by_vector(dataset: Dataset, limit: int, vector: Vector, matching: Filte
     if has_vector_index(dataset):
         widen_search(limit)
         found = _rank(index_statement(_BY_VECTOR_INDEX, len(vector)), dataset, vector, asked)
-        if not matching or len(found) == limit:
+        if len(found) == limit:
             return found
-        # So few chunks match that the scan of the index ended before it had enough.
+        # So few chunks match, or are of searched documents, that the scan of the index ended before it had enough.
     return _rank(_BY_VECTOR_FILTERED if matching else _BY_VECTOR_EXACTLY, dataset, vector, asked)
 
 

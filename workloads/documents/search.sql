@@ -17,6 +17,11 @@ chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s AND EXISTS
     SELECT FROM retrieval_dataset WHERE id = %(dataset_id)s AND embedding_model = %(model)s
 )
 
+-- fragment: searched_documents
+-- Without the documents that are switched off: they are read once, by their own small index, and hashed.
+AND chunk.document_id NOT IN (SELECT id FROM retrieval_document
+    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND NOT is_enabled)
+
 -- name: rank_exactly
 -- Rank the chunks of a dataset by all their distances. `+ 0` makes the distance an expression that no index orders:
 -- whatever indexes exist, the planner computes every distance within the dataset. A dataset with its own index uses
@@ -24,6 +29,7 @@ chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s AND EXISTS
 SELECT chunk.id, -(chunk.embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk chunk
 WHERE chunk.is_served AND chunk.is_enabled AND chunk.embedding IS NOT NULL AND
 -- include: served_by_model
+-- include: searched_documents
 ORDER BY (chunk.embedding <#> %(vector)s::vector) + 0, chunk.id LIMIT %(limit)s;
 
 -- name: rank_filtered
@@ -33,6 +39,7 @@ WHERE chunk.is_served AND chunk.is_enabled AND chunk.embedding IS NOT NULL AND c
 -- include: matching_documents
 ) AND
 -- include: served_by_model
+-- include: searched_documents
 ORDER BY (chunk.embedding <#> %(vector)s::vector) + 0, chunk.id LIMIT %(limit)s;
 
 -- name: rank_by_index
@@ -45,6 +52,7 @@ WHERE chunk.is_served AND chunk.is_enabled AND vector_dims(chunk.embedding) = 51
 -- include: matching_documents
     )) AND
 -- include: served_by_model
+-- include: searched_documents
 ORDER BY (chunk.embedding::vector(512)) <#> %(vector)s::vector(512) LIMIT %(limit)s;
 
 -- name: measure_similarity
@@ -63,6 +71,7 @@ WHERE (next.embedding IS NOT NULL OR chunk.embedding IS NOT NULL) AND
 -- name: rank_moving
 -- Rank the chunks of a dataset whose new vectors are being moved to their chunks.
 -- include: newest_vectors
+-- include: searched_documents
 AND chunk.is_served AND chunk.is_enabled
 AND (NOT %(is_filtered)s::boolean OR chunk.document_id IN (
 -- include: matching_documents
@@ -91,11 +100,12 @@ WITH hit AS MATERIALIZED (
     ) AS term
     WHERE chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s AND chunk.is_served
         AND chunk.is_enabled
+-- include: searched_documents
         AND chunk.search @@ %(any_term)s::tsquery
 ), total AS MATERIALIZED (
     SELECT greatest(sum(CASE WHEN kept_chunks > 0 THEN kept_chunks ELSE chunks_done END), 1)::float AS chunks
     FROM retrieval_document
-    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
+    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_enabled
 ), weight AS MATERIALIZED (
     SELECT number, count(hit.id) AS found, ln(1 + (SELECT chunks FROM total) / greatest(count(hit.id), 0.5)) AS idf
     FROM generate_series(1, cardinality(%(terms)s::tsquery[])) AS number LEFT JOIN hit USING (number) GROUP BY number

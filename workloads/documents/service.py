@@ -14,6 +14,7 @@ from scheduling.regions.labels import label_data, remove_label
 from tenants.access.roles import require_within
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.settings.schema import settings_of
@@ -22,11 +23,13 @@ from workloads.documents.embedding_models import EmbeddingModel, find_models
 from workloads.documents.exceptions import (
     DatasetInUseError,
     DatasetNameTakenError,
+    DatasetNotFoundError,
     DatasetSettingsInvalidError,
     MetadataFieldInUseError,
 )
 from workloads.documents.metadata import FieldType, check_fields
-from workloads.documents.models import Dataset, Document
+from workloads.documents.models import Dataset, DatasetState, Document
+from workloads.documents.queries import lock_dataset
 from workloads.documents.split_settings import CHARACTERS_A_TOKEN, CHUNKS_A_PARENT, SizeUnit
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS, default_model
 
@@ -92,7 +95,7 @@ def update_dataset(*, dataset: Dataset, **changes: Any) -> Dataset:
     """
     _require_settings(changes)
     with transaction.atomic():
-        locked: Dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
+        locked = lock_dataset(dataset.pk, takes_documents=False)
         before, fields = _facts(locked), locked.fields
         for name, value in changes.items():
             setattr(locked, name, value)
@@ -105,14 +108,39 @@ def update_dataset(*, dataset: Dataset, **changes: Any) -> Dataset:
     return locked
 
 
-def delete_dataset(*, dataset: Dataset) -> None:
-    """Delete a dataset; raise `DatasetInUseError` if it has documents."""
+@transaction.atomic
+def archive_dataset(*, dataset_id: UUID, reason: str = "") -> Dataset:
+    """Let a dataset take no documents and no re-indexing; its documents stay searchable. Return it."""
+    dataset = lock_dataset(dataset_id, takes_documents=False)
+    return _set_state(dataset, DatasetState.ARCHIVED, action="dataset.archived", reason=reason)
+
+
+@transaction.atomic
+def unarchive_dataset(*, dataset_id: UUID, reason: str = "") -> Dataset:
+    """Let an archived dataset take documents again, or what is left of one that is being deleted. Return it.
+
+    The job that deletes it ends at its next batch.
+    """
+    dataset = lock_dataset(dataset_id, takes_documents=False, is_kept=False)
+    return _set_state(dataset, DatasetState.ACTIVE, action="dataset.unarchived", reason=reason)
+
+
+def _set_state(dataset: Dataset, state: DatasetState, *, action: str, reason: str) -> Dataset:
+    if dataset.state != state:
+        before, dataset.state = dataset.state, state
+        dataset.save(update_fields=["state"])
+        record_audit(action=action, target=dataset, before={"state": before}, after={"state": state}, reason=reason)
+    return dataset
+
+
+def delete_dataset(*, dataset_id: UUID, reason: str = "") -> None:
+    """Delete a dataset, also one that is being deleted; raise `DatasetInUseError` if it has documents."""
     with transaction.atomic():
         # The lock blocks uploads: a new document refers to the dataset's row.
-        locked: Dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
+        locked = first_or_raise(Dataset.every.select_for_update().filter(pk=dataset_id), DatasetNotFoundError)
         if Document.objects.filter(dataset=locked).exists():
             raise DatasetInUseError
-        record_audit(action="dataset.deleted", target=locked, before=_facts(locked))
+        record_audit(action="dataset.deleted", target=locked, before=_facts(locked), reason=reason)
         remove_label(tenant_id=locked.tenant_id, subject=locked.pk)
         locked.delete()
 
@@ -176,7 +204,12 @@ def _save(dataset: Dataset) -> None:
     except IntegrityError as error:
         if "dataset_name_unique" not in str(error):
             raise
-        raise DatasetNameTakenError("The dataset %(name)r already exists.", {"name": dataset.name}) from error
+        if Dataset.objects.filter(name=dataset.name).exclude(pk=dataset.pk).exists():
+            raise DatasetNameTakenError("The dataset %(name)r already exists.", {"name": dataset.name}) from error
+        raise DatasetNameTakenError(
+            "The dataset %(name)r is being deleted; its name is free when its documents are removed.",
+            {"name": dataset.name},
+        ) from error
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tenants.limits.recounts import StoredCounter
 from tenants.limits.usage import change_stored
 from workloads.documents.limits import VECTOR_CHUNKS
@@ -17,10 +19,11 @@ def take_chunks(document: Document, total: int) -> None:
     change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=change)
 
 
-def release_chunks(document: Document) -> None:
-    """Subtract from the counter all chunks of a document that is about to be deleted."""
-    change = -(document.chunks_total or 0) - document.kept_chunks
-    change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=change)
+def release_chunks(documents: Sequence[Document]) -> None:
+    """Subtract from the counter all chunks of a tenant's documents that are about to be deleted."""
+    if documents:
+        chunks = sum((document.chunks_total or 0) + document.kept_chunks for document in documents)
+        change_stored(tenant_id=documents[0].tenant_id, limit=VECTOR_CHUNKS, change=-chunks)
 
 
 def release_stored_content(document: Document) -> None:

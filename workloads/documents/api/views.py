@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -26,14 +27,23 @@ from workloads.documents.api.search_serializers import (
     SearchAnswerSerializer,
     SearchSerializer,
 )
+from workloads.documents.indexing.api.serializers import OperationSerializer, ReasonBodySerializer
+from workloads.documents.indexing.dataset_operations import delete_with_documents
 from workloads.documents.metadata import MAX_FIELD_NAME_LENGTH, MAX_FIELDS, FieldType
 from workloads.documents.models import Dataset
 from workloads.documents.platform_settings import MAX_MODEL_NAME_LENGTH
-from workloads.documents.queries import get_dataset
+from workloads.documents.queries import get_dataset, has_documents
 from workloads.documents.reranking import Reranking
 from workloads.documents.search import SearchMode, search_datasets
 from workloads.documents.search_results import Timings
-from workloads.documents.service import SPLITTING, create_dataset, delete_dataset, update_dataset
+from workloads.documents.service import (
+    SPLITTING,
+    archive_dataset,
+    create_dataset,
+    delete_dataset,
+    unarchive_dataset,
+    update_dataset,
+)
 from workloads.documents.split_settings import MAX_CHUNK_SIZE, MAX_PARENT_SIZE, MIN_CHUNK_SIZE, Chunking, SizeUnit
 
 
@@ -53,7 +63,7 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
         model = Dataset
         fields = ["id", "name", "description", *SPLITTING, "home_region", "allowed_regions"]
         fields += ["text_weight", "min_score", "is_reranked", "metadata_fields"]
-        fields += ["embedding_model", "next_model", "created_at"]
+        fields += ["embedding_model", "next_model", "state", "created_at"]
         read_only_fields = fields
 
     @extend_schema_field(MetadataFieldSerializer(many=True))
@@ -130,6 +140,14 @@ class NewDatasetSerializer(DatasetChangesSerializer):
     )
 
 
+class DeletionSerializer(StrictSerializer):
+    """Query parameters of a deletion."""
+
+    with_documents = serializers.BooleanField(
+        default=False, help_text="Delete its documents, too. Without it a dataset with documents is refused."
+    )
+
+
 class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     """Datasets: documents that are searched together."""
 
@@ -143,9 +161,15 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "create": Permission.DATASETS_MANAGE,
         "partial_update": Permission.DATASETS_MANAGE,
         "destroy": Permission.DATASETS_MANAGE,
+        "archive": Permission.DATASETS_MANAGE,
+        "unarchive": Permission.DATASETS_MANAGE,
     }
     request_costs: ClassVar[Mapping[str, int]] = {"search": SEARCH, "search_several": SEARCH}
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the tenant's datasets with those that are being deleted."""
+        return super().get_queryset() if getattr(self, "swagger_fake_view", False) else Dataset.every.all()
 
     @extend_schema(operation_id="datasets_create", request=NewDatasetSerializer, responses={201: DatasetSerializer})
     def create(self, request: Request) -> Response:
@@ -156,8 +180,8 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="datasets_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return one dataset."""
-        return _answer(get_dataset(UUID(pk)))
+        """Return one dataset, also one that is being deleted."""
+        return _answer(get_dataset(UUID(pk), is_kept=False))
 
     @extend_schema(operation_id="datasets_update", request=DatasetChangesSerializer, responses=DatasetSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -165,11 +189,37 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
         dataset = self.begin_edit(lambda: get_dataset(UUID(pk)))
         return _answer(update_dataset(dataset=dataset, **DatasetChangesSerializer.of(request.data).validated_data))
 
-    @extend_schema(operation_id="datasets_destroy", responses={204: OpenApiResponse(description="Deleted.")})
+    @extend_schema(
+        operation_id="datasets_destroy",
+        parameters=[DeletionSerializer],
+        responses={204: OpenApiResponse(description="Deleted."), 202: OperationSerializer},
+    )
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a dataset. Answer 409 `dataset_in_use` if it has documents."""
-        delete_dataset(dataset=self.begin_edit(lambda: get_dataset(UUID(pk))))
+        """Delete a dataset. Answer 409 `dataset_in_use` if it has documents.
+
+        With `with_documents` it is deleted with them: no search finds it from now on, and a job removes the documents.
+        """
+        asked = DeletionSerializer.of(request.query_params.dict()).validated_data
+        dataset = self.begin_edit(lambda: get_dataset(UUID(pk), is_kept=False))
+        if asked["with_documents"] and has_documents(dataset):
+            started = delete_with_documents(tenant=self.tenant, dataset_id=dataset.pk, is_rate_limited=True)
+            return Response(OperationSerializer(started).data, status=202)
+        delete_dataset(dataset_id=dataset.pk)
         return Response(status=204)
+
+    @extend_schema(operation_id="datasets_archive", request=ReasonBodySerializer, responses=DatasetSerializer)
+    @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
+    def archive(self, request: Request, pk: str) -> Response:
+        """Archive a dataset: it stays searchable, and takes no documents and no re-indexing."""
+        body = ReasonBodySerializer.of(request.data)
+        return _answer(archive_dataset(dataset_id=UUID(pk), **body.validated_data))
+
+    @extend_schema(operation_id="datasets_unarchive", request=ReasonBodySerializer, responses=DatasetSerializer)
+    @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
+    def unarchive(self, request: Request, pk: str) -> Response:
+        """Let an archived dataset take documents again, or what is left of one that is being deleted."""
+        body = ReasonBodySerializer.of(request.data)
+        return _answer(unarchive_dataset(dataset_id=UUID(pk), **body.validated_data))
 
     @extend_schema(operation_id="datasets_search", request=SearchSerializer, responses=SearchAnswerSerializer)
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)

@@ -14,7 +14,7 @@ from tenants.context import require_scope, scope_context
 from tenants.database.reads import first_or_raise
 from workloads.documents.chunks.exceptions import ChunkNotFoundError
 from workloads.documents.chunks.rules import join_texts
-from workloads.documents.models import CHANGED, ORDER, Chunk, ChunkVersion, Document
+from workloads.documents.models import CHANGED, ORDER, Chunk, ChunkVersion, DatasetState, Document
 from workloads.documents.terms import query_terms, to_tsqueries
 
 # Chunks read at a time for the text of a document, and the terms of a filter that are used.
@@ -43,7 +43,8 @@ def find_chunks() -> QuerySet[Chunk]:
 
     Those of a document that is indexed again are the old ones until the new ones are complete.
     """
-    chunks: QuerySet[Any] = Chunk.objects.filter(is_served=True).annotate(order=ORDER).defer("embedding", "search")
+    existing = Chunk.objects.filter(is_served=True).exclude(dataset__state=DatasetState.DELETING)
+    chunks: QuerySet[Any] = existing.annotate(order=ORDER).defer("embedding", "search")
     return chunks
 
 
@@ -88,10 +89,16 @@ def extracted_text(chunk: Chunk) -> str | None:
     return chunk.text if first is None else first.text
 
 
-def count_changed(documents: Sequence[Document], *, dataset_id: UUID) -> int:
+def count_changed(documents: Sequence[Document] | QuerySet[Document], *, dataset_id: UUID) -> int:
     """Return how many chunks of the documents, of one dataset, a person has changed or switched off."""
     changed = Chunk.objects.filter(CHANGED, dataset_id=dataset_id, document__in=documents, is_served=True)
     return int(changed.count())
+
+
+def find_changed(document_ids: Sequence[UUID], *, dataset_id: UUID) -> set[UUID]:
+    """Return those of the documents, of one dataset, that have chunks which a person has changed or switched off."""
+    changed = Chunk.objects.filter(CHANGED, dataset_id=dataset_id, document__in=document_ids, is_served=True)
+    return set(changed.values_list("document_id", flat=True).distinct())
 
 
 def stream_text(document: Document, *, before_page: Callable[[], None]) -> Iterator[str]:

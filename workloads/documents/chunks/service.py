@@ -156,7 +156,7 @@ def _take(chunk_id: UUID) -> tuple[Document, Chunk]:
     The lock of the dataset keeps its model, and keeps a re-embedding from ending without the vector of the new text.
     """
     seen = get_chunk(chunk_id)
-    if lock_dataset(seen.dataset_id).is_moving:
+    if lock_dataset(seen.dataset_id, takes_documents=False).is_moving:
         move_vectors([chunk_id])
     documents = Document.objects.select_for_update(no_key=True, of=("self",)).select_related("dataset")
     document = first_or_raise(documents.filter(pk=seen.document_id), ChunkNotFoundError)

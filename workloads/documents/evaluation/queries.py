@@ -12,6 +12,7 @@ from tenants.database.reads import first_or_raise
 from workloads.documents.evaluation.exceptions import EvaluationNotFoundError, EvaluationsDifferError
 from workloads.documents.evaluation.metrics import compare_ranks, compare_results
 from workloads.documents.evaluation.models import Evaluation
+from workloads.documents.models import DatasetState
 from workloads.job_outcome import DEAD_STATES, with_job
 
 WAITING, RUNNING = gettext_noop("waiting"), gettext_noop("running")
@@ -21,7 +22,9 @@ SHOWN_STATUSES = (WAITING, RUNNING, COMPLETED, ERROR)
 
 def find_evaluations() -> QuerySet[Evaluation]:
     """Return a queryset of the current scope's evaluations, annotated with ``shown_status`` and the job's error."""
-    evaluations: QuerySet[Evaluation] = with_job(Evaluation.objects.all()).annotate(
+    evaluations: QuerySet[Evaluation] = with_job(
+        Evaluation.objects.exclude(dataset__state=DatasetState.DELETING)
+    ).annotate(
         shown_status=Case(
             When(completed_at__isnull=False, then=Value(COMPLETED)),
             When(Q(job_state__in=DEAD_STATES) | Q(job_state__isnull=True), then=Value(ERROR)),

@@ -1,4 +1,4 @@
-"""Admin pages of documents: upload, progress, retry, pause and deletion."""
+"""Admin pages of documents: upload, progress, and actions on one document."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ from tenants.console.base import ReadOnlyAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError
-from tenants.models import Tenant
 from workloads.documents.chunks.queries import count_changed
-from workloads.documents.indexing.forms import DocumentUploadForm, ReindexForm
+from workloads.documents.indexing.forms import DocumentUploadForm
 from workloads.documents.indexing.list_filters import DatasetFilter, ShownStatusFilter
 from workloads.documents.indexing.metadata_page import MetadataPage
+from workloads.documents.indexing.operation_pages import ReindexPage, tenant_of
 from workloads.documents.indexing.preview_page import MAX_PREVIEW_BODY, preview_page
 from workloads.documents.indexing.queries import find_documents
-from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
-from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
+from workloads.documents.indexing.reindexing import reindex_document
+from workloads.documents.indexing.service import (
+    delete_document,
+    enable_document,
+    pause_document,
+    resume_document,
+    retry_document,
+)
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.models import Dataset, Document, DocumentStatus
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _PROGRESS = ("shown_status", "chunks", "shown_error", "shown_warnings")
 _FACTS = ("given_encoding", "encoding", "pages", "pages_without_text")
-_REINDEX_NOTE = gettext_lazy(
-    "Each document serves searches with its old chunks until its new ones are complete; until then both count as "
-    "vector space."
-)
 _ENDED_OR_PAUSED = ("completed", "error", "paused")
 _UPLOAD_NOTE = gettext_lazy(
     "All files are accepted or none. One job indexes each; a file whose content is already in the dataset is not "
@@ -46,7 +48,7 @@ _UPLOAD_NOTE = gettext_lazy(
 
 
 @admin.register(Document, site=console_site)
-class DocumentAdmin(MetadataPage, ReadOnlyAdmin):
+class DocumentAdmin(MetadataPage, ReindexPage, ReadOnlyAdmin):
     """Admin page of documents with their progress. Documents are changed by actions only."""
 
     empty_title = gettext_lazy("No documents yet")
@@ -54,15 +56,18 @@ class DocumentAdmin(MetadataPage, ReadOnlyAdmin):
     view_permission = Permission.DATASETS_VIEW
     list_display = ("name", "dataset", "shown_status", "chunks", "shown_error_code", "created_at")
     list_select_related = ("dataset",)
-    list_filter = (ShownStatusFilter, DatasetFilter)
+    list_filter = (ShownStatusFilter, DatasetFilter, "is_enabled")
     list_before_template = "document_indexing/admin/upload_link.html"
     change_form_before_template = "document_chunks/admin/document_links.html"
     search_fields = ("name",)
     ordering = ("-id",)
-    post_actions = ("retry", "pause", "resume", "reindex", "reindex_discarding", "refetch", "delete")
+    post_actions = (
+        *("retry", "pause", "resume", "reindex", "reindex_discarding", "refetch"),
+        *("disable", "enable", "delete"),
+    )
     readonly_fields = (*_PROGRESS, "job")
     fieldsets = (
-        (None, {"fields": ("name", "dataset", *_PROGRESS, "metadata", "job")}),
+        (None, {"fields": ("name", "dataset", "is_enabled", *_PROGRESS, "metadata", "job")}),
         (gettext_lazy("Phases"), {"fields": _PHASES}),
         (gettext_lazy("File"), {"fields": ("source_url", "content_type", "size_bytes", "sha256", *_FACTS)}),
     )
@@ -149,7 +154,7 @@ class DocumentAdmin(MetadataPage, ReadOnlyAdmin):
         asks_reason=True,
     )
     def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
-        reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rate_limited=True, reason=reason)
+        reindex_document(tenant=tenant_of(document), document_id=document.pk, is_rate_limited=True, reason=reason)
         return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
 
     @post_action(
@@ -162,7 +167,7 @@ class DocumentAdmin(MetadataPage, ReadOnlyAdmin):
     )
     def reindex_discarding(self, request: HttpRequest, document: Document, reason: str) -> str:
         reindex_document(
-            tenant=_tenant_of(document),
+            tenant=tenant_of(document),
             document_id=document.pk,
             discard_edits=True,
             is_rate_limited=True,
@@ -179,11 +184,31 @@ class DocumentAdmin(MetadataPage, ReadOnlyAdmin):
     )
     def refetch(self, request: HttpRequest, document: Document, reason: str) -> str:
         reindex_document(
-            tenant=_tenant_of(document), document_id=document.pk, refetch=True, is_rate_limited=True, reason=reason
+            tenant=tenant_of(document), document_id=document.pk, refetch=True, is_rate_limited=True, reason=reason
         )
         return gettext("%(document)s is fetched and re-indexed; its old chunks serve searches until then.") % {
             "document": document
         }
+
+    @post_action(
+        label=gettext_lazy("Disable"),
+        consequence=gettext_lazy("No search finds the document; it is kept."),
+        permission=Permission.DATASETS_MANAGE,
+        takes_reason=True,
+        is_offered=lambda document: document.is_enabled,
+    )
+    def disable(self, request: HttpRequest, document: Document, reason: str) -> str:
+        enable_document(document_id=document.pk, is_enabled=False, reason=reason)
+        return gettext("%(document)s is disabled.") % {"document": document}
+
+    @post_action(
+        label=gettext_lazy("Enable"),
+        permission=Permission.DATASETS_MANAGE,
+        is_offered=lambda document: not document.is_enabled,
+    )
+    def enable(self, request: HttpRequest, document: Document, reason: str) -> str:
+        enable_document(document_id=document.pk, is_enabled=True)
+        return gettext("%(document)s is enabled.") % {"document": document}
 
     @post_action(
         label=gettext_lazy("Delete"),
@@ -211,38 +236,6 @@ class DocumentAdmin(MetadataPage, ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
-    def reindex_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the form that re-indexes a dataset's documents; on POST, submit the jobs."""
-        form = ReindexForm(request.POST if request.method == "POST" else None, initial=request.GET.dict())
-        if form.is_valid():
-            asked, dataset = form.cleaned_data, form.cleaned_data["dataset"]
-            try:
-                renewal = reindex_dataset(
-                    tenant=_tenant_of(dataset),
-                    dataset=dataset,
-                    everything=asked["everything"],
-                    discard_edits=asked["discard_edits"],
-                    is_rate_limited=True,
-                    reason=asked["reason"],
-                )
-            except DomainError as refusal:
-                form.add_error("dataset", refusal.detail)
-            else:
-                remain = gettext(" %(remaining)s remain: submit again for them.") % {"remaining": renewal.remaining}
-                left = remain if renewal.remaining else ""
-                message = gettext("%(count)s documents are re-indexed.%(left)s")
-                self.message_user(request, message % {"count": renewal.documents, "left": left})
-                return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
-        context = {
-            **self.admin_site.each_context(request),
-            "title": gettext("Re-index a dataset"),
-            "opts": self.opts,
-            "form": form,
-            "note": _REINDEX_NOTE,
-            "submit": gettext("Re-index"),
-        }
-        return TemplateResponse(request, "files/admin/upload.html", context)
-
     def upload_view(self, request: HttpRequest) -> HttpResponse:
         """Show the form that adds files to a dataset. On POST all files are added, or none, with the reasons."""
         if request.method == "POST":
@@ -263,7 +256,7 @@ class DocumentAdmin(MetadataPage, ReadOnlyAdmin):
 
     def _has_taken(self, request: HttpRequest, form: DocumentUploadForm) -> bool:
         dataset: Dataset = form.cleaned_data["dataset"]
-        tenant = _tenant_of(dataset)
+        tenant = tenant_of(dataset)
         try:
             upload = upload_documents(
                 tenant=tenant,
@@ -284,8 +277,3 @@ class DocumentAdmin(MetadataPage, ReadOnlyAdmin):
             % {"new": len(upload.files) - known, "known": known},
         )
         return True
-
-
-def _tenant_of(row: Dataset | Document) -> Tenant:
-    """Return the row's tenant with the plan that limits it."""
-    return Tenant.objects.select_related("plan").get(pk=row.tenant_id)

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_noop
 
 from tenants.database.reads import first_or_raise
 from workloads.documents.indexing.exceptions import DocumentNotFoundError
-from workloads.documents.models import Document, DocumentStatus
+from workloads.documents.models import DatasetState, Document, DocumentStatus
 from workloads.job_outcome import DEAD_STATES, SUSPENDED, error_code, error_message, with_job
 
 PAUSED = gettext_noop("paused")
@@ -20,13 +20,14 @@ SHOWN_STATUSES = [*DocumentStatus.values, PAUSED]
 def find_documents() -> QuerySet[Document]:
     """Return a queryset of the current scope's documents, annotated with ``shown_status`` and the shown error.
 
+    Those of a dataset that is being deleted are left out.
     A job can end without running its code (cancelled, crashed, timed out); its document is then shown as in error. The
     annotations read the job's state each time, so they are never out of date. Those of the error are
     ``shown_error_code`` and ``shown_error_message``.
     """
     is_settled = Q(status__in=[DocumentStatus.COMPLETED, DocumentStatus.ERROR])
     is_dead = Q(job_state__in=DEAD_STATES) & ~is_settled
-    documents: QuerySet[Document] = with_job(Document.objects.all()).annotate(
+    documents: QuerySet[Document] = with_job(Document.objects.exclude(dataset__state=DatasetState.DELETING)).annotate(
         shown_status=Case(
             When(is_settled, then=F("status")),
             When(is_dead, then=Value(DocumentStatus.ERROR.value)),

@@ -7,8 +7,7 @@ such changes unless ``discard_edits`` is True.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from workloads.documents.chunks.queries import count_changed
+from workloads.documents.chunks.queries import count_changed, find_changed
 from workloads.documents.indexing.exceptions import (
     DocumentBusyError,
     DocumentDuplicateError,
@@ -35,8 +34,6 @@ from workloads.documents.queries import lock_dataset
 from workloads.files.contents import NewContent
 from workloads.files.store import discard_on_commit, discard_on_error, storage_key, store_contents
 
-# Documents that one request re-indexes; the response counts the rest.
-MOST_DOCUMENTS = 500
 _PHASES = ("parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _RENEWED = (
     *_PHASES,
@@ -44,15 +41,6 @@ _RENEWED = (
     *("error_code", "error_message", "is_fetch_due", "is_pause_asked"),
     *("name", "content_type", "size_bytes", "sha256", "storage_key", "given_encoding"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """The result of re-indexing a dataset. ``remaining`` outdated documents are left for another request."""
-
-    batch_id: UUID | None
-    documents: int
-    remaining: int
 
 
 @transaction.atomic
@@ -75,7 +63,7 @@ def reindex_document(
     encoding = check_encoding(encoding)
     document, dataset = _take(tenant, document_id)
     document.given_encoding = encoding or document.given_encoding
-    lost = _count_lost([document], dataset, discard_edits=discard_edits)
+    lost = count_lost([document], dataset, discard_edits=discard_edits)
     if refetch and not document.source_url:
         raise DocumentHasNoAddressError
     document.is_fetch_due = document.is_fetch_due or refetch
@@ -110,7 +98,7 @@ def replace_document(
         incoming = inspect_documents([file])[0]
         document, dataset = _take(tenant, document_id)
         check_chunks(tenant, dataset, [incoming])
-        _count_lost([document], dataset, discard_edits=discard_edits)
+        count_lost([document], dataset, discard_edits=discard_edits)
         before = {"name": document.name, "sha256": document.sha256}
         content = NewContent(incoming.sha256, incoming.size_bytes, incoming.content)
         store_contents(tenant.pk, [content], written=written)
@@ -132,42 +120,18 @@ def replace_document(
     return document
 
 
-def reindex_dataset(
-    *,
-    tenant: Tenant,
-    dataset: Dataset,
-    everything: bool = False,
-    discard_edits: bool = False,
-    is_rate_limited: bool = False,
-    reason: str = "",
-) -> Renewal:
-    """Re-index the outdated documents of a dataset; with ``everything``, all whose indexing has ended.
+def renew_documents(*, tenant: Tenant, dataset: Dataset, found: Mapping[UUID, UUID], discard_edits: bool) -> int:
+    """Re-index those of the documents that still have the job of ``found``, by id; return how many.
 
-    A document is outdated if it was indexed with other settings of the dataset. Documents that are being indexed are
-    left out. Raise `EditsWouldBeLostError`, or the errors of `submit_jobs`.
+    Left out are documents that another request has taken meanwhile, all but one of equal content, and without
+    ``discard_edits`` those with chunks that were changed by hand. Raise the errors of `submit_jobs`.
     """
-    with tenant_context(tenant):
-        dataset = lock_dataset(dataset.pk)
-        wanted = _ended(dataset, everything=everything)
-        found = {document.pk: document for document in wanted[:MOST_DOCUMENTS]}
-        # Read again under locks: documents that another request has taken meanwhile are left out.
-        locked = list(Document.objects.select_for_update(no_key=True).filter(pk__in=found).order_by("pk"))
-        documents = _without_twins(row for row in locked if row.job_id == found[row.pk].job_id)
-        lost = _count_lost(documents, dataset, discard_edits=discard_edits)
-        batch_id = _renew(tenant, dataset, documents, is_rate_limited=is_rate_limited) if documents else None
-        remaining = _ended(dataset, everything=False).count()
-        record_audit(
-            action="dataset.reindexed",
-            target=dataset,
-            after={
-                "documents": len(documents),
-                "remaining": remaining,
-                "batch": str(batch_id) if batch_id else None,
-                "edits_discarded": lost,
-            },
-            reason=reason,
-        )
-    return Renewal(batch_id, len(documents), remaining)
+    locked = list(Document.objects.select_for_update(no_key=True).filter(pk__in=found).order_by("pk"))
+    changed = set() if discard_edits else find_changed(list(found), dataset_id=dataset.pk)
+    documents = _without_twins(row for row in locked if row.job_id == found[row.pk] and row.pk not in changed)
+    if documents:
+        _renew(tenant, dataset, documents, is_rate_limited=False)
+    return len(documents)
 
 
 def _take(tenant: Tenant, document_id: UUID) -> tuple[Document, Dataset]:
@@ -181,29 +145,32 @@ def _take(tenant: Tenant, document_id: UUID) -> tuple[Document, Dataset]:
     return document, dataset
 
 
-def _ended(dataset: Dataset, *, everything: bool) -> QuerySet[Document]:
-    """Return the documents to re-index, without those whose content the dataset already has in the target form."""
+def find_renewable(dataset: Dataset, *, everything: bool) -> QuerySet[Document]:
+    """Return the outdated documents of a dataset; with ``everything``, all whose indexing has ended.
+
+    A document is outdated if it was indexed with other settings of the dataset. Those that are being indexed are left
+    out, and those whose content the dataset already has in the target form.
+    """
     twins = Document.objects.filter(
         dataset=dataset, sha256=OuterRef("sha256"), settings_key=dataset.settings_key, source_url=""
     ).exclude(pk=OuterRef("pk"))
     ended: QuerySet[Any] = find_documents()
     ended = ended.filter(~Exists(twins) | ~Q(source_url=""), dataset=dataset, shown_status__in=["completed", "error"])
-    return (ended if everything else ended.exclude(settings_key=dataset.settings_key)).order_by("pk")
+    return ended if everything else ended.exclude(settings_key=dataset.settings_key)
 
 
-def _renew(tenant: Tenant, dataset: Dataset, documents: Sequence[Document], *, is_rate_limited: bool) -> UUID:
+def _renew(tenant: Tenant, dataset: Dataset, documents: Sequence[Document], *, is_rate_limited: bool) -> None:
     """Give locked documents new jobs, which start from the beginning."""
     for document in documents:
         document.settings_key = dataset.settings_key
         _reset(document)
     with suppress_nested_entries():
         label = label_of(len(documents), dataset, what="re-indexed in")
-        batch_id = submit_documents(tenant, documents, label=label, is_rate_limited=is_rate_limited)
+        submit_documents(tenant, documents, label=label, is_rate_limited=is_rate_limited)
     Document.objects.bulk_update(documents, _RENEWED, batch_size=100)
-    return batch_id
 
 
-def _count_lost(documents: Sequence[Document], dataset: Dataset, *, discard_edits: bool) -> int:
+def count_lost(documents: Sequence[Document] | QuerySet[Document], dataset: Dataset, *, discard_edits: bool) -> int:
     """Return how many chunks of the documents were changed by hand; refuse to lose any without ``discard_edits``."""
     lost = count_changed(documents, dataset_id=dataset.pk)
     if lost and not discard_edits:

@@ -5,6 +5,7 @@ Re-indexing is in `reindexing`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.apps import apps
@@ -23,6 +24,7 @@ from workloads.documents.models import Document, DocumentStatus, index_values
 from workloads.documents.queries import lock_dataset
 from workloads.documents.space import release_chunks
 from workloads.files.store import discard_on_commit
+from workloads.job_outcome import DEAD_STATES
 
 _HANDED_OUT = ("dispatched", "executing")
 # Lock order: the job before its document, as a checkpoint does.
@@ -96,7 +98,7 @@ def change_metadata(*, document_id: UUID, metadata: object, reason: str = "") ->
     Raise `DocumentNotFoundError`, or `FieldInvalidError` if the values do not fit the fields of its dataset.
     """
     # The dataset first, as uploads do: its fields must not change meanwhile.
-    dataset = lock_dataset(_read(document_id).dataset_id)
+    dataset = lock_dataset(_read(document_id).dataset_id, takes_documents=False)
     document = _lock(document_id)
     before = document.metadata
     changed = before | check_metadata(dataset.fields, metadata)
@@ -115,20 +117,46 @@ def change_metadata(*, document_id: UUID, metadata: object, reason: str = "") ->
 
 
 @transaction.atomic
+def enable_document(*, document_id: UUID, is_enabled: bool, reason: str = "") -> None:
+    """Let searches find a document, or not. It keeps its chunks. Raise `DocumentNotFoundError`."""
+    document = _lock(document_id)
+    if document.is_enabled == is_enabled:
+        return
+    document.is_enabled = is_enabled
+    document.save(update_fields=["is_enabled"])
+    action = "document.enabled" if is_enabled else "document.disabled"
+    record_audit(action=action, target=document, after={"is_enabled": is_enabled}, reason=reason)
+
+
+@transaction.atomic
 def delete_document(*, document_id: UUID, reason: str = "") -> None:
     """Delete a document with its chunks, cancel its job, and delete its file unless other rows refer to it."""
-    cancel_indexing(_read(document_id).job_id, reason="Its document was deleted.")
-    document = _lock(document_id)
+    document = _read(document_id)
     record_audit(
         action="document.deleted",
         target=document,
         before={"name": document.name, "dataset": str(document.dataset_id), "status": document.status},
         reason=reason,
     )
-    release_chunks(document)
-    if document.storage_key:
-        discard_on_commit(document.tenant_id, document.storage_key)
-    document.delete()
+    if not remove_documents([document_id], reason="Its document was deleted."):
+        raise DocumentNotFoundError
+
+
+def remove_documents(document_ids: Sequence[UUID], *, reason: str) -> int:
+    """Delete documents of one tenant as `delete_document` does, without audit entries.
+
+    Return how many were deleted.
+    """
+    rows = Document.objects.filter(pk__in=document_ids)
+    for job_id in _unended(list(rows.values_list("job_id", flat=True))):
+        cancel_indexing(job_id, reason=reason)
+    documents = list(rows.select_for_update().order_by("pk"))
+    release_chunks(documents)
+    for document in documents:
+        if document.storage_key:
+            discard_on_commit(document.tenant_id, document.storage_key)
+    rows.delete()
+    return len(documents)
 
 
 def cancel_indexing(job_id: UUID, *, reason: str) -> None:
@@ -143,6 +171,12 @@ def cancel_indexing(job_id: UUID, *, reason: str) -> None:
         # It has ended, or was pruned: there is nothing to cancel.
         if refusal.code not in {"invalid_transition", "not_found"}:
             raise
+
+
+def _unended(job_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of the jobs that have not ended."""
+    jobs = apps.get_model("scheduling", "Job").objects.filter(pk__in=job_ids)
+    return list(jobs.exclude(state__in=["completed", *DEAD_STATES]).order_by("pk").values_list("pk", flat=True))
 
 
 def _is_handed_out(job_id: UUID) -> bool:
@@ -171,7 +205,7 @@ def _read(document_id: UUID) -> Document:
 
 
 def _lock(document_id: UUID) -> Document:
-    return _found(Document.objects.select_for_update().filter(pk=document_id).first())
+    return _found(Document.objects.select_for_update(no_key=True).filter(pk=document_id).first())
 
 
 def _found(document: Document | None) -> Document:

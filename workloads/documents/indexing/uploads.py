@@ -70,8 +70,8 @@ def upload_documents(
 
     ``encoding`` is that of files of text; if it is empty, it is detected. ``metadata`` are the values of each new
     document. ``is_rate_limited`` is passed on to `submit_jobs`. Raise `BatchTooLargeError`, `UploadRefusedError`,
-    `SpaceExceededError`, `FieldInvalidError` for an unknown encoding or faulty metadata, or the errors of
-    `submit_jobs`; then nothing is stored.
+    `SpaceExceededError`, `DatasetArchivedError`, `FieldInvalidError` for an unknown encoding or faulty metadata, or the
+    errors of `submit_jobs`; then nothing is stored.
     """
     encoding = check_encoding(encoding)
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):

@@ -10,9 +10,10 @@ from uuid import UUID
 
 from workloads.documents import repository
 from workloads.documents.embedding import text_to_embed
-from workloads.documents.models import Dataset, Document, DocumentStatus
+from workloads.documents.models import Document, DocumentStatus
 from workloads.documents.one_item.item import IndexingItem, passages_to_bytes
 from workloads.documents.one_item.steps import EmbeddedBatch
+from workloads.documents.queries import lock_dataset
 from workloads.documents.vector_reuse import known_vectors
 from workloads.files.contents import NewContent
 from workloads.files.store import StoredContent, storage_key, store_contents
@@ -51,10 +52,11 @@ def open_document(
 
     Documents with equal content and equal ``settings_key`` have equal chunks, so an existing one is used again, and
     resumed where another job left it unless it is completed. Until the call, a row of the caller must refer to the
-    content. It runs in the current transaction. Raise `SpaceExceededError` if the tenant has no room for the chunks.
+    content. It runs in the current transaction. Raise `SpaceExceededError` if the tenant has no room for the chunks, or
+    as `lock_dataset` does.
     """
     state = item.state
-    dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset_id)
+    dataset = lock_dataset(dataset_id)
     # Content that was fetched from an address belongs to that address.
     found = Document.objects.filter(
         dataset=dataset, sha256=state.content_sha256, settings_key=settings_key, source_url=""

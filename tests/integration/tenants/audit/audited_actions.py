@@ -50,6 +50,7 @@ from scheduling.stops.pauses import pause_kind, pause_queue
 from tenants.access.invitations import invite
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.erasure.requests import request_erasure
+from tenants.holds.service import release_hold
 from tenants.limits.service import set_tenant_limit
 from tenants.models import (
     AccessReview,
@@ -69,10 +70,10 @@ from tests.integration.access.world import DEFINITION, World
 from tests.integration.scheduling.bulk.conftest import take_turns
 from tests.passkeys import Passkey
 from workloads.documents.chunks.service import update_chunk
-from workloads.documents.indexing.service import pause_document
+from workloads.documents.indexing.service import enable_document, pause_document
 from workloads.documents.indexing.uploads import add_address
 from workloads.documents.models import Chunk, Dataset, Document
-from workloads.documents.service import create_dataset
+from workloads.documents.service import archive_dataset, create_dataset
 from workloads.documents.space import take_chunks
 from workloads.pipelines.models import PipelineRun
 from workloads.pipelines.service import create_pipeline
@@ -191,6 +192,19 @@ def _empty_dataset(world: World) -> Any:
 
 def _dataset_of_another_model(world: World) -> Any:
     return in_acme(lambda: Dataset.objects.filter(pk=world.own["dataset"]).update(embedding_model="gone") and None)
+
+
+def _release_hold(world: World) -> None:
+    """Release the hold under which no dataset is deleted with its documents."""
+    release_hold(hold_id=world.own["hold"], reason="x")
+
+
+def _archive_dataset(world: World) -> None:
+    in_acme(lambda: archive_dataset(dataset_id=world.own["dataset"]))
+
+
+def _disable_document(world: World) -> None:
+    in_acme(lambda: enable_document(document_id=world.own["document"], is_enabled=False))
 
 
 def _idle_pipeline(world: World) -> Any:
@@ -459,7 +473,10 @@ PREPARE: dict[str, Prepare] = {
     "retrieval.document resume": _pause_document,
     "retrieval.document retry": _fail_document,
     "retrieval.document refetch": _address,
-    "retrieval.dataset delete_empty": _empty_dataset,
+    "POST datasets/{dataset}/unarchive/": _archive_dataset,
+    "retrieval.dataset unarchive": _archive_dataset,
+    "retrieval.dataset delete": _release_hold,
+    "retrieval.document enable": _disable_document,
     "scheduling.job cancel": _waiting_job,
     "scheduling.job suspend": _waiting_job,
     "scheduling.job resume": _suspended_job,

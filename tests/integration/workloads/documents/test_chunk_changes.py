@@ -30,8 +30,9 @@ from workloads.documents.chunks.processor import ChunkEmbedding
 from workloads.documents.chunks.queries import extracted_text, find_chunks, find_versions, stream_text
 from workloads.documents.embedding_models import local_embedder
 from workloads.documents.exceptions import EmbeddingModelMismatchError
+from workloads.documents.indexing.dataset_operations import reindex_dataset
 from workloads.documents.indexing.exceptions import EditsWouldBeLostError
-from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
+from workloads.documents.indexing.reindexing import reindex_document, renew_documents
 from workloads.documents.models import Chunk, ChunkVersion, Dataset, Document
 from workloads.documents.search import SearchMode, search_dataset
 from workloads.documents.service import create_dataset
@@ -270,9 +271,10 @@ def test_renewal_refuses_to_lose_changes_until_they_are_discarded(
     with pytest.raises(EditsWouldBeLostError, match="2 chunks"):
         act(document, reindex_document, tenant=tenant, document_id=document.pk)
     with pytest.raises(EditsWouldBeLostError, match="2 chunks"):
-        reindex_dataset(tenant=tenant, dataset=dataset, everything=True)
-    renewal = reindex_dataset(tenant=tenant, dataset=dataset, everything=True, discard_edits=True)
-    assert renewal.documents == 1
+        reindex_dataset(tenant=tenant, dataset_id=dataset.pk, everything=True)
+    asked = {"tenant": tenant, "dataset": dataset, "found": {document.pk: document.job_id}}
+    assert act(document, renew_documents, **asked, discard_edits=False) == 0
+    assert act(document, renew_documents, **asked, discard_edits=True) == 1
     assert found(dataset, "dog") == [first.pk]
     with tenant_context(acme):
         renewed = Document.objects.get(pk=document.pk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -11,6 +12,7 @@ from tenants.api.input import NameField, StrictSerializer, TextField
 from tenants.api.strict_json import parse_json
 from tenants.exceptions import JsonInvalidError
 from workloads.documents.extraction.sniffing import ACCEPTED, ContentType
+from workloads.documents.indexing.dataset_operations import MAX_NAMED, OPERATIONS
 from workloads.documents.indexing.queries import SHOWN_STATUSES
 from workloads.documents.models import MAX_ENCODING_LENGTH, MAX_URL_LENGTH
 from workloads.files.incoming import MAX_NAME_LENGTH
@@ -51,6 +53,7 @@ class DocumentSerializer(serializers.Serializer[Any]):
     size_bytes = serializers.IntegerField()
     sha256 = serializers.CharField()
     status = serializers.ChoiceField(choices=SHOWN_STATUSES, source="shown_status")
+    is_enabled = serializers.BooleanField(help_text="Whether searches find it.")
     phases = PhasesSerializer(source="*")
     source_url = serializers.CharField(help_text="The URL that it is fetched from; empty for files and texts.")
     chunks_done = serializers.IntegerField()
@@ -182,10 +185,20 @@ class NewAddressSerializer(StrictSerializer):
 
 
 class DocumentChangesSerializer(StrictSerializer):
-    """Request body: values of a document's metadata to change, and the reason. Null removes a value."""
+    """Request body: values of a document's metadata to change, whether searches find it, and the reason.
 
-    metadata = MetadataField()
+    Null removes a value.
+    """
+
+    metadata = MetadataField(required=False)
+    is_enabled = serializers.BooleanField(required=False, help_text="Whether searches find it.")
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a body that changes nothing."""
+        if attrs.keys() <= {"reason"}:
+            raise serializers.ValidationError({"metadata": gettext("Send metadata or is_enabled.")})
+        return attrs
 
 
 class ReindexSerializer(StrictSerializer):
@@ -209,12 +222,32 @@ class ReindexDatasetSerializer(StrictSerializer):
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
 
-class RenewalSerializer(serializers.Serializer[Any]):
-    """How many documents are re-indexed now, and how many outdated ones are left for another request."""
+class NamedDocumentsSerializer(StrictSerializer):
+    """Request body: which documents of a dataset, and the reason."""
 
-    batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="Null when there is nothing to do.")
-    documents = serializers.IntegerField()
-    remaining = serializers.IntegerField()
+    documents = serializers.ListField(
+        child=serializers.UUIDField(),
+        required=False,
+        min_length=1,
+        max_length=MAX_NAMED,
+        help_text="Documents of the dataset. Without them `all` must be true.",
+    )
+    all = serializers.BooleanField(default=False, help_text="All documents of the dataset.")
+    reason = TextField(max_length=500, required=False, allow_blank=True, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a body that names documents and asks for all, or does neither."""
+        if attrs["all"] == ("documents" in attrs):
+            raise serializers.ValidationError({"documents": gettext("Name documents, or set all to true.")})
+        return attrs
+
+
+class OperationSerializer(serializers.Serializer[Any]):
+    """An operation over a dataset. Its job has the progress, and can be cancelled and retried."""
+
+    operation = serializers.ChoiceField(choices=OPERATIONS)
+    job = serializers.UUIDField(source="job_id")
+    documents = serializers.IntegerField(help_text="Documents that it was started for.")
 
 
 class DocumentQuerySerializer(StrictSerializer):
@@ -223,6 +256,7 @@ class DocumentQuerySerializer(StrictSerializer):
     dataset = serializers.UUIDField(required=False)
     batch = serializers.UUIDField(required=False)
     status = serializers.ChoiceField(choices=SHOWN_STATUSES, required=False)
+    is_enabled = serializers.BooleanField(required=False)
 
 
 class ReasonBodySerializer(StrictSerializer):

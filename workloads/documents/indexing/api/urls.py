@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from tenants.api.viewsets import UUID_PATTERN
+from workloads.documents.indexing.api.operations import DatasetOperationsViewSet
 from workloads.documents.indexing.api.preview import DatasetPreviewViewSet
 from workloads.documents.indexing.api.views import DatasetDocumentsViewSet, DatasetSourcesViewSet, DocumentViewSet
 
@@ -29,14 +30,17 @@ urlpatterns = [
         name="dataset-address",
     ),
     re_path(
-        f"^datasets/(?P<dataset_id>{UUID_PATTERN})/reindex/$",
-        DatasetSourcesViewSet.as_view({"post": "reindex"}),
-        name="dataset-reindex",
-    ),
-    re_path(
         f"^datasets/(?P<dataset_id>{UUID_PATTERN})/preview/$",
         DatasetPreviewViewSet.as_view({"post": "preview"}),
         name="dataset-preview",
+    ),
+    *(
+        re_path(
+            f"^datasets/(?P<dataset_id>{UUID_PATTERN})/{address}/$",
+            DatasetOperationsViewSet.as_view({"post": address.replace("-", "_")}),
+            name=f"dataset-{address.partition('-')[0]}",
+        )
+        for address in ("reindex", "disable-documents", "enable-documents")
     ),
     path("", include(router.urls)),
 ]

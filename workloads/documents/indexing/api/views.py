@@ -31,17 +31,16 @@ from workloads.documents.indexing.api.serializers import (
     NewFilesSerializer,
     NewTextSerializer,
     ReasonBodySerializer,
-    ReindexDatasetSerializer,
     ReindexSerializer,
-    RenewalSerializer,
     UploadAnswerSerializer,
     UploadSerializer,
 )
 from workloads.documents.indexing.queries import find_documents, get_document
-from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document, replace_document
+from workloads.documents.indexing.reindexing import reindex_document, replace_document
 from workloads.documents.indexing.service import (
     change_metadata,
     delete_document,
+    enable_document,
     pause_document,
     resume_document,
     retry_document,
@@ -96,14 +95,13 @@ class DatasetDocumentsViewSet(TenantViewSet):
 
 
 class DatasetSourcesViewSet(Unpaged, TenantViewSet):
-    """Other ways to fill a dataset: from a text, from a URL, and by re-indexing its documents."""
+    """Other ways to fill a dataset: from a text and from a URL."""
 
     model = Document
     serializer_class = DocumentSerializer
     permissions: ClassVar[Mapping[str, Permission]] = {
         "add_text": Permission.DATASETS_MANAGE,
         "add_address": Permission.DATASETS_MANAGE,
-        "reindex": Permission.DATASETS_MANAGE,
     }
 
     @extend_schema(
@@ -138,25 +136,6 @@ class DatasetSourcesViewSet(Unpaged, TenantViewSet):
             raise FieldInvalidError(f"url: {refusal}") from refusal
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
 
-    @extend_schema(
-        operation_id="datasets_reindex", request=ReindexDatasetSerializer, responses={202: RenewalSerializer}
-    )
-    def reindex(self, request: Request, dataset_id: str) -> Response:
-        """Re-index those documents of a dataset that were indexed with other settings than its current ones.
-
-        The old chunks of a document serve searches until its new ones are complete.
-        """
-        asked = ReindexDatasetSerializer.of(request.data).validated_data
-        renewal = reindex_dataset(
-            tenant=self.tenant,
-            dataset=get_dataset(UUID(dataset_id)),
-            everything=asked["all"],
-            discard_edits=asked["discard_edits"],
-            is_rate_limited=True,
-            reason=asked["reason"],
-        )
-        return Response(RenewalSerializer(renewal).data, status=202)
-
 
 class DocumentViewSet(EditedRows, TenantViewSet):
     """The tenant's documents, and the progress of their indexing."""
@@ -186,7 +165,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
         """List documents, newest first."""
         asked = {name: value for name, value in request.query_params.items() if name not in _PAGING}
         query = DocumentQuerySerializer.of(asked)
-        names = {"dataset": "dataset_id", "batch": "batch_id", "status": "shown_status"}
+        names = {"dataset": "dataset_id", "batch": "batch_id", "status": "shown_status", "is_enabled": "is_enabled"}
         wanted = {names[name]: value for name, value in query.validated_data.items()}
         return _page(self, find_documents().filter(**wanted))
 
@@ -197,10 +176,12 @@ class DocumentViewSet(EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="documents_update", request=DocumentChangesSerializer, responses=DocumentSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change the metadata of a document. Searches follow at once; nothing is indexed again."""
-        body = DocumentChangesSerializer.of(request.data)
+        """Change the metadata of a document, and whether searches find it. Nothing is indexed again."""
+        changes = DocumentChangesSerializer.of(request.data).validated_data
         document = self.begin_edit(lambda: get_document(UUID(pk)))
-        change_metadata(document_id=document.pk, **body.validated_data)
+        for name, change in (("metadata", change_metadata), ("is_enabled", enable_document)):
+            if name in changes:
+                change(document_id=document.pk, reason=changes["reason"], **{name: changes[name]})
         return _answer(get_document(document.pk))
 
     @extend_schema(operation_id="documents_destroy", responses={204: OpenApiResponse(description="Deleted.")})

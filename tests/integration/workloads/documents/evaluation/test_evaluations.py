@@ -187,7 +187,7 @@ def test_history_is_limited_and_deleted_with_its_dataset(
         assert set(Evaluation.objects.values_list("pk", flat=True)) == set(kept)
         for document in list(library.documents.all()):
             document.delete()
-        delete_dataset(dataset=library)
+        delete_dataset(dataset_id=library.pk)
         assert not Evaluation.objects.exists()
 
 

@@ -15,10 +15,12 @@ from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
-from scheduling.execution import policy, processing
+from scheduling.execution import policy, processing, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint, save_progress
+from scheduling.execution.models import LiveExecution
 from scheduling.execution.settlement import Progress, settle
 from scheduling.execution.start import StartedExecution
+from scheduling.kit import registry
 from scheduling.kit.base import Dependency, Effects, Interrupted, JobContext, Json
 from scheduling.models import Job
 from tenants.context import all_tenants
@@ -167,8 +169,8 @@ def context_of(started: StartedExecution, runtime: TestRuntime) -> JobContext:
 
 
 def answer(context: JobContext, started: StartedExecution, runtime: TestRuntime) -> Any:
-    retries = policy.retry_policy(started, DocumentIndexing)
-    processor = DocumentIndexing()
+    kind = registry.get(started.kind)
+    retries, processor = policy.retry_policy(started, kind), kind()
     try:
         return policy.settlement_of(processor.process(context), started, retries)
     except (Interrupted, KilledError):
@@ -178,6 +180,16 @@ def answer(context: JobContext, started: StartedExecution, runtime: TestRuntime)
         if outcome is not None:
             return policy.settlement_of(outcome, started, retries)
         return policy.failure_of(error, started, retries)
+
+
+def rescue(job: Job) -> Job:
+    """Rescue the job of a lost worker, as the sweep does."""
+    with all_tenants():
+        live = LiveExecution.objects.get(job=job)
+    lost = settlement_builders.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
+    settle([lost])
+    with all_tenants():
+        return Job.objects.get(pk=job.pk)
 
 
 def stored_files() -> list[str]:

@@ -141,15 +141,48 @@ def test_chunks_are_listed_and_shown(member: Client, acme: Tenant, dataset: Data
     assert "The only chunk" in member.get(page).content.decode()
 
 
-def test_only_an_empty_dataset_can_be_deleted(member: Client, acme: Tenant, dataset: Dataset) -> None:
-    url = f"{DATASETS}{dataset.pk}/act/delete_empty/"
+def test_empty_dataset_is_deleted_at_once(member: Client, acme: Tenant, dataset: Dataset) -> None:
+    assert member.post(f"{DATASETS}{dataset.pk}/act/delete/")["Location"] == DATASETS
+    with tenant_context(acme):
+        assert not Dataset.every.exists()
+
+
+def test_deletion_of_a_dataset_is_shown_and_withdrawn(member: Client, acme: Tenant, dataset: Dataset) -> None:
     upload(dataset, a_txt=b"x")
-    assert "has documents" in member.post(url, follow=True).content.decode()
-    with tenant_context(acme):
-        Document.objects.all().delete()
-    assert member.post(url)["Location"] == DATASETS
-    with tenant_context(acme):
-        assert not Dataset.objects.exists()
+    page = f"{DATASETS}{dataset.pk}/change/"
+    assert "Documents: 1, of these disabled: 0." in member.get(page).content.decode()
+    job = member.post(f"{DATASETS}{dataset.pk}/act/delete/", {"reason": "old"})["Location"]
+    assert job.startswith("/admin/scheduling/job/")
+    assert "Being deleted" in member.get(DATASETS).content.decode()
+    shown = member.get(page).content.decode()
+    assert "act/unarchive/" in shown
+    assert "act/disable_documents/" not in shown
+    member.post(page, {"name": "zebra", "_save": ""})
+    assert "zebra" not in member.get(page).content.decode()
+    assert member.get(f"{DATASETS}{dataset.pk}/search/").status_code == 404
+    member.post(f"{DATASETS}{dataset.pk}/act/unarchive/")
+    assert member.get(f"{DATASETS}{dataset.pk}/search/").status_code == 200
+
+
+def test_documents_of_a_dataset_are_switched_off(member: Client, acme: Tenant, dataset: Dataset) -> None:
+    document = upload(dataset, a_txt=b"x").files[0].document
+    job = member.post(f"{DATASETS}{dataset.pk}/act/disable_documents/", {"reason": "old"})["Location"]
+    assert job.startswith("/admin/scheduling/job/")
+    member.post(f"{DOCUMENTS}{document.pk}/act/disable/", {"reason": "old"})
+    assert "a.txt" in member.get(f"{DOCUMENTS}?is_enabled__exact=0").content.decode()
+    member.post(f"{DOCUMENTS}{document.pk}/act/enable/")
+    member.get(DOCUMENTS)
+    assert "a.txt" not in member.get(f"{DOCUMENTS}?is_enabled__exact=0").content.decode()
+
+
+def test_archived_dataset_takes_no_upload_in_the_console(member: Client, dataset: Dataset) -> None:
+    member.post(f"{DATASETS}{dataset.pk}/act/archive/", {"reason": "old"})
+    assert "Archived" in member.get(f"{DATASETS}?state__exact=archived").content.decode()
+    file = SimpleUploadedFile("a.txt", b"x")
+    refused = member.post(f"{DOCUMENTS}upload/", {"dataset": dataset.pk, "files": [file]})
+    assert "is archived" in refused.content.decode()
+    member.post(f"{DATASETS}{dataset.pk}/act/unarchive/")
+    assert member.post(f"{DOCUMENTS}reindex/", {"dataset": dataset.pk})["Location"].startswith("/admin/scheduling/job/")
 
 
 def test_another_tenant_sees_no_document(stranger: Client, dataset: Dataset) -> None:

@@ -109,6 +109,6 @@ def test_regions_are_set_over_the_api_and_audited(acme: Tenant, acme_api: APICli
 def test_label_goes_with_the_dataset(acme: Tenant, dataset: Dataset) -> None:
     change(acme, dataset, "eu")
     with tenant_context(acme):
-        delete_dataset(dataset=dataset)
+        delete_dataset(dataset_id=dataset.pk)
     with all_tenants():
         assert not RegionLabel.objects.exists()

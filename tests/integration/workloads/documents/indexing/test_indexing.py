@@ -8,16 +8,14 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.jobs.waits.reasons import why_waiting
-from scheduling.models import DeadLetter, Job, LiveExecution
+from scheduling.models import DeadLetter
 from tenants.context import all_tenants, tenant_context
 from tenants.models import PlanLimit, Tenant
-from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
+from tests.integration.workloads.documents.indexing.conftest import JobRunner, rescue, upload
 from tests.platform_settings import ChangePlatformSettings
 from tests.unit.workloads.documents.extraction.makers import make_docx, make_encrypted_pdf, make_pdf
 from workloads.documents.extraction import extractor
@@ -310,16 +308,6 @@ def test_document_of_another_tenant_is_missing_for_a_job(
     job = job_runner.run(submit_job(tenant=globex, request=request).job.pk)
     assert (job.state, job.error_type) == (JobState.DISCARDED, "document_gone")
     assert document_of(taken).shown_status == "waiting"
-
-
-def rescue(job: Job) -> Job:
-    """Rescue the job of a lost worker, as the sweep does."""
-    with all_tenants():
-        live = LiveExecution.objects.get(job=job)
-    lost = settlement_builders.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
-    settle([lost])
-    with all_tenants():
-        return Job.objects.get(pk=job.pk)
 
 
 def test_document_without_a_sandbox_waits_and_uses_no_attempt(

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from scheduling.consistency.verification import verify
-from scheduling.models import Batch, Job
+from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.limits.service import set_tenant_limit
 from tenants.limits.usage import read_stored
@@ -20,8 +20,8 @@ from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from workloads.documents.embedding_models import local_embedder
-from workloads.documents.indexing import reindexing
-from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document, replace_document
+from workloads.documents.indexing.dataset_operations import reindex_dataset
+from workloads.documents.indexing.reindexing import reindex_document, replace_document
 from workloads.documents.indexing.service import delete_document
 from workloads.documents.limits import VECTOR_CHUNKS
 from workloads.documents.models import Chunk, Dataset, Document
@@ -219,29 +219,31 @@ def test_replacement_with_the_content_of_another_document_is_refused(
     assert (answer.status_code, answer.json()["code"]) == (409, "document_duplicate")
 
 
+def renew(tenant: Tenant, dataset: Dataset, job_runner: JobRunner) -> int:
+    """Re-index the outdated documents of a dataset; return how many have new jobs."""
+    job = job_runner.run(reindex_dataset(tenant=tenant, dataset_id=dataset.pk).job_id)
+    assert job.state == "completed"
+    return int(job.result["documents"])
+
+
 def test_dataset_renews_documents_with_changed_settings(
-    tenant: Tenant, dataset: Dataset, job_runner: JobRunner, acme_api: APIClient, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, dataset: Dataset, job_runner: JobRunner, acme_api: APIClient
 ) -> None:
-    monkeypatch.setattr(reindexing, "MOST_DOCUMENTS", 2)
     files = [upload(dataset, **{f"{name}_txt": name.encode() + LONG}).files[0].document for name in "abc"]
     for file in files:
         job_runner.run(file.job_id)
     address = f"/api/v1/datasets/{dataset.pk}/reindex/"
-    assert acme_api.post(address, {}, format="json").json() == {"batch": None, "documents": 0, "remaining": 0}
+    nothing = acme_api.post(address, {}, format="json").json()
+    assert (nothing["documents"], job_runner.run(nothing["job"]).state) == (0, "completed")
     change_settings(dataset, chunk_size=30)
-    first = acme_api.post(address, {}, format="json")
-    assert first.status_code == 202
-    assert (first.json()["documents"], first.json()["remaining"]) == (2, 1)
-    with tenant_context(tenant):
-        batch = Batch.objects.get(pk=first.json()["batch"])
-        jobs = list(Job.objects.filter(batch=batch).values_list("pk", flat=True))
-    assert batch.total == len(jobs) == 2
-    second = acme_api.post(address, {"all": False, "reason": "smaller"}, format="json").json()
-    assert (second["documents"], second["remaining"]) == (1, 0)
+    started = acme_api.post(address, {"all": False, "reason": "smaller"}, format="json")
+    assert started.status_code == 202
+    assert (started.json()["operation"], started.json()["documents"]) == ("reindex", 3)
+    job_runner.run(started.json()["job"])
     for file in files:
         assert job_runner.run(read(file).job_id).state == "completed"
     assert {read(file).settings_key for file in files} == {dataset_of(files[0]).settings_key}
-    assert acme_api.post(address, {"all": True}, format="json").json()["documents"] == 2
+    assert acme_api.post(address, {"all": True}, format="json").json()["documents"] == 3
     assert is_sound()
 
 
@@ -249,10 +251,13 @@ def test_renewal_of_two_equal_documents_indexes_the_first(
     tenant: Tenant, dataset: Dataset, document: Document, job_runner: JobRunner
 ) -> None:
     change_settings(dataset, chunk_size=30)
-    job_runner.run(upload(dataset, a_txt=LONG).files[0].document.job_id)
+    second = upload(dataset, a_txt=LONG).files[0].document
+    job_runner.run(second.job_id)
     change_settings(dataset, chunk_size=35)
-    assert reindex_dataset(tenant=tenant, dataset=dataset).documents == 1
-    assert reindex_dataset(tenant=tenant, dataset=dataset).documents == 0
+    renew(tenant, dataset, job_runner)
+    assert read(document).job_id != document.job_id
+    assert read(second).job_id == second.job_id
+    assert reindex_dataset(tenant=tenant, dataset_id=dataset.pk).documents == 0
 
 
 def test_known_text_of_the_tenant_is_not_embedded_again(
