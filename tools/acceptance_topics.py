@@ -88,7 +88,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "unread_bodies": ("jobsplatform/", "tenants/requests/"),
     "verification": ("tenants/audit/", "scheduling/upkeep/"),
     "workflow_records": ("workloads/workflows/",),
-    "workflows": ("workloads/workflows/", "scheduling/kit/"),
+    "workflows": ("workloads/workflows/", "workloads/model_endpoints/", "scheduling/kit/"),
 }
 
 

@@ -83,6 +83,8 @@ PAGES = (
     Page(BATCHES, "scheduling.Batch"),
     Page(WORKFLOWS, "workflow_execution.Workflow"),
     Page(WORKFLOWS, "workflow_storage.WorkflowRun"),
+    Page(WORKFLOWS, "model_endpoints.ModelEndpoint"),
+    Page(WORKFLOWS, "model_endpoints.UsageDay"),
     Page(WORKFLOWS, "workflow_execution.Approval", badge="admin:workflow_execution_approval_pending"),
     Page(PIPELINES, "rag_pipeline.Pipeline"),
     Page(PIPELINES, "rag_pipeline.PipelineRun"),

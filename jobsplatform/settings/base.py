@@ -63,6 +63,7 @@ INSTALLED_APPS = [
     "workloads.http_call",
     "workloads.mail",
     "workloads.workflows",
+    "workloads.model_endpoints",
     "workloads.webhooks",
     "workloads.triggers",
 ]

@@ -24,6 +24,11 @@ def list_circuits() -> QuerySet[Circuit]:
     return circuits
 
 
+def open_circuits_of_tenants() -> QuerySet[Circuit]:
+    """Return a queryset of the breakers in the current tenant context that stop jobs, without the shared ones."""
+    return list_circuits().filter(state__in=BLOCKING).exclude(tenant=None)
+
+
 def list_circuits_before(tenant_id: UUID) -> QuerySet[Circuit]:
     """Return a queryset of a tenant's breakers and of the open shared ones; call it under ``all_tenants()``.
 

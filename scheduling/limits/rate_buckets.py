@@ -231,6 +231,11 @@ def take_whole(buckets: Sequence[Bucket], wanted: int) -> list[Grant]:
     return _ask(buckets, wanted, is_whole=True)
 
 
+def adjust(buckets: Sequence[Bucket], tokens: int) -> None:
+    """Take up to ``tokens`` from each bucket, the same number from each, or put them back if it is negative."""
+    _ask(buckets, tokens)
+
+
 def is_away() -> bool:
     """Return whether Redis did not respond to the last call, so that this process uses its own buckets."""
     return _outage.is_away or not _breaker().is_closed

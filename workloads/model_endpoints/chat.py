@@ -9,11 +9,9 @@ from typing import Any, Final
 
 from scheduling.kit.http import Limits, NoAnswerError, Stream, open_stream
 from workloads.model_endpoints.answers import AnswerReader, ChatAnswer
-from workloads.model_endpoints.endpoints import ModelEndpoint
+from workloads.model_endpoints.endpoints import MODEL_LIMITS, ModelConfiguration
 from workloads.model_endpoints.refusals import EndpointName, error_of
 
-# A model may think before its first word.
-CHAT_LIMITS = Limits(connect_seconds=5.0, read_seconds=60.0, total_seconds=120.0, body_bytes=8 * 1024 * 1024)
 # Members of a request that no option replaces.
 OWN_MEMBERS: Final = ("messages", "model", "stream", "stream_options")
 
@@ -42,10 +40,10 @@ class Chat:
 
 
 async def chat(
-    endpoint: ModelEndpoint,
+    endpoint: ModelConfiguration,
     asked: Chat,
     *,
-    limits: Limits = CHAT_LIMITS,
+    limits: Limits = MODEL_LIMITS,
     on_text: Callable[[str], object] = lambda text: None,
 ) -> ChatAnswer:
     """Return a model's answer. ``on_text`` is called with each part as it arrives, with secrets masked.

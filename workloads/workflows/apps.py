@@ -5,8 +5,6 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy
 
-import workloads.model_endpoints.platform_settings  # noqa: F401 - declares the keys that its nodes read
-
 
 class WorkflowExecutionConfig(AppConfig):
     """App configuration of the job kind `workflow_execution`, with its API, admin pages and upkeep tasks."""

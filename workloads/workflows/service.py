@@ -26,6 +26,7 @@ from tenants.settings.schema import settings_of
 from tenants.tenancy.changes import Difference
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned
+from workloads.model_endpoints.lookup import endpoint_names
 from workloads.workflows.definition.graph_checks import depth_of
 from workloads.workflows.definition.tenant_checks import TenantBounds
 from workloads.workflows.definition.validation import faults_in
@@ -39,7 +40,7 @@ from workloads.workflows.exceptions import (
 )
 from workloads.workflows.models import Workflow, WorkflowVersion
 from workloads.workflows.queries import count_open_runs, has_open_runs
-from workloads.workflows.tenant_settings import LLM_FALLBACKS, MAX_DEPTH, PARALLEL_NODES
+from workloads.workflows.tenant_settings import MAX_DEPTH, PARALLEL_NODES
 
 MAX_DEFINITION_BYTES = 512 * 1024
 
@@ -64,7 +65,7 @@ def _bounds_of(tenant: Tenant | UUID, own_names: Collection[str]) -> TenantBound
     return TenantBounds(
         max_depth=settings[MAX_DEPTH.key],
         max_parallel=settings[PARALLEL_NODES.key],
-        endpoints=[declared["name"] for declared in settings[LLM_FALLBACKS.key]],
+        endpoints=endpoint_names(tenant.pk if isinstance(tenant, Tenant) else tenant),
         own_names=own_names,
         is_submittable=is_submittable,
         refusal_of=refusal_of,

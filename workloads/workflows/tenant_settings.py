@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_noop
 
-from scheduling.kit.http import refusal_of
-from tenants.secrets.references import NAME_PATTERN
 from tenants.settings.schema import Setting, SettingGroup
-from workloads.model_endpoints.endpoints import OWN, PLATFORM
-from workloads.workflows.definition.config_parts import NAME
 from workloads.workflows.definition.schema import MAX_DEPTH as DEEPEST
-
-_URL: Final = "https?://[!-~]+"
-
-
-def check_url(url: str) -> str:
-    """Return why a new URL of an endpoint is refused, or an empty text."""
-    return refusal_of(url) if url else ""
-
-
-def check_fallbacks(declared: list[Mapping[str, str]]) -> str:
-    """Return why a new list of endpoints is refused, or an empty text: names, then URLs."""
-    names = [one["name"] for one in declared]
-    for number, one in enumerate(declared):
-        if one["name"] in names[:number] or one["name"] == OWN:
-            return gettext("The name %(name)s is taken.") % {"name": one["name"]}
-        if ("url" in one) is (one["name"] == PLATFORM):
-            return gettext("Each endpoint needs a url, except one with the name platform, which is the platform's.")
-        if refusal := check_url(one.get("url", "")):
-            return f"{one['name']}: {refusal}"
-    return ""
-
 
 MAX_STEPS: Final = Setting(
     key="workflow_execution.max_steps",
@@ -78,62 +52,7 @@ PARALLEL_NODES: Final = Setting(
     default=10,
     editor="platform",
 )
-LLM_URL: Final = Setting(
-    key="workflow_execution.llm_url",
-    title=gettext_noop("Model endpoint"),
-    help_text=gettext_noop(
-        "Base URL of a chat endpoint that speaks OpenAI's API, such as https://api.example.com/v1; empty: the"
-        " platform's."
-    ),
-    schema={"type": "string", "maxLength": 500, "pattern": f"^({_URL})?$"},
-    default="",
-    check=check_url,
-)
-LLM_KEY: Final = Setting(
-    key="workflow_execution.llm_key",
-    title=gettext_noop("Key of the model endpoint"),
-    help_text=gettext_noop(
-        "Stored as a secret that is sent only to the host of the model endpoint. To use a stored secret, enter "
-        "{{ secrets.name }}."
-    ),
-    schema={"type": "string", "maxLength": 500, "pattern": "^[!-~]*$"},
-    default="",
-    is_secret=True,
-    host_of=LLM_URL.key,
-)
-LLM_MODEL: Final = Setting(
-    key="workflow_execution.llm_model",
-    title=gettext_noop("Model"),
-    help_text=gettext_noop("The model of llm nodes that name none; empty: the platform's, at the platform's endpoint."),
-    schema={"type": "string", "maxLength": 200},
-    default="",
-)
-LLM_FALLBACKS: Final = Setting(
-    key="workflow_execution.llm_fallbacks",
-    title=gettext_noop("Fall-back endpoints"),
-    help_text=gettext_noop(
-        "JSON list of chat endpoints that are called in this order if the model endpoint is down. A key is a reference "
-        "to a stored secret: {{ secrets.name }}."
-    ),
-    schema={
-        "type": "array",
-        "maxItems": 5,
-        "items": {
-            "type": "object",
-            "properties": {
-                "name": NAME,
-                "url": {"type": "string", "maxLength": 500, "pattern": f"^{_URL}$"},
-                "model": {"type": "string", "maxLength": 200},
-                "key": {"type": "string", "pattern": rf"^\{{\{{ secrets\.{NAME_PATTERN} \}}\}}$"},
-            },
-            "required": ["name"],
-            "additionalProperties": False,
-        },
-    },
-    default=[],
-    check=check_fallbacks,
-)
 SETTINGS: Final = SettingGroup(
     gettext_noop("Workflows"),
-    (MAX_STEPS, MAX_SECONDS, MAX_DEPTH, MAX_ITEMS, PARALLEL_NODES, LLM_URL, LLM_KEY, LLM_MODEL, LLM_FALLBACKS),
+    (MAX_STEPS, MAX_SECONDS, MAX_DEPTH, MAX_ITEMS, PARALLEL_NODES),
 )

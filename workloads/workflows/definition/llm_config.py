@@ -64,12 +64,13 @@ LLM: Final = {
         "default": True,
         "description": "Request the token counts of a stream, by stream_options.",
     },
+    "endpoint": {**NAME, "description": "A model endpoint by its name; platform is the platform's."},
     "fallbacks": {
         "type": "array",
         "items": NAME,
         "maxItems": 5,
         "uniqueItems": True,
-        "description": "Endpoints of the setting workflow_execution.llm_fallbacks, in order; by default all.",
+        "description": "Names of model endpoints that are called in this order if the first is down.",
     },
 }
 

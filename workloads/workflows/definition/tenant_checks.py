@@ -54,7 +54,8 @@ def check_bounds(definition: Mapping[str, Any], bounds: TenantBounds) -> Iterato
                 case "llm":
                     for where, detail in check_llm(config):
                         yield "value_invalid", f"{place}/config{where}", detail
-                    yield from _check_endpoints(config.get("fallbacks", ()), f"{place}/config/fallbacks", bounds)
+            if node["type"] in ("llm", "embedding"):
+                yield from _check_endpoints(config, f"{place}/config", bounds)
 
 
 def constant_origin(template: str) -> str:
@@ -90,14 +91,13 @@ def _check_parallel(asked: int, place: str, bounds: TenantBounds) -> Iterator[Fo
         )
 
 
-def _check_endpoints(names: Collection[str], place: str, bounds: TenantBounds) -> Iterator[Found]:
-    for number, name in enumerate(names):
+def _check_endpoints(config: Mapping[str, Any], place: str, bounds: TenantBounds) -> Iterator[Found]:
+    named = {"/endpoint": config["endpoint"]} if "endpoint" in config else {}
+    named |= {f"/fallbacks/{at}": name for at, name in enumerate(config.get("fallbacks", ()))}
+    for where, name in named.items():
         if bounds.endpoints is not None and name not in bounds.endpoints:
             yield (
                 "unknown_endpoint",
-                f"{place}/{number}",
-                translate(
-                    "The setting %(setting)s declares no endpoint %(name)r.",
-                    {"setting": "workflow_execution.llm_fallbacks", "name": name},
-                ),
+                f"{place}{where}",
+                translate("There is no model endpoint %(name)r: add it, or name another.", {"name": name}),
             )

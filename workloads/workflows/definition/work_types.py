@@ -106,7 +106,11 @@ WORK_TYPES: Final = (
     NodeType(
         name="embedding",
         title="Vectors of texts",
-        properties={"texts": VALUE, "model": {"type": "string", "minLength": 1, "maxLength": 200}},
+        properties={
+            "texts": VALUE,
+            "endpoint": LLM["endpoint"],
+            "model": {"type": "string", "minLength": 1, "maxLength": 200},
+        },
         required=("texts",),
         outputs=("vectors", "dimensions", "model"),
         expressions=lambda config: of_values(config, "texts"),

@@ -38,8 +38,8 @@ class Planner:
         self.bounds = bounds
         self._changes: dict[Key, NodeProgress] = {}
         self._returned: set[tuple[Key, TaskType, int | None]] = set()
-        # Steps that were begun and not committed begin again.
-        self._begun_before = {key for key, step in state.steps.items() if self._is_at_work(key, step)}
+        # Steps that were begun and not committed, or that a limit postponed, begin again.
+        self._begun_before = {key for key, step in state.steps.items() if step.begins_again}
 
     @property
     def is_ended(self) -> bool:
@@ -90,6 +90,9 @@ class Planner:
         step, node = self.state.steps[key], self.graph.nodes[key.node_id]
         message = error.message[:MAX_MESSAGE_CHARACTERS]
         self._forget(key)
+        if error.is_postponed:
+            self.wait(key, WaitCause.LIMIT, now + (error.retry_after_seconds or 0))
+            return
         if error.is_transient and step.attempt <= node.max_retries:
             pause = node.retry_seconds * RETRY_FACTOR ** (step.attempt - 1)
             pause = min(MAX_RETRY_SECONDS, max(pause, error.retry_after_seconds or 0))
@@ -106,9 +109,11 @@ class Planner:
         self._fail_around(key, error.code, message)
 
     def wait(self, key: Key, why: WaitCause, due_at: float | None) -> None:
-        """Let a node wait until ``due_at``, for a person's decision, or both."""
+        """Let a node wait until ``due_at``, for a person's decision, or both. After a limit it begins again."""
         step = self.state.steps[key]
         step.wait, step.due_at = why, due_at
+        if why is WaitCause.LIMIT:
+            self._begun_before.add(key)
         self._forget(key)
         self._set(key, Status.WAITING)
 
@@ -162,7 +167,7 @@ class Planner:
     def _due(self, key: Key, node: Node, step: NodeProgress) -> Iterator[Task]:
         if step.wait is WaitCause.TIME:
             self._end_step(key, Status.DONE, outputs=inline({}))
-        elif step.wait is WaitCause.RETRY:
+        elif step.wait in (WaitCause.RETRY, WaitCause.LIMIT):
             yield Task(key, node, attempt=step.attempt)
 
     def _of_items(self, key: Key, node: Node, step: NodeProgress, now: float) -> Iterator[Task]:
@@ -215,9 +220,6 @@ class Planner:
             step.wait = step.due_at = step.error = None
         self._set(task.key, Status.RUNNING)
         return True
-
-    def _is_at_work(self, key: Key, step: NodeProgress) -> bool:
-        return step.status is Status.RUNNING and step.count is None
 
     def _fail_around(self, key: Key, code: str, message: str) -> None:
         """Fail the item that contains a failed node, and what encloses it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ class WaitCause(StrEnum):
     TIME = "time"
     DECISION = "decision"
     CHILD = "child"
+    LIMIT = "limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,13 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class NodeError:
-    """The error of a node. If ``is_transient``, a retry may succeed."""
+    """The error of a node. If ``is_transient``, a retry may succeed; if ``is_postponed``, it has not begun yet."""
 
     code: str
     message: str
     is_transient: bool = False
     retry_after_seconds: float | None = None
+    is_postponed: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +96,11 @@ class NodeProgress:
     count: int | None = None
     items: dict[int, Stored] = field(default_factory=dict)
     failed: int = 0
+
+    @property
+    def begins_again(self) -> bool:
+        """Return whether the node was begun before and has to begin again, which is no further step."""
+        return self.wait is WaitCause.LIMIT or (self.status is Status.RUNNING and self.count is None)
 
     def write(self) -> dict[str, Any]:
         """Return the node's state as JSON values; fields with their default value are omitted."""
@@ -133,7 +141,8 @@ class NodeProgress:
 class WorkflowRunProgress:
     """The state of a whole run.
 
-    ``version`` is the version of the run's record; ``values`` counts the `RunValue` rows.
+    ``version`` is the version of the run's record; ``values`` counts the `RunValue` rows. ``cost`` is that of the
+    models that the run has called, in the platform's currency; None if no price is known.
     """
 
     workflow_version: int
@@ -142,6 +151,7 @@ class WorkflowRunProgress:
     version: int = FIRST_RECORD
     step_count: int = 0
     tokens: int = 0
+    cost: Decimal | None = None
     active_seconds: float = 0.0
     started_at: float = 0.0
     values: int = 0
@@ -163,6 +173,8 @@ class WorkflowRunProgress:
             "started_at": self.started_at,
             "values": self.values,
         }
+        if self.cost is not None:
+            content["cost"] = str(self.cost)
         if self.error is not None:
             content["error"] = list(self.error)
         return content
@@ -178,6 +190,7 @@ class WorkflowRunProgress:
             version=content["version"],
             step_count=content["step_count"],
             tokens=content["tokens"],
+            cost=Decimal(content["cost"]) if "cost" in content else None,
             active_seconds=content["active_seconds"],
             started_at=content["started_at"],
             values=content["values"],

@@ -1,28 +1,28 @@
 """Nodes of type `llm`: they send a chat to a model by OpenAI's API and count the tokens.
 
-The endpoint is the tenant's own or the platform's, then those that the tenant's settings name as fall-backs.
+The model is the one that the node names, else the tenant's default, else the platform's. The endpoints that the node
+names as fall-backs are called in order if its endpoint is down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
 
 from scheduling.kit.base import PermanentError
-from scheduling.kit.http import Limits, open_header
 from workloads.model_endpoints.answer_schema import AnswerMismatchError, read_answer
 from workloads.model_endpoints.answers import ChatAnswer
-from workloads.model_endpoints.chat import CHAT_LIMITS, Chat, chat
-from workloads.model_endpoints.endpoints import ModelEndpoint, chat_endpoint
+from workloads.model_endpoints.chat import Chat, chat
+from workloads.model_endpoints.endpoints import MODEL_LIMITS, ModelConfiguration
+from workloads.model_endpoints.limits import estimate_tokens
+from workloads.model_endpoints.lookup import get_model
+from workloads.model_endpoints.usage import AnsweredRequest
 from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
-from workloads.workflows.tenant_settings import LLM_FALLBACKS, LLM_KEY, LLM_MODEL, LLM_URL
 
 _OPTIONS: Final = ("temperature", "max_tokens", "max_completion_tokens", "response_format", "tools", "tool_choice")
 _REPAIR: Final = "Your answer was refused. {fault} Answer again, with nothing but the corrected JSON."
-
-type Open = Callable[[NodeContext], ModelEndpoint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +33,27 @@ class _Request:
     messages: Sequence[Mapping[str, str]]
     options: Mapping[str, Any]
 
-    def prepare(self, endpoints: Sequence[Open], *, is_fallback: bool = False) -> PreparedNode:
-        """Return the request to the first endpoint, with the others as fall-backs."""
-        endpoint = endpoints[0](self.place)
-        models = [self.place.config.get("model", ""), endpoint.model]
-        # A node names a model of the first endpoint; a fall-back may call its own differently.
-        model = next(filter(None, reversed(models) if is_fallback else models), "")
-        if not model:
-            raise PermanentError("Neither the node nor a setting names a model.", code="no_model")
-        rest = endpoints[1:]
+    def prepare(self, endpoints: Sequence[str], *, is_fallback: bool = False) -> PreparedNode:
+        """Return the request to the first endpoint, with the others as fall-backs.
+
+        Raise `PostponedError` if a limit of the model lets the node wait.
+        """
+        tenant_id, named = self.place.job.tenant_id, self.place.config.get("model", "")
+        # A node names a model of its endpoint; a fall-back may call its own differently.
+        model = get_model(tenant_id, endpoint=endpoints[0], model=named, is_strict=not is_fallback)
+        tokens, rest = estimate_tokens(self.messages, self.options), endpoints[1:]
+        self.place.admit(model, tokens)
         return PreparedNode(
-            inputs={"model": model, "messages": self.messages, **self.options},
-            later=partial(self.ask, endpoint, model),
-            dependency=endpoint.dependency,
-            usual_seconds=CHAT_LIMITS.total_seconds,
+            inputs={"model": model.model, "messages": self.messages, **self.options},
+            later=partial(self.ask, model, tokens),
+            dependency=model.dependency,
+            usual_seconds=(model.limits or MODEL_LIMITS).total_seconds,
             fallback=partial(self.prepare, rest, is_fallback=True) if rest else None,
         )
 
-    async def ask(self, endpoint: ModelEndpoint, model: str) -> NodeOutput:
-        """Return the outputs for the endpoint's answer, which is requested once more if it does not match."""
-        answer = await self._chat(endpoint, self.messages, model)
+    async def ask(self, model: ModelConfiguration, admitted: int) -> NodeOutput:
+        """Return the outputs for the model's answer, which is requested once more if it does not match."""
+        answer = await self._chat(model, self.messages, admitted)
         answers, value = [answer], None
         if "response_format" in self.options and not answer.tool_calls:
             try:
@@ -60,7 +61,7 @@ class _Request:
             except AnswerMismatchError as error:
                 said = {"role": "assistant", "content": answer.text}
                 repair = {"role": "user", "content": _REPAIR.format(fault=error)}
-                answer = await self._chat(endpoint, [*self.messages, said, repair], model)
+                answer = await self._chat(model, [*self.messages, said, repair], None)
                 answers.append(answer)
                 value = self._read_repaired(answer)
         outputs = {
@@ -68,21 +69,24 @@ class _Request:
             "json": value,
             "tool_calls": [asdict(call) for call in answer.tool_calls],
             "model": answer.model,
-            "endpoint": endpoint.name,
+            "endpoint": model.endpoint,
             "finish_reason": answer.finish_reason,
             "prompt_tokens": sum(one.prompt_tokens for one in answers),
             "completion_tokens": sum(one.completion_tokens for one in answers),
         }
         return NodeOutput(outputs, tokens=sum(one.total_tokens for one in answers))
 
-    async def _chat(self, endpoint: ModelEndpoint, messages: Sequence[Mapping[str, str]], model: str) -> ChatAnswer:
+    async def _chat(
+        self, model: ModelConfiguration, messages: Sequence[Mapping[str, str]], admitted: int | None
+    ) -> ChatAnswer:
         stream = partial(self.place.job.stream, str(self.place.key))
         # An attempt that failed may have streamed a part.
         stream("", restart=True)
-        config, seconds = self.place.config, self.place.node.timeout_seconds
-        asked = Chat(messages, model, self.options, config.get("stream", True), config.get("stream_usage", True))
-        limits: Limits = replace(CHAT_LIMITS, read_seconds=seconds, total_seconds=seconds)
-        return await chat(endpoint, asked, limits=limits, on_text=stream)
+        config = self.place.config
+        asked = Chat(messages, model.model, self.options, config.get("stream", True), config.get("stream_usage", True))
+        answer = await chat(model, asked, limits=self.place.limits_of(model), on_text=stream)
+        self.place.usage.append(AnsweredRequest(model, answer.prompt_tokens, answer.completion_tokens, admitted))
+        return answer
 
     def _read(self, answer: ChatAnswer) -> Any:
         return read_answer(answer.text, self.options["response_format"].get("json_schema", {}).get("schema"))
@@ -98,29 +102,8 @@ def prepare(place: NodeContext) -> PreparedNode:
     """Render the messages now, and return the work that sends them and streams the answer on the event loop."""
     config = place.config
     options = {**config.get("extra_body", {}), **{name: config[name] for name in _OPTIONS if name in config}}
-    return _Request(place, _messages(place), options).prepare([_first, *_fallbacks(place)])
-
-
-def _first(place: NodeContext) -> ModelEndpoint:
-    settings = place.job.settings
-    url = settings[LLM_URL.key]
-    key = open_header(place.job.tenant_id, url, settings[LLM_KEY.key]) if url else ""
-    return chat_endpoint(url=url, key=key, model=settings[LLM_MODEL.key])
-
-
-def _fallbacks(place: NodeContext) -> list[Open]:
-    """Return what opens the fall-backs that the node names, or all of the tenant's, in order."""
-    known = {one["name"]: one for one in place.job.settings[LLM_FALLBACKS.key]}
-    names = place.config.get("fallbacks", list(known))
-    if strange := [name for name in names if name not in known]:
-        raise PermanentError(f"No setting declares the endpoint {strange[0]!r}.", code="unknown_endpoint")
-    return [partial(_open, known[name]) for name in names]
-
-
-def _open(declared: Mapping[str, str], place: NodeContext) -> ModelEndpoint:
-    url = declared.get("url", "")
-    key = open_header(place.job.tenant_id, url, declared.get("key", "")) if url else ""
-    return chat_endpoint(url=url, key=key, model=declared.get("model", ""), name=declared["name"])
+    endpoints = [config.get("endpoint", ""), *config.get("fallbacks", ())]
+    return _Request(place, _messages(place), options).prepare(endpoints)
 
 
 def _messages(place: NodeContext) -> list[dict[str, str]]:

@@ -88,6 +88,7 @@ class WorkflowRun(RecordedModel):
     workflow_name = models.CharField(_("workflow name"), max_length=MAX_WORKFLOW_NAME, blank=True)
     job_id = models.UUIDField(_("job id"))
     total_tokens = models.PositiveBigIntegerField(_("total tokens"), default=0)
+    total_cost = models.DecimalField(_("total cost"), max_digits=24, decimal_places=12, null=True)
     total_steps = models.PositiveIntegerField(_("total steps"), default=0)
     graph = SealedJSONField(_("graph"), null=True)
     is_external = models.BooleanField(_("is external"), db_default=False)

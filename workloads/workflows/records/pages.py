@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from tenants.database.platform_settings import platform_settings
 from workloads.workflows.records.drawing import TIMELINE_UNITS, Drawing, NodeBar, draw_bars, draw_graph
 from workloads.workflows.records.models import NodeRun
 from workloads.workflows.records.offloading import StoredValue, value_of
@@ -57,6 +58,7 @@ def run_page_context(run_id: UUID) -> dict[str, Any]:
         "drawings": _draw(picture),
         "timeline": _timeline(picture),
         "timeline_units": TIMELINE_UNITS,
+        "currency": platform_settings.MODEL_CURRENCY,
         "has_more_nodes": len(picture.nodes) == SHOWN_NODES,
         "shown_nodes": SHOWN_NODES,
         "inputs": offloaded_value_of(value_of(run, "inputs")),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -69,6 +70,7 @@ class RunRecord:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     total_tokens: int = 0
+    total_cost: Decimal | None = None
     total_steps: int = 0
     graph: JsonObject | None = None
     workflow_name: str = ""

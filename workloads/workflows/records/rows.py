@@ -30,6 +30,7 @@ def run_row(run: RunRecord) -> Row:
         "is_external": run.is_external,
         "job_id": str(run.job_id),
         "total_tokens": run.total_tokens,
+        "total_cost": None if run.total_cost is None else str(run.total_cost),
         "total_steps": run.total_steps,
         "graph": None if run.graph is None else storable(run.graph),
         **_common(run),

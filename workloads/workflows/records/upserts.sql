@@ -2,21 +2,21 @@
 -- Insert runs, or merge them with the stored ones.
 INSERT INTO workflow_storage_workflowrun AS t (
     id, tenant_id, workflow_id, workflow_version, workflow_name, is_external,
-    version, state, error_code, error_message, ended_at, job_id, total_tokens, total_steps,
+    version, state, error_code, error_message, ended_at, job_id, total_tokens, total_cost, total_steps,
     inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
     outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
     graph, started_at
 )
 SELECT
     id, tenant_id, workflow_id, workflow_version, workflow_name, is_external,
-    version, state, error_code, error_message, ended_at, job_id, total_tokens, total_steps,
+    version, state, error_code, error_message, ended_at, job_id, total_tokens, total_cost, total_steps,
     inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
     outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
     graph, started_at
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     id uuid, tenant_id uuid, workflow_id uuid, workflow_version int, workflow_name text, is_external boolean,
     version int, state text, error_code text, error_message text, ended_at timestamptz, job_id uuid,
-    total_tokens bigint, total_steps int,
+    total_tokens bigint, total_cost numeric, total_steps int,
     inputs jsonb, inputs_version int, inputs_bytes bigint, inputs_key text, inputs_sha256 text,
     outputs jsonb, outputs_version int, outputs_bytes bigint, outputs_key text, outputs_sha256 text,
     graph jsonb, started_at timestamptz
@@ -29,6 +29,7 @@ ON CONFLICT (tenant_id, id) DO UPDATE SET
     ended_at = CASE WHEN excluded.version > t.version THEN excluded.ended_at ELSE t.ended_at END,
     job_id = CASE WHEN excluded.version > t.version THEN excluded.job_id ELSE t.job_id END,
     total_tokens = CASE WHEN excluded.version > t.version THEN excluded.total_tokens ELSE t.total_tokens END,
+    total_cost = CASE WHEN excluded.version > t.version THEN excluded.total_cost ELSE t.total_cost END,
     total_steps = CASE WHEN excluded.version > t.version THEN excluded.total_steps ELSE t.total_steps END,
     inputs = CASE WHEN excluded.inputs_version > t.inputs_version THEN excluded.inputs ELSE t.inputs END,
     inputs_version = greatest(t.inputs_version, excluded.inputs_version),

@@ -20,7 +20,7 @@ from tenants.exceptions import DomainError
 from workloads.workflows.engine.state import NodeError
 from workloads.workflows.engine.tasks import Task
 from workloads.workflows.engine.variables import TemplateFailedError, VariableMissingError
-from workloads.workflows.nodes.work import PreparedNode, Result
+from workloads.workflows.nodes.work import PostponedError, PreparedNode, Result
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +144,8 @@ def failure_of(error: Exception) -> NodeError:
             return NodeError("template_failed", str(error))
         case VariableMissingError():
             return NodeError("variable_missing", str(error))
+        case PostponedError():
+            return NodeError("postponed", str(error), retry_after_seconds=error.seconds, is_postponed=True)
         case PermanentError():
             return NodeError(error.code, str(error))
         case TransientError():

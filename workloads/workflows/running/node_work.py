@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from scheduling.kit.base import AsyncJobContext, PermanentError
+from workloads.model_endpoints.usage import AnsweredRequest
 from workloads.workflows.definition.graph import Node
 from workloads.workflows.engine.conditions import holds
 from workloads.workflows.engine.planner import Planner
@@ -48,6 +49,8 @@ class NodeWork:
     inputs: Mapping[str, Any]
     clock: Callable[[], float]
     approvals: list[Approval] = field(default_factory=list)
+    # Requests that models have answered since the last safe point.
+    usage: list[AnsweredRequest] = field(default_factory=list)
     # Nodes whose last error says that they have had no effect, since the last safe point.
     refused: set[Key] = field(default_factory=set)
     is_idle: bool = False
@@ -119,7 +122,14 @@ class NodeWork:
     def place_of(self, key: Key) -> NodeContext:
         """Return what the work of a node gets."""
         node = self.planner.graph.nodes[key.node_id]
-        return NodeContext(key, node, self.reading_of(key, node), self.inputs, self.context)
+        return NodeContext(key, node, self.reading_of(key, node), self.inputs, self.context, self.usage)
+
+    def take_usage(self) -> list[AnsweredRequest]:
+        """Return the requests that models have answered since the last call."""
+        # Work in progress adds to this list.
+        usage = [*self.usage]
+        del self.usage[: len(usage)]
+        return usage
 
     def reading_of(self, key: Key, node: Node) -> Reading:
         """Return the variables that can be read at a node."""
@@ -163,6 +173,6 @@ class NodeWork:
         if task.act is TaskType.COLLECT and task.index is not None:
             self.planner.fail_item(task.key, task.index, error.code, error.message)
         else:
-            if not error.is_transient:
+            if not (error.is_transient or error.is_postponed):
                 self.refused.add(task.key)
             self.planner.fail(task.key, error, self.clock())

@@ -63,6 +63,7 @@ class Recording:
             started_at=_moment(self.state.started_at),
             ended_at=_moment(ended_at),
             total_tokens=self.state.tokens,
+            total_cost=self.state.cost,
             total_steps=self.state.step_count,
             graph=self.graph.describe() if inputs is not None else None,
         )

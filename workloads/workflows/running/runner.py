@@ -26,6 +26,7 @@ from scheduling.kit.base import (
     Suspended,
     Yielded,
 )
+from workloads.model_endpoints.usage import count_usage, record_usage, total_cost
 from workloads.workflows.definition.graph import Graph
 from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import Key, NodeError, Status, WaitCause, WorkflowRunProgress
@@ -226,8 +227,11 @@ class Runner:
         """Store the state and the records of the run's pages in one transaction: a safe point."""
         changes = self.planner.take_changes()
         has_failed = self.state.error is not None and "error" not in self.kept
-        if not (changes or state or has_failed):
+        usage = self.work.take_usage()
+        if not (changes or state or has_failed or usage):
             return
+        if (cost := total_cost(usage)) is not None:
+            self.state.cost = (self.state.cost or 0) + cost
         if has_failed:
             state = RecordState.FAILED
         now = self.clock()
@@ -246,12 +250,14 @@ class Runner:
             repository.store(values, approvals)
             save_records(run, nodes)
             record_work(tenant_id=self.context.tenant_id, run_id=self.context.job_id, **undo)
+            record_usage(self.context.tenant_id, usage)
             if is_failed:
                 repository.end_run(self.context.job_id, keeps_values=True)
 
         done = sum(step.status.is_ended for key, step in self.state.steps.items() if not key.path)
         self.context.blocking.report_progress(done, len(self.graph.scopes[None]), "nodes")
         self.context.blocking.checkpoint(self.kept, write)
+        count_usage(usage)
 
     def _last_state(self) -> dict[str, Any]:
         used = self.used_before + time.monotonic() - self.begun_at

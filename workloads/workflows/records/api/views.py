@@ -104,6 +104,9 @@ class WorkflowRunSummarySerializer(serializers.Serializer[Any]):
     ended_at = serializers.DateTimeField(allow_null=True)
     elapsed_seconds = serializers.FloatField(allow_null=True)
     total_tokens = serializers.IntegerField()
+    total_cost = serializers.DecimalField(
+        max_digits=24, decimal_places=12, allow_null=True, help_text="Of models; null: no price is known."
+    )
     total_steps = serializers.IntegerField()
 
     @extend_schema_field(RunErrorSerializer(allow_null=True))
