@@ -230,6 +230,10 @@ POST   webhook-triggers/                 webhook_trigger.created triggers.webhoo
 PATCH  webhook-triggers/{webhook_trigger}/ webhook_trigger.changed triggers.webhooktrigger
 DELETE webhook-triggers/{webhook_trigger}/ webhook_trigger.deleted triggers.webhooktrigger
 POST   webhook-triggers/{webhook_trigger}/rotate/ webhook_trigger.rotated triggers.webhooktrigger
+POST   model-endpoints/                  model_endpoint.created  model_endpoints.modelendpoint
+PATCH  model-endpoints/{model_endpoint}/ model_endpoint.changed  model_endpoints.modelendpoint
+DELETE model-endpoints/{model_endpoint}/ model_endpoint.deleted  model_endpoints.modelendpoint
+POST   model-endpoints/{model_endpoint}/test/ model_endpoint.tested model_endpoints.modelendpoint
 POST   webhooks/                         webhook.created         webhooks.webhook
 PATCH  webhooks/{webhook}/               webhook.changed         webhooks.webhook
 DELETE webhooks/{webhook}/               webhook.deleted         webhooks.webhook
@@ -464,6 +468,10 @@ triggers.webhooktrigger             add           webhook_trigger.created  trigg
 triggers.webhooktrigger             change        webhook_trigger.changed  triggers.webhooktrigger
 triggers.webhooktrigger             rotate        webhook_trigger.rotated  triggers.webhooktrigger
 triggers.webhooktrigger             delete        webhook_trigger.deleted  triggers.webhooktrigger
+model_endpoints.modelendpoint       add           model_endpoint.created   model_endpoints.modelendpoint
+model_endpoints.modelendpoint       change        model_endpoint.changed   model_endpoints.modelendpoint
+model_endpoints.modelendpoint       try_it        model_endpoint.tested    model_endpoints.modelendpoint
+model_endpoints.modelendpoint       delete        model_endpoint.deleted   model_endpoints.modelendpoint
 webhooks.webhook                    add           webhook.created          webhooks.webhook
 webhooks.webhook                    change        webhook.changed          webhooks.webhook
 webhooks.webhook                    try_it        job.submitted            scheduling.job

@@ -208,6 +208,13 @@ GET    tenants/{slug}/                                             1
 GET    upkeep/{name}/                                              1
 GET    upkeep-runs/{pk}/                                           1
 GET    webhooks/{pk}/                                              1
+GET    model-endpoints/                                            2
+POST   model-endpoints/                                            2
+GET    model-endpoints/{pk}/                                       1
+PATCH  model-endpoints/{pk}/                                       2
+DELETE model-endpoints/{pk}/                                       2
+POST   model-endpoints/{pk}/test/                                  2
+GET    model-usage/                                                2
 GET    objectives/{pk}/                                            1
 GET    workers/{pk}/                                               1
 GET    workflow-runs/{pk}/                                         1

@@ -321,6 +321,13 @@ DELETE webhook-triggers/{webhook_trigger}/   webhooks.manage
 POST   webhook-triggers/{webhook_trigger}/rotate/ webhooks.manage {"reason": "x"}
 GET    webhook-triggers/{webhook_trigger}/deliveries/ jobs.view
 POST   triggers/{webhook_trigger}/           anyone            {}  401
+GET    model-endpoints/                      tenant.view
+POST   model-endpoints/                      tenant.manage     {"name": "new", "url": "https://example.com/v1", "models": [{"name": "m", "use": "chat"}]}
+GET    model-endpoints/{model_endpoint}/     tenant.view
+PATCH  model-endpoints/{model_endpoint}/     tenant.manage     {"is_enabled": false}
+DELETE model-endpoints/{model_endpoint}/     tenant.manage
+POST   model-endpoints/{model_endpoint}/test/ jobs.submit      {"model": "none"} 409
+GET    model-usage/                          tenant.view
 GET    webhooks/                             tenant.view
 POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
@@ -673,6 +680,8 @@ workflow_execution.workflow        workflows.view  workflows.manage workflows.ma
 workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
 triggers.triggerdelivery           jobs.view       -                -
 triggers.webhooktrigger            jobs.view       webhooks.manage  webhooks.manage  rotate:webhooks.manage delete:webhooks.manage
+model_endpoints.modelendpoint      tenant.view     tenant.manage    tenant.manage    try_it:jobs.submit delete:tenant.manage
+model_endpoints.usageday           tenant.view     -                -
 webhooks.delivery                  jobs.view       -                -
 webhooks.webhook                   tenant.view     webhooks.manage  webhooks.manage  try_it:jobs.submit rotate:webhooks.manage delete:webhooks.manage
 """

@@ -114,6 +114,14 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_find", "_record"},
         "a trigger is found by its public id, which names its tenant; legal holds are of the platform",
     ),
+    "workloads/model_endpoints/migrations/0002_endpoints_of_settings.py": (
+        {"create_endpoints"},
+        "a migration fills the rows of all tenants",
+    ),
+    "workloads/model_endpoints/upkeep.py": (
+        {"prune_model_usage"},
+        "upkeep removes old rows of all tenants",
+    ),
     "workloads/webhooks/upkeep.py": (
         {"prune_deliveries"},
         "upkeep removes old rows of all tenants",

@@ -90,6 +90,7 @@ from workloads.documents.service import create_dataset
 from workloads.documents.sources.models import ContentSource, SourceItem
 from workloads.files.models import Artifact
 from workloads.files.service import upload_files
+from workloads.model_endpoints.service import create_endpoint
 from workloads.pipelines.models import PipelineEntity
 from workloads.pipelines.runs import start_run
 from workloads.pipelines.service import create_pipeline
@@ -230,6 +231,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         seconds=0.1,
         status=200,
     )
+    model_endpoint = create_endpoint(tenant=tenant, name="spare", url="https://example.com/v1")
     alerting = _make_alerting(tenant)
     with override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         secret = create_secret(tenant=tenant, name="api", value="the secret of the world", hosts=["api.example.com"])
@@ -280,6 +282,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "schedule": schedule.pk,
         "view": view.pk,
         "webhook": webhook.pk,
+        "model_endpoint": model_endpoint.pk,
         "objective": objective.pk,
         "control": control.pk,
         **_make_outside(tenant, work),

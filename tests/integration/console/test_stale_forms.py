@@ -35,6 +35,7 @@ from tenants.tenancy.service import update_tenant
 from tests.integration.access.world import DEFINITION
 from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.service import create_dataset, update_dataset
+from workloads.model_endpoints.service import create_endpoint, update_endpoint
 from workloads.pipelines.service import create_pipeline, update_pipeline
 from workloads.webhooks.service import create_webhook, update_webhook
 from workloads.workflows.service import create_workflow, update_workflow
@@ -216,6 +217,12 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         lambda row: update_template(template=row, description="Overtaken"),
         {"description": "Typed"},
         "Description is now Overtaken",
+    ),
+    "model_endpoints.modelendpoint": (
+        lambda given: create_endpoint(tenant=given["acme"], name="models", url="https://example.com/v1"),
+        lambda row: update_endpoint(endpoint_id=row.pk, changes={"read_seconds": 30.0}),
+        {"read_seconds": 45},
+        "Read timeout, in seconds is now 30",
     ),
     "webhooks.webhook": (
         lambda given: create_webhook(tenant=given["acme"], name="ops", url="https://example.com/").webhook,

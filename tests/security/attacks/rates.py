@@ -29,7 +29,7 @@ from tests.request_rates import give_real_rates, own_buckets, real_anonymous_rat
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
 from tests.unit.workloads.workflows.definitions import node, workflow
-from workloads.model_endpoints.chat import CHAT_LIMITS
+from workloads.model_endpoints.endpoints import MODEL_LIMITS
 from workloads.workflows.definition.template_budget import TemplateFailedError
 from workloads.workflows.definition.templates import render_template
 from workloads.workflows.running.concurrency import _within
@@ -188,7 +188,7 @@ def _shorten_timeouts(world: World) -> str:
         tenant = (world.aaa, world.zeta)[number % 2]
         use = DependencyUse(Mock())
         try:
-            asyncio.run(_within(lambda: asyncio.sleep(60), 0.01, CHAT_LIMITS.total_seconds))  # type: ignore[arg-type, return-value]
+            asyncio.run(_within(lambda: asyncio.sleep(60), 0.01, MODEL_LIMITS.total_seconds))  # type: ignore[arg-type, return-value]
         except TransientError as error:
             use.leave(Dependency("llm", is_shared=True), error)
         (report,) = use._reports.values()

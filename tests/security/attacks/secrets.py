@@ -17,22 +17,19 @@ from django.core.management import call_command
 from django.test import Client
 
 from scheduling.kit.base import AsyncJobContext, JobContext, PermanentError
-from scheduling.kit.http import open_header
 from scheduling.kit.testing import AsyncRecordingRuntime, RecordingRuntime, make_context
 from tenants.access.api_keys import issue_api_key
 from tenants.encryption.data_keys import forget_keys
 from tenants.exceptions import DomainError
 from tenants.models import Role, Tenant
 from tenants.secrets.service import create_secret
-from tenants.settings.schema import settings_of
 from tests.platform_settings import override_platform_settings
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
 from tests.web_server import WebServer, web_server
 from workloads.http_call.processor import HttpCall
 from workloads.model_endpoints.chat import Chat, chat
-from workloads.model_endpoints.endpoints import chat_endpoint
-from workloads.workflows.tenant_settings import LLM_KEY, LLM_URL
+from workloads.model_endpoints.lookup import get_model
 
 API = "/api/v1/"
 MASTER_KEY = base64.b64encode(b"s" * 32).decode()
@@ -239,31 +236,37 @@ def _echo(world: World) -> str:
 
 def _call_model(tenant: Tenant, server: WebServer) -> str:
     """Call the tenant's model as a workflow's node does; return whether the key was sent, or the code of the error."""
-    values = settings_of(tenant)
     answer = b'{"choices": [{"message": {"content": "yes"}}]}'
     server.answers["/chat/completions"] = (200, {"Content-Type": "application/json"}, answer)
     with override_platform_settings(
         OUTGOING_HTTP_ALLOWED_HOSTS=[f"localhost:{server.port}", f"127.0.0.1:{server.port}"]
     ):
         try:
-            key = open_header(tenant.pk, values[LLM_URL.key], values[LLM_KEY.key])
-            endpoint = chat_endpoint(url=values[LLM_URL.key], key=key, model="m")
-            asyncio.run(chat(endpoint, Chat([{"role": "user", "content": "?"}], "m")))
+            model = get_model(tenant.pk, endpoint="own", model="m")
+            asyncio.run(chat(model, Chat([{"role": "user", "content": "?"}], "m")))
         except PermanentError as error:
             return error.code
     return f"Authorization: {server.seen[-1].headers.get('Authorization')}"
 
 
+def _add_endpoint(owner: Any, url: str) -> str:
+    """Add a model endpoint with the stored secret as its key; return its path."""
+    body = {"name": "own", "url": url, "key": "{{ secrets.api }}", "models": [{"name": "m", "use": "chat"}]}
+    answer = owner.post(API + "model-endpoints/", body, format="json")
+    return f"{API}model-endpoints/{answer.json()['id']}/"
+
+
 @_sealed
 def _move_model_endpoint(world: World) -> str:
-    owner, path = _owner(world), API + "tenants/me/settings/"
+    _store(world.aaa, "127.0.0.1")
+    owner = _owner(world)
     with web_server() as server:
         hosts = [f"{host}:{server.port}" for host in ("127.0.0.1", "localhost")]
         here, there = (f"http://{host}" for host in hosts)
         with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=hosts):
-            owner.patch(path, {"values": {LLM_URL.key: here, LLM_KEY.key: VALUE}}, format="json")
+            path = _add_endpoint(owner, here)
             before = _call_model(world.aaa, server)
-            owner.patch(path, {"values": {LLM_URL.key: there}}, format="json")
+            owner.patch(path, {"url": there}, format="json")
             after = _call_model(world.aaa, server)
     return f"{before.replace(VALUE, 'the key')}; moved: {after}"
 
@@ -272,9 +275,8 @@ def _move_model_endpoint(world: World) -> str:
 def _name_secret_for_model_elsewhere(world: World) -> str:
     _store(world.aaa, "127.0.0.1")
     with web_server() as server:
-        values = {LLM_URL.key: f"http://localhost:{server.port}", LLM_KEY.key: "{{ secrets.api }}"}
         with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"localhost:{server.port}"]):
-            _owner(world).patch(API + "tenants/me/settings/", {"values": values}, format="json")
+            _add_endpoint(_owner(world), f"http://localhost:{server.port}")
         return f"{_call_model(world.aaa, server)}, {len(server.seen)} requests"
 
 
@@ -392,13 +394,13 @@ ATTACKS: tuple[Attack, ...] = (
     ),
     Attack(
         "model endpoint is moved to another host",
-        "PATCH tenants/me/settings/ with another llm_url, then a question to the model",
-        "Authorization: Bearer the key; moved: Authorization: None",
+        "PATCH model-endpoints/{id}/ with another url, then a question to the model",
+        "Authorization: Bearer the key; moved: secret_host_refused",
         _move_model_endpoint,
     ),
     Attack(
         "model endpoint elsewhere is given a stored secret",
-        "llm_key {{ secrets.api }} with an llm_url that the secret is not bound to",
+        "POST model-endpoints/ with the key {{ secrets.api }} and a url that the secret is not bound to",
         "secret_host_refused, 0 requests",
         _name_secret_for_model_elsewhere,
     ),

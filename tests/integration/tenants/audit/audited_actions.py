@@ -75,6 +75,7 @@ from workloads.documents.indexing.uploads import add_address
 from workloads.documents.models import Chunk, Dataset, Document
 from workloads.documents.service import archive_dataset, create_dataset
 from workloads.documents.space import take_chunks
+from workloads.model_endpoints.service import update_endpoint
 from workloads.pipelines.models import PipelineRun
 from workloads.pipelines.service import create_pipeline
 from workloads.workflows.models import Workflow
@@ -406,6 +407,11 @@ def _disabled_contact(world: World) -> Any:
     return world.own["contact"]
 
 
+def _listed_model(world: World) -> None:
+    models = [{"name": "m", "use": "chat"}]
+    in_acme(lambda: update_endpoint(endpoint_id=world.own["model_endpoint"], changes={"models": models}))
+
+
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
     "scheduling.evidencepack download": _store_pack,
@@ -434,6 +440,8 @@ PREPARE: dict[str, Prepare] = {
     "workflow_execution.workflow withdraw": lambda world: _edited_workflow(world, LATER),
     "POST contacts/{contact}/enable/": lambda world: _disabled_contact(world) and None,
     "scheduling.contact enable": _disabled_contact,
+    "POST model-endpoints/{model_endpoint}/test/": _listed_model,
+    "model_endpoints.modelendpoint try_it": _listed_model,
     "versions": _edited_plan,
     "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
     "POST batches/{batch}/close/": lambda world: _open_batch(world) and None,
@@ -557,6 +565,7 @@ BODIES: dict[str, Any] = {
         "to": "2026-01-02T00:00:00Z",
         "dry_run": False,
     },
+    "POST model-endpoints/{model_endpoint}/test/": {"model": "m"},
     "POST plans/team/withdraw/": {"number": 2, "reason": "x"},
     "POST cfs-plans/cloud/withdraw/": {"number": 2, "reason": "x"},
     "POST job-templates/{template}/withdraw/": {"number": 2, "reason": "x"},
@@ -801,6 +810,12 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "is_enabled": "on",
     },
     "triggers.webhooktrigger change": lambda world: {"name": "changed"},
+    "model_endpoints.modelendpoint add": lambda world: {
+        "tenant": acme().pk,
+        "name": "new",
+        "url": "https://example.com/v1",
+    },
+    "model_endpoints.modelendpoint change": lambda world: {"read_seconds": "30"},
     "webhooks.webhook add": lambda world: {"tenant": acme().pk, "name": "new", "url": "https://example.com/"},
     "webhooks.webhook change": lambda world: {"events": ["job.completed"]},
     "tenants.invitation add": lambda world: {"tenant": acme().pk, "invitee": "newcomer", "role": "viewer"},

@@ -34,6 +34,7 @@ from tests.integration.access.test_table import NamedRows
 from tests.integration.access.world import MASTER_KEY, World, make_world
 from tests.integration.tenants.audit import audited_actions
 from tests.platform_settings import override_platform_settings
+from workloads.model_endpoints import probe
 
 pytestmark = pytest.mark.django_db
 REQUEST_ID = "coverage-1"
@@ -89,6 +90,12 @@ COMMANDS = read(expected.COMMANDS, 1)
 def _no_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the timeout of locks: a test holds them for its whole transaction."""
     monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 60_000)
+
+
+@pytest.fixture(autouse=True)
+def _answering_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test of a model be answered, with one token each way."""
+    monkeypatch.setattr(probe, "_ask", lambda model, use: ("OK", 1, 1))
 
 
 @pytest.fixture

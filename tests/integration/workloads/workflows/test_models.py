@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from scheduling.models import Circuit
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.settings.service import change_settings
-from tests.integration.workloads.workflows.conftest import Runs, nodes_of, run_of
+from tests.integration.workloads.workflows.conftest import Runs, nodes_of, outcomes, run_of
 from tests.model_server import ModelServer, model_server
 from tests.unit.workloads.workflows.definitions import node, workflow
+from workloads.model_endpoints.models import UsageDay
+from workloads.model_endpoints.service import create_endpoint
 from workloads.workflows.exceptions import WorkflowDefinitionError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,13 +31,17 @@ def backup(model: ModelServer, acme: Tenant, change_platform_settings: Any) -> I
     """Return a second endpoint, the fall-back `backup` of acme."""
     with model_server() as server:
         change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[model.host, server.host])
-        declared = {"name": "backup", "url": server.url, "model": "spare"}
-        change_settings(tenant=acme, values={"workflow_execution.llm_fallbacks": [declared]})
+        create_endpoint(tenant=acme, name="backup", url=server.url, models=[{"name": "spare", "use": "chat"}])
         yield server
 
 
 def ask(**fields: Any) -> dict[str, Any]:
     return node("ask", "llm", **{"prompt": "?", "model": "first", **fields})
+
+
+def ask_either(**fields: Any) -> dict[str, Any]:
+    """Return a node whose fall-back is `backup`."""
+    return ask(fallbacks=["backup"], **fields)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 401])
@@ -44,7 +50,7 @@ def test_next_endpoint_answers_if_the_first_is_down(
 ) -> None:
     model.fail_next(status)
     outputs = {name: {"ref": f"nodes.ask.{name}"} for name in ("endpoint", "model", "text")}
-    job = runs.run(acme, workflow(ask(retry=ONCE), outputs=outputs))
+    job = runs.run(acme, workflow(ask_either(retry=ONCE), outputs=outputs))
     assert job.result["outputs"] == {"endpoint": "backup", "model": "spare", "text": "You said: ?"}
     assert (len(model.asked), len(backup.asked)) == (1, 1)
     assert nodes_of(job)["ask"].outputs["endpoint"] == "backup"
@@ -54,13 +60,13 @@ def test_silent_endpoint_is_left_after_the_timeout_of_the_node(
     runs: Runs, acme: Tenant, model: ModelServer, backup: ModelServer
 ) -> None:
     model.delay_seconds = 5
-    job = runs.run(acme, workflow(ask(timeout_seconds=0.5), outputs={"by": {"ref": "nodes.ask.endpoint"}}))
+    job = runs.run(acme, workflow(ask_either(timeout_seconds=0.5), outputs={"by": {"ref": "nodes.ask.endpoint"}}))
     assert job.result["outputs"] == {"by": "backup"}
 
 
 def test_permanent_error_uses_no_fallback(runs: Runs, acme: Tenant, model: ModelServer, backup: ModelServer) -> None:
     model.answer_next({"error": {"message": "Too long", "code": "context_length_exceeded"}}, status=400)
-    job = runs.run(acme, workflow(ask()))
+    job = runs.run(acme, workflow(ask_either()))
     assert (job.state, job.error_type, backup.asked) == ("discarded", "model_context_exceeded", [])
     assert "Too long" in run_of(job).error_message
 
@@ -68,15 +74,15 @@ def test_permanent_error_uses_no_fallback(runs: Runs, acme: Tenant, model: Model
 def test_next_endpoint_answers_behind_an_open_breaker(
     runs: Runs, acme: Tenant, model: ModelServer, backup: ModelServer
 ) -> None:
-    change_settings(tenant=acme, values={"workflow_execution.llm_url": model.url})
+    create_endpoint(tenant=acme, name="own", url=model.url, models=[{"name": "first", "use": "chat"}])
     model.fail_next(401)
     outputs = {"by": {"ref": "nodes.ask.endpoint"}}
-    assert runs.run(acme, workflow(ask(), outputs=outputs)).result["outputs"] == {"by": "backup"}
+    assert runs.run(acme, workflow(ask_either(), outputs=outputs)).result["outputs"] == {"by": "backup"}
     runs.step(runs.start(acme, workflow()))
     with all_tenants():
         assert Circuit.objects.filter(state="open").exists()
     asked = len(model.asked)
-    assert runs.run(acme, workflow(ask(), outputs=outputs)).result["outputs"] == {"by": "backup"}
+    assert runs.run(acme, workflow(ask_either(), outputs=outputs)).result["outputs"] == {"by": "backup"}
     assert len(model.asked) == asked
 
 
@@ -85,7 +91,7 @@ def test_run_without_an_endpoint_that_answers_is_retried_and_fails(
 ) -> None:
     model.fail_next(503, times=2)
     backup.answer_next({"error": {"message": "Spare is down"}}, status=503, times=2)
-    job = runs.run(acme, workflow(ask(retry={"max_retries": 1, "delay_seconds": 0.1})))
+    job = runs.run(acme, workflow(ask_either(retry={"max_retries": 1, "delay_seconds": 0.1})))
     assert (job.state, job.error_type) == ("discarded", "model_unavailable")
     assert "Spare is down" in run_of(job).error_message
     assert (len(model.asked), len(backup.asked)) == (2, 2)
@@ -95,7 +101,7 @@ def test_node_without_fallbacks_fails_with_its_endpoint(
     runs: Runs, acme: Tenant, model: ModelServer, backup: ModelServer
 ) -> None:
     model.fail_next(500)
-    job = runs.run(acme, workflow(ask(fallbacks=[], retry=ONCE)))
+    job = runs.run(acme, workflow(ask(retry=ONCE)))
     assert (job.state, backup.asked) == ("discarded", [])
 
 
@@ -177,3 +183,90 @@ def test_config_that_cannot_be_sent_is_refused_when_saved(runs: Runs, acme: Tena
     (fault,) = caught.value.errors
     assert fault["pointer"] == f"/nodes/1/config{place}"
     assert len(json.dumps(fault)) < 2_000
+
+
+def own(acme: Tenant, model: ModelServer, **values: Any) -> None:
+    """Store the endpoint `own` of acme with the default model `m`."""
+    models = [{"name": "m", "use": "chat", "is_default": True, **values}]
+    create_endpoint(tenant=acme, name="own", url=model.url, models=models)
+
+
+def test_tokens_and_cost_of_a_run_are_counted(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+    own(acme, model, input_price=Decimal(1_000_000), output_price=Decimal(2_000_000))
+    definition = workflow(node("a", "llm", prompt="one two"), node("b", "llm", prompt="one", endpoint="platform"))
+    run = run_of(runs.run(acme, definition))
+    with all_tenants():
+        rows = {(row.endpoint, row.model): row for row in UsageDay.objects.all()}
+    counted = rows["own", "m"]
+    assert (counted.requests, counted.prompt_tokens, counted.completion_tokens) == (1, 2, 4)
+    assert (counted.cost, rows["platform", "stub"].cost) == (10, None)
+    assert run.total_cost == 10
+
+
+def test_tokens_of_a_failed_node_are_counted(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+    own(acme, model)
+    model.reply = lambda body: "Rome"
+    job = runs.run(acme, workflow(node("ask", "llm", prompt="?", response_format={"type": "json_object"})))
+    assert job.error_type == "answer_mismatch"
+    with all_tenants():
+        assert UsageDay.objects.get().requests == 2
+    assert run_of(job).total_cost is None
+
+
+def test_run_waits_at_the_limit_of_a_minute_without_an_attempt(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+    own(acme, model, requests_per_minute=1)
+    job = runs.run(acme, workflow(node("a", "llm", prompt="?"), node("b", "llm", prompt="?", retry=ONCE)))
+    assert (outcomes(job)[-1], len(model.asked)) == ("put_off", 1)
+    waiting = nodes_of(job)["b"]
+    assert (waiting.state, waiting.attempt) == ("waiting", 1)
+
+
+def test_run_fails_at_the_limit_of_a_month(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+    own(acme, model, tokens_per_month=50)
+    job = runs.run(acme, workflow(node("ask", "llm", prompt="?", max_tokens=60)))
+    assert (job.state, job.error_type, model.asked) == ("discarded", "model_limit_reached", [])
+    assert "tokens of this month" in run_of(job).error_message
+
+
+def test_model_that_the_endpoint_does_not_list_fails_the_node(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+    own(acme, model)
+    job = runs.run(acme, workflow(node("ask", "llm", prompt="?", endpoint="own", model="other")))
+    assert (job.error_type, model.asked) == ("unknown_model", [])
+
+
+def test_texts_are_embedded_by_the_named_model(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+    vectors = {"name": "v", "use": "embedding", "dimensions": 8, "requests_per_minute": 1}
+    create_endpoint(tenant=acme, name="own", url=model.url, models=[vectors])
+    outputs = {name: {"ref": f"nodes.embed.{name}"} for name in ("vectors", "dimensions", "model")}
+    definition = workflow(
+        node("embed", "embedding", texts={"value": ["one two", "three"]}, endpoint="own"), outputs=outputs
+    )
+    job = runs.run(acme, definition)
+    result = job.result["outputs"]
+    assert ([len(one) for one in result["vectors"]], result["dimensions"], result["model"]) == ([8, 8], 8, "v")
+    with all_tenants():
+        usage = UsageDay.objects.get()
+    assert (usage.endpoint, usage.model, usage.prompt_tokens) == ("own", "v", 3)
+    assert (nodes_of(job)["embed"].tokens, model.asked[0].body["dimensions"]) == (3, 8)
+    assert outcomes(runs.run(acme, definition))[-1] == "put_off"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": []},
+        {"data": [{"index": 0, "embedding": [0.5]}]},
+        {"data": [{"index": 0, "embedding": [float("nan")] * 8}]},
+        {"data": [{"index": 0, "embedding": [10**400] * 8}]},
+        {"data": "none"},
+        [],
+    ],
+    ids=["none", "short", "nan", "huge", "text", "list"],
+)
+def test_vectors_that_do_not_fit_the_model_fail_the_node(
+    runs: Runs, acme: Tenant, model: ModelServer, body: Any
+) -> None:
+    create_endpoint(tenant=acme, name="own", url=model.url, models=[{"name": "v", "use": "embedding", "dimensions": 8}])
+    model.answer_next(body)
+    job = runs.run(acme, workflow(node("embed", "embedding", texts={"value": "one"}, endpoint="own")))
+    assert (job.state, job.error_type) == ("discarded", "model_answer_invalid")

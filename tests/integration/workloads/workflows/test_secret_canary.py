@@ -140,9 +140,9 @@ class Secrets:
         self.owner.force_login(user)
         body = {"name": "api", "value": self.stored, "hosts": ["127.0.0.1"]}
         assert self.post("secrets/", body)["version"] == 1
-        values = {"workflow_execution.llm_url": server.url, "workflow_execution.llm_key": self.model}
-        answer = self.owner.patch(API + "tenants/me/settings/", {"values": values}, format="json")
-        assert answer.status_code == 200, answer.content
+        self.post("secrets/", {"name": "model", "value": self.model, "hosts": ["127.0.0.1"]})
+        key = {"key": "{{ secrets.model }}", "models": [{"name": "m", "use": "chat"}]}
+        self.post("model-endpoints/", {"name": "own", "url": server.url, **key})
         webhook = self.post("webhooks/", {"name": "ops", "url": f"{server.url}/hook"})
         self.webhook, self.signing = webhook["webhook"]["id"], webhook["secret"].removeprefix("whsec_")
         token = issue_api_key(tenant=tenant, name="canary", scopes=DEVELOPER_KEY_SCOPES).token

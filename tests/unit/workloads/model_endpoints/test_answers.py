@@ -14,7 +14,7 @@ from scheduling.kit.http import Limits
 from tests.model_server import ModelServer, model_server
 from workloads.model_endpoints.answers import MAX_TOOL_CALLS, ChatAnswer, ToolCall
 from workloads.model_endpoints.chat import Chat, chat
-from workloads.model_endpoints.endpoints import ModelEndpoint
+from workloads.model_endpoints.endpoints import ModelConfiguration
 
 MESSAGES = [{"role": "user", "content": "How are you?"}]
 
@@ -26,7 +26,7 @@ def server() -> Iterator[ModelServer]:
 
 
 def ask(server: ModelServer, asked: Chat | None = None) -> ChatAnswer:
-    endpoint = ModelEndpoint(server.url, "secret-key-of-the-operator", is_shared=True)
+    endpoint = ModelConfiguration(server.url, key="secret-key-of-the-operator", is_shared=True)
     return asyncio.run(chat(endpoint, asked or Chat(MESSAGES, "stub"), limits=Limits(total_seconds=20.0)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from scheduling.kit.base import Dependency, DependencyRefusedError, PermanentErr
 from scheduling.kit.http import AddressRefusedError, Limits, NoAnswerError
 from tests.model_server import ModelServer, model_server
 from workloads.model_endpoints.chat import Chat, ChatAnswer, chat
-from workloads.model_endpoints.endpoints import ModelEndpoint, chat_endpoint
+from workloads.model_endpoints.endpoints import ModelConfiguration, platform_model
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def server() -> Iterator[ModelServer]:
 def ask(
     server: ModelServer, text: str = "How are you?", *, received: list[str] | None = None, **limits: float
 ) -> ChatAnswer:
-    endpoint = ModelEndpoint(server.url, "secret", is_shared=True)
+    endpoint = ModelConfiguration(server.url, key="secret", is_shared=True)
     asked = Chat([{"role": "user", "content": text}], "stub", {"temperature": 0})
     on_text = received.append if received is not None else lambda part: None
     return asyncio.run(chat(endpoint, asked, limits=Limits(**{"total_seconds": 20.0, **limits}), on_text=on_text))
@@ -98,25 +100,39 @@ def test_invalid_answer_is_a_permanent_error(server: ModelServer) -> None:
 
 def test_internal_address_of_tenant_endpoint_is_refused(server: ModelServer) -> None:
     with pytest.raises(AddressRefusedError):
-        asyncio.run(chat(ModelEndpoint(server.url), Chat([{"role": "user", "content": "?"}], "stub")))
+        asyncio.run(chat(ModelConfiguration(server.url), Chat([{"role": "user", "content": "?"}], "stub")))
     assert server.asked == []
 
 
-def test_endpoint_of_tenant_precedes_that_of_operator(change_platform_settings) -> None:
+def test_platform_model_is_the_named_one_or_the_operators(change_platform_settings: Any) -> None:
     change_platform_settings(LLM_API_URL="http://llm.internal:8000/v1/", LLM_API_KEY="key", LLM_MODEL="small")
-    shared = chat_endpoint()
-    assert (shared.url, shared.model, shared.dependency) == (
+    shared = platform_model()
+    assert (shared.url, shared.model, shared.dependency, shared.endpoint) == (
         "http://llm.internal:8000/v1",
         "small",
         Dependency("llm", is_shared=True),
+        "platform",
     )
-    own = chat_endpoint(url="https://api.example.com/v1", key="mine", model="large")
-    assert (own.is_shared, own.dependency, own.headers[1]) == (
-        False,
-        Dependency("api.example.com"),
-        ("Authorization", "Bearer mine"),
-    )
-    change_platform_settings(LLM_API_URL="")
+    assert (platform_model("large").model, platform_model("large", is_strict=False).model) == ("large", "small")
+
+
+@pytest.mark.parametrize("changes", [{"LLM_API_URL": ""}, {"LLM_API_URL": "http://llm.internal", "LLM_MODEL": ""}])
+def test_platform_model_without_url_or_name_is_an_error(change_platform_settings: Any, changes: Any) -> None:
+    change_platform_settings(**changes)
     with pytest.raises(PermanentError) as caught:
-        chat_endpoint()
+        platform_model()
     assert caught.value.code == "no_model"
+
+
+def test_model_of_a_tenant_has_its_own_breaker_and_key() -> None:
+    own = ModelConfiguration("https://api.example.com/v1", "large", "mine", "acme_ai")
+    assert (own.dependency, own.headers[1]) == (Dependency("acme_ai/large"), ("Authorization", "Bearer mine"))
+
+
+@pytest.mark.parametrize(
+    ("prices", "cost"), [((None, None), None), (("2", "8"), "0.0036"), (("2", None), "0.002"), (("0", None), "0")]
+)
+def test_cost_of_tokens_follows_the_prices(prices: tuple[str | None, ...], cost: str | None) -> None:
+    given = [None if price is None else Decimal(price) for price in prices]
+    model = ModelConfiguration("https://api.example.com", input_price=given[0], output_price=given[1])
+    assert model.cost(1_000, 200) == (None if cost is None else Decimal(cost))

@@ -12,7 +12,7 @@ import pytest
 from scheduling.execution.dependencies import DependencyUse
 from scheduling.kit.base import Dependency, TransientError
 from scheduling.kit.http import NoAnswerError
-from workloads.model_endpoints.chat import CHAT_LIMITS
+from workloads.model_endpoints.endpoints import MODEL_LIMITS
 from workloads.workflows.definition.node_types import NODE_TYPES
 from workloads.workflows.running.concurrency import _within
 
@@ -58,7 +58,7 @@ def test_failure_before_the_timeout_is_unchanged(work: Any) -> None:
 
 
 def test_default_timeout_of_llm_node_is_that_of_the_model() -> None:
-    assert NODE_TYPES["llm"].timeout_seconds == CHAT_LIMITS.total_seconds
+    assert NODE_TYPES["llm"].timeout_seconds == MODEL_LIMITS.total_seconds
 
 
 @pytest.mark.parametrize("is_own_timeout", [True, False])

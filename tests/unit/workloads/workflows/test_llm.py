@@ -10,7 +10,8 @@ import pytest
 
 from tests.model_server import model_server
 from tests.unit.workloads.workflows.definitions import node
-from workloads.model_endpoints.chat import CHAT_LIMITS
+from workloads.model_endpoints.endpoints import MODEL_LIMITS
+from workloads.model_endpoints.tenant_settings import PLATFORM_TOKENS
 from workloads.workflows.definition.graph import Node
 from workloads.workflows.definition.tenant_checks import constant_origin
 from workloads.workflows.nodes import llm
@@ -22,19 +23,20 @@ def test_silent_model_may_take_the_whole_timeout_of_its_node(
 ) -> None:
     limits: list[Any] = []
     monkeypatch.setattr(llm, "chat", _remembering(llm.chat, limits))
-    settings = {name.key: "" for name in (llm.LLM_URL, llm.LLM_KEY, llm.LLM_MODEL)} | {llm.LLM_FALLBACKS.key: []}
-    definition = node("ask", "llm", prompt="?", timeout_seconds=300)
+    monkeypatch.setattr("workloads.model_endpoints.limits.settings_of", lambda tenant: {PLATFORM_TOKENS.key: 0})
+    definition = node("ask", "llm", prompt="?", endpoint="platform", timeout_seconds=300)
     with model_server() as server:
         change_platform_settings(LLM_API_URL=server.url, LLM_MODEL="stub")
         reading = Mock(render=lambda text: text)
-        place = NodeContext(Mock(), Node.read(definition, None), reading, {}, Mock(settings=settings))
+        place = NodeContext(Mock(), Node.read(definition, None), reading, {}, Mock())
         later = llm.prepare(place).later
         assert later is not None
         output = asyncio.run(_await(later))
     assert isinstance(output, NodeOutput)
     assert output.outputs["endpoint"] == "platform"
     assert [(one.read_seconds, one.total_seconds) for one in limits] == [(300, 300)]
-    assert limits[0].read_seconds > CHAT_LIMITS.total_seconds
+    assert limits[0].read_seconds > MODEL_LIMITS.total_seconds
+    assert [(one.model.model, one.prompt_tokens, one.completion_tokens) for one in place.usage] == [("stub", 1, 3)]
 
 
 async def _await(later: Any) -> Any:

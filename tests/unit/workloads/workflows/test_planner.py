@@ -252,3 +252,19 @@ def test_interrupted_run_resumes_and_repeats_only_unsaved_steps(seed: int) -> No
     assert {f"{name}@{index}" for name in "xy" for index in range(4)} <= names
     assert {"a", "c", "e", "d", "z", "start", "end", "gather e"} <= names
     assert ("y@1", 3) in kept
+
+
+@pytest.mark.parametrize("is_resumed", [True, False])
+def test_postponed_node_waits_without_an_attempt_or_a_step(is_resumed: bool) -> None:
+    later = NodeError("postponed", "Later", retry_after_seconds=5.0, is_postponed=True)
+    walk = Walk(workflow(node("a", retry={"max_retries": 0})), {"a": later})
+    for now in (0.0, 5.0):
+        walk.now = now
+        walk.go()
+        step = walk.planner.state.steps[Key("a")]
+        assert (step.wait, step.due_at, step.attempt, walk.state.step_count) == (WaitCause.LIMIT, now + 5, 1, 2)
+        if is_resumed:
+            walk.begin()
+    walk.now, walk.answers = 10.0, {}
+    walk.go()
+    assert (walk.planner.is_ended, walk.state.error, walk.state.step_count) == (True, None, 3)
