@@ -124,6 +124,7 @@ WORDS = {
     gettext_noop("values"),
     gettext_noop("values removed"),
     gettext_noop("workers"),
+    gettext_noop("usage days"),
 }
 
 

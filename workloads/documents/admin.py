@@ -21,7 +21,7 @@ from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.limits.declared import SEARCH, costs
 from tenants.requests.features import require_feature
 from tenants.settings.schema import settings_of
-from workloads.documents.embedding_models import find_models
+from workloads.documents.embedding_models import list_models
 from workloads.documents.indexing.dataset_operations import delete_with_documents, enable_documents
 from workloads.documents.indexing.operation_pages import show_operation, tenant_of
 from workloads.documents.models import Dataset, DatasetState
@@ -91,7 +91,7 @@ class DatasetAdmin(ReembedPage, TenantScopedAdmin):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name != "embedding_model":
             return super().formfield_for_dbfield(db_field, request, **kwargs)
-        names = find_models(tenant.pk if (tenant := self.access(request).tenant) else None)
+        names = list_models(tenant.pk if (tenant := self.access(request).tenant) else None)
         return forms.ChoiceField(label=db_field.verbose_name, choices=[(name, name) for name in names], required=False)
 
     def get_fields(self, request: HttpRequest, obj: Dataset | None = None) -> Any:

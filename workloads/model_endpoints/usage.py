@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import transaction
 from prometheus_client import Counter
 
 from scheduling.observability.metrics import PREFIX
@@ -54,7 +56,10 @@ def total_cost(requests: Iterable[AnsweredRequest]) -> Decimal | None:
 
 
 def record_usage(tenant_id: UUID, requests: Sequence[AnsweredRequest]) -> None:
-    """Add requests to the tenant's usage of today, in the current transaction: one row for each model."""
+    """Add requests to the tenant's usage of today, in the current transaction: one row for each model.
+
+    When it commits, they are added to the metrics, and the limits of a minute corrected by what the answers counted.
+    """
     rows: list[dict[str, Any]] = []
     # Sorted, so that all writers lock the rows in one order.
     for (endpoint, model), group in groupby(sorted(requests, key=_key), key=_key):
@@ -73,10 +78,10 @@ def record_usage(tenant_id: UUID, requests: Sequence[AnsweredRequest]) -> None:
         )
     if rows:
         execute(ADD_USAGE, {"tenant_id": tenant_id, "rows": json.dumps(rows)}, is_planned=True)
+        transaction.on_commit(partial(_count_usage, requests))
 
 
-def count_usage(requests: Sequence[AnsweredRequest]) -> None:
-    """Add requests to the metrics, and correct the limits of a minute by what the answers counted."""
+def _count_usage(requests: Sequence[AnsweredRequest]) -> None:
     for one in requests:
         settle(one.model, admitted=one.admitted, tokens=one.prompt_tokens + one.completion_tokens)
         label = _label(one.model)

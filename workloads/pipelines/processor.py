@@ -15,7 +15,7 @@ from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import Complete, JobContext, Outcome, PermanentError, TaskProcessor, Yielded
 from tenants.database.platform_settings import platform_settings
-from workloads.documents.embedding_models import load_embedder, require_model
+from workloads.documents.embedding_models import load_embedder
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.pipelines import repository
@@ -92,10 +92,9 @@ class RagPipeline(TaskProcessor):
 
 
 def check_still_allowed(plan: RunPlan) -> None:
-    """Raise `PermanentError` if the plan no longer allows so many entities, or if its embedding model is gone."""
+    """Raise `PermanentError` if the plan no longer allows so many entities."""
     if plan.entity_id is None:
         try:
             repository.check_batch(plan)
         except BatchTooLargeError as error:
             raise PermanentError(str(error), code=error.code) from error
-    require_model(plan.tenant_id, plan.embedding_model)

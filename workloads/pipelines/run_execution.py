@@ -12,10 +12,12 @@ from uuid import UUID
 from django.db import Error as DatabaseError
 
 from scheduling.kit.base import MEMORY_MIB, Interrupted, JobContext, MemoryClass, TransientError
+from workloads.documents.embedding_models import embedder_of
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.extraction.limits import MIB
 from workloads.documents.one_item import storing
 from workloads.documents.one_item.item import IndexingItem
+from workloads.model_endpoints.usage import record_usage
 from workloads.pipelines import repository
 from workloads.pipelines.adaptive_concurrency import AdaptiveConcurrency
 from workloads.pipelines.models import EntityState
@@ -62,7 +64,8 @@ class RunExecution:
         self._crew = crew
         self._pace = pace
         self._clock = clock
-        self._step_context = thread_context(context, plan.embedding_model, crew.check_running)
+        self._embedder = embedder_of(plan.tenant_id, plan.embedding_model)
+        self._step_context = thread_context(context, self._embedder, crew.check_running)
         self._works = {entity.id: EntityWork(entity, repository.item_of(plan, entity)) for entity in entities}
         self._ended = ended
         self._total = ended + len(entities)
@@ -146,7 +149,7 @@ class RunExecution:
     def _next_step(self, work: EntityWork, now: float) -> PipelineStep:
         # The threads open no connection for it.
         known = storing.read_known_vectors(work.item) if work.item.source is not None else {}
-        name, compute = next_step(work.entity, work.item, self._step_context, known)
+        name, compute = next_step(work.entity, work.item, self._embedder, self._step_context, known)
         return PipelineStep(work.entity.id, name, compute, now)
 
     def _store(self, outcomes: Sequence[PipelineStepResult]) -> None:
@@ -158,8 +161,14 @@ class RunExecution:
             for work, outcome in zip(works, outcomes, strict=True)
         ]
         stored: dict[UUID, StoredBatch] = {}
+        usage = self._embedder.take_usage()
+
+        def effects() -> None:
+            stored.update(store_results(self._plan, results))
+            record_usage(self._plan.tenant_id, usage)
+
         try:
-            self._context.checkpoint({}, lambda: stored.update(store_results(self._plan, results)))
+            self._context.checkpoint({}, effects)
         finally:
             # It raises when the job is to stop, after it has committed. A step that only read again is no progress: a
             # start that ended with it would be followed by one that reads it again.

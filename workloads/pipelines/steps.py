@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from scheduling.kit.base import Dependency, Interrupted, JobContext, TransientError
 from scheduling.kit.http import Limits, open_headers, read_target
+from workloads.documents.embedding import Embedder
 from workloads.documents.extraction.limits import MIB
 from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem
@@ -44,7 +45,7 @@ class ParserSlots:
         self._semaphore.release()
 
 
-def thread_context(context: JobContext, model: str, check_running: Callable[[], object]) -> StepContext:
+def thread_context(context: JobContext, embedder: Embedder, check_running: Callable[[], object]) -> StepContext:
     """Return the `StepContext` that a run's threads share; ``check_running`` may raise an exception to end a step."""
     lock = threading.Lock()
 
@@ -63,16 +64,17 @@ def thread_context(context: JobContext, model: str, check_running: Callable[[], 
         with lock:
             scope.__exit__(None, None, None)
 
-    model_slot = steps.new_model_slot(context.tenant_id, model)
+    # A local model serves one thread at a time.
+    model_slot = nullcontext() if embedder.dependency else threading.Lock()
     return StepContext(check_running, dependency, ParserSlots(MAX_PARSERS, check_running), model_slot)
 
 
 def next_step(
-    entity: RunEntity, item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]
+    entity: RunEntity, item: IndexingItem, embedder: Embedder, context: StepContext, known: Mapping[UUID, Any]
 ) -> tuple[str, Callable[[], Computed]]:
     """Return the name of an entity's next step (fetch, prepare, reload or embed) and the function that computes it."""
     if item.source is not None:
-        return "embed", lambda: steps.embed(item, context, known)
+        return "embed", lambda: steps.embed(item, embedder, context, known)
     if item.state.passages_key:
         return "reload", lambda: steps.load_passages(item)
     if item.state.content_key:

@@ -12,11 +12,12 @@ from django.utils.translation import gettext_noop
 from scheduling.kit.base import Complete, JobContext, Outcome, Snoozed, TaskProcessor
 from tenants.context import tenant_context
 from workloads.documents.embedding import EndpointRateLimitedError, Vectors, text_to_embed
-from workloads.documents.embedding_models import load_embedder
+from workloads.documents.embedding_models import embedder_of, load_embedder
 from workloads.documents.models import Chunk
 from workloads.documents.one_item.steps import StepContext, embed_texts
 from workloads.documents.repository import hold_model
 from workloads.documents.vector_reuse import combine, digest_of_text, known_vectors
+from workloads.model_endpoints.usage import record_usage
 
 MAX_CHUNKS = 32
 
@@ -57,13 +58,15 @@ class ChunkEmbedding(TaskProcessor):
         step_context = StepContext(context.should_yield, context.dependency)
         texts = [text_to_embed(chunk.text, chunk.location) for chunk in chunks]
         known = known_vectors(context.tenant_id, texts, model=model)
+        embedder = embedder_of(context.tenant_id, model)
         try:
-            embedder = partial(embed_texts, context.tenant_id, model, context=step_context)
-            vectors, _ = combine(texts, known, model=model, embed=embedder)
+            compute = partial(embed_texts, embedder, context=step_context)
+            vectors, _ = combine(texts, known, model=model, embed=compute)
         except EndpointRateLimitedError as limited:
             context.log("rate_limited", level="warning", seconds=limited.seconds)
             return Snoozed(context.state, limited.seconds)
         context.in_settlement(lambda: store_vectors(chunks, vectors, model=model))
+        context.in_settlement(lambda: record_usage(context.tenant_id, embedder.take_usage()))
         return Complete({"chunks": len(chunks)})
 
 

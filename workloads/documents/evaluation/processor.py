@@ -13,8 +13,8 @@ from django.utils.translation import gettext_noop
 from scheduling.kit.base import Complete, Discard, JobContext, Outcome, PermanentError, Snoozed, TaskProcessor, Yielded
 from tenants.context import tenant_context
 from tenants.database.ids import id_of
-from workloads.documents.embedding import EndpointRateLimitedError
-from workloads.documents.embedding_models import load_embedder, require_model
+from workloads.documents.embedding import Embedder, EndpointRateLimitedError
+from workloads.documents.embedding_models import embedder_of, load_embedder
 from workloads.documents.evaluation.asking import Asker
 from workloads.documents.evaluation.exceptions import EvaluationGoneError
 from workloads.documents.evaluation.models import Evaluation
@@ -22,6 +22,7 @@ from workloads.documents.evaluation.questions import Question
 from workloads.documents.evaluation.repository import append_ranks, read_evaluation, variants_measured
 from workloads.documents.one_item.steps import StepContext, embed_texts
 from workloads.documents.reranking import RERANK
+from workloads.model_endpoints.usage import AnsweredRequest, record_usage
 
 # Questions that are asked and stored at a time: the work that a crash repeats, and the delay of a cancel.
 BATCH_QUESTIONS = 16
@@ -58,16 +59,22 @@ class DatasetEvaluation(TaskProcessor):
 
     def process(self, context: JobContext) -> Outcome:
         evaluation = read_evaluation(context.tenant_id, UUID(context.payload["evaluation_id"]))
-        require_model(context.tenant_id, evaluation.dataset.embedding_model)
+        embedder = embedder_of(context.tenant_id, evaluation.dataset.embedding_model)
         asker = Asker(evaluation.dataset, variants_measured(evaluation))
         rest = map(Question.from_json, evaluation.questions[evaluation.questions_done :])
         for questions in batched(rest, BATCH_QUESTIONS):
             try:
-                ranks = _ask(context, asker, questions)
+                ranks = _ask(context, asker, embedder, questions)
             except EndpointRateLimitedError as limited:
                 # The endpoint works and limits its rate: the job gives up its slot for a while and uses no attempt.
                 return Snoozed({}, limited.seconds)
-            context.checkpoint({}, lambda: append_ranks(evaluation, ranks))  # noqa: B023 - called at once
+            usage = embedder.take_usage()
+
+            def effects(ranks: list[list[int]] = ranks, usage: list[AnsweredRequest] = usage) -> None:
+                append_ranks(evaluation, ranks)
+                record_usage(context.tenant_id, usage)
+
+            context.checkpoint({}, effects)
             done, total = evaluation.questions_done, evaluation.questions_total
             context.report_progress(done, total, "questions")
             if done < total and context.should_yield():
@@ -82,11 +89,11 @@ class DatasetEvaluation(TaskProcessor):
         return None
 
 
-def _ask(context: JobContext, asker: Asker, questions: Sequence[Question]) -> list[list[int]]:
+def _ask(context: JobContext, asker: Asker, embedder: Embedder, questions: Sequence[Question]) -> list[list[int]]:
     """Return the ranks of the answers of a batch of questions. Embedding and re-ranking use no database connection."""
     step = StepContext(context.should_yield, context.dependency)
     texts = [question.text for question in questions]
-    vectors = embed_texts(context.tenant_id, asker.dataset.embedding_model, texts, step)
+    vectors = embed_texts(embedder, texts, step)
     with tenant_context(context.tenant_id):
         asked = [asker.ask(question, vector) for question, vector in zip(questions, vectors, strict=True)]
     is_reranked = any(variant.is_reranked for variant in asker.variants)

@@ -28,8 +28,8 @@ from scheduling.kit.base import (
 from scheduling.kit.http import Limits
 from tenants.exceptions import SpaceExceededError
 from workloads.documents import repository
-from workloads.documents.embedding import EndpointRateLimitedError
-from workloads.documents.embedding_models import load_embedder, require_model
+from workloads.documents.embedding import Embedder, EndpointRateLimitedError
+from workloads.documents.embedding_models import embedder_of, load_embedder
 from workloads.documents.exceptions import BatchTooLargeError, DocumentGoneError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.indexing.phase_progress import PhaseProgress
@@ -41,6 +41,7 @@ from workloads.documents.one_item.steps import EmbeddedBatch, StepContext
 from workloads.documents.repository import DocumentSource
 from workloads.files.incoming import MAX_FILE_BYTES
 from workloads.files.store import store_bytes
+from workloads.model_endpoints.usage import AnsweredRequest, record_usage
 
 # Codes of permanent errors, beside those of files. Each is stable.
 GONE = "document_gone"
@@ -88,12 +89,12 @@ class DocumentIndexing(TaskProcessor):
         if source.is_pause_asked:
             return Suspended(context.state)
         step_context = StepContext(context.should_yield, context.dependency)
-        item = item_of(context, source)
+        item, embedder = item_of(context, source), embedder_of(context.tenant_id, source.embedding_model)
         if source.is_fetch_due:
             item = fetch_content(context, item, step_context)
             phases.enter(DocumentStatus.PARSING)
         item = prepare(context, item, step_context, phases)
-        return index(context, item, step_context, phases)
+        return index(context, item, embedder, step_context, phases)
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
         """Store the error with the document. Whether the job is retried is decided by the platform's policy (None).
@@ -145,7 +146,7 @@ def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
 
 
 def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
-    """Raise `PermanentError` if the plan no longer allows to index the document, or its embedding model is gone.
+    """Raise `PermanentError` if the plan no longer allows to index the document.
 
     The number of files in the batch is not checked for a document that is indexed again.
     """
@@ -154,7 +155,6 @@ def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
             repository.check_batch(context.tenant_id, source.batch_id)
     except BatchTooLargeError as error:
         raise PermanentError(str(error), code=OVER_BATCH_LIMIT) from error
-    require_model(context.tenant_id, source.embedding_model)
 
 
 def fetch_content(context: JobContext, item: IndexingItem, step_context: StepContext) -> IndexingItem:
@@ -184,17 +184,19 @@ def prepare(context: JobContext, item: IndexingItem, step_context: StepContext, 
     return item
 
 
-def index(context: JobContext, item: IndexingItem, step_context: StepContext, phases: PhaseProgress) -> Outcome:
+def index(
+    context: JobContext, item: IndexingItem, embedder: Embedder, step_context: StepContext, phases: PhaseProgress
+) -> Outcome:
     """Embed and store the passages that are not stored yet, batch by batch. Return the outcome of the job."""
-    item, put_off = begin(context, item, phases)
+    item, put_off = begin(context, item, phases, is_remote=embedder.dependency is not None)
     while not item.is_whole:
         try:
-            batch = steps.embed(item, step_context, storing.read_known_vectors(item))
+            batch = steps.embed(item, embedder, step_context, storing.read_known_vectors(item))
         except EndpointRateLimitedError as limited:
             # The endpoint works and limits its rate: the job gives up its slot for a while and uses no attempt.
             context.log("rate_limited", level="warning", seconds=limited.seconds)
             return Snoozed(item.state.as_json(), limited.seconds)
-        item, is_pause_asked = store_batch(context, item, batch, put_off)
+        item, is_pause_asked = store_batch(context, item, batch, put_off, embedder.take_usage())
         put_off = None
         # Only here: each start extracts the whole file again, so each must store at least one batch.
         if item.is_whole:
@@ -208,7 +210,9 @@ def index(context: JobContext, item: IndexingItem, step_context: StepContext, ph
     return Complete({"document": str(item.state.document_id), "chunks": len(item.passages)})
 
 
-def begin(context: JobContext, item: IndexingItem, phases: PhaseProgress) -> tuple[IndexingItem, Effects | None]:
+def begin(
+    context: JobContext, item: IndexingItem, phases: PhaseProgress, *, is_remote: bool
+) -> tuple[IndexingItem, Effects | None]:
     """Begin or resume storing the chunks of the document. Return the item, and a function to call with the first batch.
 
     That function is None unless the beginning needs no transaction of its own. Where to resume is read from the
@@ -225,7 +229,7 @@ def begin(context: JobContext, item: IndexingItem, phases: PhaseProgress) -> tup
     begun = item.begun()
     if item.is_resumed:
         context.log("resumed", chunks_done=begun.state.chunks_done, of=len(begun.passages))
-    elif len(item.passages) <= item.settings.batch_size and steps.is_model_local(item.tenant_id, item.embedding_model):
+    elif len(item.passages) <= item.settings.batch_size and not is_remote:
         # The only batch, and embedded here: nothing would be visible between its beginning and its end.
         return begun, effects
     checkpoint(context, begun, effects)
@@ -233,9 +237,13 @@ def begin(context: JobContext, item: IndexingItem, phases: PhaseProgress) -> tup
 
 
 def store_batch(
-    context: JobContext, item: IndexingItem, batch: EmbeddedBatch, put_off: Effects | None
+    context: JobContext,
+    item: IndexingItem,
+    batch: EmbeddedBatch,
+    put_off: Effects | None,
+    usage: Sequence[AnsweredRequest],
 ) -> tuple[IndexingItem, bool]:
-    """Store a batch of chunks, after calling ``put_off``.
+    """Store a batch of chunks, after calling ``put_off``, and count the requests that embedded it.
 
     Return the item after it, and whether a pause was requested.
     """
@@ -247,6 +255,7 @@ def store_batch(
         if put_off is not None:
             put_off()
         asked.append(storing.store_batch(item, batch))
+        record_usage(context.tenant_id, usage)
 
     checkpoint(context, stored, effects)
     done, total = stored.state.chunks_done, len(stored.passages)

@@ -6,7 +6,6 @@ Each returns a copy of the item after the step. They write nothing and read no t
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,7 @@ from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, Permanent
 from scheduling.kit.http import Answer, HeaderValue, Limits, read_target, send
 from workloads.documents.blocks import Facts
 from workloads.documents.cleaning import clean_blocks, remove_addresses
-from workloads.documents.embedding import EndpointRateLimitedError, text_to_embed
-from workloads.documents.embedding_models import embedder_of
+from workloads.documents.embedding import Embedder, EndpointRateLimitedError, text_to_embed
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
 from workloads.documents.extraction.extractor import extract_file
 from workloads.documents.extraction.sniffing import ACCEPTED, ContentType, sniff
@@ -172,8 +170,8 @@ def load_passages(item: IndexingItem) -> IndexingItem:
     return replace(item, passages=passages, facts=facts, digest=passages_digest(passages))
 
 
-def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -> EmbeddedBatch:
-    """Return the next batch of the item with its vectors.
+def embed(item: IndexingItem, embedder: Embedder, context: StepContext, known: Mapping[UUID, Any]) -> EmbeddedBatch:
+    """Return the next batch of the item with its vectors, by the embedder of the item's model.
 
     ``known`` maps digests of texts to vectors that exist already. `EndpointRateLimitedError` is raised outside of the
     dependency's block, so that the breaker does not count it as a failure.
@@ -181,9 +179,8 @@ def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -
     context.check_running()
     batch = item.next_batch()
     texts = [text_to_embed(passage.text, passage.location) for passage in batch]
-    model = item.embedding_model
-    embedder = partial(embed_texts, item.tenant_id, model, context=context)
-    vectors, reused = combine(texts, known, model=model, embed=embedder)
+    compute = partial(embed_texts, embedder, context=context)
+    vectors, reused = combine(texts, known, model=item.embedding_model, embed=compute)
     return EmbeddedBatch(batch, vectors, reused)
 
 
@@ -195,25 +192,8 @@ def too_many_chunks(count: int, limit: int) -> str:
     )
 
 
-def is_model_local(tenant_id: UUID, model: str) -> bool:
-    """Return whether the embedding model runs in this process; raise `PermanentError` if it does not exist."""
-    return embedder_of(tenant_id, model).dependency is None
-
-
-def new_model_slot(tenant_id: UUID, model: str) -> AbstractContextManager[Any]:
-    """Return a lock if the embedding model runs in this process, where it serves one thread at a time.
-
-    Otherwise return a null context.
-    """
-    return threading.Lock() if is_model_local(tenant_id, model) else nullcontext()
-
-
-def embed_texts(tenant_id: UUID, model: str, texts: Sequence[str], context: StepContext) -> Vectors:
-    """Return the vectors of the texts by a model, computed behind the breaker of its endpoint.
-
-    Raise as the embedder does, and `PermanentError` if there is no such model.
-    """
-    embedder = embedder_of(tenant_id, model)
+def embed_texts(embedder: Embedder, texts: Sequence[str], context: StepContext) -> Vectors:
+    """Return the vectors of the texts, computed behind the breaker of the embedder's endpoint; raise as it does."""
     with context.model_slot:
         context.check_running()
         with context.dependency(embedder.dependency) if embedder.dependency else nullcontext():

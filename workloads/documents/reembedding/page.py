@@ -13,7 +13,7 @@ from django.utils.translation import gettext, gettext_lazy
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
 from tenants.models import Tenant
-from workloads.documents.embedding_models import find_models
+from workloads.documents.embedding_models import list_models
 from workloads.documents.models import Dataset
 from workloads.documents.reembedding.service import ReembeddingPlan, plan_reembedding, reembed_dataset
 
@@ -26,7 +26,7 @@ class ReembedForm(forms.Form):
 
     def __init__(self, dataset: Dataset, *args: Any) -> None:
         super().__init__(*args)
-        plans = [plan_reembedding(dataset, name) for name in find_models(dataset.tenant_id)]
+        plans = [plan_reembedding(dataset, name) for name in list_models(dataset.tenant_id)]
         field: Any = self.fields["model"]
         field.choices = [(plan.model, _describe_plan(plan)) for plan in plans]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -28,14 +28,15 @@ from scheduling.kit.base import (
 )
 from tenants.context import tenant_context
 from tenants.database.ids import id_of
-from workloads.documents.embedding import EndpointRateLimitedError
-from workloads.documents.embedding_models import load_embedder
+from workloads.documents.embedding import Embedder, EndpointRateLimitedError
+from workloads.documents.embedding_models import embedder_of, load_embedder
 from workloads.documents.models import Dataset
 from workloads.documents.one_item.steps import StepContext, embed_texts
 from workloads.documents.platform_settings import MAX_MODEL_NAME_LENGTH
 from workloads.documents.reembedding import repository
 from workloads.documents.reembedding.repository import MissingChunk, ReembeddingGoneError
 from workloads.documents.vector_reuse import combine, known_vectors
+from workloads.model_endpoints.usage import record_usage
 
 # Chunks that are embedded and stored at a time: the work that a crash repeats, and the delay of a cancel.
 BATCH_CHUNKS = 32
@@ -140,20 +141,30 @@ class Reembedding:
         context, model = self.context, self.model
         texts = [chunk.to_embed for chunk in chunks]
         known = known_vectors(context.tenant_id, texts, model=model)
-        embedder = partial(embed_texts, context.tenant_id, model, context=self._step_context)
+        compute = partial(embed_texts, self._embedder, context=self._step_context)
         try:
-            vectors, reused = combine(texts, known, model=model, embed=embedder)
+            vectors, reused = combine(texts, known, model=model, embed=compute)
         except EndpointRateLimitedError as limited:
             # The endpoint works and limits its rate: the job gives up its slot for a while and uses no attempt.
             context.log("rate_limited", level="warning", seconds=limited.seconds)
             return Snoozed(self.state, limited.seconds)
         self.after = chunks[-1].id
-        context.checkpoint(self.state, lambda: repository.store_next(self.dataset, model, chunks, vectors))
+        usage = self._embedder.take_usage()
+
+        def effects() -> None:
+            repository.store_next(self.dataset, model, chunks, vectors)
+            record_usage(context.tenant_id, usage)
+
+        context.checkpoint(self.state, effects)
         self.done += len(chunks)
         self.total = max(self.total, self.done)
         context.log("embedded", chunks=self.done, of=self.total, reused=reused)
         context.report_progress(self.done, self.total, "chunks")
         return None
+
+    @cached_property
+    def _embedder(self) -> Embedder:
+        return embedder_of(self.context.tenant_id, self.model)
 
     @property
     def _step_context(self) -> StepContext:

@@ -56,6 +56,9 @@ class EndpointModelSerializer(StrictSerializer):
     dimensions = WholeNumberField(
         min_value=1, max_value=MAX_DIMENSIONS, required=False, allow_null=True, help_text="Of an embedding model."
     )
+    sends_dimensions = serializers.BooleanField(
+        required=False, help_text="Whether requests name the dimensions; some servers refuse that. By default they do."
+    )
     is_default = serializers.BooleanField(required=False, help_text="The chat model of nodes that name none.")
     input_price = _price("Price of a million input tokens, in the platform's currency.")
     output_price = _price("Price of a million output tokens.")

@@ -140,6 +140,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "sends_dimensions",
+                    models.BooleanField(
+                        db_default=True,
+                        default=True,
+                        help_text="Whether requests name the dimensions; some servers refuse that.",
+                        verbose_name="sends dimensions",
+                    ),
+                ),
+                (
                     "is_default",
                     models.BooleanField(
                         db_default=False,

@@ -41,6 +41,7 @@ def prepare(place: NodeContext) -> PreparedNode:
 
     async def embed_by_platform() -> NodeOutput:
         vectors = await asyncio.get_running_loop().run_in_executor(EMBEDDING_THREADS, embedder.embed, texts)
+        place.usage.extend(embedder.take_usage())
         return _output(vectors.tolist(), model.dimensions, model.name)
 
     return PreparedNode(inputs={"texts": len(texts)}, later=embed_by_platform, dependency=embedder.dependency)

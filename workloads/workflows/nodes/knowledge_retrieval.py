@@ -12,8 +12,9 @@ from uuid import UUID
 from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
 from tenants.database.prepared import execute, set_config
+from workloads.documents.embedding import Embedder
 from workloads.documents.queries import get_dataset
-from workloads.documents.query_embedding import embed_query
+from workloads.documents.query_embedding import embed_query, query_embedder
 from workloads.documents.search import MAX_QUERY_LENGTH, Found, SearchMode, find, finish
 from workloads.documents.search_results import Hit
 from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
@@ -44,10 +45,11 @@ def prepare(place: NodeContext) -> PreparedNode:
 
     async def search() -> NodeOutput:
         vectors = {}
-        models = [] if asked["mode"] == SearchMode.TEXT else await place.job.run(_read_models, place, asked)
-        for model in models:
-            embed = partial(embed_query, place.job.tenant_id, model, asked["query"])
+        embedders = {} if asked["mode"] == SearchMode.TEXT else await place.job.run(_read_models, place, asked)
+        for model, embedder in embedders.items():
+            embed = partial(embed_query, embedder, asked["query"])
             vectors[model] = await asyncio.get_running_loop().run_in_executor(EMBEDDING_THREADS, embed)
+            place.usage.extend(embedder.take_usage())
         found = await place.job.run(_search, place, asked, vectors)
         # Re-ranking asks an endpoint, without the connection.
         hits = await asyncio.get_running_loop().run_in_executor(EMBEDDING_THREADS, finish, found)
@@ -63,9 +65,11 @@ def _read_id(text: str) -> UUID:
         raise PermanentError("The dataset's id is not a UUID.", code="dataset_invalid") from None
 
 
-def _read_models(place: NodeContext, asked: dict[str, Any]) -> list[str]:
+def _read_models(place: NodeContext, asked: dict[str, Any]) -> dict[str, Embedder]:
+    """Return the embedders of the datasets by the names of their models."""
     with tenant_context(place.job.tenant_id):
-        return sorted({get_dataset(UUID(dataset)).embedding_model for dataset in asked["datasets"]})
+        models = sorted({get_dataset(UUID(dataset)).embedding_model for dataset in asked["datasets"]})
+        return {model: query_embedder(place.job.tenant_id, model) for model in models}
 
 
 def _search(place: NodeContext, asked: dict[str, Any], vectors: dict[str, Any]) -> Found:

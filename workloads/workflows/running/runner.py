@@ -26,7 +26,7 @@ from scheduling.kit.base import (
     Suspended,
     Yielded,
 )
-from workloads.model_endpoints.usage import count_usage, record_usage, total_cost
+from workloads.model_endpoints.usage import record_usage, total_cost
 from workloads.workflows.definition.graph import Graph
 from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import Key, NodeError, Status, WaitCause, WorkflowRunProgress
@@ -257,7 +257,6 @@ class Runner:
         done = sum(step.status.is_ended for key, step in self.state.steps.items() if not key.path)
         self.context.blocking.report_progress(done, len(self.graph.scopes[None]), "nodes")
         self.context.blocking.checkpoint(self.kept, write)
-        count_usage(usage)
 
     def _last_state(self) -> dict[str, Any]:
         used = self.used_before + time.monotonic() - self.begun_at

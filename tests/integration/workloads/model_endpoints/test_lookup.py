@@ -136,7 +136,7 @@ def test_tokens_of_the_month_are_checked_with_the_estimate(acme: Tenant) -> None
     with pytest.raises(PermanentError) as caught:
         admit(acme.pk, own, 41)
     assert caught.value.code == "model_limit_reached"
-    assert "has served 60 of the 100 tokens" in str(caught.value)
+    assert "has 40 tokens of this month's limit left" in str(caught.value)
     with all_tenants():
         UsageDay.objects.update(day=read_clock().date() - timedelta(days=32))
     assert admit(acme.pk, own, 100) == 0.0
@@ -201,7 +201,7 @@ def test_old_usage_is_deleted(acme: Tenant) -> None:
         record_usage(acme.pk, [AnsweredRequest(own, 1, 1)])
         UsageDay.objects.update(day=read_clock().date() - timedelta(days=800))
         record_usage(acme.pk, [AnsweredRequest(own, 1, 1)])
-    assert prune_model_usage(UpkeepBudget(batch_rows=10, seconds=1.0)).counts == {"usage": 1}
+    assert prune_model_usage(UpkeepBudget(batch_rows=10, seconds=1.0)).counts == {"usage_days": 1}
     with all_tenants():
         assert UsageDay.objects.count() == 1
 

@@ -10,13 +10,17 @@ import pytest
 
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit.base import Dependency
-from tenants.context import tenant_context
+from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import JobRunner, definition, entities_of, paragraphs, run_of, text
-from workloads.documents.embedding import EndpointRateLimitedError
+from tests.model_server import model_server
+from tests.platform_settings import ChangePlatformSettings
+from workloads.documents.embedding import Embedder, EndpointRateLimitedError
 from workloads.documents.embedding_models import local_embedder
 from workloads.documents.models import Chunk, Dataset
-from workloads.documents.one_item import steps
+from workloads.documents.service import create_dataset
+from workloads.model_endpoints.models import UsageDay
+from workloads.model_endpoints.service import create_endpoint
 from workloads.pipelines.models import Pipeline
 from workloads.pipelines.runs import start_run
 from workloads.pipelines.service import create_pipeline
@@ -25,7 +29,7 @@ type MakePipeline = Callable[..., Pipeline]
 TEXT = text("a.txt", paragraphs(9))
 
 
-class Endpoint:
+class Endpoint(Embedder):
     """The local model as an endpoint that refuses the first `limited` calls by a rate limit."""
 
     dependency = Dependency("embeddings", is_shared=True)
@@ -46,7 +50,7 @@ class Endpoint:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> Endpoint:
-    monkeypatch.setattr(steps, "embedder_of", lambda *_: endpoint)
+    monkeypatch.setattr("workloads.pipelines.run_execution.embedder_of", lambda *_: endpoint)
     return endpoint
 
 
@@ -91,3 +95,19 @@ def test_rate_limit_uses_no_attempt_and_opens_no_shared_breaker(
     assert (entity.shown_state, entity.attempt) == ("completed", 1)
     assert endpoint.calls == 1 + 3
     assert job_runner.runtimes[-1].answered == [("embeddings", None)] * 4
+
+
+def test_run_by_a_tenants_endpoint_counts_its_tokens(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, change_platform_settings: ChangePlatformSettings
+) -> None:
+    with model_server() as server:
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[server.host])
+        vectors = {"name": "v", "use": "embedding", "dimensions": 8}
+        create_endpoint(tenant=acme, name="own", url=server.url, models=[vectors])
+        create_dataset(tenant=acme, name="by-endpoint", embedding_model="own/v@8")
+        pipeline = make_pipeline(*(text(f"{name}.txt", f"Text {name}.") for name in "abcd"), dataset="by-endpoint")
+        run_whole(acme, pipeline, job_runner)
+        assert len(server.asked) == 4
+    with all_tenants():
+        day = UsageDay.objects.get()
+    assert (day.requests, day.prompt_tokens) == (4, 8)

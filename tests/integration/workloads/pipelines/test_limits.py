@@ -27,11 +27,11 @@ from tests.integration.workloads.pipelines.conftest import (
     run_of,
     text,
 )
+from workloads.documents.embedding import Embedder
 from workloads.documents.embedding_models import local_embedder
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.limits import FILES_PER_BATCH, VECTOR_CHUNKS
 from workloads.documents.models import Document
-from workloads.documents.one_item import steps
 from workloads.files.limits import STORAGE_BYTES
 from workloads.pipelines import processor, run_execution
 from workloads.pipelines.adaptive_concurrency import AdaptiveConcurrency
@@ -118,7 +118,7 @@ def test_run_larger_than_a_batch_is_refused_twice(
     assert {entity.shown_error_code for entity in entities_of(run)} == {"batch_too_large"}
 
 
-class BusyEmbedder:
+class BusyEmbedder(Embedder):
     """An endpoint that answers 429 to the first calls, and counts concurrent ones."""
 
     dependency = Dependency("embeddings", is_shared=True)
@@ -143,7 +143,7 @@ def test_overloaded_endpoint_is_called_less_and_everything_is_loaded(
     acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy, paces = BusyEmbedder(refusals=3), []
-    monkeypatch.setattr(steps, "embedder_of", lambda *_: busy)
+    monkeypatch.setattr("workloads.pipelines.run_execution.embedder_of", lambda *_: busy)
     monkeypatch.setattr(
         processor, "AdaptiveConcurrency", lambda most: paces.append(AdaptiveConcurrency(most)) or paces[-1]
     )

@@ -12,6 +12,7 @@ from scheduling.kit.base import DependencyRefusedError, PermanentError, Transien
 from scheduling.kit.http import Answer, NoAnswerError
 from workloads.documents import embedding
 from workloads.documents.embedding import ApiEmbedder, LocalEmbedder, normalise, text_to_embed
+from workloads.model_endpoints.endpoints import ModelConfiguration
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,9 @@ class Endpoint:
 
     def __init__(self, answer: Answer | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple[Any, ...]] = []
-        self.embedder = ApiEmbedder(name="m", url="https://embed.test/v1/", key="k", model="m", dimensions=512)
+        self.embedder = ApiEmbedder(
+            ModelConfiguration("https://embed.test/v1", "m", "k", endpoint="m", is_shared=True, dimensions=512)
+        )
 
         def send(method: str, url: str, **options: Any) -> Answer:
             self.asked.append((method, url, dict(options["headers"]), json.loads(options["body"])))
@@ -53,7 +56,7 @@ class Endpoint:
                 raise answer
             return answer
 
-        monkeypatch.setattr("scheduling.kit.http.send", send)
+        monkeypatch.setattr("workloads.model_endpoints.embeddings.send", send)
 
 
 def answer(status: int, content: Any = None, **headers: str) -> Answer:
@@ -81,11 +84,11 @@ def test_endpoint_is_called_once_and_its_rows_are_sorted(monkeypatch: pytest.Mon
         (answer(401), DependencyRefusedError, "dependency_refused"),
         (answer(404), PermanentError, "embedding_refused"),
         (answer(302, location="http://127.0.0.1/"), PermanentError, "embedding_refused"),
-        (answer(200, {"data": []}), PermanentError, "embedding_shape"),  # too few rows
-        (answer(200, {"data": [{"index": 0, "embedding": [1.0]}]}), PermanentError, "embedding_shape"),
-        (answer(200, []), PermanentError, "embedding_shape"),
-        (answer(200, b"<html>"), PermanentError, "embedding_shape"),
-        (answer(200, b"[" * 100_000), PermanentError, "embedding_shape"),
+        (answer(200, {"data": []}), PermanentError, "embedding_answer_invalid"),  # too few rows
+        (answer(200, {"data": [{"index": 0, "embedding": [1.0]}]}), PermanentError, "embedding_answer_invalid"),
+        (answer(200, []), PermanentError, "embedding_answer_invalid"),
+        (answer(200, b"<html>"), PermanentError, "embedding_answer_invalid"),
+        (answer(200, b"[" * 100_000), PermanentError, "embedding_answer_invalid"),
     ],
 )
 def test_error_of_endpoint_has_its_type_and_code(

@@ -10,12 +10,14 @@ import pytest
 from scheduling.kit.base import PermanentError, TransientError
 from tests.model_server import embed_text, model_server
 from workloads.documents.embedding import ApiEmbedder, EndpointRateLimitedError
+from workloads.model_endpoints.endpoints import ModelConfiguration
 
 TEXTS = ["a queue is a line", "nothing of the kind"]
 
 
 def embedder_at(url: str, **options: Any) -> ApiEmbedder:
-    return ApiEmbedder(**{"name": "m", "url": url, "key": "", "model": "m", "dimensions": 512} | options)
+    options = {"key": "", "model": "m", "dimensions": 512} | options
+    return ApiEmbedder(ModelConfiguration(url, endpoint="m", is_shared=True, **options))
 
 
 @pytest.mark.parametrize("dimensions", [1, 384, 512, 3_072, 4_000])
@@ -42,7 +44,7 @@ def test_endpoint_that_refuses_dimensions_receives_none() -> None:
 def test_vectors_of_other_dimensions_are_refused() -> None:
     with model_server() as server, pytest.raises(PermanentError, match=r"512 numbers .* must have 256") as refused:
         embedder_at(server.url, dimensions=256, sends_dimensions=False).embed(TEXTS)
-    assert refused.value.code == "embedding_shape"
+    assert refused.value.code == "embedding_answer_invalid"
 
 
 @pytest.mark.parametrize(

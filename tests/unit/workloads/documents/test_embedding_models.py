@@ -15,14 +15,14 @@ from tenants.database.platform_settings import find_faults
 from tests.platform_settings import ChangePlatformSettings
 from workloads.documents import embedding_models
 from workloads.documents.embedding import ApiEmbedder
-from workloads.documents.embedding_models import LOCAL_MODEL, embedder_of, find_models
+from workloads.documents.embedding_models import LOCAL_MODEL, embedder_of, list_models
 
 ENTRY = {"url": "https://embed.test/v1", "model": "text-large", "dimensions": 3_072}
 
 
 def test_models_are_the_local_one_and_those_of_the_settings(change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(EMBEDDING_MODELS={"large": {**ENTRY, "price": 0.13}})
-    models = find_models(uuid4())
+    models = list_models(uuid4())
     assert list(models) == [LOCAL_MODEL.name, "large"]
     assert (models["large"].dimensions, models["large"].price) == (3_072, 0.13)
     embedder = embedder_of(uuid4(), "large")

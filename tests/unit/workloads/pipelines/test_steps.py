@@ -14,8 +14,8 @@ import pytest
 from scheduling.kit.base import Dependency, Interrupted, JobContext, TransientError
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
+from workloads.documents.embedding import Embedder
 from workloads.documents.models import DocumentStatus
-from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
 from workloads.documents.one_item.steps import StepContext
 from workloads.documents.repository import DocumentSource
@@ -52,7 +52,7 @@ class Runtime:
         self._inside.release()
 
 
-class Endpoint:
+class Endpoint(Embedder):
     """Embeddings from an endpoint that all entities need."""
 
     dependency = Dependency("embeddings", is_shared=True)
@@ -64,11 +64,6 @@ class Endpoint:
 @pytest.fixture
 def runtime() -> Runtime:
     return Runtime()
-
-
-@pytest.fixture(autouse=True)
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "embedder_of", lambda *_: Endpoint())
 
 
 @pytest.fixture
@@ -92,7 +87,7 @@ def context_of(runtime: Runtime, check_running: Any = lambda: None) -> StepConte
         deadline_at=datetime(2030, 1, 1, tzinfo=UTC),
         runtime=runtime,  # type: ignore[arg-type]
     )
-    return thread_context(context, "model", check_running)
+    return thread_context(context, Endpoint(), check_running)
 
 
 def item(**changes: Any) -> IndexingItem:
@@ -183,7 +178,7 @@ def test_step_after_the_end_of_its_run_starts_nothing(runtime: Runtime) -> None:
         raise StoppedError
 
     entity = RunEntity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, IndexingState())
-    name, compute = next_step(entity, opened(), context_of(runtime, is_over), {})
+    name, compute = next_step(entity, opened(), Endpoint(), context_of(runtime, is_over), {})
     with pytest.raises(StoppedError):
         compute()
     assert (name, runtime.entered) == ("embed", [])
@@ -211,4 +206,4 @@ def test_thread_that_waits_for_a_parser_ends_with_its_run() -> None:
 def test_next_step_follows_from_the_stored_state(runtime: Runtime, state: dict[str, str], name: str) -> None:
     given = item(state=state)
     entity = RunEntity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, given.state)
-    assert next_step(entity, given, context_of(runtime), {})[0] == name
+    assert next_step(entity, given, Endpoint(), context_of(runtime), {})[0] == name

@@ -12,7 +12,7 @@ from django.db.models import Count
 from tenants.context import all_tenants
 from tenants.database.conf import OWNER_ALIAS
 from tenants.database.platform_settings import platform_settings
-from workloads.documents.embedding_models import find_models
+from workloads.documents.embedding_models import find_model, require_model
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.vector_index import create_index, drop_index, has_vector_index, index_name, list_indexes
 
@@ -46,7 +46,7 @@ class Command(BaseCommand):
                 self._print("build", name, options)
                 if not options["dry_run"]:
                     dataset = wanted[name]
-                    create_index(cursor, dataset, find_models(dataset.tenant_id)[dataset.embedding_model].dimensions)
+                    create_index(cursor, dataset, require_model(dataset.tenant_id, dataset.embedding_model).dimensions)
 
     def _print(self, action: str, name: str, options: dict[str, Any]) -> None:
         self.stdout.write(json.dumps({"action": action, "index": name}) if options["json"] else f"{action} {name}")
@@ -58,4 +58,4 @@ def large_datasets() -> list[Dataset]:
         sizes = Chunk.objects.values("dataset_id").annotate(chunks=Count("id"))
         large = sizes.filter(chunks__gt=platform_settings.EXACT_SEARCH_MAX_CHUNKS).values_list("dataset_id", flat=True)
         datasets: list[Dataset] = list(Dataset.objects.filter(pk__in=list(large)))
-        return [one for one in datasets if not one.is_moving and one.embedding_model in find_models(one.tenant_id)]
+        return [one for one in datasets if not one.is_moving and find_model(one.tenant_id, one.embedding_model)]

@@ -12,7 +12,7 @@ from tenants.context import all_tenants
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from tests.integration.workloads.documents.indexing.test_indexing import SENTENCES, document_of, positions_of
 from workloads.documents import repository
-from workloads.documents.embedding import EndpointRateLimitedError
+from workloads.documents.embedding import Embedder, EndpointRateLimitedError
 from workloads.documents.indexing import phase_progress
 from workloads.documents.models import Dataset, Document
 from workloads.documents.one_item import steps
@@ -61,13 +61,13 @@ def test_small_document_is_started_and_stored_in_one_transaction(
 def test_document_waiting_for_an_endpoint_shows_the_indexing_phase(
     dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Busy:
+    class Busy(Embedder):
         dependency = Dependency("embeddings")
 
         def embed(self, texts: object) -> object:
             raise EndpointRateLimitedError("busy", seconds=7)
 
-    monkeypatch.setattr(steps, "embedder_of", lambda *_: Busy())
+    monkeypatch.setattr("workloads.documents.indexing.processor.embedder_of", lambda *_: Busy())
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     job = job_runner.run(taken.files[0].document.job_id)
     document = document_of(taken)

@@ -19,13 +19,13 @@ from tenants.limits.usage import read_stored
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
+from workloads.documents.embedding import Embedder
 from workloads.documents.embedding_models import local_embedder
 from workloads.documents.indexing.dataset_operations import reindex_dataset
 from workloads.documents.indexing.reindexing import reindex_document, replace_document
 from workloads.documents.indexing.service import delete_document
 from workloads.documents.limits import VECTOR_CHUNKS
 from workloads.documents.models import Chunk, Dataset, Document
-from workloads.documents.one_item import steps
 from workloads.documents.search import SearchMode, search_dataset
 from workloads.documents.service import create_dataset, update_dataset
 
@@ -266,14 +266,14 @@ def test_known_text_of_the_tenant_is_not_embedded_again(
     asked: list[str] = []
     embedder = local_embedder()
 
-    class Counting:
+    class Counting(Embedder):
         dependency = None
 
         def embed(self, texts: Any) -> Any:
             asked.extend(texts)
             return embedder.embed(texts)
 
-    monkeypatch.setattr(steps, "embedder_of", lambda *_: Counting())
+    monkeypatch.setattr("workloads.documents.indexing.processor.embedder_of", lambda *_: Counting())
     with tenant_context(tenant):
         before = {row.position: list(row.embedding) for row in Chunk.objects.filter(document=document)}
     job_runner.run(reindex(tenant, document).job_id)

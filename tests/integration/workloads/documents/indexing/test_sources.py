@@ -16,11 +16,10 @@ from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from tests.platform_settings import override_platform_settings
-from workloads.documents.embedding import EndpointRateLimitedError
+from workloads.documents.embedding import Embedder, EndpointRateLimitedError
 from workloads.documents.embedding_models import local_embedder
 from workloads.documents.indexing.service import pause_document, resume_document
 from workloads.documents.models import Chunk, Dataset, Document
-from workloads.documents.one_item import steps
 
 pytestmark = pytest.mark.django_db
 
@@ -197,7 +196,7 @@ def test_running_document_pauses_at_a_safe_point_and_continues_there(
         Document.objects.filter(pk=first.pk).update(is_pause_asked=False)
     embedder = local_embedder()
 
-    class Pausing:
+    class Pausing(Embedder):
         dependency = None
 
         def embed(self, texts: Any) -> Any:
@@ -206,7 +205,7 @@ def test_running_document_pauses_at_a_safe_point_and_continues_there(
             return embedder.embed(texts)
 
     with monkeypatch.context() as patched:
-        patched.setattr(steps, "embedder_of", lambda *_: Pausing())
+        patched.setattr("workloads.documents.indexing.processor.embedder_of", lambda *_: Pausing())
         assert job_runner.run(first.job_id).state == "suspended"
     done = read(acme, str(first.pk)).chunks_done
     assert 0 < done < (read(acme, str(first.pk)).chunks_total or 0)
@@ -235,7 +234,7 @@ def test_rate_limited_endpoint_uses_no_attempt(
     embedder = local_embedder()
     calls: list[int] = []
 
-    class Busy:
+    class Busy(Embedder):
         dependency = None
 
         def embed(self, texts: Any) -> Any:
@@ -244,7 +243,7 @@ def test_rate_limited_endpoint_uses_no_attempt(
                 raise EndpointRateLimitedError("busy", seconds=7)
             return embedder.embed(texts)
 
-    monkeypatch.setattr(steps, "embedder_of", lambda *_: Busy())
+    monkeypatch.setattr("workloads.documents.indexing.processor.embedder_of", lambda *_: Busy())
     job = job_runner.run(document.job_id)
     assert job.state == "scheduled"
     assert read(acme, str(document.pk)).chunks_done == calls[0]

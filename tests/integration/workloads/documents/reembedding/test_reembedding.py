@@ -31,10 +31,12 @@ from tests.integration.workloads.documents.reembedding.conftest import (
     start,
 )
 from tests.model_server import ModelServer, embed_text
+from tests.platform_settings import ChangePlatformSettings
 from workloads.documents import repository
 from workloads.documents.blocks import Facts
 from workloads.documents.chunks import processor as chunk_processor
 from workloads.documents.chunks import service as chunk_service
+from workloads.documents.embedding_models import embedder_of
 from workloads.documents.exceptions import EmbeddingModelMismatchError, ModelReplacedError
 from workloads.documents.indexing.service import change_metadata
 from workloads.documents.models import Chunk, Dataset, NextVector
@@ -45,6 +47,8 @@ from workloads.documents.search import SearchMode, search_datasets
 from workloads.documents.service import create_dataset, update_dataset
 from workloads.documents.splitting import Passage
 from workloads.documents.vector_reuse import digest_of_text
+from workloads.model_endpoints.models import UsageDay
+from workloads.model_endpoints.service import create_endpoint
 
 pytestmark = pytest.mark.django_db
 # Of a search that `found` makes.
@@ -160,8 +164,7 @@ def embed_waiting(dataset: Dataset) -> None:
         )
         if waiting:
             vectors = chunk_processor.embed_texts(
-                dataset.tenant_id,
-                waiting[0].dataset.embedding_model,
+                embedder_of(dataset.tenant_id, waiting[0].dataset.embedding_model),
                 [chunk.text for chunk in waiting],
                 chunk_processor.StepContext(lambda: None, lambda needed: nullcontext()),
             )
@@ -379,7 +382,7 @@ def test_endpoint_with_vectors_of_another_size_changes_nothing(dataset: Dataset,
     endpoint.answer_next({"data": [{"index": n, "embedding": [1.0] * 8} for n in range(2)]})
     with pytest.raises(processor.PermanentError) as refused:
         run_job(dataset, "m768", RecordingRuntime())
-    assert refused.value.code == "embedding_shape"
+    assert refused.value.code == "embedding_answer_invalid"
     assert found(dataset, "delta")[0] == "delta"
     assert reload(dataset).embedding_model == "m8"
 
@@ -389,3 +392,17 @@ def test_vectors_of_another_size_than_the_models_are_not_compared(dataset: Datas
         Dataset.objects.filter(pk=dataset.pk).update(embedding_model="m768")
     with pytest.raises(EmbeddingModelMismatchError, match="another size"):
         found(dataset, "alpha")
+
+
+def test_tokens_of_a_re_embedding_by_the_tenants_endpoint_are_counted(
+    acme: Tenant, dataset: Dataset, endpoint: ModelServer, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[endpoint.host])
+    vectors = {"name": "v", "use": "embedding", "dimensions": 768}
+    create_endpoint(tenant=acme, name="own", url=endpoint.url, models=[vectors])
+    start(dataset, "own/v@768")
+    finish(begin(dataset, "own/v@768"))
+    assert (sizes_of(dataset), len(endpoint.asked)) == ({768}, 3)
+    with tenant_context(acme):
+        assert UsageDay.objects.get().requests == 3
+    assert found(dataset, "delta")[0] == "delta"

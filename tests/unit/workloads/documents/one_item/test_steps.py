@@ -15,7 +15,7 @@ from scheduling.kit.http import Limits
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.documents.blocks import Block
-from workloads.documents.embedding import EndpointRateLimitedError
+from workloads.documents.embedding import Embedder, EndpointRateLimitedError
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
 from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
@@ -170,7 +170,7 @@ def test_split_refuses_no_text_and_too_many_chunks() -> None:
         steps.split(item(blocks=blocks, settings=IndexingSettings(SplitSettings(20, 0), max_chunks=1)))
 
 
-class Endpoint:
+class Endpoint(Embedder):
     """Embeddings from an endpoint, whose first ``limited`` calls are rate-limited."""
 
     dependency = Dependency("embeddings", is_shared=True)
@@ -186,56 +186,44 @@ class Endpoint:
         return np.full((len(texts), 8), 0.5, dtype=np.float32)
 
 
-def use(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> Endpoint:
-    monkeypatch.setattr(steps, "embedder_of", lambda *_: endpoint)
-    return endpoint
-
-
-def test_embed_takes_next_batch_and_computes_each_unknown_text_once(
-    dependencies: Dependencies, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    endpoint = use(monkeypatch, Endpoint())
+def test_embed_takes_next_batch_and_computes_each_unknown_text_once(dependencies: Dependencies) -> None:
+    endpoint = Endpoint()
     settings = IndexingSettings(SplitSettings(), batch_size=4)
     given = item(passages=passages("done", "one", "two", "one", "old", "later"), settings=settings).with_progress(1)
     known = {digest_of_text("model", "old"): [1.0] * 8}
-    batch = steps.embed(given, dependencies.context(), known)
+    batch = steps.embed(given, endpoint, dependencies.context(), known)
     assert ([passage.text for passage in batch.passages], batch.reused) == (["one", "two", "one", "old"], 1)
     assert batch.vectors[:, 0].tolist() == [0.5, 0.5, 0.5, 1.0]
     assert endpoint.asked == [["one", "two"]]
 
 
-def test_embed_of_known_texts_calls_no_endpoint(dependencies: Dependencies, monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint = use(monkeypatch, Endpoint())
+def test_embed_of_known_texts_calls_no_endpoint(dependencies: Dependencies) -> None:
+    endpoint = Endpoint()
     known = {digest_of_text("model", "old"): [1.0] * 8}
-    assert steps.embed(item(passages=passages("old")), dependencies.context(), known).reused == 1
+    assert steps.embed(item(passages=passages("old")), endpoint, dependencies.context(), known).reused == 1
     assert (endpoint.asked, dependencies.entered) == ([], [])
 
 
-def test_rate_limit_of_endpoint_is_not_a_failure_of_the_dependency(
-    dependencies: Dependencies, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(monkeypatch, Endpoint(limited=1))
+def test_rate_limit_of_endpoint_is_not_a_failure_of_the_dependency(dependencies: Dependencies) -> None:
     with pytest.raises(EndpointRateLimitedError):
-        steps.embed(item(passages=passages("one")), dependencies.context(), {})
+        steps.embed(item(passages=passages("one")), Endpoint(limited=1), dependencies.context(), {})
     assert dependencies.left == [("embeddings", "NoneType")]
 
 
-def test_open_breaker_of_endpoint_interrupts_embed(dependencies: Dependencies, monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint = use(monkeypatch, Endpoint())
+def test_open_breaker_of_endpoint_interrupts_embed(dependencies: Dependencies) -> None:
+    endpoint = Endpoint()
     dependencies.refused = {"embeddings"}
     with pytest.raises(Interrupted):
-        steps.embed(item(passages=passages("one")), dependencies.context(), {})
+        steps.embed(item(passages=passages("one")), endpoint, dependencies.context(), {})
     assert endpoint.asked == []
 
 
-def test_error_of_check_running_ends_embed_before_its_call(
-    dependencies: Dependencies, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    endpoint = use(monkeypatch, Endpoint())
+def test_error_of_check_running_ends_embed_before_its_call(dependencies: Dependencies) -> None:
+    endpoint = Endpoint()
 
     def is_over() -> None:
         raise Interrupted("cancel")
 
     with pytest.raises(Interrupted):
-        steps.embed(item(passages=passages("one")), dependencies.context(is_over), {})
+        steps.embed(item(passages=passages("one")), endpoint, dependencies.context(is_over), {})
     assert (endpoint.asked, dependencies.entered) == ([], [])
