@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext, gettext_noop
 
+from tenants.context import current_tenant_id
 from tenants.database.platform_settings import platform_settings
 from tenants.settings.schema import Setting, SettingGroup
 from workloads.documents.embedding_models import list_models
@@ -41,7 +42,7 @@ CHUNK_OVERLAP_TOKENS = Setting(
 
 def describe_unknown_model(name: str) -> str:
     """Return why there is no default model of this name, or an empty text."""
-    names = list_models(None)
+    names = list_models(current_tenant_id())
     if not name or name in names:
         return ""
     return gettext("There are these embedding models: %(models)s.") % {"models": ", ".join(names)}

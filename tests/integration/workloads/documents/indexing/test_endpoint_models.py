@@ -1,4 +1,4 @@
-"""Datasets whose embedding model is that of the tenant's own endpoint: its key, limits, and the counts of its tokens."""
+"""Datasets embedded by a model of the tenant's own endpoint: its key, limits, and the counts of its tokens."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import pytest
 from rest_framework.test import APIClient
 
 from tenants.context import all_tenants, tenant_context
+from tenants.exceptions import SettingsRefusedError
 from tenants.models import Tenant
 from tenants.secrets.service import create_secret
+from tenants.settings.service import change_settings
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from tests.model_server import ModelServer, model_server
 from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.embedding_models import find_model, list_models
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.service import create_dataset
+from workloads.documents.tenant_settings import EMBEDDING_MODEL
 from workloads.model_endpoints.models import ModelEndpoint, UsageDay
 from workloads.model_endpoints.service import create_endpoint, update_endpoint
 
@@ -140,3 +143,10 @@ def test_models_of_endpoints_are_those_of_their_tenant(
     assert NAME not in refused.json()["errors"][0]["detail"].split("There are:")[1]
     own = acme_api.post("/api/v1/datasets/", {"name": "x", "embedding_model": "none"}, format="json")
     assert NAME in own.json()["errors"][0]["detail"]
+
+
+def test_model_of_an_endpoint_can_be_the_default_of_its_tenant(acme: Tenant, globex: Tenant, dataset: Dataset) -> None:
+    change_settings(tenant=acme, values={EMBEDDING_MODEL.key: NAME})
+    assert create_dataset(tenant=acme, name="x").embedding_model == NAME
+    with pytest.raises(SettingsRefusedError, match="There are these embedding models"):
+        change_settings(tenant=globex, values={EMBEDDING_MODEL.key: NAME})
