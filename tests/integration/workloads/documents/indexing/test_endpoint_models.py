@@ -15,6 +15,7 @@ from tenants.models import Tenant
 from tenants.secrets.service import create_secret
 from tenants.settings.service import change_settings
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
+from tests.integration.workloads.documents.sources.conftest import sealing  # noqa: F401 - a fixture of this file too
 from tests.model_server import ModelServer, model_server
 from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.embedding_models import find_model, list_models
@@ -36,9 +37,9 @@ def model(change_platform_settings: ChangePlatformSettings) -> Iterator[ModelSer
 
 
 @pytest.fixture
-def dataset(acme: Tenant, model: ModelServer) -> Dataset:
+def dataset(acme: Tenant, sealing: None, model: ModelServer) -> Dataset:  # noqa: F811 - the imported fixture
     """Return a dataset that is embedded by the model org/vectors of acme's endpoint."""
-    create_secret(tenant=acme, name="api", value="sk-own", hosts=[model.host])
+    create_secret(tenant=acme, name="api", value="sk-own-key", hosts=["127.0.0.1"])
     add_endpoint(acme, model, key="{{ secrets.api }}")
     return create_dataset(tenant=acme, name="own", embedding_model=NAME)
 
@@ -73,7 +74,7 @@ def test_document_is_embedded_by_the_endpoint_and_its_tokens_are_counted(
         assert [len(chunk.embedding) for chunk in Chunk.objects.all()] == [8]
     [asked] = model.asked
     assert (asked.headers["Authorization"], asked.body["model"], asked.body["dimensions"]) == (
-        "Bearer sk-own",
+        "Bearer sk-own-key",
         "org/vectors",
         8,
     )
@@ -96,7 +97,7 @@ def test_rate_of_the_endpoint_lets_the_next_document_wait_without_an_attempt(
     first, second = (upload(dataset, **{name: TEXT + name.encode()}).files[0].document for name in ("a_txt", "b_txt"))
     assert job_runner.run(first.job_id).state == "completed"
     job = job_runner.run(second.job_id)
-    assert (job.state, job.attempt, len(model.asked)) == ("scheduled", 1, 1)
+    assert (job.state, job.attempt, len(model.asked)) == ("scheduled", 0, 1)
 
 
 def test_tokens_of_the_month_are_checked_before_a_request(
@@ -139,7 +140,7 @@ def test_models_of_endpoints_are_those_of_their_tenant(
     assert NAME not in list_models(globex.pk)
     assert find_model(globex.pk, NAME) is None
     refused = globex_api.post("/api/v1/datasets/", {"name": "x", "embedding_model": NAME}, format="json")
-    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "embedding_model")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "embedding_model")
     assert NAME not in refused.json()["errors"][0]["detail"].split("There are:")[1]
     own = acme_api.post("/api/v1/datasets/", {"name": "x", "embedding_model": "none"}, format="json")
     assert NAME in own.json()["errors"][0]["detail"]
