@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
@@ -92,7 +93,12 @@ class DatasetAdmin(ReembedPage, TenantScopedAdmin):
         if db_field.name != "embedding_model":
             return super().formfield_for_dbfield(db_field, request, **kwargs)
         names = list_models(tenant.pk if (tenant := self.access(request).tenant) else None)
-        return forms.ChoiceField(label=db_field.verbose_name, choices=[(name, name) for name in names], required=False)
+        return forms.ChoiceField(
+            label=db_field.verbose_name,
+            choices=[(name, name) for name in names],
+            required=False,
+            widget=UnfoldAdminSelectWidget,
+        )
 
     def get_fields(self, request: HttpRequest, obj: Dataset | None = None) -> Any:
         if obj is not None:

@@ -6,6 +6,7 @@ Every vector has the length 1, so the inner product of two vectors of one model 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ class EndpointRateLimitedError(TransientError):
         super().__init__(message, code=RATE_LIMITED, retry_after_seconds=self.seconds)
 
 
-class Embedder:
+class Embedder(ABC):
     """Base of what turns texts into vectors.
 
     ``dependency`` identifies the endpoint for its circuit breaker; it is None for a local model.
@@ -50,12 +51,9 @@ class Embedder:
 
     dependency: Dependency | None = None
 
+    @abstractmethod
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return an array with one row for each text. Each row has the model's dimensions and the length 1."""
-        raise NotImplementedError
-
-    def load(self) -> None:
-        """Load the model now, which the first call of `embed` would otherwise do. A remote one needs no loading."""
 
     def take_usage(self) -> list[AnsweredRequest]:
         """Return the requests since the last call that count as the tenant's usage: those to its own endpoints."""
@@ -72,9 +70,6 @@ class LocalEmbedder(Embedder):
         # shortening the wait. The limit is applied by threadpoolctl.
         self._model = USE(threads=1)
         self._lock = threading.Lock()
-
-    def load(self) -> None:
-        self.embed(["warm"])
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         import numpy as np

@@ -123,5 +123,7 @@ def embedder_of(tenant_id: UUID | None, name: str) -> Embedder:
 
 
 def load_embedder() -> None:
-    """Load the platform's default model, so that the first search need not wait for it."""
-    embedder_of(None, platform_settings.EMBEDDING_MODEL).load()
+    """Load the platform's default model if it runs in this process, so that the first search need not wait for it."""
+    embedder = embedder_of(None, platform_settings.EMBEDDING_MODEL)
+    if embedder.dependency is None:
+        embedder.embed(["warm"])

@@ -90,7 +90,9 @@ from workloads.documents.service import create_dataset
 from workloads.documents.sources.models import ContentSource, SourceItem
 from workloads.files.models import Artifact
 from workloads.files.service import upload_files
+from workloads.model_endpoints.endpoints import ModelConfiguration
 from workloads.model_endpoints.service import create_endpoint
+from workloads.model_endpoints.usage import AnsweredRequest, record_usage
 from workloads.pipelines.models import PipelineEntity
 from workloads.pipelines.runs import start_run
 from workloads.pipelines.service import create_pipeline
@@ -232,6 +234,8 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         status=200,
     )
     model_endpoint = create_endpoint(tenant=tenant, name="spare", url="https://example.com/v1")
+    with tenant_context(tenant):
+        record_usage(tenant.pk, [AnsweredRequest(ModelConfiguration("https://example.com/v1", "m"), 3, 4)])
     alerting = _make_alerting(tenant)
     with override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         secret = create_secret(tenant=tenant, name="api", value="the secret of the world", hosts=["api.example.com"])

@@ -66,7 +66,7 @@ def inputs_of(client: Client, url: str) -> dict[str, Any]:
     context = client.get(url).context
     forms = [context["adminform"].form]
     for formset in context["inline_admin_formsets"]:
-        forms += [formset.formset.management_form, *formset.formset.initial_forms]
+        forms += [formset.formset.management_form, *formset.formset.forms]
     return dict(pair for form in forms for field in form for pair in sent_of(field))
 
 

@@ -12,7 +12,7 @@ from django.template.loaders.cached import Loader
 
 from jobsplatform.preloading import preload_models, preload_web
 from jobsplatform.settings.env import BASE_DIR
-from workloads.documents import embedding
+from workloads.documents import embedding_models
 
 
 def test_console_is_loaded_and_then_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def test_console_is_loaded_and_then_frozen(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_search_model_is_loaded_at_the_start_of_a_web_process(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[bool] = []
-    monkeypatch.setattr(embedding, "load_embedder", lambda: loaded.append(True))
+    monkeypatch.setattr(embedding_models, "load_embedder", lambda: loaded.append(True))
     preload_models().join()
     assert loaded == [True]
     assert "post_worker_init" in runpy.run_path(str(BASE_DIR / "gunicorn.conf.py"))
@@ -40,6 +40,6 @@ def test_search_model_is_loaded_at_the_start_of_a_web_process(monkeypatch: pytes
 def test_model_that_cannot_be_loaded_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(embedding, "load_embedder", lambda: 1 / 0)
+    monkeypatch.setattr(embedding_models, "load_embedder", lambda: 1 / 0)
     preload_models().join()
     assert "web.preload_failed" in caplog.messages

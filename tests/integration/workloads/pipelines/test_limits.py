@@ -128,9 +128,6 @@ class BusyEmbedder(Embedder):
         self.calls = 0
         self._guard = threading.Lock()
 
-    def load(self) -> None:
-        local_embedder().load()
-
     def embed(self, texts: Sequence[str]) -> Any:
         with self._guard:
             self.calls += 1
