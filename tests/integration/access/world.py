@@ -235,7 +235,8 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     )
     model_endpoint = create_endpoint(tenant=tenant, name="spare", url="https://example.com/v1")
     with tenant_context(tenant):
-        record_usage(tenant.pk, [AnsweredRequest(ModelConfiguration("https://example.com/v1", "m"), 3, 4)])
+        own = ModelConfiguration("https://example.com/v1", "m", endpoint="spare")
+        record_usage(tenant.pk, [AnsweredRequest(own, 3, 4)])
     alerting = _make_alerting(tenant)
     with override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         secret = create_secret(tenant=tenant, name="api", value="the secret of the world", hosts=["api.example.com"])
