@@ -36,8 +36,11 @@ _RESET_PEAK = b"5"
 # A reading of the peak stays valid for this long.
 _FRESH_NS = 1_000_000
 
-# The peak when it was last reset, by process id.
-_forgotten: tuple[int, int] | None = None
+# A peak that has not risen is reset again after this long: memory that was freed since then must not count any more.
+_STALE_NS = 1_000_000_000
+
+# The process, peak and time of the last reset.
+_forgotten: tuple[int, int, int] | None = None
 # The file that resets it, by process id. It stays open: a non-dumpable process cannot open it (`memory.hide_child`).
 _peak_file: tuple[int, int] | None = None
 # The time and value of the last reading.
@@ -117,17 +120,20 @@ def retry_on_disconnect[T](operation: Callable[[], T], *, give_up_after_seconds:
 def reset_peak() -> bool:
     """Reset the kernel's peak memory of this process; return whether that succeeded.
 
-    If the peak has not risen since the last reset, nothing is done: it is then the peak since that reset. Most short
+    If the peak has not risen since the last reset, and that was less than a second ago, nothing is done. Most short
     jobs do not raise it, and three system calls would be a noticeable part of a job of one millisecond. For the same
     reason a reading made less than a millisecond ago, at the end of the previous job, is reused.
     """
     global _forgotten  # noqa: PLW0603 - state of the process
-    is_fresh = time.monotonic_ns() - _read_at_ns < _FRESH_NS
-    if _forgotten == (os.getpid(), _read_kib if is_fresh else read_peak_kib()):
-        return True
+    if _forgotten is not None:
+        pid, peak_kib, reset_at_ns = _forgotten
+        now_ns = time.monotonic_ns()
+        is_recent = pid == os.getpid() and now_ns - reset_at_ns < _STALE_NS
+        if is_recent and peak_kib == (_read_kib if now_ns - _read_at_ns < _FRESH_NS else read_peak_kib()):
+            return True
     if not _forget_peak():
         return False
-    _forgotten = (os.getpid(), read_peak_kib())
+    _forgotten = (os.getpid(), read_peak_kib(), time.monotonic_ns())
     return True
 
 

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from scheduling.bulk import reroute, turns
 from scheduling.dispatch import broker, leadership
-from scheduling.dispatch.tick import TickResult, run_tick
+from scheduling.dispatch.tick import TICK_SETTINGS, TickResult, run_tick
 from scheduling.execution.start import StartedExecution, start_execution
 from scheduling.fleet.workers import Registration, register_worker
 from scheduling.models import LiveExecution, PoolClock, WorkerPool
@@ -21,6 +21,12 @@ from tenants.context import all_tenants
 def no_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the timeout of locks: a test holds them for its whole transaction."""
     monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 600_000)
+
+
+@pytest.fixture(autouse=True)
+def patient_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the sessions of ticks idle for long: a test's transaction outlives a tick, and a busy machine is slow."""
+    monkeypatch.setitem(TICK_SETTINGS, "idle_in_transaction_session_timeout", "600000")
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,6 @@ from scheduling.consistency.registry import (
     state_checks,
 )
 from scheduling.consistency.verification import StateReport, verify
-from scheduling.dispatch import tick as tick_module
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import Settlement, settle
@@ -56,9 +55,8 @@ def codes(report: StateReport) -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def _no_idle_timeout(no_lock_timeout: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lift a tick's idle timeout, which a test's transaction outlives."""
-    monkeypatch.setattr(tick_module, "TICK_IDLE_TIMEOUT_MS", 600_000)
+def _no_idle_timeout(no_lock_timeout: None) -> None:
+    """Lift the idle timeout of turns, which a test's transaction outlives."""
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from scheduling.consistency.registry import STATE, find_checks, state_checks
 from scheduling.consistency.verification import verify
-from scheduling.dispatch import tick as tick_module
 from scheduling.upkeep.registry import tasks
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
@@ -25,10 +24,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def work(no_lock_timeout: None, monkeypatch: pytest.MonkeyPatch, acme: Tenant, tick: Tick, start: Start) -> None:
+def work(no_lock_timeout: None, acme: Tenant, tick: Tick, start: Start) -> None:
     """Create a completed job, one to be retried, one running, one scheduled and one waiting."""
-    # A tick lets its transaction be idle for two seconds; a test's transaction outlives it.
-    monkeypatch.setattr(tick_module, "TICK_IDLE_TIMEOUT_MS", 600_000)
     done, back, running = submit(acme, 3)
     tick()
     complete(start, done)

@@ -108,7 +108,6 @@ def test_job_submitted_during_a_tick_is_dispatched_after_it(
         return news
 
     monkeypatch.setattr(tick, "lead_pool", lead_slowly)
-    monkeypatch.setattr(tick, "TICK_IDLE_TIMEOUT_MS", 600_000)
     start_dispatcher("leader")
     assert has_looked.wait(DEADLINE_SECONDS)
     (job,) = submit(acme)
