@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 # Characters of one text that are embedded. A chunk is shorter; a query can be of any length.
 _MAX_EMBEDDED_LENGTH = 8_000
-_MAX_HEADING_LENGTH = 400
+# Headings that are embedded with a chunk, from the lowest, and their characters. More of them find no better, take
+# longer to embed, and give equal texts in two documents different vectors.
+_HEADINGS, _MAX_HEADING_LENGTH = 2, 400
 _MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 RATE_LIMITED = "embedding_rate_limited"
 # Seconds to wait if an endpoint names none, and the maximum.
@@ -149,8 +151,8 @@ class TenantEmbedder(ApiEmbedder):
 
 
 def text_to_embed(text: str, location: Mapping[str, Any]) -> str:
-    """Return what is embedded for a chunk: its text below the path of its headings, which often names the topic."""
-    heading = " › ".join(location.get("heading", ()))[-_MAX_HEADING_LENGTH:]
+    """Return what is embedded for a chunk: its text below its lowest two headings, which often name the topic."""
+    heading = " › ".join(location.get("heading", ())[-_HEADINGS:])[-_MAX_HEADING_LENGTH:]
     return f"{heading}\n{text}" if heading else text
 
 

@@ -120,5 +120,6 @@ def test_unreachable_endpoint_is_a_transient_error(monkeypatch: pytest.MonkeyPat
 
 def test_text_is_embedded_below_its_headings() -> None:
     assert text_to_embed("It is 10 s.", {"heading": ["Workers", "Lease"], "line": 3}) == "Workers › Lease\nIt is 10 s."
+    assert text_to_embed("x", {"heading": ["Guide", "Workers", "Lease"]}) == "Workers › Lease\nx"
     assert text_to_embed("It is 10 s.", {"line": 3}) == "It is 10 s."
     assert len(text_to_embed("x", {"heading": ["y" * 5_000]})) == 402
