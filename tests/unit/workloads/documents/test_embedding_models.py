@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Barrier, BrokenBarrierError
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -22,14 +21,14 @@ ENTRY = {"url": "https://embed.test/v1", "model": "text-large", "dimensions": 3_
 
 def test_models_are_the_local_one_and_those_of_the_settings(change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(EMBEDDING_MODELS={"large": {**ENTRY, "price": 0.13}})
-    models = list_models(uuid4())
+    models = list_models(None)
     assert list(models) == [LOCAL_MODEL.name, "large"]
     assert (models["large"].dimensions, models["large"].price) == (3_072, 0.13)
-    embedder = embedder_of(uuid4(), "large")
+    embedder = embedder_of(None, "large")
     assert isinstance(embedder, ApiEmbedder)
     assert embedder.dependency == Dependency("embeddings:large", is_shared=True)
     with pytest.raises(PermanentError, match="gone no longer exists") as refused:
-        embedder_of(uuid4(), "gone")
+        embedder_of(None, "gone")
     assert refused.value.code == "embedding_model_mismatch"
 
 
