@@ -60,6 +60,6 @@ WITH moved AS (
 -- name: measure
 -- Count the chunks of a dataset, the vectors of its next model, and about the bytes of what is embedded.
 SELECT count(*) AS chunks,
-    coalesce(sum(octet_length(text) + octet_length(coalesce(location ->> 'heading', ''))), 0) AS bytes,
+    coalesce(sum(octet_length(text) + octet_length(concat(location #>> '{heading,-2}', location #>> '{heading,-1}'))), 0) AS bytes,
     (SELECT count(*) FROM retrieval_nextvector WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s) AS done
 FROM retrieval_chunk WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s;

@@ -42,6 +42,9 @@ from tests.integration.scheduling.job_helpers import Start, Tick, begin, complet
 from tests.integration.scheduling.random_walk import Walk
 from tests.predictions import predict
 
+# A test's transaction outlives the idle timeout of turns.
+pytestmark = pytest.mark.usefixtures("no_lock_timeout")
+
 
 def execute(statement: str, **values: object) -> None:
     """Plant a fault; raise if the statement changes nothing."""
@@ -52,11 +55,6 @@ def execute(statement: str, **values: object) -> None:
 
 def codes(report: StateReport) -> set[str]:
     return {code for code, _ in report.findings}
-
-
-@pytest.fixture(autouse=True)
-def _no_idle_timeout(no_lock_timeout: None) -> None:
-    """Lift the idle timeout of turns, which a test's transaction outlives."""
 
 
 @pytest.fixture

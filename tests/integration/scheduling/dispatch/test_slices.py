@@ -80,9 +80,6 @@ def request_slots(tick: Tick) -> set[UUID]:
     """Fold submissions, decide, and return the executions that are requested to yield."""
     tick()
     request_slice_yields()
-    with connection.cursor() as cursor:
-        # A tick lets its transaction be idle for two seconds; a test's transaction outlives it.
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     return requested()
 
 

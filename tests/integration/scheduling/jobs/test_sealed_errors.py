@@ -14,7 +14,6 @@ from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.errors.fingerprints import fingerprint_of
 from scheduling.errors.queries import describe_occurrences, group_errors
 from scheduling.execution import settlement_builders
@@ -28,7 +27,7 @@ from scheduling.jobs.dead_letters.groups import group_dead_letters
 from scheduling.jobs.dead_letters.queries import describe_dead_letter
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit.retry import RetryPolicy
-from scheduling.models import Batch, Circuit, CircuitNews, DeadLetter, Execution, Job, JobError, WorkerPool
+from scheduling.models import Batch, Circuit, CircuitNews, DeadLetter, Execution, Job, JobError
 from scheduling.upkeep.stored_values import seal_page, sealed_models
 from tenants.context import all_tenants, tenant_context
 from tenants.encryption.data_keys import forget_keys
@@ -51,19 +50,6 @@ def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")], CIRCUIT_FAILURES=3)
     yield
     forget_keys()
-
-
-@pytest.fixture
-def tick(pool: WorkerPool) -> Tick:
-    """Run one tick without its idle timeout, because a test is one transaction."""
-
-    def run() -> TickResult:
-        done = run_tick(pool.pk)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
-        return done
-
-    return run
 
 
 def failed(started: StartedExecution, text: str, *, is_permanent: bool = True) -> Settlement:

@@ -22,7 +22,6 @@ from scheduling.bulk import turns
 from scheduling.bulk.serializers import BulkOperationSerializer
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.consistency.waiting import append_repair_events
-from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.exceptions import IdempotencyMismatchError
 from scheduling.execution import policy, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
@@ -35,7 +34,7 @@ from scheduling.jobs.retries import retry_job, retry_jobs
 from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.submission import submit_job
 from scheduling.kit.retry import RetryPolicy
-from scheduling.models import Circuit, CircuitNews, Job, JobEvent, JobLog, Schedule, WorkerPool
+from scheduling.models import Circuit, CircuitNews, Job, JobEvent, JobLog, Schedule
 from scheduling.schedules.definitions import create_schedule
 from scheduling.schedules.firing import fire_due_schedules
 from scheduling.upkeep.stored_values import sealed_models
@@ -76,19 +75,6 @@ def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     yield
     forget_keys()
-
-
-@pytest.fixture
-def tick(pool: WorkerPool) -> Tick:
-    """Run one tick without its idle timeout, because a test is one transaction."""
-
-    def run() -> TickResult:
-        done = run_tick(pool.pk)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
-        return done
-
-    return run
 
 
 def raw(job: Job) -> dict[str, Any]:

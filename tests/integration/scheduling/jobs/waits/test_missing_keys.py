@@ -9,13 +9,12 @@ import pytest
 from django.db import connection
 
 from scheduling.diagnosis.checks import Health, check_flow
-from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.execution import policy
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.waits.reasons import why_waiting
-from scheduling.models import Job, JobEvent, WorkerPool
+from scheduling.models import Job, JobEvent
 from tenants.context import all_tenants, tenant_context
 from tenants.encryption.data_keys import forget_keys
 from tenants.models import Tenant, TenantDataKey
@@ -36,19 +35,6 @@ def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     yield
     forget_keys()
-
-
-@pytest.fixture
-def tick(pool: WorkerPool) -> Tick:
-    """Run one tick without its idle timeout, because a test is one transaction."""
-
-    def run() -> TickResult:
-        done = run_tick(pool.pk)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
-        return done
-
-    return run
 
 
 def meet_missing_key(job: Job, tick: Tick, start: Start) -> JobEvent:
