@@ -190,6 +190,7 @@ POST   workflows/{workflow}/rollback/    workflow.rolled_back    workflow_execut
 POST   workflows/{workflow}/withdraw/    workflow.version_withdrawn workflow_execution.workflow
 POST   workflows/{workflow}/runs/        job.submitted           scheduling.job
 POST   workflow-runs/records/            job.submitted           scheduling.job
+POST   workflow-runs/{workflow_run}/replay/ workflow_run.replayed workflow_storage.workflowrun
 POST   approvals/{approval}/decide/      approval.decided        workflow_execution.approval
 POST   secrets/                          secret.created          tenants.tenantsecret
 POST   secrets/{secret}/versions/        secret.rotated          tenants.tenantsecret
@@ -521,6 +522,7 @@ POST scheduling/job/views/{view}/rename/   saved_view.renamed    scheduling.save
 POST scheduling/job/views/{view}/forget/   saved_view.deleted    scheduling.savedview
 POST scheduling/jobtemplate/{template}/run/ job.submitted        scheduling.job
 POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job
+POST workflow_execution/workflow/replay/{workflow_run}/ workflow_run.replayed workflow_storage.workflowrun
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
 POST export/errors/                        list.exported         scheduling.joberror

@@ -37,6 +37,12 @@ from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNum
 from tenants.exceptions import FieldInvalidError
 
 MINIMAL = "return=minimal"
+IDEMPOTENCY_HEADER = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    OpenApiParameter.HEADER,
+    description="A repeated key returns the first job (200); with a different request it is refused (422).",
+)
 _JOB_KEY: Mapping[str, Any] = {"default": "", "allow_blank": True, "max_length": MAX_JOB_KEY_CHARACTERS}
 RATE_HEADERS = [
     OpenApiParameter(name, int, OpenApiParameter.HEADER, description=description, response=[200, 201])

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.http import HttpResponseBase, HttpResponseNotModified
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +18,7 @@ from scheduling.controls.api import OverrideControlsSerializer
 from scheduling.controls.service import override_controls
 from scheduling.execution.api import ExecutionSerializer
 from scheduling.jobs.answers import (
+    IDEMPOTENCY_HEADER,
     RATE_HEADERS,
     JobSerializer,
     JobSubmissionSerializer,
@@ -72,12 +73,6 @@ from tenants.tenancy.serializers import NoBodySerializer
 
 # Columns that lists do not show.
 UNLISTED = ("payload", "payload_hash", "checkpoint", "result", "error_message")
-IDEMPOTENCY_HEADER = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-    OpenApiParameter.HEADER,
-    description="A repeated key returns the first job (200); with a different request it is refused (422).",
-)
 
 
 class JobViewSet(TenantViewSet):

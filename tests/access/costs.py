@@ -426,6 +426,7 @@ GET    workflows/                                                  2
 DELETE workflows/{pk}/                                             2
 PATCH  workflows/{pk}/                                             2
 POST   workflow-runs/records/                                      2
+POST   workflow-runs/{pk}/replay/                                  2
 POST   workflows/{pk}/runs/                                        2
 POST   workflows/{pk}/withdraw/                                    2
 GET    workflows/{pk}/versions/                                    2

@@ -504,6 +504,7 @@ POST   approvals/{approval}/decide/          workflows.approve {"decision": "app
 GET    workflow-runs/                        jobs.view
 POST   workflow-runs/records/                jobs.submit       {"run": {"id": "0199d0a4-7c1e-7aaa-8000-0123456789ab", "workflow": {"id": "0199d0a4-7c1e-7aaa-8000-0123456789ac", "version": 1}, "version": 1, "state": "running"}}
 GET    workflow-runs/{workflow_run}/         jobs.view
+POST   workflow-runs/{workflow_run}/replay/  jobs.submit       {"node": "start"}
 GET    workflow-runs/{workflow_run}/nodes/   jobs.view
 GET    workflow-runs/{workflow_run}/nodes/{node_run}/ jobs.view
 GET    pipelines/                            pipelines.view
@@ -816,6 +817,8 @@ POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dat
 GET    workflow_execution/approval/pending/  workflows.view
 GET    workflow_execution/workflow/{workflow}/run/ jobs.submit
 POST   workflow_execution/workflow/{workflow}/run/ jobs.submit {"inputs": ""}            302
+GET    workflow_execution/workflow/replay/{workflow_run}/ jobs.submit
+POST   workflow_execution/workflow/replay/{workflow_run}/ jobs.submit {"node": "start"} 302
 GET    scheduling/jobtemplate/{template}/run/ templates.run
 POST   scheduling/jobtemplate/{template}/run/ templates.run     {}
 POST   scheduling/jobtemplate/{template}/parameters/ templates.run {}

@@ -180,6 +180,7 @@ TWINS = {
     "scheduling/jobtemplate/{template}/run/": "POST job-templates/{template}/run/",
     "scheduling/job/submit/": "POST jobs/",
     "scheduling/job/{job}/notes/": "POST jobs/{job}/notes/",
+    "workflow_execution/workflow/replay/{workflow_run}/": "POST workflow-runs/{workflow_run}/replay/",
     "workflow_execution/workflow/{workflow}/run/": "POST workflows/{workflow}/runs/",
     "scheduling/upkeeprun/run/partitions/": "POST upkeep/partitions/run/",
     "scheduling/tenantupkeeprun/verify/": "POST upkeep-runs/",

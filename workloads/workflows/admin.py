@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -27,6 +28,7 @@ from tenants.versions.admin import SHOWN_VERSIONS, VERSION_FIELDS, VersionsMixin
 from workloads.workflows.forms import RunForm, WorkflowForm
 from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
 from workloads.workflows.queries import count_pending_approvals, find_approvals, list_versions
+from workloads.workflows.replay_page import show_replay
 from workloads.workflows.runs import decide_approval, start_run
 from workloads.workflows.service import WORKFLOWS, add_version, create_workflow, delete_workflow, update_workflow
 
@@ -73,8 +75,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         values = form.cleaned_data
         tenant = form.own_tenant or values["tenant"]
         if not change:
-            own = {name: values[name] for name in _FIELDS}
-            obj.pk = create_workflow(tenant=tenant, **own, note=values["reason"]).pk
+            obj.pk = create_workflow(tenant=tenant, **{key: values[key] for key in _FIELDS}, note=values["reason"]).pk
             return
         changed = {name: values[name] for name in ("name", "description") if name in form.changed_data}
         if changed:
@@ -113,9 +114,11 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         run = self.guard(self.run_view, Permission.JOBS_SUBMIT)
+        replay = self.guard(partial(show_replay, self), Permission.JOBS_SUBMIT)
         version = self.guard(require_safe(self.version_view), Permission.WORKFLOWS_VIEW)
         return [
             path("<uuid:object_id>/run/", run, name="workflow_execution_workflow_run"),
+            path("replay/<uuid:run_id>/", replay, name="workflow_execution_workflow_replay"),
             path("<uuid:object_id>/versions/<int:number>/", version, name="workflow_execution_workflow_version"),
             *super().get_urls(),
         ]

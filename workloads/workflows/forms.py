@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext, gettext_lazy
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from tenants.console.json_fields import IndentedJSONField, StrictJSONField
+from tenants.console.json_fields import IndentedJSONField, JSONObjectField, StrictJSONField
 from tenants.models import Tenant
 from tenants.versions.admin import VersionForm
 from workloads.workflows.exceptions import WorkflowDefinitionError
@@ -95,3 +96,39 @@ class RunForm(forms.Form):
         if inputs is not None and not isinstance(inputs, dict):
             raise forms.ValidationError(gettext("The inputs must be a JSON object."))
         return inputs
+
+
+class ReplayForm(forms.Form):
+    """Form for a replay of a run: the node from which it is run again, and edited values."""
+
+    node = forms.ChoiceField(
+        label=gettext_lazy("Run again from"),
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy("This node and those after it are run again; the others keep their outputs."),
+    )
+    inputs = JSONObjectField(
+        label=gettext_lazy("Edited inputs"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 6, "spellcheck": "false"}),
+        help_text=gettext_lazy('Inputs that replace those of the run, as JSON: {"question": "…"}. The others stay.'),
+    )
+    outputs = JSONObjectField(
+        label=gettext_lazy("Edited outputs"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 6, "spellcheck": "false"}),
+        help_text=gettext_lazy(
+            'Outputs that replace those of kept nodes, by node, as JSON: {"ask": {"text": "…"}}. The others stay.'
+        ),
+    )
+
+    def __init__(self, nodes: Iterable[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        node: Any = self.fields["node"]
+        node.choices = list(nodes)
+
+    def clean_outputs(self) -> Any:
+        """Return the outputs by node, or None; raise ValidationError if those of a node are not an object."""
+        outputs = self.cleaned_data["outputs"]
+        if outputs is not None and not all(isinstance(one, dict) for one in outputs.values()):
+            raise forms.ValidationError(gettext("The outputs of each node must be a JSON object."))
+        return outputs

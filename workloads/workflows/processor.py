@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.utils.translation import gettext_noop
 
@@ -13,6 +13,8 @@ from workloads.documents.tenant_settings import EMBEDDING_MODEL
 from workloads.workflows.nodes.child_job import MAX_CALLS
 from workloads.workflows.running.runner import Runner
 from workloads.workflows.tenant_settings import SETTINGS
+
+_ID: Final = {"type": "string", "format": "uuid", "maxLength": 36, "pattern": "^[0-9a-fA-F-]{36}$"}
 
 
 class WorkflowExecution(AsyncTaskProcessor):
@@ -24,10 +26,20 @@ class WorkflowExecution(AsyncTaskProcessor):
     payload_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {
-            "workflow_id": {"type": "string", "format": "uuid", "maxLength": 36, "pattern": "^[0-9a-fA-F-]{36}$"},
+            "workflow_id": _ID,
             "version": {"type": "integer", "minimum": 1},
             "inputs": {"type": "object"},
             "depth": {"type": "integer", "minimum": 0, "maximum": MAX_CALLS},
+            "replay": {
+                "type": "object",
+                "properties": {
+                    "run": _ID,
+                    "node": {"type": "string", "maxLength": 40},
+                    "outputs": {"type": "object", "additionalProperties": {"type": "object"}, "maxProperties": 50},
+                },
+                "required": ["run", "node"],
+                "additionalProperties": False,
+            },
         },
         "required": ["workflow_id"],
         "additionalProperties": False,

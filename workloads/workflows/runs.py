@@ -1,4 +1,4 @@
-"""Services that start runs and decide approvals, each in one transaction."""
+"""Services that start and replay runs and decide approvals, each in one transaction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import Submission, submit_job
 from scheduling.jobs.suspension import wake_jobs
-from tenants.audit.service import record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import current_actor, tenant_context
 from tenants.models import Tenant
 from workloads.workflows.definition.graph import Graph
@@ -23,6 +23,7 @@ from workloads.workflows.models import Approval, ApprovalState, Workflow, Workfl
 from workloads.workflows.queries import get_approval, get_pinned, has_ended
 from workloads.workflows.records.records import RecordState, RunRecord
 from workloads.workflows.records.repository import save_records
+from workloads.workflows.running.replays import Outputs, Replay, read_replay, read_value
 
 KIND = "workflow_execution"
 
@@ -52,6 +53,49 @@ def start_run(
         if submission.created:
             save_records(_first_record(pinned, graph, checked, submission.job.pk))
         return submission
+
+
+def replay_run(
+    *,
+    tenant: Tenant,
+    run_id: UUID,
+    node: str,
+    inputs: Mapping[str, Any] | None = None,
+    outputs: Outputs | None = None,
+    version: int | None = None,
+    is_rate_limited: bool = False,
+    **options: Any,
+) -> tuple[Submission, Replay]:
+    """Submit a run that repeats an ended one from a node; return it with what it keeps.
+
+    ``inputs`` and ``outputs`` replace single inputs of the run and outputs of kept nodes. Raise the errors of
+    `read_replay`, `RunInputsInvalidError`, or those of `submit_job`.
+    """
+    edits = {"inputs": dict(inputs or {}), "outputs": dict(outputs or {})}
+    with tenant_context(tenant):
+        replay = read_replay(run_id, node, edits["outputs"], version)
+        stored = read_value(replay.run, "inputs").items()
+        # An optional input without a value is stored as null.
+        before = {name: value for name, value in stored if value is not None and name in replay.graph.inputs}
+        given = before | edits["inputs"]
+        checked, faults = read_inputs(replay.graph, given)
+        if faults:
+            raise RunInputsInvalidError(errors=faults)
+        payload = {
+            "workflow_id": str(replay.run.workflow_id),
+            "version": replay.pinned.number,
+            "inputs": given,
+            "replay": {"run": str(run_id), "node": node, "outputs": edits["outputs"]},
+        }
+        with suppress_nested_entries():
+            request = JobRequest(kind=KIND, payload=payload, **options)
+            submission = submit_job(tenant=tenant, request=request, is_rate_limited=is_rate_limited)
+        if submission.created:
+            save_records(_first_record(replay.pinned, replay.graph, checked, submission.job.pk, replay_of=run_id))
+            facts = {"job": str(submission.job.pk), "node": node, "version": replay.pinned.number}
+            edited = {f"edited_{name}": sorted(values) for name, values in edits.items()}
+            record_audit(action="workflow_run.replayed", target=replay.run, after=facts | edited)
+    return submission, replay
 
 
 def decide_approval(*, approval_id: UUID, is_approved: bool, comment: str = "") -> Approval:
@@ -86,7 +130,9 @@ def decide_approval(*, approval_id: UUID, is_approved: bool, comment: str = "") 
     return approval
 
 
-def _first_record(pinned: WorkflowVersion, graph: Graph, inputs: Mapping[str, Any], job_id: UUID) -> RunRecord:
+def _first_record(
+    pinned: WorkflowVersion, graph: Graph, inputs: Mapping[str, Any], job_id: UUID, replay_of: UUID | None = None
+) -> RunRecord:
     """Return the record of a run that waits for its first start, so that its pages exist at once."""
     return RunRecord(
         run_id=job_id,
@@ -99,6 +145,7 @@ def _first_record(pinned: WorkflowVersion, graph: Graph, inputs: Mapping[str, An
         state=RecordState.WAITING,
         inputs=inputs,
         graph=graph.describe(),
+        replay_of=replay_of,
     )
 
 

@@ -222,7 +222,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     pipeline_run = start_run(tenant=tenant, pipeline_id=pipeline.pk)
     key = issue_api_key(tenant=tenant, name="spare").key
     invitation = invite(tenant=tenant, invitee="guest", role=Role.VIEWER, link_of=str).invitation
-    run, node = _store_run(work)
+    run, node = _store_run(work, workflow.pk)
     webhook = create_webhook(tenant=tenant, name="ops", url="https://example.com/hook").webhook
     record_attempt(
         tenant_id=tenant.pk,
@@ -404,12 +404,12 @@ def _make_alerting(tenant: Tenant) -> dict[str, Any]:
     return {name: row.pk for name, row in rows.items()}
 
 
-def _store_run(work: Work) -> tuple[UUID, UUID]:
+def _store_run(work: Work, workflow_id: UUID) -> tuple[UUID, UUID]:
     """Store a run of a workflow with one node."""
     run = RunRecord(
         run_id=uuid7(),
         tenant_id=work.tenant.pk,
-        workflow_id=uuid7(),
+        workflow_id=workflow_id,
         workflow_version=1,
         job_id=work.failed.pk,
         version=1,

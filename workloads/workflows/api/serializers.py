@@ -141,6 +141,17 @@ class NewRunSerializer(StrictSerializer):
     )
 
 
+class NewReplaySerializer(NewRunSerializer):
+    """Request body: a replay of an ended run from a node."""
+
+    node = NameField(max_length=40, help_text="Its id; it and the nodes after it are run again.")
+    inputs = serializers.DictField(default=dict, help_text="Inputs that replace those of the run; the others stay.")
+    outputs = serializers.DictField(
+        child=serializers.DictField(), default=dict, help_text="Outputs that replace those of kept nodes, by node."
+    )
+    version = WholeNumberField(min_value=1, required=False, help_text="Default: the version of the run.")
+
+
 class RunAnswerSerializer(serializers.Serializer[Any]):
     """A submitted run. `workflow-runs/{run}/` shows the run, `jobs/{job}/` its job."""
 
@@ -148,6 +159,14 @@ class RunAnswerSerializer(serializers.Serializer[Any]):
     job = serializers.UUIDField()
     workflow = serializers.UUIDField()
     version = serializers.IntegerField()
+
+
+class ReplayAnswerSerializer(RunAnswerSerializer):
+    """A submitted replay, and the nodes that it keeps and runs again."""
+
+    replay_of = serializers.UUIDField()
+    kept = serializers.ListField(child=serializers.CharField())
+    run_again = serializers.ListField(child=serializers.CharField(), help_text="Unless their branch is not taken.")
 
 
 class ApprovalSerializer(serializers.ModelSerializer[Approval]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -110,9 +111,15 @@ class WorkflowRunAdmin(KeysetAdmin):
             "run_body": body,
             "run_etag": etag_of(body),
             "post_actions": list(self._buttons(request, run)),
+            "replay_url": self._replay_url(request, run) if shown["is_over"] else "",
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "workflow_storage/admin/run_page.html", context)
+
+    def _replay_url(self, request: HttpRequest, run: WorkflowRun) -> str:
+        """Return the URL of the page that replays an ended run; an empty string if there is none for the caller."""
+        may_replay = self.access(request).may(Permission.JOBS_SUBMIT) and not run.is_external
+        return _url_if_known("admin:workflow_execution_workflow_replay", run.pk) if may_replay else ""
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
         """Return the HTML of that part of the page which changes while the run continues."""
@@ -190,8 +197,12 @@ class WorkflowRunAdmin(KeysetAdmin):
 
 def job_url(run: WorkflowRun) -> str:
     """Return the URL of the page of a run's job; an empty string in a console without the scheduler's pages."""
+    return _url_if_known("admin:scheduling_job_change", run.job_id)
+
+
+def _url_if_known(name: str, key: UUID) -> str:
     try:
-        return reverse("admin:scheduling_job_change", args=[run.job_id])
+        return reverse(name, args=[key])
     except NoReverseMatch:
         return ""
 

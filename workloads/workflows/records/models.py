@@ -92,6 +92,7 @@ class WorkflowRun(RecordedModel):
     total_steps = models.PositiveIntegerField(_("total steps"), default=0)
     graph = SealedJSONField(_("graph"), null=True)
     is_external = models.BooleanField(_("is external"), db_default=False)
+    replay_of = models.UUIDField(_("replay of"), null=True)
 
     class Meta:
         verbose_name = _("workflow run")

@@ -53,7 +53,8 @@ class RunRecord:
     contain only what has changed. ``graph`` is what the run's pages draw, ``{"nodes": [{"id", "type", "title",
     "parent"?}], "edges": [{"source", "target", "label"?}]}``; it must not change once it is set. ``parent`` is the id
     of the iteration that contains a node. ``is_external`` marks a run that was executed outside the platform;
-    ``job_id`` is then the job that stores this record.
+    ``job_id`` is then the job that stores this record. ``replay_of`` is the run that this one replays; only the first
+    write of a run sets it.
     """
 
     run_id: UUID
@@ -75,6 +76,7 @@ class RunRecord:
     graph: JsonObject | None = None
     workflow_name: str = ""
     is_external: bool = False
+    replay_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ def run_row(run: RunRecord) -> Row:
         "workflow_version": run.workflow_version,
         "workflow_name": _text(run.workflow_name)[:MAX_WORKFLOW_NAME],
         "is_external": run.is_external,
+        "replay_of": None if run.replay_of is None else str(run.replay_of),
         "job_id": str(run.job_id),
         "total_tokens": run.total_tokens,
         "total_cost": None if run.total_cost is None else str(run.total_cost),

@@ -1,20 +1,21 @@
 -- name: upsert_runs
 -- Insert runs, or merge them with the stored ones.
 INSERT INTO workflow_storage_workflowrun AS t (
-    id, tenant_id, workflow_id, workflow_version, workflow_name, is_external,
+    id, tenant_id, workflow_id, workflow_version, workflow_name, is_external, replay_of,
     version, state, error_code, error_message, ended_at, job_id, total_tokens, total_cost, total_steps,
     inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
     outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
     graph, started_at
 )
 SELECT
-    id, tenant_id, workflow_id, workflow_version, workflow_name, is_external,
+    id, tenant_id, workflow_id, workflow_version, workflow_name, is_external, replay_of,
     version, state, error_code, error_message, ended_at, job_id, total_tokens, total_cost, total_steps,
     inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
     outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
     graph, started_at
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     id uuid, tenant_id uuid, workflow_id uuid, workflow_version int, workflow_name text, is_external boolean,
+    replay_of uuid,
     version int, state text, error_code text, error_message text, ended_at timestamptz, job_id uuid,
     total_tokens bigint, total_cost numeric, total_steps int,
     inputs jsonb, inputs_version int, inputs_bytes bigint, inputs_key text, inputs_sha256 text,

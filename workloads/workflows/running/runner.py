@@ -42,6 +42,7 @@ from workloads.workflows.running.concurrency import NodeConcurrency, failure_of
 from workloads.workflows.running.decisions import apply_decisions
 from workloads.workflows.running.node_work import NodeWork
 from workloads.workflows.running.recording import Recording
+from workloads.workflows.running.replays import begin_replay
 from workloads.workflows.running.resumption import resume_ended_run
 from workloads.workflows.running.undoing import undoings
 from workloads.workflows.running.values import Values
@@ -64,7 +65,7 @@ class Runner:
         self.clock = repository.database_clock()
         self.begun_at = time.monotonic()
         self.is_new = not context.state
-        resumed = resume_ended_run(context) if self.is_new else None
+        resumed = (resume_ended_run(context) or begin_replay(context)) if self.is_new else None
         self.state, values = resumed or (WorkflowRunProgress(0), ())
         if not self.is_new:
             self.state = WorkflowRunProgress.read(context.state)

@@ -26,7 +26,8 @@ def undoings(
     undone: list[str] = []
     for key, step in changes.items():
         node = graph.nodes[key.node_id]
-        if node.compensate is None:
+        # A node whose first version is done was kept from another run, which owns its work.
+        if node.compensate is None or (step.status is Status.DONE and step.version == 1):
             continue
         has_failed = step.status is Status.FAILED or (step.status is Status.DONE and step.error is not None)
         if has_failed and key in refused:

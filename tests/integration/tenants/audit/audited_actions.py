@@ -1026,6 +1026,9 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST scheduling/jobtemplate/{template}/run/": lambda world: _post(
         world, f"scheduling/jobtemplate/{world.own['template']}/run/", {"parameters": "{}"}
     ),
+    "POST workflow_execution/workflow/replay/{workflow_run}/": lambda world: _post(
+        world, f"workflow_execution/workflow/replay/{world.own['workflow_run']}/", {"node": "start"}
+    ),
     "POST workflow_execution/workflow/{workflow}/run/": lambda world: _post(
         world, f"workflow_execution/workflow/{world.own['workflow']}/run/", {"inputs": ""}
     ),

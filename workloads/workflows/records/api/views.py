@@ -99,6 +99,7 @@ class WorkflowRunSummarySerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=SHOWN_STATES, source="shown_state")
     version = serializers.IntegerField(help_text="Incremented with each change of the run.")
     is_external = serializers.BooleanField(help_text="Whether the run was recorded outside the platform.")
+    replay_of = serializers.UUIDField(allow_null=True, help_text="The run that this one replays.")
     error = serializers.SerializerMethodField()
     started_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
