@@ -181,6 +181,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "workloads/documents/sections.py:_PAIR_ROW": ("match", (("q: ", "; a"), ("question: ", "; answer"))),
     "workloads/documents/sections.py:_QUESTION": ("match", (("", "q"), ("q", " "), ("", "\t"))),
     "workloads/documents/packing.py:_SPACES": ("finditer", (("", "  "), ("", "\t "))),
+    "workloads/documents/extraction/decoding.py:_LONG_RUN": ("search", ()),
     "workloads/documents/extraction/decoding.py:_NOT_WESTERN": ("search", (("", "é"),)),
     "workloads/documents/extraction/decoding.py:_XML_DECLARED": (
         "search",

@@ -91,8 +91,8 @@ class Facts:
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, message: str) -> None:
-        """Add a warning, unless it is there already or there are MAX_WARNINGS of them."""
-        message = message[:MAX_WARNING_CHARACTERS]
+        """Add a warning without unprintable characters, unless it is there or there are MAX_WARNINGS of them."""
+        message = "".join(filter(str.isprintable, message))[:MAX_WARNING_CHARACTERS]
         if message not in self.warnings and len(self.warnings) < MAX_WARNINGS:
             self.warnings.append(message)
 

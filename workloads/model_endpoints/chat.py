@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from scheduling.kit.base import PermanentError
 from scheduling.kit.http import Limits, NoAnswerError, Stream, open_stream
 from workloads.model_endpoints.answers import AnswerReader, ChatAnswer
 from workloads.model_endpoints.endpoints import MODEL_LIMITS, ModelConfiguration
@@ -70,9 +71,12 @@ async def chat(
         if "event-stream" in stream.answer.header("content-type"):
             async for event in _events(stream):
                 reader.take_event(event)
+            _refuse_cut(stream, limits)
         else:
             # Some endpoints do not stream, whatever the request says.
-            reader.take_whole((await stream.read()).body)
+            answer = await stream.read()
+            _refuse_cut(stream, limits)
+            reader.take_whole(answer.body)
     return reader.conclude()
 
 
@@ -86,6 +90,13 @@ async def _refuse_errors(stream: Stream, endpoint: EndpointName) -> None:
     raise error_of(endpoint, answer.status, answer.body, retry_after_seconds=answer.retry_after_seconds)
 
 
+def _refuse_cut(stream: Stream, limits: Limits) -> None:
+    if stream.is_cut:
+        raise PermanentError(
+            f"The model's answer has more than {limits.body_bytes:,} bytes.", code="model_answer_too_long"
+        )
+
+
 async def _events(stream: Stream) -> AsyncIterator[str]:
     """Yield the data of each server-sent event."""
     rest = b""
@@ -94,5 +105,5 @@ async def _events(stream: Stream) -> AsyncIterator[str]:
         for line in lines:
             if line.startswith(b"data:"):
                 yield line[5:].strip().decode("utf-8", "replace")
-    if rest.startswith(b"data:"):
+    if rest.startswith(b"data:") and not stream.is_cut:
         yield rest[5:].strip().decode("utf-8", "replace")

@@ -41,6 +41,8 @@ _LATIN = frozenset(
 _NOT_WESTERN = re.compile(
     "[^\\x01-\\x7f\\xa0§°«»¡¿·©®™£€´’‘‚“”„–—…•àâäãáåæçéèêëíìîïñóòôöõøœúùûüÿßÀÂÄÃÁÅÆÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜŸªº½¼¾²]"
 )
+# In other languages than those of Western Europe, letters beyond ASCII stand side by side.
+_LONG_RUN = re.compile(rb"[\x80-\xff]{3}")
 # Python knows them and files do not use them; short texts of Western Europe pass for them.
 _UNUSED = ["cp1006", "kz1048", "ptcp154", "hp_roman8", "mac_iceland", "mac_turkish"]
 # Python's codecs of text that are no encodings of files.
@@ -113,7 +115,11 @@ def _guess(data: bytes) -> tuple[str, str]:
     excluded = [] if b"\0" in data else _UNITS_OF_MANY_BYTES
     best = from_bytes(data[:_SAMPLE_BYTES], cp_exclusion=[*excluded, *_UNUSED]).best()
     names = [best.encoding] if best else []
-    if best is None or best.encoding in _LATIN:
+    if (
+        best is None
+        or best.encoding in _LATIN
+        or not (best.encoding.startswith(_PROVEN) or _LONG_RUN.search(data[:_SAMPLE_BYTES]))
+    ):
         names.insert(0, "cp1252")
     elif best.encoding in {"gb2312", "gbk"}:
         names.append("gb18030")

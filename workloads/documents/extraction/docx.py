@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import docx
 from docx.document import Document
+from docx.opc.constants import CONTENT_TYPE
+from docx.opc.part import PartFactory
 from docx.oxml.ns import qn
+from docx.package import Package
+from docx.parts.document import DocumentPart
 from lxml import etree
 
 from workloads.documents.blocks import Block, BlockKind, Facts
 from workloads.documents.extraction.errors import FileDamagedError
-from workloads.documents.extraction.office import inspect_archive, refuse_old_format
+from workloads.documents.extraction.office import inspect_archive, office_errors, refuse_old_format
 from workloads.documents.extraction.rows import Grid, Row, table_blocks
 
 _HEADING = re.compile(r"(?:Heading|heading) ([1-6])$")
@@ -35,6 +37,15 @@ _LEFT_OUT = frozenset(
     ]
 )
 
+# Documents with macros and templates are documents; `docx.Document` refuses them.
+_KINDS_OF_DOCUMENTS = (
+    CONTENT_TYPE.WML_DOCUMENT_MAIN,
+    "application/vnd.ms-word.document.macroEnabled.main+xml",
+    "application/vnd.ms-word.template.macroEnabledTemplate.main+xml",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.template.main+xml",
+)
+PartFactory.part_type_for.update(dict.fromkeys(_KINDS_OF_DOCUMENTS, DocumentPart))
+
 
 def read_docx(data: bytes, facts: Facts) -> Iterator[Block]:
     """Yield the headings, paragraphs, listings, table rows, text boxes and notes of a Word document in order.
@@ -43,12 +54,15 @@ def read_docx(data: bytes, facts: Facts) -> Iterator[Block]:
     `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it cannot be read.
     """
     refuse_old_format(data, ".docx")
-    inspect_archive(data)
+    inspect_archive(data, facts)
     try:
-        document = docx.Document(io.BytesIO(data))
+        part = Package.open(io.BytesIO(data)).main_document_part
+        document = part.document
+        if next(document.element.body.iter(qn("w:altChunk")), None) is not None:
+            facts.warn("The inserted files of the document are not indexed.")
         reader = _Reader(_styles_of(document), _notes_of(document))
         yield from _joined(reader.read(document.element.body))
-    except (KeyError, ValueError, zipfile.BadZipFile, etree.XMLSyntaxError, AttributeError, OSError) as error:
+    except office_errors() as error:
         raise FileDamagedError("The Word document is damaged.") from error
 
 

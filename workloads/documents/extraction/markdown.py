@@ -12,6 +12,7 @@ from markdown_it.token import Token
 from workloads.documents.blocks import Block, BlockKind, Facts
 from workloads.documents.extraction.decoding import decode
 from workloads.documents.extraction.html import html_blocks
+from workloads.documents.extraction.limits import MAX_DEPTH
 from workloads.documents.extraction.rows import Row, table_blocks
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n(?:---|\.\.\.)\n", re.DOTALL)
@@ -27,7 +28,7 @@ def read_markdown(data: bytes, facts: Facts) -> Iterator[Block]:
     front_matter = _FRONT_MATTER.match(text)
     body = text[front_matter.end() :] if front_matter else text
     reader = _Reader(line=1 + (front_matter.group().count("\n") if front_matter else 0))
-    for token in MarkdownIt("commonmark").enable("table").parse(body):
+    for token in MarkdownIt("commonmark", {"maxNesting": MAX_DEPTH}).enable("table").parse(body):
         yield from reader.read(token)
 
 

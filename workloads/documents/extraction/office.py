@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import posixpath
 import struct
 import zipfile
@@ -12,6 +13,7 @@ from typing import Any
 
 from lxml import etree
 
+from workloads.documents.blocks import Facts
 from workloads.documents.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
 from workloads.documents.extraction.limits import (
     MAX_DIRECTORY_BYTES,
@@ -24,6 +26,9 @@ from workloads.documents.extraction.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENC
 
 _ENCRYPTED_FLAG = 0x1
 _DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
+# Folders of an archive whose text is not read.
+_UNREAD = {"/embeddings/": "embedded files", "/diagrams/data": "diagrams"}
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, NotImplementedError)
 
 
 def refuse_old_format(data: bytes, suffix: str) -> None:
@@ -34,8 +39,8 @@ def refuse_old_format(data: bytes, suffix: str) -> None:
         raise FileDamagedError(f"The file has an old Office format, not that of a {suffix}: save it as {suffix}.")
 
 
-def inspect_archive(data: bytes) -> None:
-    """Reject bombs by the archive's directory, and XML entities by the parts' content.
+def inspect_archive(data: bytes, facts: Facts) -> None:
+    """Reject bombs by the archive's directory, and XML entities by the parts' content; warn of parts that are not read.
 
     A false directory gains nothing: no more than the declared size of a part is unpacked.
     """
@@ -50,7 +55,10 @@ def inspect_archive(data: bytes) -> None:
             for part in parts:
                 if part.filename.endswith((".xml", ".rels")):
                     refuse_entities(archive.read(part))
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError) as error:
+            for folder, what in _UNREAD.items():
+                if any(folder in part.filename for part in parts):
+                    facts.warn(f"The {what} of the document are not indexed.")
+    except _ARCHIVE_ERRORS as error:
         raise FileDamagedError("The file is truncated or damaged.") from error
 
 
@@ -73,6 +81,8 @@ def _refuse_bombs(parts: list[zipfile.ZipInfo]) -> None:
     unpacked = sum(part.file_size for part in parts)
     if len(parts) > MAX_PARTS or unpacked > MAX_UNPACKED_BYTES:
         raise FileTooComplexError(f"The file is too large unpacked: {unpacked} bytes in {len(parts)} parts.")
+    if len({part.filename for part in parts}) < len(parts):
+        raise FileDamagedError("The file has two parts of one name.")
     for part in parts:
         if part.file_size > MIN_BYTES_FOR_RATIO and part.file_size > MAX_PACKING_RATIO * max(part.compress_size, 1):
             raise FileTooComplexError("The file is a compression bomb.")
@@ -89,7 +99,7 @@ def refuse_entities(xml: bytes) -> None:
 
 def office_errors() -> tuple[type[Exception], ...]:
     """Return the exception classes that reading the parts of a damaged document raises."""
-    return (KeyError, ValueError, IndexError, zipfile.BadZipFile, etree.XMLSyntaxError, AttributeError, OSError)
+    return (KeyError, ValueError, IndexError, TypeError, AttributeError, etree.XMLSyntaxError, *_ARCHIVE_ERRORS)
 
 
 def local_name(element: Any) -> str:

@@ -33,7 +33,7 @@ def read_pptx(data: bytes, facts: Facts) -> Iterator[Block]:
     Raise `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it cannot be read.
     """
     refuse_old_format(data, ".pptx")
-    inspect_archive(data)
+    inspect_archive(data, facts)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             package = Package(archive)
@@ -58,7 +58,7 @@ def _slide(package: Package, part: str, place: dict[str, int]) -> Iterator[Block
         elif kind not in _REPEATED:
             yield from _body(shape, place)
     for target in package.relations(part).values():
-        if "/notesSlides/" in target and package.has(target):
+        if "/notesSlides/" in target:
             shapes = package.read(target).iter(f"{_P}sp")
             notes = [text for shape in shapes if _placeholder(shape) not in _REPEATED for text in _paragraphs(shape)]
             if notes:

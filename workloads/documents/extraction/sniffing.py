@@ -31,7 +31,7 @@ _PDF_MAGIC_WITHIN = 1024
 # First names in an office document's archive, and the folder of a related format that is not read.
 _FIRST_PARTS = (b"[Content_Types].xml", b"_rels/", b"word/", b"xl/", b"ppt/", b"docProps/", b"mimetype")
 _FOLDER_OF_OTHERS = b"visio/"
-# Images, sounds, archives and programs, whose bytes may decode as UTF-16.
+# Images, sounds, archives and programs, whose bytes may decode as UTF-16; and RTF, which is mark-up in ASCII.
 _OTHER_MAGICS = (
     b"\x89PNG",
     b"\xff\xd8\xff",
@@ -43,6 +43,7 @@ _OTHER_MAGICS = (
     b"7z\xbc\xaf",
     b"Rar!",
     b"\x7fELF",
+    b"{\\rtf",
 )
 _HTML_TAG = re.compile(r"<(?:!doctype\s++html|html|head|body)\b", re.IGNORECASE)
 # Encodings without a byte-order mark: text has zero bytes only if its units have several bytes.
@@ -116,7 +117,7 @@ def sniff(name: str, content: io.BufferedIOBase) -> ContentType | None:
 def _binary_type(name: str, head: bytes) -> ContentType | None:
     suffix = PurePath(name).suffix.lower()
     called = _OFFICE_SUFFIXES.get(suffix)
-    if head.startswith(_PDF_MAGIC) or (_PDF_MAGIC in head[:_PDF_MAGIC_WITHIN] and suffix not in _SOURCE_SUFFIXES):
+    if head.startswith(_PDF_MAGIC) or (_PDF_MAGIC in head[:_PDF_MAGIC_WITHIN] and suffix not in _TEXT_SUFFIXES):
         return ContentType.PDF
     if head.startswith(_ZIP_MAGIC):
         return _office_type(head, called)

@@ -25,7 +25,7 @@ from workloads.documents.extraction.table import named_rows
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _WORKBOOK = "xl/workbook.xml"
-_MAX_COLUMNS = 1_000
+_MAX_COLUMNS, _MAX_ROWS = 1_000, 1_048_576
 _COLUMN = re.compile(r"[A-Z]{1,3}")
 # Built-in formats of dates and times, and signs that only these have in custom formats.
 _DATE_FORMATS = frozenset([*range(14, 23), *range(45, 48)])
@@ -41,7 +41,7 @@ def read_xlsx(data: bytes, facts: Facts) -> Iterator[Block]:
     Raise `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it cannot be read.
     """
     refuse_old_format(data, ".xlsx")
-    inspect_archive(data)
+    inspect_archive(data, facts)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             package = Package(archive)
@@ -63,6 +63,8 @@ class _Book:
     def __init__(self, package: Package) -> None:
         self._package = package
         self._workbook = package.read(_WORKBOOK)
+        if self._workbook.tag != f"{_MAIN}workbook":
+            raise FileDamagedError("The workbook has the strict format of Office Open XML: save it as .xlsx.")
         properties = self._workbook.find(f"{_MAIN}workbookPr")
         is_1904 = properties is not None and properties.get("date1904") in {"1", "true"}
         self._epoch = _EPOCH_1904 if is_1904 else _EPOCH
@@ -76,7 +78,9 @@ class _Book:
             name, part = sheet.get("name", ""), parts.get(sheet.get(_RELATION, ""), "")
             if sheet.get("state", "visible") != "visible":
                 facts.warn(f"The hidden sheet {name} is not indexed.")
-            elif self._package.has(part) and "/worksheets/" in part:
+            elif not self._package.has(part):
+                facts.warn(f"The sheet {name} is missing in the file.")
+            elif "/worksheets/" in part:
                 yield name, part
 
     def rows(self, part: str, facts: Facts) -> Iterator[tuple[int, Sequence[str]]]:
@@ -91,12 +95,12 @@ class _Book:
                 cells.extend([""] * (column + 1 - len(cells)))
                 cells[column] = self._value(cell)
             if any(cells):
-                yield int(row.get("r") or number), cells
+                yield _bounded(row.get("r") or number, _MAX_ROWS), cells
 
     def _value(self, cell: Any) -> str:
         kind, value = cell.get("t", "n"), cell.findtext(f"{_MAIN}v") or ""
         if kind == "s":
-            return self._strings[int(value)]
+            return self._strings[_bounded(value, len(self._strings))]
         if kind == "inlineStr":
             return _text_of(cell)
         if kind == "b":
@@ -134,6 +138,14 @@ class _Book:
 
 def _is_date(number: str, code: str) -> bool:
     return bool(_DATE_SIGNS.search(_QUOTED.sub("", code))) if code else int(number) in _DATE_FORMATS
+
+
+def _bounded(value: str | int, most: int) -> int:
+    """Return an integer of a file; raise ValueError if it is negative, larger than ``most`` or none."""
+    number = int(value)
+    if not 0 <= number <= most:
+        raise ValueError(value)
+    return number
 
 
 def _column(reference: str, otherwise: int) -> int:

@@ -39,6 +39,13 @@ def test_parallel_beyond_the_tenants_limit_is_refused_when_saved(runs: Runs, acm
     assert "parallel_nodes" in fault["detail"]
 
 
+def test_iteration_over_more_items_than_allowed_fails_before_the_first(runs: Runs, acme: Tenant) -> None:
+    definition = workflow(each("each", "inputs.items", node("x")), inputs={"items": {"type": "array"}})
+    job = runs.run(acme, definition, {"items": [0] * 501})
+    assert (job.state, job.error_type) == ("discarded", "too_many_items")
+    assert "501 items; at most 500" in job.error_message
+
+
 def test_missing_variable_of_a_template_is_named_with_its_path(runs: Runs, acme: Tenant) -> None:
     definition = workflow(node("a", template="{{ inputs.o.b.c }}"), inputs={"o": {"type": "object"}})
     job = runs.run(acme, definition, {"o": {}})

@@ -94,6 +94,12 @@ def test_blank_lines_of_a_short_listing_stay(content_type: ContentType) -> None:
     assert "\n".join(code) in text
 
 
+def test_continuation_lines_of_a_control_file_begin_with_their_space() -> None:
+    stanza = "Package: dpkg\nDescription: package manager\n It installs and removes packages.\n .\n  indented further"
+    (text,) = [passage.text for passage in passages_of(ContentType.TEXT, f"{stanza}\n\n".encode())]
+    assert text == stanza
+
+
 def test_listing_that_fits_is_in_one_passage() -> None:
     code = [f"    line_{number} = {number}" for number in range(16)]
     passages = passages_of(ContentType.MARKDOWN, in_markdown([code] * 8))

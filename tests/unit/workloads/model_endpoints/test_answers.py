@@ -119,6 +119,47 @@ def test_malformed_answer_is_a_named_error(server: ModelServer, body: Any) -> No
     assert (type(error), error.code) == (PermanentError, "model_answer_invalid")
 
 
+def event(content: str | None, finish: str | None = None) -> bytes:
+    choice = {"delta": {"content": content}, "finish_reason": finish}
+    return b"data: %s\n\n" % json.dumps({"choices": [choice]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "finish"),
+    [
+        (event(None, "stop"), "", "stop"),
+        (b": keep-alive\n\n" * 9 + event("a") + b": keep-alive\n\n" + event("b", "stop"), "ab", "stop"),
+        (event("cut", "length") + b"data: [DONE]\n\n", "cut", "length"),
+        (event("", "content_filter") + b"data: [DONE]\n\n", "", "content_filter"),
+        (event("x" * 1_000) * 900 + event("", "stop"), "x" * 900_000, "stop"),
+    ],
+    ids=["empty", "keep-alive", "length", "content-filter", "900-kB"],
+)
+def test_stream_ends_with_its_text_and_reason(server: ModelServer, body: bytes, text: str, finish: str) -> None:
+    server.answer_next(body)
+    answer = ask(server)
+    assert (answer.text, answer.finish_reason) == (text, finish)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        event("x" * 10_000) * 100 + event("x", "stop"),  # a million characters
+        event("x") * 20_000,  # a megabyte
+        {"choices": [{"message": {"content": "x" * 1_500_000}}]},
+    ],
+    ids=["characters", "bytes", "whole"],
+)
+def test_longer_answer_than_allowed_is_a_named_error(server: ModelServer, body: Any) -> None:
+    server.answer_next(body)
+    assert failure(server).code == "model_answer_too_long"
+
+
+def test_error_within_a_stream_is_the_providers(server: ModelServer) -> None:
+    server.answer_next(event("half") + b'data: {"error": {"message": "Upstream died", "code": 502}}\n\n')
+    assert failure(server).code == "model_unavailable"
+
+
 def test_error_in_a_choice_is_the_providers(server: ModelServer) -> None:
     server.answer_next({"choices": [{"error": {"code": 502, "message": "Upstream died"}, "message": {}}]})
     assert failure(server).code == "model_unavailable"

@@ -83,7 +83,8 @@ def _distance(page: Page, sign: int) -> float:
 
 def _is_like_head(row: Row, texts: Counter[str], distance: float) -> bool:
     is_known = texts[_DIGITS.sub("#", row.text)] > 1 or _PAGE_NUMBER.fullmatch(row.text) is not None
-    return distance > (_KNOWN_DISTANCE if is_known else _HEAD_DISTANCE)
+    # The only row of a page is its text, unless other pages have it too.
+    return distance > _KNOWN_DISTANCE if is_known else _HEAD_DISTANCE < distance < math.inf
 
 
 def remove_contents(page: Page) -> None:

@@ -50,6 +50,7 @@ def read_pdf(data: bytes, facts: Facts) -> Iterator[Block]:
         if count > MAX_PAGES:
             raise FileTooComplexError(f"The PDF has {count} pages; at most {MAX_PAGES} are allowed.")
         facts.pages = count
+        _warn_of_unread(document, facts)
         outline = outline_of(document)
         reader = _PageReader(document, facts)
         for start in range(0, count, WINDOW_PAGES):
@@ -83,6 +84,13 @@ def _open(data: bytes) -> pypdfium2.PdfDocument:
         if reason in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY) or "password" in str(error).lower():
             raise FileEncryptedError from error
         raise FileDamagedError("The PDF cannot be opened: it is damaged.") from error
+
+
+def _warn_of_unread(document: pypdfium2.PdfDocument, facts: Facts) -> None:
+    if document.count_attachments():
+        facts.warn("The attachments of the PDF are not indexed.")
+    if document.get_formtype() != raw.FORMTYPE_NONE:
+        facts.warn("What is entered in the form fields of the PDF is not indexed.")
 
 
 class _PageReader:
