@@ -40,9 +40,10 @@ from workloads.documents.service import (
     update_dataset,
 )
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS, default_model
+from workloads.model_endpoints.lookup import chat_model_names
 
 _SEARCH = ("text_weight", "min_score", "is_reranked", "metadata_fields")
-_SETTINGS = ("name", "description", *SPLITTING, "home_region", "allowed_regions", *_SEARCH)
+_SETTINGS = ("name", "description", *SPLITTING, "summary_model", "home_region", "allowed_regions", *_SEARCH)
 _FIXED = ("embedding_model", "next_model", "state", "created_at")
 
 
@@ -99,6 +100,16 @@ class DatasetAdmin(ReembedPage, TenantScopedAdmin):
             required=False,
             widget=UnfoldAdminSelectWidget,
         )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Return the form with the chat models of the tenant, and the one that the dataset names, whatever it is."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        tenant, current = self.access(request).tenant, obj.summary_model if obj else ""
+        tenant_id = obj.tenant_id if obj else tenant.pk if tenant else None
+        names = dict.fromkeys(["", current, *(chat_model_names(tenant_id) if tenant_id else ())])
+        if field := form.base_fields.get("summary_model"):
+            field.widget = UnfoldAdminSelectWidget(choices=[(name, name or gettext("none")) for name in names])
+        return form
 
     def get_fields(self, request: HttpRequest, obj: Dataset | None = None) -> Any:
         if obj is not None:

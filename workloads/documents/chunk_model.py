@@ -36,7 +36,7 @@ class Chunk(TenantModel):
     A chunk with ``is_served`` False waits for the rest of its document, whose earlier chunks serve searches until then.
     One that was added by hand has the position of the chunk before it, and a ``place`` between the two around it. No
     search finds a chunk with ``is_enabled`` False. ``vector_digest`` is None until the vector is that of the text;
-    ``embedding`` is None if there is no vector yet.
+    ``embedding`` is None if there is no vector yet. Only the ``location`` of a summary has ``summary``: its model.
     """
 
     dataset = models.ForeignKey(
@@ -73,6 +73,11 @@ class Chunk(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.document_id}#{self.position}"
+
+    @property
+    def is_summary(self) -> bool:
+        """Return whether a model has written the text as a summary of the document."""
+        return "summary" in self.location
 
 
 class NextVector(TenantModel):

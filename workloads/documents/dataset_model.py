@@ -143,6 +143,14 @@ class Dataset(NamedModel, TenantModel):
         db_default=False,
         help_text=_("Searches let the platform's re-ranking endpoint, if there is one, re-order their best results."),
     )
+    summary_model = models.CharField(
+        _("summary model"),
+        max_length=MAX_MODEL_NAME_LENGTH,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Chat model that adds a chunk with a summary to each document, as “endpoint/model”; empty: none."),
+    )
     embedding_model = models.CharField(_("embedding model"), max_length=MAX_MODEL_NAME_LENGTH)
     next_model = models.CharField(
         _("next embedding model"), max_length=MAX_MODEL_NAME_LENGTH, blank=True, db_default="", editable=False
@@ -221,5 +229,5 @@ class Dataset(NamedModel, TenantModel):
     @property
     def settings_key(self) -> str:
         """Return a key of the settings. If the keys of two indexings are equal, equal content gives equal chunks."""
-        text = f"{self.split_settings.key}:{KEY_ENDING}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        parts = [self.split_settings.key, KEY_ENDING, *([self.summary_model] if self.summary_model else [])]
+        return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]

@@ -43,7 +43,8 @@ class Document(TenantModel):
     has no content until its job has fetched it.
     ``encoding``, ``pages``, ``pages_without_text`` and ``warnings`` are what extraction found out; ``given_encoding``
     is that of a file of text, if it is not detected. ``metadata`` has the values of the dataset's fields;
-    `index_values` keeps their index.
+    `index_values` keeps their index. ``summary`` is what the dataset's summary model has returned; ``summary_key`` is
+    equal for equal requests to it.
     """
 
     # Rows refer to each other by (tenant, id); the constraints are in the migration.
@@ -85,6 +86,8 @@ class Document(TenantModel):
         blank=True,
     )
     metadata = models.JSONField(_("metadata"), default=dict, db_default={}, blank=True)
+    summary = models.TextField(_("summary"), blank=True, db_default="")
+    summary_key = models.CharField(_("summary key"), max_length=64, blank=True, db_default="")
     job_id = models.UUIDField(_("job id"))
     batch_id = models.UUIDField(_("batch id"))
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)

@@ -20,8 +20,8 @@ from workloads.documents.embedding import ApiEmbedder, Embedder, LocalEmbedder, 
 from workloads.documents.platform_settings import LOCAL_MODEL_NAME
 from workloads.model_endpoints.endpoints import ModelConfiguration
 from workloads.model_endpoints.limits import tokens_left
-from workloads.model_endpoints.lookup import configure, embedding_rows
-from workloads.model_endpoints.models import EndpointModel
+from workloads.model_endpoints.lookup import configure, model_rows
+from workloads.model_endpoints.models import EndpointModel, ModelUse
 
 MODEL_GONE = "embedding_model_mismatch"
 # Between the names of a tenant's endpoint and of its model. No model of the platform has it in its name.
@@ -89,7 +89,7 @@ def _platform_model(name: str, entry: Mapping[str, Any]) -> EmbeddingModel:
 
 def _tenants_models(tenant_id: UUID) -> list[EmbeddingModel]:
     with tenant_context(tenant_id):
-        return [_tenants_model(row) for row in embedding_rows(tenant_id)]
+        return [_tenants_model(row) for row in model_rows(tenant_id, ModelUse.EMBEDDING)]
 
 
 def _tenants_model(row: EndpointModel) -> EmbeddingModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import TransientError
-from tenants.exceptions import DomainError
+from tenants.exceptions import DomainError, FieldInvalidError
 
 
 class DatasetNotFoundError(DomainError):
@@ -28,6 +28,10 @@ class DatasetArchivedError(DomainError):
 
 class DatasetSettingsInvalidError(DomainError):
     code, category, title = "settings_invalid", "invalid", gettext_noop("The settings are inconsistent.")
+
+
+class SummaryModelUnknownError(FieldInvalidError):
+    code, title = "summary_model_unknown", gettext_noop("There is no such chat model.")
 
 
 class MetadataFieldInUseError(DomainError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -26,7 +26,7 @@ from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
-from workloads.documents.blocks import Facts
+from workloads.documents.blocks import MAX_WARNING_CHARACTERS, MAX_WARNINGS, Facts
 from workloads.documents.embedding import text_to_embed
 from workloads.documents.exceptions import DocumentGoneError, ModelReplacedError
 from workloads.documents.models import Chunk, ChunkVersion, Document, DocumentStatus
@@ -68,6 +68,9 @@ class DocumentSource:
     is_fetch_due: bool = False
     is_pause_asked: bool = False
     given_encoding: str = ""
+    summary_model: str = ""
+    summary: str = field(default="", repr=False)
+    summary_key: str = ""
 
 
 def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> DocumentSource:
@@ -96,6 +99,7 @@ def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
         status=DocumentStatus(document.status),
         split_settings=document.dataset.split_settings,
         embedding_model=document.dataset.embedding_model,
+        summary_model=document.dataset.summary_model,
     )
 
 
@@ -203,9 +207,21 @@ def require_held_model(source: DocumentSource) -> None:
         raise ModelReplacedError
 
 
-def complete(source: DocumentSource) -> None:
-    """Mark the document completed, let its new chunks serve searches, and delete the chunks that served before."""
+def store_summary(source: DocumentSource, *, key: str, text: str) -> None:
+    """Store the summary that a model has returned for the request with this key."""
+    _update(source, summary_key=key, summary=text)
+
+
+def complete(source: DocumentSource, *, refusal: str = "") -> None:
+    """Mark the document completed, let its new chunks serve searches, and delete the chunks that served before.
+
+    ``refusal`` is why it has no summary: it becomes a warning, and no chunk is expected for the summary any more.
+    """
     document = _lock(source)
+    if refusal:
+        take_chunks(document, document.chunks_done)
+        warning = f"It has no summary: {refusal}"[:MAX_WARNING_CHARACTERS]
+        _update(source, chunks_total=F("chunks_done"), warnings=[*document.warnings[: MAX_WARNINGS - 1], warning])
     if document.kept_chunks:
         Chunk.objects.filter(document_id=source.id, is_served=True).delete()
         ChunkVersion.objects.filter(document_id=source.id).delete()
@@ -216,6 +232,7 @@ def complete(source: DocumentSource) -> None:
         status=DocumentStatus.COMPLETED,
         completed_at=Now(),
         kept_chunks=0,
+        **({} if source.summary_model and not refusal else {"summary": "", "summary_key": ""}),
     )
 
 

@@ -138,13 +138,19 @@ def finish(found: Found, *, timings: Timings | None = None, reranking: Reranking
         ranked = [ranked[position] for position in order]
     groups = [[chunk] for chunk in ranked[: found.limit]]
     if found.is_folded:
-        folded = fold_near_duplicates([shingles_of(texts[chunk.pk]) for chunk in ranked], limit=found.limit)
+        folded = fold_near_duplicates([_shingles(chunk, texts[chunk.pk]) for chunk in ranked], limit=found.limit)
         groups = [[ranked[position] for position in group] for group in folded]
     terms = query_terms(found.query)
     return [
         Hit(first, text := texts[first.pk], min(1.0, found.scores[first.pk]), find_highlights(text, terms), others)
         for first, *others in groups
     ]
+
+
+def _shingles(chunk: Chunk, text: str) -> frozenset[tuple[str, ...]]:
+    """Return the shingles by which a chunk is folded: a summary is no near-duplicate of a text of a document."""
+    shingles = shingles_of(text)
+    return frozenset(("summary", *one) for one in shingles) if chunk.is_summary else shingles
 
 
 def read_factor(dataset: Dataset, *, is_folded: bool = True) -> int:

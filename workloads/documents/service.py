@@ -26,18 +26,20 @@ from workloads.documents.exceptions import (
     DatasetNotFoundError,
     DatasetSettingsInvalidError,
     MetadataFieldInUseError,
+    SummaryModelUnknownError,
 )
 from workloads.documents.metadata import FieldType, check_fields
 from workloads.documents.models import Dataset, DatasetState, Document
 from workloads.documents.queries import lock_dataset
 from workloads.documents.split_settings import CHARACTERS_A_TOKEN, CHUNKS_A_PARENT, SizeUnit
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS, default_model
+from workloads.model_endpoints.lookup import chat_model_names
 
 _REGIONS = ("home_region", "allowed_regions")
 _SEARCH = ("text_weight", "min_score", "is_reranked", "metadata_fields")
 SPLITTING = ("chunking", "size_unit", "chunk_size", "chunk_overlap", "parent_size")
 # The model changes by re-embedding only.
-_SETTABLE = ("name", "description", *SPLITTING, *_REGIONS, *_SEARCH)
+_SETTABLE = ("name", "description", *SPLITTING, "summary_model", *_REGIONS, *_SEARCH)
 
 
 def create_dataset(
@@ -56,9 +58,9 @@ def create_dataset(
     Missing settings take the tenant's defaults, of which tokens are four characters. The default overlap is at most
     half of the chunk size, the default parent four chunks. Without allowed regions those of the tenant apply. Raise
     `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or `FieldInvalidError` for regions, metadata fields and an
-    unknown embedding model.
+    unknown model.
     """
-    _require_settings(settings)
+    _require_settings(tenant.pk, settings)
     defaults = settings_of(tenant)
     embedding_model = embedding_model or default_model(defaults)
     check_model(tenant.pk, embedding_model, field="embedding_model")
@@ -89,11 +91,11 @@ def create_dataset(
 def update_dataset(*, dataset: Dataset, **changes: Any) -> Dataset:
     """Change the name, description, settings or regions of a dataset.
 
-    Settings of splitting apply to documents that are indexed later, those of searches to the next search. Regions apply
-    at once to all its jobs that have not begun. A metadata field of which documents have values stays as it is: else
-    raise `MetadataFieldInUseError`.
+    Settings of splitting and summaries apply to documents that are indexed later, those of searches to the next search.
+    Regions apply at once to all its jobs that have not begun. A metadata field of which documents have values stays as
+    it is: else raise `MetadataFieldInUseError`.
     """
-    _require_settings(changes)
+    _require_settings(dataset.tenant_id, changes)
     with transaction.atomic():
         locked = lock_dataset(dataset.pk, takes_documents=False)
         before, fields = _facts(locked), locked.fields
@@ -179,10 +181,15 @@ def _label(dataset: Dataset, *, has_jobs: bool = True) -> None:
     label_data(tenant_id=dataset.tenant_id, subject=dataset.pk, home=home, allowed=allowed, has_jobs=has_jobs)
 
 
-def _require_settings(given: Mapping[str, Any]) -> None:
+def _require_settings(tenant_id: UUID, given: Mapping[str, Any]) -> None:
+    """Raise TypeError for unknown settings, `SummaryModelUnknownError` for a chat model that cannot be called."""
     unknown = given.keys() - set(_SETTABLE)
     if unknown:
         raise TypeError(gettext("A dataset has no settings %(names)s.") % {"names": ", ".join(sorted(unknown))})
+    if (name := given.get("summary_model")) and name not in (names := chat_model_names(tenant_id)):
+        detail = gettext("No enabled endpoint has the chat model %(model)s. There are: %(models)s.")
+        shown = {"model": name[:100], "models": ", ".join(names) or gettext("none")}
+        raise SummaryModelUnknownError.at("summary_model", detail % shown)
 
 
 def _save(dataset: Dataset) -> None:

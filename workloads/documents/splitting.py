@@ -32,7 +32,8 @@ class Passage:
 
     ``location`` holds ``heading`` (the path of headings above the passage) and ``page``, ``line``, ``row`` or
     ``paragraph`` at which it begins; ``page_end`` if it ends on a later page. A child has ``parent``, the positions of
-    the first and last passage of its parent, and if it is not the first ``joint``, what stands before it there.
+    the first and last passage of its parent, and if it is not the first ``joint``, what stands before it there. The
+    summary has ``summary``, its model; its text is empty until the model has returned it.
     ``pieces`` are the text in parts, each with whether it is verbatim; they are not stored.
     """
 
@@ -45,6 +46,11 @@ class Passage:
     def heading(self) -> str:
         """Return the path of headings as one line."""
         return " › ".join(self.location.get("heading", ()))
+
+    @property
+    def is_summary(self) -> bool:
+        """Return whether it is the summary of the document, which is the last passage."""
+        return "summary" in self.location
 
     @property
     def tokens(self) -> int:

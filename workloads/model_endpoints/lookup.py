@@ -49,10 +49,16 @@ def get_model(
     return configure(found)
 
 
-def embedding_rows(tenant_id: UUID) -> QuerySet[EndpointModel]:
-    """Return the embedding models of a tenant's enabled endpoints, for the scope of the tenant."""
-    rows = EndpointModel.objects.select_related("endpoint").filter(use=ModelUse.EMBEDDING, endpoint__is_enabled=True)
+def model_rows(tenant_id: UUID, use: str) -> QuerySet[EndpointModel]:
+    """Return the models of a tenant's enabled endpoints that are called for a use, for the scope of the tenant."""
+    rows = EndpointModel.objects.select_related("endpoint").filter(use=use, endpoint__is_enabled=True)
     return rows.filter(tenant_id=tenant_id).order_by("endpoint__name", "name")
+
+
+def chat_model_names(tenant_id: UUID) -> list[str]:
+    """Return the chat models of a tenant's enabled endpoints, each as `endpoint/model`."""
+    with tenant_context(tenant_id):
+        return [f"{row.endpoint.name}/{row.name}" for row in model_rows(tenant_id, ModelUse.CHAT)]
 
 
 def configure(row: EndpointModel) -> ModelConfiguration:

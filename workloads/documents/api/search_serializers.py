@@ -22,6 +22,7 @@ LOCATION_SCHEMA = {
         "paragraph": {"type": "integer"},
         "parent": {"type": "array", "items": {"type": "integer"}, "description": "First and last chunk of its parent."},
         "joint": {"type": "string", "description": "What stands before the chunk in its parent."},
+        "summary": {"type": "string", "description": "Of a summary only: the model that has written it."},
     },
 }
 
@@ -98,6 +99,7 @@ class HitSerializer(serializers.Serializer[Any]):
     document = HitDocumentSerializer(source="chunk.document")
     text = serializers.CharField()
     location = LocationField(source="chunk.location")
+    is_summary = serializers.BooleanField(source="chunk.is_summary", help_text="Whether a model has written the text.")
     highlights = HighlightSerializer(many=True)
     duplicates = DuplicateSerializer(many=True)
 

@@ -63,7 +63,7 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
         model = Dataset
         fields = ["id", "name", "description", *SPLITTING, "home_region", "allowed_regions"]
         fields += ["text_weight", "min_score", "is_reranked", "metadata_fields"]
-        fields += ["embedding_model", "next_model", "state", "created_at"]
+        fields += ["summary_model", "embedding_model", "next_model", "state", "created_at"]
         read_only_fields = fields
 
     @extend_schema_field(MetadataFieldSerializer(many=True))
@@ -128,6 +128,12 @@ class DatasetChangesSerializer(SplittingSerializer):
         required=False,
         max_length=MAX_FIELDS,
         help_text="What documents can have values of, for filters. All fields, not only new ones.",
+    )
+    summary_model = NameField(
+        max_length=MAX_MODEL_NAME_LENGTH,
+        required=False,
+        allow_blank=True,
+        help_text="Chat model, as `endpoint/model`, that adds a chunk with a summary to each document; empty: none.",
     )
 
 

@@ -33,8 +33,8 @@ from workloads.documents.chunks.queries import (
     extracted_text,
     find_chunks,
     find_versions,
+    mergeable_chunk,
     narrow_chunks,
-    next_chunk,
 )
 from workloads.documents.chunks.rules import MAX_CHUNK_CHARACTERS
 from workloads.documents.indexing.queries import get_document
@@ -47,6 +47,7 @@ _STATES = {
     ChunkState.OFF: gettext_lazy("Switched off"),
     ChunkState.EDITED: gettext_lazy("Edited"),
     ChunkState.EMBEDDING: gettext_lazy("Waits for its vector"),
+    ChunkState.SUMMARY: gettext_lazy("Summary by a model"),
 }
 
 
@@ -104,13 +105,15 @@ class ChunkAdmin(KeysetAdmin):
     view_permission = Permission.DATASETS_VIEW
     change_permission = Permission.DATASETS_MANAGE  # type: ignore[assignment] # the list is read-only, not the page
     form = ChunkForm
-    list_display = ("excerpt", "document", "position", "is_enabled", "is_edited", "version")
+    list_display = ("excerpt", "document", "position", "is_summary", "is_enabled", "is_edited", "version")
     list_select_related = ("document",)
     list_filter = (ChunkStateFilter,)
     search_fields = ("text",)
     search_help_text = gettext_lazy("Words of the text or the headings")
     change_form_before_template = "document_chunks/admin/chunk_links.html"
-    readonly_fields = ("document", "dataset", "location", "is_edited", "version", "has_vector", "extracted")
+    readonly_fields = (
+        *("document", "dataset", "location", "is_summary", "is_edited", "version", "has_vector", "extracted"),
+    )
     fields = ("text", "is_enabled", *readonly_fields)
     post_actions = ("embed", "merge")
 
@@ -142,6 +145,10 @@ class ChunkAdmin(KeysetAdmin):
     def excerpt(self, chunk: Chunk) -> str:
         return Truncator(chunk.text).words(_EXCERPT_WORDS)
 
+    @admin.display(description=gettext_lazy("Summary"), boolean=True)
+    def is_summary(self, chunk: Chunk) -> bool:
+        return chunk.is_summary
+
     @admin.display(description=gettext_lazy("Vector is of this text"), boolean=True)
     def has_vector(self, chunk: Chunk) -> bool:
         return chunk.vector_digest is not None
@@ -161,7 +168,7 @@ class ChunkAdmin(KeysetAdmin):
         permission=Permission.DATASETS_MANAGE,
         takes_reason=True,
         is_danger=True,
-        is_offered=lambda chunk: next_chunk(chunk) is not None,
+        is_offered=lambda chunk: mergeable_chunk(chunk) is not None,
     )
     def merge(self, request: HttpRequest, chunk: Chunk, reason: str) -> str:
         service.merge_chunk(chunk_id=chunk.pk, reason=reason)

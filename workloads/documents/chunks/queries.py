@@ -28,13 +28,16 @@ class ChunkState(StrEnum):
     OFF = "off"
     EDITED = "edited"
     EMBEDDING = "embedding"
+    SUMMARY = "summary"
 
 
+_IS_SUMMARY = Q(location__has_key="summary")
 _STATES = {
     ChunkState.ON: Q(is_enabled=True),
     ChunkState.OFF: Q(is_enabled=False),
     ChunkState.EDITED: Q(is_edited=True),
     ChunkState.EMBEDDING: Q(vector_digest=None),
+    ChunkState.SUMMARY: _IS_SUMMARY,
 }
 
 
@@ -75,6 +78,12 @@ def next_chunk(chunk: Chunk) -> Chunk | None:
     return following if isinstance(following, Chunk) else None
 
 
+def mergeable_chunk(chunk: Chunk) -> Chunk | None:
+    """Return the next chunk, None if there is none; a summary and a text of the document are not merged."""
+    following = next_chunk(chunk)
+    return following if following is not None and following.is_summary == chunk.is_summary else None
+
+
 def find_versions(chunk: Chunk) -> QuerySet[ChunkVersion]:
     """Return the earlier texts of a chunk."""
     versions: QuerySet[ChunkVersion] = ChunkVersion.objects.filter(tenant_id=chunk.tenant_id, chunk_id=chunk.pk)
@@ -104,7 +113,8 @@ def find_changed(document_ids: Sequence[UUID], *, dataset_id: UUID) -> set[UUID]
 def stream_text(document: Document, *, before_page: Callable[[], None]) -> Iterator[str]:
     """Return an iterator of the document's text, read in transactions of its own while it is sent.
 
-    It is the text of the chunks as it stands now, without what a chunk repeats from the previous one.
+    It is the text of the chunks as it stands now, without what a chunk repeats from the previous one and without the
+    summary.
     """
     return _iterate_text(document, require_scope(), before_page)
 
@@ -115,7 +125,7 @@ def _iterate_text(document: Document, scope: Any, before_page: Callable[[], None
     while True:
         before_page()
         with scope_context(scope):
-            chunks: QuerySet[Any] = find_chunks().filter(document_id=document.pk)
+            chunks: QuerySet[Any] = find_chunks().filter(~_IS_SUMMARY, document_id=document.pk)
             page = list((chunks if last is None else chunks.filter(order__gt=last.order)).order_by("order")[:_PAGE])
         for chunk in page:
             yield chunk.text if last is None else join_texts(previous, chunk.text)[len(previous) :]

@@ -30,7 +30,7 @@ from workloads.documents.chunks.exceptions import (
     PlaceFullError,
 )
 from workloads.documents.chunks.processor import ChunkEmbedding
-from workloads.documents.chunks.queries import find_versions, get_chunk, next_chunk
+from workloads.documents.chunks.queries import find_versions, get_chunk, mergeable_chunk, next_chunk
 from workloads.documents.models import Chunk, ChunkChange, ChunkVersion, Document, DocumentStatus, NextVector
 from workloads.documents.queries import lock_dataset
 from workloads.documents.query_embedding import require_known_model
@@ -70,12 +70,13 @@ def update_chunk(*, chunk_id: UUID, text: str | None = None, is_enabled: bool | 
 
 @transaction.atomic
 def add_chunk(*, after_id: UUID, text: str, reason: str = "") -> Chunk:
-    """Add a chunk to a document, behind another one whose location it takes. Return it.
+    """Add a chunk to a document, behind another one whose location it takes; it is no summary. Return it.
 
     By vector it is found when its job is done. Raise `SpaceExceededError`, `PlaceFullError`, or as `update_chunk` does.
     """
     document, before = _take(after_id)
-    chunk = _insert_after(document, before, rules.clean_text(text), None)
+    location = {name: value for name, value in before.location.items() if name != "summary"}
+    chunk = _insert_after(document, before, rules.clean_text(text), location)
     record_audit(action="chunk.added", target=chunk, after={"after": str(before.pk), **_facts(chunk)}, reason=reason)
     _submit_embedding(document, [chunk])
     return chunk
@@ -92,7 +93,7 @@ def split_chunk(*, chunk_id: UUID, offset: int, version: int | None = None, reas
     refuse_stale(chunk, None if version is None else {str(version)})
     facts = _facts(chunk)
     first, second = rules.split_text(chunk.text, offset)
-    added = _insert_after(document, chunk, second, chunk.embedding)
+    added = _insert_after(document, chunk, second, chunk.location, chunk.embedding)
     _replace_text(chunk, first, ChunkChange.SPLIT)
     after = {"added": str(added.pk), **_facts(chunk)}
     record_audit(action="chunk.split", target=chunk, before=facts, after=after, reason=reason)
@@ -104,10 +105,10 @@ def split_chunk(*, chunk_id: UUID, offset: int, version: int | None = None, reas
 def merge_chunk(*, chunk_id: UUID, reason: str = "") -> Chunk:
     """Append the next chunk of the document to a chunk, and delete the next one with its versions. Return the chunk.
 
-    Raise `NoNextChunkError` for the last chunk of a document, else as `update_chunk` does.
+    Raise `NoNextChunkError` for the last chunk of a document and the one before a summary, else as `update_chunk` does.
     """
     document, chunk = _take(chunk_id)
-    following = next_chunk(chunk)
+    following = mergeable_chunk(chunk)
     if following is None:
         raise NoNextChunkError
     before = _facts(chunk)
@@ -186,7 +187,7 @@ def _replace_text(chunk: Chunk, text: str, change: ChunkChange) -> None:
     NextVector.objects.filter(pk=chunk.pk).delete()
 
 
-def _insert_after(document: Document, before: Chunk, text: str, vector: Any) -> Chunk:
+def _insert_after(document: Document, before: Chunk, text: str, location: dict[str, Any], vector: Any = None) -> Chunk:
     order: Any = before
     following: Any = next_chunk(before)
     place = rules.place_between(order.order, following.order if following else None)
@@ -200,7 +201,7 @@ def _insert_after(document: Document, before: Chunk, text: str, vector: Any) -> 
         position=before.position,
         place=place,
         text=text,
-        location=before.location,
+        location=location,
         embedding=vector,
         is_edited=True,
     )

@@ -1,4 +1,4 @@
-"""The processor of the kind `document_indexing`: fetch → extract → clean → split → embed → store.
+"""The processor of the kind `document_indexing`: fetch → extract → clean → split → embed → store → summarize.
 
 Each chunk is stored exactly once, also if the job is interrupted and continues.
 """
@@ -33,6 +33,7 @@ from workloads.documents.embedding_models import embedder_of, load_embedder
 from workloads.documents.exceptions import BatchTooLargeError, DocumentGoneError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.indexing.phase_progress import PhaseProgress
+from workloads.documents.indexing.summary import add_summary
 from workloads.documents.indexing.tenant_settings import MAX_CHUNKS, MAX_PERCENT_WITHOUT_TEXT
 from workloads.documents.models import DocumentStatus
 from workloads.documents.one_item import steps, storing
@@ -142,6 +143,7 @@ def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
             document_id=source.id,
         ),
         source=source,
+        summary_model=source.summary_model,
     )
 
 
@@ -189,8 +191,13 @@ def index(
 ) -> Outcome:
     """Embed and store the passages that are not stored yet, batch by batch. Return the outcome of the job."""
     item, put_off = begin(context, item, phases, is_remote=embedder.dependency is not None)
+    refusal = ""
     while not item.is_whole:
         try:
+            if item.is_summary_due:
+                item, refusal = add_summary(context, item)
+                if refusal:
+                    break
             batch = steps.embed(item, embedder, step_context, storing.read_known_vectors(item))
         except EndpointRateLimitedError as limited:
             # The endpoint works and limits its rate: the job gives up its slot for a while and uses no attempt.
@@ -206,7 +213,7 @@ def index(
         if context.should_yield():
             return Yielded(item.state.as_json())
     context.log("indexed", chunks=len(item.passages))
-    context.in_settlement(lambda: storing.complete(item))
+    context.in_settlement(lambda: storing.complete(item, refusal=refusal))
     return Complete({"document": str(item.state.document_id), "chunks": len(item.passages)})
 
 

@@ -27,7 +27,9 @@ def find_documents() -> QuerySet[Document]:
     """
     is_settled = Q(status__in=[DocumentStatus.COMPLETED, DocumentStatus.ERROR])
     is_dead = Q(job_state__in=DEAD_STATES) & ~is_settled
-    documents: QuerySet[Document] = with_job(Document.objects.exclude(dataset__state=DatasetState.DELETING)).annotate(
+    documents: QuerySet[Document] = with_job(
+        Document.objects.defer("summary").exclude(dataset__state=DatasetState.DELETING)
+    ).annotate(
         shown_status=Case(
             When(is_settled, then=F("status")),
             When(is_dead, then=Value(DocumentStatus.ERROR.value)),

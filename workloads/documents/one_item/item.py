@@ -76,7 +76,8 @@ class IndexingItem:
     """One document or pipeline entity while it is indexed.
 
     ``file_name`` decides the type of a text whose content does not. ``data``, ``blocks``, ``facts`` and ``passages``
-    are in memory only; a step drops what it has used up. ``source`` is the document, or None before it exists.
+    are in memory only; a step drops what it has used up. ``source`` is the document, or None before it exists. If there
+    is a ``summary_model``, the last of the passages is its summary, made of the ``beginning`` of the text.
     """
 
     tenant_id: UUID
@@ -91,6 +92,8 @@ class IndexingItem:
     passages: Sequence[Passage] = field(default=(), repr=False)
     digest: str = ""
     source: DocumentSource | None = field(default=None, repr=False)
+    summary_model: str = ""
+    beginning: str = field(default="", repr=False)
 
     @property
     def document(self) -> DocumentSource:
@@ -109,9 +112,20 @@ class IndexingItem:
         """Return whether the storing of exactly these passages was begun before."""
         return self.document.passages_digest == self.digest
 
+    @property
+    def is_summary_due(self) -> bool:
+        """Return whether every passage is stored but the summary, which the model has not returned yet."""
+        return not self.is_whole and self.next_batch()[0].is_summary and not self.passages[-1].text
+
     def next_batch(self) -> Sequence[Passage]:
-        """Return the passages that are to be embedded and stored next."""
-        return self.passages[self.state.chunks_done : self.state.chunks_done + self.settings.batch_size]
+        """Return the passages that are to be embedded and stored next; the summary is in a batch of its own."""
+        batch = self.passages[self.state.chunks_done : self.state.chunks_done + self.settings.batch_size]
+        return batch[:-1] if len(batch) > 1 and batch[-1].is_summary else batch
+
+    def with_summary(self, text: str) -> IndexingItem:
+        """Return a copy of the item whose summary has this text; without a summary if there is no text."""
+        *others, last = self.passages
+        return replace(self, passages=[*others, replace(last, text=text)] if text else others)
 
     def with_state(self, **changes: Any) -> IndexingItem:
         """Return a copy of the item with these changes of its state."""

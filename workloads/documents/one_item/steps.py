@@ -6,7 +6,7 @@ Each returns a copy of the item after the step. They write nothing and read no t
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,7 +17,7 @@ from uuid import UUID
 
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
 from scheduling.kit.http import Answer, HeaderValue, Limits, read_target, send
-from workloads.documents.blocks import Facts
+from workloads.documents.blocks import Block, Facts
 from workloads.documents.cleaning import clean_blocks, remove_addresses
 from workloads.documents.embedding import Embedder, EndpointRateLimitedError, text_to_embed
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from workloads.documents.embedding import Vectors
 
 MAX_CHUNKS_KEY = "document_indexing.max_chunks"
+MAX_SUMMARIZED_CHARACTERS = 12_000
 PAGES_KEY = "document_indexing.max_percent_without_text"
 _ACCEPT = ("Accept", "text/html, application/pdf, text/markdown, text/plain, text/csv, */*;q=0.5")
 # A text without distinctive content has the type that its server names, mapped to a file suffix.
@@ -153,6 +154,9 @@ def clean(item: IndexingItem) -> IndexingItem:
 def split(item: IndexingItem) -> IndexingItem:
     """Return the item with its passages, which are always the same for the same content and settings.
 
+    If the item has a summary model, a passage for the summary is added, without its text, and the item has the
+    beginning of its own text.
+
     Raise `FileWithoutTextError` if there is no passage, `FileTooComplexError` if there are more than allowed.
     """
     settings = item.settings
@@ -161,6 +165,9 @@ def split(item: IndexingItem) -> IndexingItem:
         raise FileWithoutTextError
     if settings.max_chunks is not None and len(passages) > settings.max_chunks:
         raise FileTooComplexError(too_many_chunks(len(passages), settings.max_chunks))
+    if item.summary_model:
+        passages.append(Passage(len(passages), "", {"summary": item.summary_model}))
+        item = replace(item, beginning=_beginning_of(item.blocks))
     return replace(item, blocks=(), passages=passages, digest=passages_digest(passages))
 
 
@@ -202,6 +209,16 @@ def embed_texts(embedder: Embedder, texts: Sequence[str], context: StepContext) 
             except EndpointRateLimitedError as error:
                 limited = error
     raise limited
+
+
+def _beginning_of(blocks: Iterable[Block]) -> str:
+    """Return the first characters of a document, of which a summary is made. They do not depend on the splitting."""
+    text = ""
+    for block in blocks:
+        if len(text) >= MAX_SUMMARIZED_CHARACTERS:
+            break
+        text += f"{block.header}\n{block.text}\n\n".lstrip("\n")
+    return text[:MAX_SUMMARIZED_CHARACTERS].rstrip()
 
 
 def _check_pages(facts: Facts, most_percent: int) -> None:

@@ -112,9 +112,12 @@ def store_batch(item: IndexingItem, batch: EmbeddedBatch) -> bool:
     return repository.append_chunks(item.document, batch.passages, batch.vectors)
 
 
-def complete(item: IndexingItem) -> None:
-    """Mark the document completed, in the current transaction. From the commit on its chunks serve searches."""
-    repository.complete(item.document)
+def complete(item: IndexingItem, *, refusal: str = "") -> None:
+    """Mark the document completed, in the current transaction. From the commit on its chunks serve searches.
+
+    ``refusal`` is the reason if it has no summary although its dataset has a model for it.
+    """
+    repository.complete(item.document, refusal=refusal)
 
 
 def _keep(item: IndexingItem, data: bytes, written: list[str]) -> StoredContent:

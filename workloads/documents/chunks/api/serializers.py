@@ -24,6 +24,7 @@ class ChunkSerializer(serializers.Serializer[Any]):
     place = serializers.FloatField(source="order", help_text="Where it stands in its document.")
     text = serializers.CharField()
     location = LocationField()
+    is_summary = serializers.BooleanField(help_text="Whether a model has written it, as a summary of the document.")
     is_enabled = serializers.BooleanField(help_text="False: no search finds it.")
     is_edited = serializers.BooleanField(help_text="Whether a person has changed or added its text.")
     is_embedding = serializers.SerializerMethodField(help_text="Whether its vector is still that of an earlier text.")

@@ -14,7 +14,7 @@ from scheduling.kit.base import Dependency, Interrupted, PermanentError, Transie
 from scheduling.kit.http import Limits
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
-from workloads.documents.blocks import Block
+from workloads.documents.blocks import Block, BlockKind
 from workloads.documents.embedding import Embedder, EndpointRateLimitedError
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
 from workloads.documents.one_item import steps
@@ -160,6 +160,26 @@ def test_split_drops_blocks_and_is_deterministic() -> None:
     once, again = steps.split(item(blocks=blocks)), steps.split(item(blocks=blocks))
     assert (once.blocks, once.passages, once.digest) == ((), again.passages, again.digest)
     assert len(once.passages) > 1
+
+
+def test_split_adds_the_passage_of_a_summary_and_the_beginning_whatever_the_chunks_are() -> None:
+    blocks = [
+        Block("Words of a paragraph. " * 9),
+        Block("1 | 2", kind=BlockKind.TABLE, header="a | b"),
+        Block("x" * 20_000),
+    ]
+    small, large = (
+        steps.split(item(blocks=blocks, summary_model="own/chat", settings=IndexingSettings(SplitSettings(size, 0))))
+        for size in (20, 900)
+    )
+    assert small.beginning == large.beginning
+    assert len(small.beginning) == steps.MAX_SUMMARIZED_CHARACTERS
+    assert "paragraph. \n\na | b\n1 | 2\n\nxxx" in small.beginning
+    last = small.passages[-1]
+    assert (last.position, last.text, last.location) == (len(small.passages) - 1, "", {"summary": "own/chat"})
+    assert small.with_summary("").passages == small.passages[:-1]
+    assert small.with_summary("Brief.").passages[-1].text == "Brief."
+    assert not any(one.is_summary for one in steps.split(item(blocks=blocks)).passages)
 
 
 def test_split_refuses_no_text_and_too_many_chunks() -> None:
