@@ -168,7 +168,7 @@ requirements: environment ## Pin requirements/*.in whole, with uv
 	@sed '/^# Tests/,$$d' requirements/runtime.in | $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make requirements" -c requirements.txt - \
 	  -o requirements-production.txt
-	@for part in embedded dev peers sbom; do $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links \
+	@for part in embedded dev ocr peers sbom; do $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links \
 	  --annotation-style line --custom-compile-command "make requirements" -c requirements.txt requirements/$$part.in \
 	  -o requirements-$$part.txt || exit 1; done
 

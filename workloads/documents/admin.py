@@ -32,6 +32,7 @@ from workloads.documents.reranking import Reranking
 from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, SearchMode, search_dataset
 from workloads.documents.search_results import Hit, Timings
 from workloads.documents.service import (
+    EXTRACTION,
     SPLITTING,
     archive_dataset,
     create_dataset,
@@ -43,7 +44,8 @@ from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKE
 from workloads.model_endpoints.lookup import chat_model_names
 
 _SEARCH = ("text_weight", "min_score", "is_reranked", "metadata_fields")
-_SETTINGS = ("name", "description", *SPLITTING, "summary_model", "home_region", "allowed_regions", *_SEARCH)
+_REGIONS = ("home_region", "allowed_regions")
+_SETTINGS = ("name", "description", *EXTRACTION, *SPLITTING, "summary_model", *_REGIONS, *_SEARCH)
 _FIXED = ("embedding_model", "next_model", "state", "created_at")
 
 

@@ -33,3 +33,6 @@ class RetrievalConfig(AppConfig):
     state_checks = "workloads.documents.state_checks:CHECKS"
     limits = LIMITS
     tenant_settings = "workloads.documents.tenant_settings:SETTINGS"
+
+    def ready(self) -> None:
+        from workloads.documents import checks  # noqa: F401 - registers on import

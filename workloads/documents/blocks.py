@@ -82,12 +82,14 @@ class Facts:
     """What a reader finds out about a file beside its text. Readers write to it while they yield blocks.
 
     ``encoding`` is the one that was given, or empty; readers of text write the one that they used. ``pages`` is None
-    for a format without pages. ``warnings`` are sentences for the user.
+    for a format without pages. The text of ``pages_recognized`` was recognised in their pictures. ``warnings`` are
+    sentences for the user.
     """
 
     encoding: str = ""
     pages: int | None = None
     pages_without_text: int = 0
+    pages_recognized: int = 0
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, message: str) -> None:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.tenancy.bases import NamedModel, TenantManager, TenantModel
 from tenants.tenancy.regions import MOST_REGIONS, REGION, REGION_LENGTH
+from workloads.documents.extraction.limits import MAX_OCR_PAGES
 from workloads.documents.metadata import FieldType, fields_of
 from workloads.documents.platform_settings import LOCAL_MODEL_NAME, MAX_MODEL_NAME_LENGTH
 from workloads.documents.split_settings import (
@@ -90,6 +91,19 @@ class Dataset(NamedModel, TenantModel):
         default=DEFAULT_PARENT_SIZE,
         db_default=DEFAULT_PARENT_SIZE,
         help_text=_("Of parent and child only: maximum of the passage around a chunk that searches return."),
+    )
+    max_ocr_pages = models.PositiveSmallIntegerField(
+        _("pages with text recognition"),
+        default=0,
+        db_default=0,
+        validators=[MaxValueValidator(MAX_OCR_PAGES)],
+        help_text=_("Of each PDF file, the pages without text whose pictures are read, up to 200; 0: none."),
+    )
+    reads_comments = models.BooleanField(
+        _("read comments"),
+        default=False,
+        db_default=False,
+        help_text=_("Comments of Word documents belong to the text, with the names of their authors."),
     )
     home_region = models.CharField(
         _("home region"),
@@ -228,6 +242,12 @@ class Dataset(NamedModel, TenantModel):
 
     @property
     def settings_key(self) -> str:
-        """Return a key of the settings. If the keys of two indexings are equal, equal content gives equal chunks."""
-        parts = [self.split_settings.key, KEY_ENDING, *([self.summary_model] if self.summary_model else [])]
+        """Return a key of the settings. If the keys of two indexings are equal, equal content gives equal chunks.
+
+        Settings of extraction and summaries are left out if they are the defaults.
+        """
+        extraction = [f"ocr{self.max_ocr_pages}"] if self.max_ocr_pages else []
+        extraction += ["comments"] if self.reads_comments else []
+        summary = [self.summary_model] if self.summary_model else []
+        parts = [self.split_settings.key, *extraction, KEY_ENDING, *summary]
         return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]

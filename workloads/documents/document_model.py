@@ -41,10 +41,10 @@ class Document(TenantModel):
     of an earlier indexing that serve searches until the current one is complete; if it is 0, new chunks serve searches
     as soon as they are stored. No search finds a document with ``is_enabled`` False. A document with a ``source_url``
     has no content until its job has fetched it.
-    ``encoding``, ``pages``, ``pages_without_text`` and ``warnings`` are what extraction found out; ``given_encoding``
-    is that of a file of text, if it is not detected. ``metadata`` has the values of the dataset's fields;
-    `index_values` keeps their index. ``summary`` is what the dataset's summary model has returned; ``summary_key`` is
-    equal for equal requests to it.
+    ``encoding``, ``pages``, ``pages_without_text``, ``pages_recognized`` and ``warnings`` are what extraction found
+    out; ``given_encoding`` is that of a file of text, if it is not detected. ``metadata`` has the values of the
+    dataset's fields; `index_values` keeps their index. ``summary`` is what the dataset's summary model has returned;
+    ``summary_key`` is equal for equal requests to it.
     """
 
     # Rows refer to each other by (tenant, id); the constraints are in the migration.
@@ -77,6 +77,7 @@ class Document(TenantModel):
     encoding = models.CharField(_("encoding"), max_length=MAX_ENCODING_LENGTH, blank=True, db_default="")
     pages = models.PositiveIntegerField(_("pages"), null=True, blank=True)
     pages_without_text = models.PositiveIntegerField(_("pages without text"), db_default=0)
+    pages_recognized = models.PositiveIntegerField(_("recognised pages"), db_default=0)
     warnings = ArrayField(
         models.CharField(max_length=MAX_WARNING_CHARACTERS),
         verbose_name=_("warnings"),

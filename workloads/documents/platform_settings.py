@@ -12,6 +12,7 @@ LOCAL_MODEL_NAME: Final = "use-multilingual-3"
 MAX_MODEL_NAME_LENGTH: Final = 200
 # The most that a half-precision index has.
 MAX_DIMENSIONS: Final = 4_000
+_OCR_ENGINES = ("off", "rapidocr", "docling", "tika")
 _TEXTS = ("url", "key", "model")
 _MEMBERS = frozenset({*_TEXTS, "dimensions", "sends_dimensions", "price"})
 
@@ -55,6 +56,12 @@ declare(
     PlatformSettingRule(
         "EMBEDDING_MODEL must be a name of EMBEDDING_MODELS, or the local encoder.",
         lambda values: values.EMBEDDING_MODEL in {LOCAL_MODEL_NAME, *values.EMBEDDING_MODELS},
+    ),
+    PlatformSetting("DOCUMENTS_OCR", "off", "What recognises the text of scanned pages.", choices=_OCR_ENGINES),
+    PlatformSetting("DOCUMENTS_OCR_URL", "", "Address of docling-serve or Apache Tika, without a path."),
+    PlatformSettingRule(
+        "DOCUMENTS_OCR needs DOCUMENTS_OCR_URL for docling and tika.",
+        lambda values: values.DOCUMENTS_OCR in {"off", "rapidocr"} or bool(values.DOCUMENTS_OCR_URL),
     ),
     PlatformSetting("RERANK_URL", "", "URL of an endpoint that re-ranks the results of searches; empty: none."),
     PlatformSetting("RERANK_KEY", "", "Key of the re-ranking endpoint."),

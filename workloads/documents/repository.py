@@ -71,6 +71,8 @@ class DocumentSource:
     summary_model: str = ""
     summary: str = field(default="", repr=False)
     summary_key: str = ""
+    max_ocr_pages: int = 0
+    reads_comments: bool = False
 
 
 def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> DocumentSource:
@@ -100,6 +102,8 @@ def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
         split_settings=document.dataset.split_settings,
         embedding_model=document.dataset.embedding_model,
         summary_model=document.dataset.summary_model,
+        max_ocr_pages=document.dataset.max_ocr_pages,
+        reads_comments=document.dataset.reads_comments,
     )
 
 
@@ -145,6 +149,7 @@ def begin_chunks(source: DocumentSource, *, digest: str, total: int, facts: Fact
         encoding=facts.encoding,
         pages=facts.pages,
         pages_without_text=facts.pages_without_text,
+        pages_recognized=facts.pages_recognized,
         warnings=facts.warnings,
         passages_digest=digest,
         chunks_total=total,

@@ -28,6 +28,7 @@ from workloads.documents.exceptions import (
     MetadataFieldInUseError,
     SummaryModelUnknownError,
 )
+from workloads.documents.extraction.recognition import find_fault
 from workloads.documents.metadata import FieldType, check_fields
 from workloads.documents.models import Dataset, DatasetState, Document
 from workloads.documents.queries import lock_dataset
@@ -37,9 +38,10 @@ from workloads.model_endpoints.lookup import chat_model_names
 
 _REGIONS = ("home_region", "allowed_regions")
 _SEARCH = ("text_weight", "min_score", "is_reranked", "metadata_fields")
+EXTRACTION = ("max_ocr_pages", "reads_comments")
 SPLITTING = ("chunking", "size_unit", "chunk_size", "chunk_overlap", "parent_size")
 # The model changes by re-embedding only.
-_SETTABLE = ("name", "description", *SPLITTING, "summary_model", *_REGIONS, *_SEARCH)
+_SETTABLE = ("name", "description", *EXTRACTION, *SPLITTING, "summary_model", *_REGIONS, *_SEARCH)
 
 
 def create_dataset(
@@ -57,10 +59,11 @@ def create_dataset(
 
     Missing settings take the tenant's defaults, of which tokens are four characters. The default overlap is at most
     half of the chunk size, the default parent four chunks. Without allowed regions those of the tenant apply. Raise
-    `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or `FieldInvalidError` for regions, metadata fields and an
-    unknown model.
+    `DatasetSettingsInvalidError`, `DatasetNameTakenError`, or `FieldInvalidError` for regions, metadata fields, an
+    unknown model, and pages to recognise if nothing can recognise them.
     """
     _require_settings(tenant.pk, settings)
+    _check_recognition(settings)
     defaults = settings_of(tenant)
     embedding_model = embedding_model or default_model(defaults)
     check_model(tenant.pk, embedding_model, field="embedding_model")
@@ -91,11 +94,12 @@ def create_dataset(
 def update_dataset(*, dataset: Dataset, **changes: Any) -> Dataset:
     """Change the name, description, settings or regions of a dataset.
 
-    Settings of splitting and summaries apply to documents that are indexed later, those of searches to the next search.
-    Regions apply at once to all its jobs that have not begun. A metadata field of which documents have values stays as
-    it is: else raise `MetadataFieldInUseError`.
+    Settings of extraction, splitting and summaries apply to documents that are indexed later, those of searches to the
+    next search. Regions apply at once to all its jobs that have not begun. A metadata field of which documents have
+    values stays as it is: else raise `MetadataFieldInUseError`.
     """
     _require_settings(dataset.tenant_id, changes)
+    _check_recognition(changes)
     with transaction.atomic():
         locked = lock_dataset(dataset.pk, takes_documents=False)
         before, fields = _facts(locked), locked.fields
@@ -163,6 +167,12 @@ def check_model(tenant_id: UUID, name: str, *, field: str) -> EmbeddingModel:
         detail = gettext("There is no embedding model %(model)s. There are: %(models)s.")
         raise FieldInvalidError.at(field, detail % {"model": name[:100], "models": ", ".join(models)})
     return models[name]
+
+
+def _check_recognition(given: Mapping[str, Any]) -> None:
+    """Raise `FieldInvalidError` if pages shall be recognised and nothing here can."""
+    if given.get("max_ocr_pages") and (fault := find_fault()):
+        raise FieldInvalidError.at("max_ocr_pages", fault)
 
 
 def _label(dataset: Dataset, *, has_jobs: bool = True) -> None:

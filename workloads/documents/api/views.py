@@ -27,6 +27,7 @@ from workloads.documents.api.search_serializers import (
     SearchAnswerSerializer,
     SearchSerializer,
 )
+from workloads.documents.extraction.limits import MAX_OCR_PAGES
 from workloads.documents.indexing.api.serializers import OperationSerializer, ReasonBodySerializer
 from workloads.documents.indexing.dataset_operations import delete_with_documents
 from workloads.documents.metadata import MAX_FIELD_NAME_LENGTH, MAX_FIELDS, FieldType
@@ -37,6 +38,7 @@ from workloads.documents.reranking import Reranking
 from workloads.documents.search import SearchMode, search_datasets
 from workloads.documents.search_results import Timings
 from workloads.documents.service import (
+    EXTRACTION,
     SPLITTING,
     archive_dataset,
     create_dataset,
@@ -61,7 +63,7 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
 
     class Meta:
         model = Dataset
-        fields = ["id", "name", "description", *SPLITTING, "home_region", "allowed_regions"]
+        fields = ["id", "name", "description", *EXTRACTION, *SPLITTING, "home_region", "allowed_regions"]
         fields += ["text_weight", "min_score", "is_reranked", "metadata_fields"]
         fields += ["summary_model", "embedding_model", "next_model", "state", "created_at"]
         read_only_fields = fields
@@ -97,6 +99,15 @@ class DatasetChangesSerializer(SplittingSerializer):
 
     name = DatasetNameField(max_length=100, required=False)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
+    max_ocr_pages = WholeNumberField(
+        min_value=0,
+        max_value=MAX_OCR_PAGES,
+        required=False,
+        help_text="Pages without text of each PDF whose pictures are read by text recognition; 0: none.",
+    )
+    reads_comments = serializers.BooleanField(
+        required=False, help_text="Whether comments of Word documents belong to the text, with their authors' names."
+    )
     home_region = NameField(
         max_length=REGION_LENGTH, required=False, allow_blank=True, help_text="Empty: that of the tenant."
     )

@@ -1,6 +1,7 @@
 """The parsing process: it reads a file from standard input and writes its blocks to standard output, as JSON lines.
 
     {"block": {"text": …, "location": {…}, "level": 0}}     any number of lines
+    {"image": {"page": 3, "png": …}}                       a page whose text is to be recognised elsewhere, in base64
     {"end": {"encoding": "utf-8", …}}                      the facts, as the last line, or instead of it one of:
     {"error": {"code": …, "message": …}}                   the file is at fault
     {"fault": "…"}                                         the program is at fault
@@ -13,6 +14,7 @@ reaches no network and no other process.
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import os
@@ -21,6 +23,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import scheduling
@@ -67,8 +70,8 @@ def main(arguments: list[str]) -> int:
         _write({"unprotected": missing})
         return 0
     try:
-        read = reader_of(content_type)
         facts = Facts(encoding)
+        read = partial(reader_of(content_type), **options_of(content_type, facts, limits))
         for block in read(sys.stdin.buffer.read(), facts):
             _write({"block": block.as_json()})
         _write({"end": facts.as_json()})
@@ -113,6 +116,23 @@ def reader_of(content_type: str) -> Reader:
     module, function = _READERS.get(content_type, _READERS["text/plain"])
     read: Reader = getattr(importlib.import_module(f"workloads.documents.extraction.{module}"), function)
     return read
+
+
+def options_of(content_type: str, facts: Facts, limits: dict[str, Any]) -> dict[str, Any]:
+    """Return what the reader of a media type takes beside the content and the facts."""
+    function = _READERS.get(content_type, ("", ""))[1]
+    if function == "read_docx" and limits["reads_comments"]:
+        return {"reads_comments": True}
+    if function == "read_pdf" and limits["ocr_pages"]:
+        scans = importlib.import_module("workloads.documents.extraction.pdf.scans")
+        pages, seconds = limits["ocr_pages"], limits["ocr_seconds"]
+        return {"scans": scans.ScanReader(limits["ocr"], facts, pages=pages, seconds=seconds, send=_send_image)}
+    return {}
+
+
+def _send_image(page: int, png: bytes) -> None:
+    _write({"image": {"page": page, "png": base64.b64encode(png).decode()}})
+    sys.stdout.flush()
 
 
 def _write(message: dict[str, Any]) -> None:

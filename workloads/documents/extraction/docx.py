@@ -26,6 +26,9 @@ _CODE_STYLE = re.compile(r"code|listing|preformatted|verbatim|source|macro text"
 _CODE_FONT = re.compile(r"courier|consolas|mono|menlo|monaco|fixed", re.IGNORECASE)
 _PARAGRAPH, _TABLE, _TEXT, _BOX = qn("w:p"), qn("w:tbl"), qn("w:t"), qn("w:txbxContent")
 _NOTES = {qn("w:footnoteReference"): "footnotes", qn("w:endnoteReference"): "endnotes"}
+_COMMENTS = "comments"
+_MARKS = {**_NOTES, qn("w:commentReference"): _COMMENTS}
+_MAX_AUTHOR_CHARACTERS = 100
 _SIGNS = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
 # Containers of what stands where they stand: content controls, insertions, custom XML.
 _WRAPPERS = frozenset(qn(f"w:{tag}") for tag in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag"))
@@ -47,11 +50,12 @@ _KINDS_OF_DOCUMENTS = (
 PartFactory.part_type_for.update(dict.fromkeys(_KINDS_OF_DOCUMENTS, DocumentPart))
 
 
-def read_docx(data: bytes, facts: Facts) -> Iterator[Block]:
+def read_docx(data: bytes, facts: Facts, *, reads_comments: bool = False) -> Iterator[Block]:
     """Yield the headings, paragraphs, listings, table rows, text boxes and notes of a Word document in order.
 
-    Inserted text and the text of content controls belong to it, deleted text and comments do not. Raise
-    `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it cannot be read.
+    Inserted text and the text of content controls belong to it, deleted text does not. Comments follow their paragraph
+    with their author, if they are read. Raise `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it
+    cannot be read.
     """
     refuse_old_format(data, ".docx")
     inspect_archive(data, facts)
@@ -60,7 +64,7 @@ def read_docx(data: bytes, facts: Facts) -> Iterator[Block]:
         document = part.document
         if next(document.element.body.iter(qn("w:altChunk")), None) is not None:
             facts.warn("The inserted files of the document are not indexed.")
-        reader = _Reader(_styles_of(document), _notes_of(document))
+        reader = _Reader(_styles_of(document), _notes_of(document, reads_comments=reads_comments))
         yield from _joined(reader.read(document.element.body))
     except office_errors() as error:
         raise FileDamagedError("The Word document is damaged.") from error
@@ -97,8 +101,8 @@ class _Reader:
 
     def _read_attached(self, element: Any) -> Iterator[Block]:
         """Yield the notes and the text boxes of a paragraph or a table."""
-        for mark in element.iter(*_NOTES):
-            note = self.notes.pop((_NOTES[mark.tag], mark.get(qn("w:id")) or ""), "")
+        for mark in element.iter(*_MARKS):
+            note = self.notes.pop((_MARKS[mark.tag], mark.get(qn("w:id")) or ""), "")
             if note:
                 yield Block(note, {"paragraph": self.number}, kind=BlockKind.FOOTNOTE)
         for box in element.iter(_BOX):
@@ -192,15 +196,19 @@ def _styles_of(document: Document) -> dict[str, str]:
     return {style.style_id: style.name or "" for style in document.styles}
 
 
-def _notes_of(document: Document) -> dict[tuple[str, str], str]:
-    """Return the texts of footnotes and endnotes by their kind and id."""
+def _notes_of(document: Document, *, reads_comments: bool) -> dict[tuple[str, str], str]:
+    """Return the texts of footnotes and endnotes, and of comments if they are read, by their kind and id."""
+    kinds = {*_NOTES.values(), *((_COMMENTS,) if reads_comments else ())}
     notes: dict[tuple[str, str], str] = {}
     for relation in document.part.rels.values():
         kind = relation.reltype.rpartition("/")[2]
-        if kind in _NOTES.values() and not relation.is_external:
+        if kind in kinds and not relation.is_external:
             parser = etree.XMLParser(resolve_entities=False, no_network=True)
             for note in etree.fromstring(relation.target_part.blob, parser):
                 text = "\n".join(_text_of(paragraph) for paragraph in note.iter(_PARAGRAPH)).strip()
+                if text and kind == _COMMENTS:
+                    author = (note.get(qn("w:author")) or "")[:_MAX_AUTHOR_CHARACTERS]
+                    text = f"Comment by {author}: {text}" if author else f"Comment: {text}"
                 notes[kind, note.get(qn("w:id")) or ""] = text
     return notes
 

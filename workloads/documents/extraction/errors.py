@@ -11,6 +11,7 @@ DAMAGED = "file_damaged"
 TOO_COMPLEX = "file_too_complex"
 WITHOUT_TEXT = "file_without_text"
 SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+MAX_MESSAGE = 900
 # Delay before a job that found no sandbox is retried on a worker.
 SANDBOX_WAIT_SECONDS = 30.0
 
@@ -43,6 +44,11 @@ class FileWithoutTextError(PermanentError):
         self, message: str = "The file has no text. A scan needs text recognition before it can be indexed."
     ) -> None:
         super().__init__(message, code=WITHOUT_TEXT)
+
+    @classmethod
+    def of(cls, warnings: Sequence[str]) -> FileWithoutTextError:
+        """Return the error of a file with these warnings, which may say why it has no text."""
+        return cls(" ".join(["The file has no text.", *warnings])[:MAX_MESSAGE]) if warnings else cls()
 
 
 class SandboxUnavailableError(TransientError):

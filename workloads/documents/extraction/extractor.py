@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -25,12 +26,14 @@ from workloads.documents.extraction.errors import (
     error_of,
 )
 from workloads.documents.extraction.limits import ParsingLimits
+from workloads.documents.extraction.recognition import EndpointRecognition
 
 # What the parsing process runs.
 CHILD_MODULE = "workloads.documents.extraction.child"
 
 SAFE_POINT_SECONDS = 0.25
 _PART_BYTES = 64 * 1024
+_IMAGE = b'{"image"'
 
 # A native parser that runs out of memory or fails its own checks ends with one of these.
 _EXHAUSTED_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGTRAP, signal.SIGILL, signal.SIGXFSZ})
@@ -51,11 +54,13 @@ def extract_file(
     encoding: str = "",
     limits: ParsingLimits | None = None,
     at_safe_point: Callable[[], object] = lambda: None,
+    recognition: EndpointRecognition | None = None,
 ) -> Extraction:
     """Return all blocks of text in a file on disk, and the facts about it.
 
     ``encoding`` is that of a file of text; if it is empty, it is detected. ``at_safe_point`` is called several times a
-    second and may raise an exception to stop. Raise `FileEncryptedError`, `FileDamagedError`, `FileTooComplexError` or
+    second and may raise an exception to stop. ``recognition`` gets the pictures of pages without text, if the limits
+    name an endpoint. Raise `FileEncryptedError`, `FileDamagedError`, `FileTooComplexError` or
     `FileWithoutTextError` for a file that can never be read, `ParsingInterruptedError` for a failure that is not the
     file's, and `SandboxUnavailableError` if this host cannot isolate a compromised parser.
     """
@@ -74,7 +79,7 @@ def extract_file(
     clock.daemon = True
     clock.start()
     try:
-        extraction = _read_answer(process, limits, at_safe_point)
+        extraction = _read_answer(process, limits, at_safe_point, recognition)
     finally:
         clock.cancel()
         # Popen closes its pipe and reaps the process on exit.
@@ -85,8 +90,10 @@ def extract_file(
         raise FileTooComplexError(f"Reading the file took longer than {limits.wall_seconds:.0f} seconds.")
     if extraction is None:
         _raise_for_end(process.returncode)
+    if recognition is not None:
+        extraction = recognition.add_to(extraction)
     if not any(block.text.strip() for block in extraction.blocks):
-        raise FileWithoutTextError
+        raise FileWithoutTextError.of(extraction.facts.warnings)
     return extraction
 
 
@@ -96,10 +103,14 @@ def _start(file: IO[bytes], content_type: str, encoding: str, limits: ParsingLim
 
 
 def _read_answer(
-    process: subprocess.Popen[bytes], limits: ParsingLimits, at_safe_point: Callable[[], object]
+    process: subprocess.Popen[bytes],
+    limits: ParsingLimits,
+    at_safe_point: Callable[[], object],
+    recognition: EndpointRecognition | None,
 ) -> Extraction | None:
     """Return the extraction, or None if the process ended before its last line. Raise the error that it reports."""
     blocks: list[Block] = []
+    images = 0
     for line in _lines(process, limits, at_safe_point):
         try:
             message = json.loads(line)
@@ -107,6 +118,11 @@ def _read_answer(
             return None  # cut in the middle of a line
         if "block" in message:
             blocks.append(Block.from_json(message["block"]))
+        elif "image" in message:
+            images += 1
+            if recognition is None or images > limits.ocr_pages:
+                raise ParsingInterruptedError("The parser sent a picture that was not asked for.")
+            recognition.recognize(int(message["image"]["page"]), base64.b64decode(message["image"]["png"]))
         elif "error" in message:
             raise error_of(message["error"]["code"], message["error"]["message"])
         elif "unprotected" in message:
@@ -136,9 +152,12 @@ def _lines(
         if size > limits.output_bytes:
             raise FileTooComplexError(f"The file has more than {limits.output_bytes} bytes of text.")
         *ended, rest = part.split(b"\n")
-        for line in ended:
-            yield bytes(begun + line)
+        for rest_of_line in ended:
+            line = bytes(begun + rest_of_line)
             begun.clear()
+            if line.startswith(_IMAGE):
+                size -= len(line)  # not kept
+            yield line
         begun += rest
     if begun:
         yield bytes(begun)

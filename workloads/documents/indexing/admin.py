@@ -39,7 +39,7 @@ from workloads.documents.models import Dataset, Document, DocumentStatus
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _PROGRESS = ("shown_status", "chunks", "shown_error", "shown_warnings")
-_FACTS = ("given_encoding", "encoding", "pages", "pages_without_text")
+_FACTS = ("given_encoding", "encoding", "pages", "pages_without_text", "pages_recognized")
 _ENDED_OR_PAUSED = ("completed", "error", "paused")
 _UPLOAD_NOTE = gettext_lazy(
     "All files are accepted or none. One job indexes each; a file whose content is already in the dataset is not "

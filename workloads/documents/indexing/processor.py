@@ -26,12 +26,14 @@ from scheduling.kit.base import (
     Yielded,
 )
 from scheduling.kit.http import Limits
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import SpaceExceededError
 from workloads.documents import repository
 from workloads.documents.embedding import Embedder, EndpointRateLimitedError
 from workloads.documents.embedding_models import embedder_of, load_embedder
 from workloads.documents.exceptions import BatchTooLargeError, DocumentGoneError
 from workloads.documents.extraction.errors import SandboxUnavailableError
+from workloads.documents.extraction.limits import ParsingLimits
 from workloads.documents.indexing.phase_progress import PhaseProgress
 from workloads.documents.indexing.summary import add_summary
 from workloads.documents.indexing.tenant_settings import MAX_CHUNKS, MAX_PERCENT_WITHOUT_TEXT
@@ -133,6 +135,9 @@ def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
             batch_size=BATCH_CHUNKS,
             max_chunks=context.setting(MAX_CHUNKS.key),
             max_percent_without_text=context.setting(MAX_PERCENT_WITHOUT_TEXT.key),
+            parsing=ParsingLimits(reads_comments=source.reads_comments).with_ocr(
+                platform_settings.DOCUMENTS_OCR, source.max_ocr_pages
+            ),
         ),
         embedding_model=source.embedding_model,
         state=IndexingState(

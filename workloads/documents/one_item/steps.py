@@ -20,8 +20,10 @@ from scheduling.kit.http import Answer, HeaderValue, Limits, read_target, send
 from workloads.documents.blocks import Block, Facts
 from workloads.documents.cleaning import clean_blocks, remove_addresses
 from workloads.documents.embedding import Embedder, EndpointRateLimitedError, text_to_embed
-from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
+from workloads.documents.extraction.errors import MAX_MESSAGE, FileTooComplexError, FileWithoutTextError
 from workloads.documents.extraction.extractor import extract_file
+from workloads.documents.extraction.limits import LOCAL_OCR, OCR_OFF
+from workloads.documents.extraction.recognition import EndpointRecognition
 from workloads.documents.extraction.sniffing import ACCEPTED, ContentType, sniff
 from workloads.documents.one_item.item import IndexingItem, passages_from_bytes
 from workloads.documents.splitting import Passage, passages_digest, split_blocks
@@ -128,12 +130,16 @@ def extract_from(item: IndexingItem, file: IO[bytes], context: StepContext) -> I
     content_type = item.state.content_type or sniff(item.file_name, file)  # type: ignore[arg-type]
     if content_type is None:
         raise _type_unknown("It")
+    limits, recognition = settings.parsing, None
+    if limits.ocr_pages and limits.ocr not in {OCR_OFF, LOCAL_OCR}:
+        recognition = EndpointRecognition(limits, check_running=context.check_running, dependency=context.dependency)
     found = extract_file(
         file,
         str(content_type),
         encoding=settings.encoding,
-        limits=settings.parsing,
+        limits=limits,
         at_safe_point=context.check_running,
+        recognition=recognition,
     )
     _check_pages(found.facts, settings.max_percent_without_text)
     characters = sum(len(block.text) for block in found.blocks)
@@ -227,10 +233,9 @@ def _check_pages(facts: Facts, most_percent: int) -> None:
     if not without:
         return
     if 100 * without > most_percent * pages:
-        raise FileWithoutTextError(
-            f"{without} of {pages} pages have no text; at most {most_percent} % may have none (setting {PAGES_KEY}). "
-            "Upload the file again after text recognition, or raise the setting."
-        )
+        advice = " ".join(facts.warnings) or "Upload the file again after text recognition, or raise the setting."
+        text = f"{without} of {pages} pages have no text; at most {most_percent} % may have none (setting {PAGES_KEY})."
+        raise FileWithoutTextError(f"{text} {advice}"[:MAX_MESSAGE])
     facts.warn(
         f"{without} of {pages} pages have no text, perhaps because they are scans. Searches do not find what is on "
         "them: upload the file again after text recognition."

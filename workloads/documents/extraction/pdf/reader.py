@@ -20,6 +20,7 @@ from workloads.documents.extraction.pdf.joining import Joiner
 from workloads.documents.extraction.pdf.lines import LineReader
 from workloads.documents.extraction.pdf.margins import Page, remove_contents, remove_running_rows, take_notes
 from workloads.documents.extraction.pdf.order import Row, rows_in_order
+from workloads.documents.extraction.pdf.scans import ScanReader
 
 # Some writers append to a PDF after its end mark, but not this much.
 _TAIL_BYTES = 4096
@@ -33,11 +34,11 @@ _MIN_ROWS = 3
 _MIN_LEADING, _DEFAULT_LEADING, _MAX_LEADING = 0.5, 1.2, 2.2
 
 
-def read_pdf(data: bytes, facts: Facts) -> Iterator[Block]:
+def read_pdf(data: bytes, facts: Facts, scans: ScanReader | None = None) -> Iterator[Block]:
     """Yield the headings, paragraphs, tables, listings and footnotes of a PDF file in reading order.
 
-    A page that cannot be read is a warning. Raise `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if
-    the file cannot be read.
+    A page that cannot be read is a warning. ``scans`` reads pages without text, if given. Raise `FileEncryptedError`,
+    `FileDamagedError` or `FileTooComplexError` if the file cannot be read.
     """
     # PDFium repairs a truncated file without an error, so half a document would pass as whole.
     if b"%%EOF" not in data[-_TAIL_BYTES:]:
@@ -52,7 +53,7 @@ def read_pdf(data: bytes, facts: Facts) -> Iterator[Block]:
         facts.pages = count
         _warn_of_unread(document, facts)
         outline = outline_of(document)
-        reader = _PageReader(document, facts)
+        reader = _PageReader(document, facts, scans)
         for start in range(0, count, WINDOW_PAGES):
             with _without_collection():
                 pages = [reader.read(number) for number in range(start + 1, min(start + WINDOW_PAGES, count) + 1)]
@@ -96,8 +97,8 @@ def _warn_of_unread(document: pypdfium2.PdfDocument, facts: Facts) -> None:
 class _PageReader:
     """Reader of the pages of one document, which counts those that it cannot read."""
 
-    def __init__(self, document: pypdfium2.PdfDocument, facts: Facts) -> None:
-        self._document, self._facts, self._lines = document, facts, LineReader()
+    def __init__(self, document: pypdfium2.PdfDocument, facts: Facts, scans: ScanReader | None) -> None:
+        self._document, self._facts, self._scans, self._lines = document, facts, scans, LineReader()
         self.damaged = 0
 
     def read(self, number: int) -> Page:
@@ -123,11 +124,19 @@ class _PageReader:
                 if text.count_chars() > MAX_CHARACTERS:
                     self._facts.warn(f"Page {number} has more than {MAX_CHARACTERS} characters; it was not read.")
                     return []
-                return [rows_in_order(lines, number) for lines in self._lines.read(text)]
+                turned = [rows_in_order(lines, number) for lines in self._lines.read(text)]
             finally:
                 text.close()
+            return turned if any(turned) or self._scans is None else self._recognized(self._scans, page, number)
         finally:
             page.close()
+
+    def _recognized(self, scans: ScanReader, page: pypdfium2.PdfPage, number: int) -> list[list[Row]]:
+        lines = scans.read(page, number)
+        if not lines:
+            return []
+        self._facts.pages_recognized += 1
+        return [rows_in_order(lines, number)]
 
 
 def _blocks_of(pages: Sequence[Page], outline: Outline) -> Iterator[Block]:

@@ -67,6 +67,7 @@ class DocumentSerializer(serializers.Serializer[Any]):
     encoding = serializers.CharField(help_text="The encoding that a file of text was read in, given or detected.")
     pages = serializers.IntegerField(allow_null=True, help_text="Null for formats without pages.")
     pages_without_text = serializers.IntegerField(help_text="Pages that searches do not find, such as scans.")
+    pages_recognized = serializers.IntegerField(help_text="Pages whose text was recognised in their pictures.")
     warnings = serializers.ListField(
         child=serializers.CharField(), help_text="What may be missing or wrong in the text of a completed document."
     )

@@ -42,7 +42,7 @@ def platform(staff: User) -> Client:
 
 
 def test_member_creates_and_changes_a_dataset(member: Client, acme: Tenant) -> None:
-    values = {"name": "手册", "description": "", **SPLITTING}
+    values = {"name": "手册", "description": "", "max_ocr_pages": 0, **SPLITTING}
     assert member.post(f"{DATASETS}add/", values).status_code == 302
     with tenant_context(acme):
         dataset = Dataset.objects.get()
@@ -57,7 +57,7 @@ def test_member_creates_and_changes_a_dataset(member: Client, acme: Tenant) -> N
 
 
 def test_staff_must_name_the_tenant_of_a_dataset(platform: Client, acme: Tenant) -> None:
-    values = {"name": "x", "description": "", **SPLITTING, "tenant": acme.pk}
+    values = {"name": "x", "description": "", "max_ocr_pages": 0, **SPLITTING, "tenant": acme.pk}
     assert platform.post(f"{DATASETS}add/", values).status_code == 302
     with all_tenants():
         assert Dataset.objects.get().tenant_id == acme.pk

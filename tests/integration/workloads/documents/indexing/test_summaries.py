@@ -421,7 +421,7 @@ def test_member_chooses_the_model_in_the_console(
     member.force_login(acme_user)
     index(dataset, job_runner)
     page = f"/admin/retrieval/dataset/{dataset.pk}/change/"
-    values = {"name": "manual", "description": "", **SPLITTING}
+    values = {"name": "manual", "description": "", "max_ocr_pages": 0, **SPLITTING}
     # The page of a dataset keeps a model that cannot be chosen any more.
     change(endpoint, is_enabled=False)
     assert re.search(rf'<option value="{NAME}" selected', member.get(page).content.decode())

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pypdf
-from pypdf.generic import DecodedStreamObject, DictionaryObject, Fit, NameObject
+import pypdfium2
+from pypdf.generic import DecodedStreamObject, DictionaryObject, Fit, NameObject, NumberObject
 
 _FONTS = {"F1": "Times-Roman", "F2": "Courier", "F3": "Helvetica-Bold"}
 WIDTH, HEIGHT = 595, 842
@@ -50,6 +51,30 @@ def draw_pdf(*pages: Iterable[Text], outline: Sequence[tuple[str, int, int | Non
         above = None if parent is None else entries[parent]
         fit = Fit.xyz(top=HEIGHT)
         entries.append(writer.add_outline_item(title=title, page_number=number - 1, parent=above, fit=fit))
+    buffer = io.BytesIO()
+    writer.write(buffer)
+    return buffer.getvalue()
+
+
+def scan_of(data: bytes, *, dots_an_inch: int = 150) -> bytes:
+    """Return a PDF whose pages are pictures of those of another, as from a scanner."""
+    document, writer = pypdfium2.PdfDocument(data), pypdf.PdfWriter()
+    for number in range(len(document)):
+        bitmap = document[number].render(scale=dots_an_inch / 72, grayscale=True)
+        rows, columns, stride = bitmap.height, bitmap.width, bitmap.stride
+        pixels = bytes(bitmap.buffer)
+        picture = DecodedStreamObject()
+        picture.set_data(b"".join(pixels[row * stride : row * stride + columns] for row in range(rows)))
+        values = {"/Type": NameObject("/XObject"), "/Subtype": NameObject("/Image")}
+        values |= {"/ColorSpace": NameObject("/DeviceGray"), "/BitsPerComponent": NumberObject(8)}
+        values |= {"/Width": NumberObject(columns), "/Height": NumberObject(rows)}
+        picture.update({NameObject(key): value for key, value in values.items()})
+        page = writer.add_blank_page(width=WIDTH, height=HEIGHT)
+        objects = DictionaryObject({NameObject("/P"): writer._add_object(picture.flate_encode())})
+        page[NameObject("/Resources")] = DictionaryObject({NameObject("/XObject"): objects})
+        drawing = DecodedStreamObject()
+        drawing.set_data(f"{WIDTH} 0 0 {HEIGHT} 0 0 cm /P Do".encode())
+        page[NameObject("/Contents")] = writer._add_object(drawing)
     buffer = io.BytesIO()
     writer.write(buffer)
     return buffer.getvalue()

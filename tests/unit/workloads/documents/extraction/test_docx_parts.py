@@ -92,3 +92,19 @@ def test_table_keeps_its_header_and_its_empty_cells() -> None:
         ("team |  | 3", "plan | weight | price"),
         (" | 1 | ", "plan | weight | price"),
     ]
+
+
+def test_comments_follow_their_paragraph_with_their_author_if_they_are_read() -> None:
+    document = docx.Document()
+    first = document.add_paragraph("The deadline is Friday.")
+    document.add_paragraph("The end.")
+    document.add_comment(first.runs, text="Monday!\nOr later.", author="Anna Berg")
+    document.add_comment(first.runs, text="Agreed.", author="")
+    data = save_docx(document)
+    assert [block.text for block in read_docx(data, Facts())] == ["The deadline is Friday.", "The end."]
+    assert [(block.text, block.location) for block in read_docx(data, Facts(), reads_comments=True)] == [
+        ("The deadline is Friday.", {"paragraph": 1}),
+        ("Comment by Anna Berg: Monday!\nOr later.", {"paragraph": 1}),
+        ("Comment: Agreed.", {"paragraph": 1}),
+        ("The end.", {"paragraph": 2}),
+    ]
