@@ -32,6 +32,7 @@ from tenants.tenancy.service import create_tenant
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.service import create_dataset
 from workloads.files.service import upload_files
+from workloads.pipelines.node_types import chain
 from workloads.pipelines.runs import start_run as start_pipeline
 from workloads.pipelines.service import create_pipeline
 from workloads.workflows.runs import start_run as start_workflow
@@ -149,7 +150,7 @@ def measure_entities(folder: Path) -> list[Finding]:
         contents = batched(Shelf("", "", read_corpus().good, 1).contents(), BATCH_FILES)
         files = [file for part in contents for file in upload_files(tenant=tenant, files=part)]
         sources = [{"type": "file", "file": str(file.pk)} for file in files]
-        definition = {"datasource": {"sources": sources}, "load": {"dataset": "library"}}
+        definition = chain(datasource={"sources": sources}, load={"dataset": "library"})
         pipeline = create_pipeline(tenant=tenant, name="corpus", definition=definition)
         start_pipeline(tenant=tenant, pipeline_id=pipeline.pk)
     _, seconds = _run(folder, [tenant])

@@ -6,7 +6,6 @@ One tenant has three tenths of all rows. Most jobs have ended, all within the la
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.harness.filling import add_past, fill_backlog, run_statement
@@ -176,7 +175,8 @@ def surround(busiest: Tenant) -> None:
     definition = _example("workflows/publish_with_approval.json")
     workflow = create_workflow(tenant=busiest, name="publish_with_approval", definition=definition)
     parameters["workflow"] = workflow.pk
-    definition = {**_example("pipelines/glossary.json"), "load": {"dataset": "handbook"}}
+    definition = _example("pipelines/glossary.json")
+    definition["nodes"][-1]["config"]["dataset"] = "handbook"
     create_pipeline(tenant=busiest, name="glossary", definition=definition)
     create_template(tenant=busiest, name="nightly", content=TemplateContent(kind="noop"))
     invite(tenant=busiest, invitee="ann@volume.example", role=Role.VIEWER, link_of=str)
@@ -187,8 +187,8 @@ def surround(busiest: Tenant) -> None:
         run_statement(statement, parameters)
 
 
-def _example(name: str) -> Mapping[str, Any]:
-    definition: Mapping[str, Any] = json.loads((BASE_DIR / "examples" / name).read_text(encoding="utf-8"))
+def _example(name: str) -> dict[str, Any]:
+    definition: dict[str, Any] = json.loads((BASE_DIR / "examples" / name).read_text(encoding="utf-8"))
     return definition
 
 

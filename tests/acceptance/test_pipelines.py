@@ -28,6 +28,7 @@ from workloads.documents.search import search_dataset
 from workloads.documents.service import create_dataset
 from workloads.files.service import upload_files
 from workloads.pipelines.models import PipelineRun
+from workloads.pipelines.node_types import chain
 from workloads.pipelines.queries import find_entities, get_run
 from workloads.pipelines.runs import retry_entity, start_run
 from workloads.pipelines.service import create_pipeline
@@ -76,12 +77,12 @@ def long_run(tenant: Tenant, *, count: int = PARAGRAPHS) -> PipelineRun:
         {"type": "text", "name": f"{entity}.txt", "text": "\n\n".join(paragraphs(entity, count))}
         for entity in range(ENTITIES)
     ]
-    definition = {
-        "datasource": {"sources": sources},
-        "split": {"chunk_size": 30, "chunk_overlap": 0},
-        "embed": {"batch_size": 4},
-        "load": {"dataset": name},
-    }
+    definition = chain(
+        datasource={"sources": sources},
+        split={"chunk_size": 30, "chunk_overlap": 0},
+        embed={"batch_size": 4},
+        load={"dataset": name},
+    )
     pipeline = create_pipeline(tenant=tenant, name=name, definition=definition)
     return start_run(tenant=tenant, pipeline_id=pipeline.pk)
 
@@ -154,7 +155,7 @@ def test_pages_are_fetched_by_threads_that_check_the_breaker(platform: Platform,
         website.answers["/8"] = (404, {}, b"")
         sources = [{"type": "url", "url": f"{website.url}/{number}"} for number in range(9)]
         # In the run, since the process of this test may not call the server and so save its address.
-        pipeline = create_pipeline(tenant=acme, name=name, definition={"load": {"dataset": name}})
+        pipeline = create_pipeline(tenant=acme, name=name, definition=chain(load={"dataset": name}))
         run = start_run(tenant=acme, pipeline_id=pipeline.pk, sources=sources)
         job = wait_for(job_of(run), "completed", within=RUN_SECONDS)
         assert worker.is_running

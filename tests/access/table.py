@@ -508,14 +508,14 @@ POST   workflow-runs/{workflow_run}/replay/  jobs.submit       {"node": "start"}
 GET    workflow-runs/{workflow_run}/nodes/   jobs.view
 GET    workflow-runs/{workflow_run}/nodes/{node_run}/ jobs.view
 GET    pipelines/                            pipelines.view
-POST   pipelines/                            pipelines.manage  {"name": "new", "definition": {"load": {"dataset": "handbook"}}}
+POST   pipelines/                            pipelines.manage  {"name": "new", "definition": {"nodes": [{"id": "datasource", "type": "datasource"}, {"id": "extract", "type": "extract"}, {"id": "clean", "type": "clean"}, {"id": "split", "type": "split"}, {"id": "embed", "type": "embed"}, {"id": "load", "type": "load", "config": {"dataset": "handbook"}}], "edges": [{"from": "datasource", "to": "extract"}, {"from": "extract", "to": "clean"}, {"from": "clean", "to": "split"}, {"from": "split", "to": "embed"}, {"from": "embed", "to": "load"}]}}
 GET    pipelines/definition-schema/          pipelines.view
 GET    pipelines/{pipeline}/                 pipelines.view
 PATCH  pipelines/{pipeline}/                 pipelines.manage  {"description": "x"}
 DELETE pipelines/{pipeline}/                 pipelines.manage                          409
 POST   pipelines/{pipeline}/runs/            pipelines.manage  {"priority": true}
 GET    pipelines/{pipeline}/versions/        pipelines.view
-POST   pipelines/{pipeline}/versions/        pipelines.manage  {"definition": {"load": {"dataset": "handbook"}}}
+POST   pipelines/{pipeline}/versions/        pipelines.manage  {"definition": {"nodes": [{"id": "datasource", "type": "datasource"}, {"id": "extract", "type": "extract"}, {"id": "clean", "type": "clean"}, {"id": "split", "type": "split"}, {"id": "embed", "type": "embed"}, {"id": "load", "type": "load", "config": {"dataset": "handbook"}}], "edges": [{"from": "datasource", "to": "extract"}, {"from": "extract", "to": "clean"}, {"from": "clean", "to": "split"}, {"from": "split", "to": "embed"}, {"from": "embed", "to": "load"}]}}
 GET    pipelines/{pipeline}/versions/1/      pipelines.view
 GET    pipeline-runs/                        pipelines.view
 GET    pipeline-runs/{pipeline_run}/         pipelines.view

@@ -96,6 +96,7 @@ PLAIN = {
 # Columns of plug-ins' own tables; docs/how-to/encryption.md states which others are stored in plain.
 SEALED_OF_PLUGINS = {
     "rag_pipeline.PipelineEntity.error_message",
+    "rag_pipeline.PipelineEntity.outputs",
     "rag_pipeline.PipelineRun.error_message",
     "retrieval.Document.error_message",
     "triggers.TriggerDelivery.error",

@@ -165,7 +165,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "workloads/http_call/payload.py:SCHEMA": ("search", (("a", " "), ("http", "s"), ("", "content-"))),
     "workloads/http_call/payload.py:_HEADER_NAME": ("search", (("", "host"), ("", "content-length"))),
     "workloads/pipelines/api/urls.py:urlpatterns": ("search", (("pipelines/", "0-"),)),
-    "workloads/pipelines/definition.py:_SOURCE": ("search", (("", "00000000-0000-"),)),
+    "workloads/pipelines/source_schema.py:_SOURCE": ("search", (("", "00000000-0000-"),)),
     "workloads/documents/cleaning.py:_BLANK_LINES": ("finditer", (("\n", " "), ("", "\n "))),
     "workloads/documents/cleaning.py:_EMAILS": ("finditer", (("", "a@"), ("", "a@a."), ("", "a+"))),
     "workloads/documents/cleaning.py:_LINE_ENDS": ("finditer", (("", "\r"),)),

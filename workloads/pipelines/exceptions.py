@@ -38,13 +38,13 @@ class PipelineInUseError(DomainError):
 
 
 class PipelineDefinitionError(DomainError):
-    """Raised for an invalid definition; ``errors`` has each fault with its position as a JSON path."""
+    """Raised for an invalid definition; ``errors`` has each fault with its position as a JSON pointer."""
 
     code, category, title = "definition_invalid", "invalid", gettext_noop("The definition is not valid.")
 
 
 class SourcesInvalidError(DomainError):
-    """Raised for invalid sources of a run; ``errors`` has each fault with its position as a JSON path."""
+    """Raised for invalid sources of a run; ``errors`` has each fault with its position as a JSON pointer."""
 
     code, category, title = "sources_invalid", "invalid", gettext_noop("The sources are not valid.")
 

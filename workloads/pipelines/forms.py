@@ -13,14 +13,15 @@ from tenants.context import tenant_context
 from tenants.models import Tenant
 from workloads.pipelines.exceptions import PipelineDefinitionError
 from workloads.pipelines.models import Pipeline, PipelineVersion
+from workloads.pipelines.node_types import chain
 from workloads.pipelines.service import check_definition
 
-EXAMPLE = {
-    "datasource": {"sources": [{"type": "text", "name": "hello.md", "text": "# Hello\n\nA text to begin with."}]},
-    "clean": {"remove_urls": False},
-    "split": {"mode": "markdown", "chunk_size": 200, "chunk_overlap": 20},
-    "load": {"dataset": "the name of a dataset"},
-}
+EXAMPLE = chain(
+    datasource={"sources": [{"type": "text", "name": "hello.md", "text": "# Hello\n\nA text to begin with."}]},
+    clean={"remove_urls": False},
+    split={"mode": "markdown", "chunk_size": 200, "chunk_overlap": 20},
+    load={"dataset": "the name of a dataset"},
+)
 
 
 class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -32,7 +33,8 @@ class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
         label=gettext_lazy("Definition"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 24, "spellcheck": "false", "class": "font-mono"}),
         help_text=gettext_lazy(
-            "datasource → extract → clean → split → embed → load. A changed definition is saved as the next version."
+            "A graph of nodes: datasource → extract → clean → split → embed → load, and others between them. A changed "
+            "definition is saved as the next version."
         ),
     )
     note = forms.CharField(
@@ -59,10 +61,10 @@ class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
             return values
         try:
             with tenant_context(tenant):
-                check_definition(values["definition"])
+                check_definition(tenant, values["definition"])
         except PipelineDefinitionError as refusal:
             for fault in refusal.errors:
-                self.add_error("definition", f"{fault['field']}: {fault['detail']}")
+                self.add_error("definition", f"{fault['pointer']}: {fault['detail']}")
         return values
 
     def _latest(self) -> Any:

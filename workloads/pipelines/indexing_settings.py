@@ -17,6 +17,8 @@ from workloads.documents.split_settings import (
     SizeUnit,
     SplitSettings,
 )
+from workloads.workflows.definition.graph import Graph
+from workloads.workflows.engine.state import Status
 
 DEFAULT_CHARACTERS, MAX_CHARACTERS = 1_000_000, 2_000_000
 DEFAULT_HEADING_LEVEL: Final = 2
@@ -32,9 +34,9 @@ MODES: Final = {
 }
 
 
-def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
-    """Return the indexing settings in a valid definition; missing ones have their defaults."""
-    extract, clean, split, embed = (definition.get(key, {}) for key in ("extract", "clean", "split", "embed"))
+def read_settings(configs: Mapping[str, Mapping[str, Any]]) -> IndexingSettings:
+    """Return the indexing settings in the configs of steps, by their types; missing ones have their defaults."""
+    extract, clean, split, embed = (configs.get(key, {}) for key in ("extract", "clean", "split", "embed"))
     size = int(split.get("chunk_size", DEFAULT_CHUNK_SIZE))
     most = int(extract.get("max_characters", DEFAULT_CHARACTERS))
     return IndexingSettings(
@@ -54,8 +56,16 @@ def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
     )
 
 
-def settings_key(settings: IndexingSettings) -> str:
+def settings_in(graph: Graph, nodes: Mapping[str, Mapping[str, Any]]) -> IndexingSettings:
+    """Return the settings of the steps that an entity has taken; ``nodes`` are the stored states of its nodes."""
+    taken = [graph.nodes[name] for name, row in nodes.items() if row["s"] in (Status.DONE, Status.RUNNING)]
+    return read_settings({node.type: node.config for node in taken})
+
+
+def settings_key(settings: IndexingSettings, digest: str = "") -> str:
     """Return a key of the settings. If the keys are equal, equal content gives equal chunks.
+
+    ``digest`` is that of the passages if they are of another text than the content's.
 
     It never equals the key of a dataset's own settings.
     """
@@ -67,5 +77,7 @@ def settings_key(settings: IndexingSettings) -> str:
         parts.append(split.unit.value)
     if split.chunking is Chunking.PARENT_CHILD:
         parts.append(split.parent_size)
+    if digest:
+        parts.append(digest)
     parts.append(KEY_ENDING)
     return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:16]

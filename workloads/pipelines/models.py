@@ -8,6 +8,7 @@ from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from tenants.encryption.error_texts import SealedErrorField
+from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import NamedModel, TenantModel
 
 
@@ -141,6 +142,7 @@ class PipelineEntity(TenantModel):
 
     Only the job ``job_id`` may write it. ``content_key`` and ``passages_key`` locate, in the file storage, what one
     step has left for the next. ``document_id`` is the document that its chunks are loaded into.
+    ``nodes`` are the states of the nodes of its graph with their seconds; ``outputs`` are kept until it is completed.
     """
 
     run = models.ForeignKey(
@@ -158,6 +160,8 @@ class PipelineEntity(TenantModel):
     size_bytes = models.PositiveBigIntegerField(_("size bytes"), default=0)
     passages_key = models.CharField(_("passages key"), max_length=200, blank=True)
     passages_sha256 = models.CharField(_("passages sha256"), max_length=64, blank=True)
+    nodes = models.JSONField(_("nodes"), default=dict, db_default={})
+    outputs = SealedJSONField(_("outputs"), default=dict, db_default={})
     document_id = models.UUIDField(_("document id"), null=True, blank=True)
     is_duplicate = models.BooleanField(_("is duplicate"), default=False)
     chunks_done = models.PositiveIntegerField(_("chunks done"), default=0)

@@ -20,6 +20,7 @@ from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.pipelines import repository
 from workloads.pipelines.adaptive_concurrency import AdaptiveConcurrency
+from workloads.pipelines.recording import RunRecording
 from workloads.pipelines.repository import RunGoneError, RunPlan
 from workloads.pipelines.run_execution import MEMORY_CLASS, RunExecution
 from workloads.pipelines.thread_pool import StepThreadPool
@@ -59,23 +60,28 @@ class RagPipeline(TaskProcessor):
 
     def process(self, context: JobContext) -> Outcome:
         plan = repository.read_plan(context)
-        context.checkpoint({}, lambda: repository.take_over(plan))
+        recording = RunRecording.read(plan, context.state)
+        context.checkpoint(context.state, lambda: repository.take_over(plan))
         check_still_allowed(plan)
         ends_at = time.monotonic() + TURN_SECONDS
         entities, ended = repository.read_entities(plan), repository.count_ended(plan)
         context.log("run begins", entities=len(entities), ended=ended)
         with StepThreadPool() as crew:
-            performance = RunExecution(
-                context, plan, entities, crew, AdaptiveConcurrency(platform_settings.PIPELINE_THREADS), ended=ended
-            )
+            pace = AdaptiveConcurrency(platform_settings.PIPELINE_THREADS)
+            performance = RunExecution(context, plan, entities, crew, pace, recording=recording, ended=ended)
+            is_ending = False
             while performance.has_work:
-                performance.advance()
+                performance.advance(is_ending=is_ending)
                 is_turn_over = context.should_yield() or time.monotonic() > ends_at
                 # Each start stores something, so that a slice that is too short for a step still makes progress.
-                if is_turn_over and performance.has_work and (performance.has_stored or performance.is_waiting):
-                    return Yielded({})
-        context.checkpoint({}, lambda: repository.finish(plan))
-        return Complete(repository.read_result(plan))
+                is_ending = is_turn_over and (performance.has_stored or performance.is_waiting)
+                if is_ending and performance.has_work and not performance.is_calling:
+                    return Yielded(recording.state())
+        recording.begin_record(is_last=True)
+        context.checkpoint(recording.state(), lambda: repository.finish(plan))
+        result = repository.read_result(plan)
+        context.in_settlement(lambda: recording.save(result))
+        return Complete(result)
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
         """Store a permanent error with the run and its open entities.
@@ -84,10 +90,10 @@ class RagPipeline(TaskProcessor):
         another worker instead.
         """
         if isinstance(error, SandboxUnavailableError):
-            return error.wait_from({})
+            return error.wait_from(context.state)
         if not isinstance(error, PermanentError) or isinstance(error, RunGoneError):
             return None
-        context.checkpoint({}, lambda: repository.fail_all(context, code=error.code, message=str(error)))
+        context.checkpoint(context.state, lambda: repository.fail_all(context, code=error.code, message=str(error)))
         return None
 
 

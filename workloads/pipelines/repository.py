@@ -13,21 +13,32 @@ from uuid import UUID
 
 from django.db.models import Count, F, Model, Sum
 from django.db.models.functions import Coalesce, Now
+from psycopg.rows import class_row
 
 from scheduling.kit.base import JobContext, PermanentError
 from tenants.context import tenant_context
 from tenants.database.ids import id_of
-from tenants.database.prepared import execute
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.models import Dataset
-from workloads.documents.one_item.item import STATE_FIELDS, IndexingItem, IndexingSettings, IndexingState
+from workloads.documents.one_item.item import STATE_FIELDS, IndexingItem, IndexingState
 from workloads.pipelines.ending import close_entities, end_runs
-from workloads.pipelines.indexing_settings import read_settings, settings_key
-from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun, PipelineRunState
+from workloads.pipelines.indexing_settings import settings_in
+from workloads.pipelines.models import (
+    OPEN_ENTITIES,
+    EntityState,
+    PipelineEntity,
+    PipelineRun,
+    PipelineRunState,
+    PipelineVersion,
+)
+from workloads.pipelines.node_types import PIPELINE
+from workloads.workflows.definition.expressions import paths_in
+from workloads.workflows.definition.graph import Graph
 
 
 class RunGoneError(PermanentError):
@@ -49,11 +60,12 @@ class RunPlan:
     job_id: UUID
     run_id: UUID
     entity_id: UUID | None
-    settings: IndexingSettings
-    settings_key: str
+    graph: Graph
+    read_nodes: frozenset[str]
     dataset_id: UUID
     embedding_model: str
     entities_total: int
+    version: PipelineVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,22 @@ class RunEntity:
     source: Mapping[str, Any]
     state: EntityState
     attempt: int
+    nodes: Mapping[str, Mapping[str, Any]]
+    outputs: Mapping[str, Any]
     progress: IndexingState
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCounts:
+    """What the entities of a job have done at one node. ``failed`` are those that ended there in error."""
+
+    node_id: str
+    begun: int
+    done: int
+    failed: int
+    skipped: int
+    seconds: float
+    first_errors: list[str] | None
 
 
 def read_plan(context: JobContext) -> RunPlan:
@@ -77,21 +104,24 @@ def read_plan(context: JobContext) -> RunPlan:
     run_id = UUID(context.payload["run_id"])
     entity_id = context.payload.get("entity_id")
     with tenant_context(context.tenant_id):
-        run = first_or_raise(PipelineRun.objects.select_related("version").filter(pk=run_id), RunGoneError(run_id))
+        run = first_or_raise(
+            PipelineRun.objects.select_related("version__pipeline").filter(pk=run_id), RunGoneError(run_id)
+        )
         dataset = Dataset.objects.filter(pk=run.version.dataset_id).first()
     if dataset is None:
         raise PermanentError("The dataset that this version loads into was deleted.", code="dataset_gone")
-    settings = read_settings(run.version.definition)
+    graph = Graph.read(run.version.definition, PIPELINE.types)
     return RunPlan(
         tenant_id=context.tenant_id,
         job_id=context.job_id,
         run_id=run_id,
         entity_id=UUID(entity_id) if entity_id else None,
-        settings=settings,
-        settings_key=settings_key(settings),
+        graph=graph,
+        read_nodes=nodes_read_in(graph),
         dataset_id=dataset.pk,
         embedding_model=dataset.embedding_model,
         entities_total=run.entities_total,
+        version=run.version,
     )
 
 
@@ -111,10 +141,10 @@ def check_batch(plan: RunPlan) -> None:
 
 def read_entities(plan: RunPlan) -> list[RunEntity]:
     """Return the job's entities that have not ended, in the order of their sources."""
-    own = ("id", "position", "name", "source", "state", "attempt")
+    own = ("id", "position", "name", "source", "state", "attempt", "nodes", "outputs")
     with tenant_context(plan.tenant_id):
         rows = _own(plan).filter(state__in=OPEN_ENTITIES).order_by("position").values(*own, *STATE_FIELDS)
-        return [_entity_of(row) for row in rows]
+        return [_entity_of(plan, row) for row in rows]
 
 
 def item_of(plan: RunPlan, entity: RunEntity) -> IndexingItem:
@@ -124,7 +154,7 @@ def item_of(plan: RunPlan, entity: RunEntity) -> IndexingItem:
         name=entity.name,
         # The name of an uploaded file decides the type of a text, whatever the entity's name.
         file_name=entity.source.get("file_name", entity.name),
-        settings=plan.settings,
+        settings=settings_in(plan.graph, entity.nodes),
         embedding_model=plan.embedding_model,
         state=entity.progress,
     )
@@ -225,7 +255,25 @@ def count_states(plan: RunPlan) -> None:
     execute(_COUNT_STATES, {"run_id": plan.run_id}, is_planned=True)
 
 
-def _entity_of(row: dict[str, Any]) -> RunEntity:
+def nodes_read_in(graph: Graph) -> frozenset[str]:
+    """Return the nodes whose outputs others read."""
+    expressions = [one for node in graph.nodes.values() for one in PIPELINE.types[node.type].expressions(node.config)]
+    return frozenset(path[1] for one in expressions for path in paths_in(one) if path[0] == "nodes")
+
+
+def count_nodes(plan: RunPlan) -> dict[str, NodeCounts]:
+    """Return for each node what the job's entities have done there, by the rows of the entities."""
+    rows = fetch_all(_COUNT_NODES, {"run_id": plan.run_id, "job_id": plan.job_id}, class_row(NodeCounts))
+    return {row.node_id: row for row in rows}
+
+
+def ready_outputs(plan: RunPlan, entity_id: UUID, outputs: Mapping[str, Any]) -> Any:
+    """Return the outputs of an entity's nodes as they are written into its row."""
+    return _OUTPUTS.ready(dict(outputs), tenant_id=plan.tenant_id, row_id=entity_id)
+
+
+def _entity_of(plan: RunPlan, row: dict[str, Any]) -> RunEntity:
+    row["outputs"] = _OUTPUTS.open(row["outputs"], tenant_id=plan.tenant_id, row_id=row["id"])
     progress = IndexingState(**{name: row.pop(name) for name in STATE_FIELDS})
     return RunEntity(**{**row, "state": EntityState(row["state"])}, progress=progress)
 
@@ -235,4 +283,6 @@ def _own(plan: RunPlan) -> Any:
     return own if plan.entity_id is None else own.filter(pk=plan.entity_id)
 
 
-_COUNT_STATES = load_sql(__file__)["count_states"]
+_OUTPUTS = sealed_field(PipelineEntity, "outputs")
+_SQL = load_sql(__file__)
+_COUNT_STATES, _COUNT_NODES = _SQL["count_states"], _SQL["count_nodes"]

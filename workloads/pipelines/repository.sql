@@ -9,3 +9,17 @@ FROM (
     FROM rag_pipeline_pipelineentity WHERE run_id = %(run_id)s
 ) AS counted
 WHERE run.id = %(run_id)s;
+
+-- name: count_nodes
+-- Count what the entities of one job have done at each node.
+SELECT node.key AS node_id,
+    count(*) FILTER (WHERE node.value ->> 's' <> 's')::int AS begun,
+    count(*) FILTER (WHERE node.value ->> 's' = 'd')::int AS done,
+    count(*) FILTER (WHERE entity.state = 'error' AND node.value ? 'e')::int AS failed,
+    count(*) FILTER (WHERE node.value ->> 's' = 's')::int AS skipped,
+    sum((node.value ->> 't')::float) AS seconds,
+    (array_agg(entity.name || ': ' || (node.value ->> 'e') ORDER BY entity.position)
+        FILTER (WHERE node.value ? 'e'))[1:5] AS first_errors
+FROM rag_pipeline_pipelineentity AS entity, jsonb_each(entity.nodes) AS node
+WHERE entity.run_id = %(run_id)s AND entity.job_id = %(job_id)s
+GROUP BY node.key;

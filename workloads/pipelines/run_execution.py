@@ -21,10 +21,12 @@ from workloads.model_endpoints.usage import record_usage
 from workloads.pipelines import repository
 from workloads.pipelines.adaptive_concurrency import AdaptiveConcurrency
 from workloads.pipelines.models import EntityState
+from workloads.pipelines.recording import RunRecording
 from workloads.pipelines.repository import EntityGoneError, RunEntity, RunPlan
 from workloads.pipelines.result_store import EntityResult, StoredBatch, store_results
-from workloads.pipelines.steps import next_step, thread_context
+from workloads.pipelines.steps import thread_context
 from workloads.pipelines.thread_pool import PipelineStep, PipelineStepResult, StepThreadPool, StoppedError
+from workloads.pipelines.walk import CALLS, Walk
 
 MEMORY_CLASS: MemoryClass = "medium"
 # How long the processor waits for its threads before it checks for a cancel, a slice, an entity's backoff.
@@ -36,12 +38,13 @@ MAX_WAIT_SECONDS = 60.0
 
 @dataclass(slots=True)
 class EntityWork:
-    """An entity in progress, with the item that its last step has left in memory."""
+    """An entity in progress, with the item that its last part has left in memory; ``walk`` is its part in a thread."""
 
     entity: RunEntity
     item: IndexingItem
     is_busy: bool = False
     is_begun: bool = False
+    walk: Walk | None = None
     resumes_at: float = 0.0
 
 
@@ -56,6 +59,7 @@ class RunExecution:
         crew: StepThreadPool,
         pace: AdaptiveConcurrency,
         *,
+        recording: RunRecording,
         ended: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,6 +68,7 @@ class RunExecution:
         self._crew = crew
         self._pace = pace
         self._clock = clock
+        self._recording = recording
         self._embedder = embedder_of(plan.tenant_id, plan.embedding_model)
         self._step_context = thread_context(context, self._embedder, crew.check_running)
         self._works = {entity.id: EntityWork(entity, repository.item_of(plan, entity)) for entity in entities}
@@ -77,13 +82,20 @@ class RunExecution:
         """Return whether an entity has not ended yet."""
         return bool(self._works)
 
-    def advance(self) -> None:
-        """Start as many steps as there is room for, and store the results that have arrived.
+    @property
+    def is_calling(self) -> bool:
+        """Return whether a thread awaits an answer of a model or a host, which is not asked again if it is stored."""
+        busy = [work.walk for work in self._works.values() if work.is_busy and work.walk is not None]
+        return any(walk.node_type in CALLS for walk in busy)
+
+    def advance(self, *, is_ending: bool = False) -> None:
+        """Start as many steps as there is room for, none if the turn is ending, and store the results that have come.
 
         Wait briefly if no result has arrived yet.
         """
         self._pace.fit(used_mib=resident_mib(), allowed_mib=MEMORY_MIB[MEMORY_CLASS])
-        self._start_steps()
+        if not is_ending:
+            self._start_steps()
         outcomes = self._crew.take(timeout_seconds=LOOK_SECONDS)
         for outcome in outcomes:
             self._works[outcome.step.entity_id].is_busy = False
@@ -99,7 +111,7 @@ class RunExecution:
 
         If the endpoint stays down, its circuit breaker makes the whole run wait.
         """
-        if outcome.step.name != "embed" or outcome.error is None or not is_throttled(outcome.error):
+        if self._walk_of(outcome).node_type != "embed" or outcome.error is None or not is_throttled(outcome.error):
             return False
         now = self._clock()
         self._pace.push_back(begun_at=outcome.step.begun_at, now=now)
@@ -116,12 +128,12 @@ class RunExecution:
         chosen = list(self._choose(now))
         fresh = [work.entity.id for work in chosen if work.entity.state is EntityState.WAITING]
         if fresh:
-            self._context.checkpoint({}, lambda: repository.begin(self._plan, fresh))
+            self._context.checkpoint(self._recording.state(), lambda: repository.begin(self._plan, fresh))
         for work in chosen:
             if work.entity.state is EntityState.WAITING:
                 work.entity = replace(work.entity, state=EntityState.RUNNING, attempt=work.entity.attempt + 1)
             work.is_busy = work.is_begun = True
-            self._crew.give(self._next_step(work, now))
+            self._crew.give(self._next_part(work, now))
 
     def _choose(self, now: float) -> Iterator[EntityWork]:
         """Yield entities whose next step is due: first those begun, whose passages are in memory, then new ones as the
@@ -146,33 +158,57 @@ class RunExecution:
     def _is_due(self, work: EntityWork, now: float) -> bool:
         return work.resumes_at <= now and (work.item.source is None or self._embedding_resumes_at <= now)
 
-    def _next_step(self, work: EntityWork, now: float) -> PipelineStep:
+    def _next_part(self, work: EntityWork, now: float) -> PipelineStep:
+        entity = work.entity
         # The threads open no connection for it.
         known = storing.read_known_vectors(work.item) if work.item.source is not None else {}
-        name, compute = next_step(work.entity, work.item, self._embedder, self._step_context, known)
-        return PipelineStep(work.entity.id, name, compute, now)
+        work.walk = Walk(
+            graph=self._plan.graph,
+            read_nodes=self._plan.read_nodes,
+            item=work.item,
+            source=entity.source,
+            entity_id=entity.id,
+            attempt=entity.attempt,
+            stored=entity.nodes,
+            outputs=entity.outputs,
+            context=self._step_context,
+            embedder=self._embedder,
+            known=known,
+        )
+        return PipelineStep(entity.id, work.walk.run, now)
+
+    def _walk_of(self, outcome: PipelineStepResult) -> Walk:
+        walk = self._works[outcome.step.entity_id].walk
+        assert walk is not None
+        return walk
 
     def _store(self, outcomes: Sequence[PipelineStepResult]) -> None:
         if not outcomes:
             return
-        works = [self._works[outcome.step.entity_id] for outcome in outcomes]
+        walks = [self._walk_of(outcome) for outcome in outcomes]
         results = [
-            EntityResult(work.entity, work.item, outcome.step.name, outcome.value, outcome.error)
-            for work, outcome in zip(works, outcomes, strict=True)
+            EntityResult(self._works[outcome.step.entity_id].entity, walk, outcome.error)
+            for walk, outcome in zip(walks, outcomes, strict=True)
         ]
         stored: dict[UUID, StoredBatch] = {}
         usage = self._embedder.take_usage()
+        of_nodes = [one for walk in walks for one in walk.usage]
+        self._recording.take_usage(of_nodes)
+        is_recorded = self._recording.begin_record()
 
         def effects() -> None:
             stored.update(store_results(self._plan, results))
-            record_usage(self._plan.tenant_id, usage)
+            record_usage(self._plan.tenant_id, [*usage, *of_nodes])
+            self._recording.take_times(walk.seconds for walk in walks)
+            if is_recorded:
+                self._recording.save()
 
         try:
-            self._context.checkpoint({}, effects)
+            self._context.checkpoint(self._recording.state(), effects)
         finally:
             # It raises when the job is to stop, after it has committed. A step that only read again is no progress: a
             # start that ended with it would be followed by one that reads it again.
-            is_ahead = any(outcome.step.name != "reload" or outcome.error is not None for outcome in outcomes)
+            is_ahead = any(result.walk.result != "opened" or result.error is not None for result in results)
             self.has_stored = self.has_stored or (bool(stored) and is_ahead)
         for outcome in outcomes:
             self._take_in(outcome, stored[outcome.step.entity_id])
@@ -182,8 +218,11 @@ class RunExecution:
         """Take over the entity's new state, and adjust the pace."""
         work = self._works[outcome.step.entity_id]
         work.entity, work.item = stored.entity, stored.item
+        walk = self._walk_of(outcome)
         if stored.error is not None:
             self._take_error(outcome.step, work, stored.error)
+        elif walk.postponed_seconds is not None:
+            work.resumes_at = self._clock() + min(walk.postponed_seconds, MAX_WAIT_SECONDS)
         else:
             self._pace.succeed()
         if stored.has_ended:
@@ -202,7 +241,11 @@ class RunExecution:
             self._pace.push_back(begun_at=step.begun_at, now=now)
         if not isinstance(error, EntityGoneError):
             self._context.log(
-                "entity failed", level="warning", entity=work.entity.name, step=step.name, error=str(error)
+                "entity failed",
+                level="warning",
+                entity=work.entity.name,
+                node=work.walk.node_id if work.walk else "",
+                error=str(error),
             )
 
 

@@ -39,6 +39,7 @@ from workloads.pipelines.models import (
 )
 from workloads.pipelines.processor import RagPipeline
 from workloads.pipelines.queries import RETRYABLE_STATES, find_entities
+from workloads.pipelines.recording import inputs_of, save_first_record
 from workloads.pipelines.secrets import check_use_of_secrets, find_secret_faults
 from workloads.pipelines.sources import find_missing_files, hold_files, new_entities
 
@@ -62,15 +63,15 @@ def start_run(
     with tenant_context(tenant):
         version = _find_version(pipeline_id, number)
         if sources is not None:
-            if faults := find_source_faults(sources) or find_secret_faults(sources, "$.sources"):
-                raise SourcesInvalidError(errors=[fault.as_json() for fault in faults])
+            if faults := find_source_faults(sources) or find_secret_faults(sources):
+                raise SourcesInvalidError(errors=[fault.describe() for fault in faults])
             check_use_of_secrets(sources)
         given = sources_of(version.definition) if sources is None else sources
         if not given:
             raise SourcesMissingError
         hold_files(given)
-        if missing := find_missing_files(given, "$.sources"):
-            raise SourcesInvalidError(errors=[fault.as_json() for fault in missing])
+        if missing := find_missing_files(given, "/sources"):
+            raise SourcesInvalidError(errors=[fault.describe() for fault in missing])
         check_batch_limit(tenant, len(given))
         check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
         return _begin(tenant, version, given, has_priority=has_priority, is_rate_limited=is_rate_limited)
@@ -101,6 +102,8 @@ def retry_entity(*, entity_id: UUID, reason: str = "", is_rate_limited: bool = F
     # The text of the error is sealed for the job that had it.
     entity.error_code = entity.error_message = ""
     entity.save(update_fields=["job_id", "state", "attempt", "ended_at", "error_code", "error_message"])
+    with tenant_context(tenant):
+        save_first_record(run.version, job.pk, inputs_of(run_id, entity.pk, 1))
     run.state, run.ended_at = PipelineRunState.RUNNING, None
     run.save(update_fields=["state", "ended_at"])
     record_audit(action="pipeline_entity.retried", target=entity, after={"job": str(job.pk)}, reason=reason)
@@ -143,6 +146,7 @@ def _begin(
         entities_total=len(sources),
     )
     run.save(force_insert=True)
+    save_first_record(version, job.pk, inputs_of(run_id, None, len(sources)))
     PipelineEntity.objects.bulk_create(new_entities(run, sources))
     record_audit(
         action="pipeline.run_started",

@@ -1,4 +1,4 @@
-"""References to stored secrets in definitions and sources. They are allowed only in the headers of a page's source."""
+"""References to stored secrets in sources. They are allowed only in the headers of a page's source."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 from tenants.secrets.references import faults_of_references, has_references
 from tenants.secrets.service import require_use_of_secrets
-from workloads.pipelines.definition import PipelineFault
+from workloads.workflows.definition.validation import WorkflowFault
 
 
-def find_secret_faults(document: Any, place: str = "$") -> list[PipelineFault]:
-    """Return the faults of references to secrets, in a definition or sources that match the schema."""
-    found = faults_of_references(document, lambda path: len(path) > 2 and path[-2] == "headers")
-    return [PipelineFault(place + fault.json_path[1:], fault.detail, fault.code) for fault in found]
+def find_secret_faults(sources: Any, place: str = "/sources") -> list[WorkflowFault]:
+    """Return the faults of references to secrets in sources that match the schema."""
+    found = faults_of_references(sources, lambda path: len(path) > 2 and path[-2] == "headers")
+    return [WorkflowFault(fault.code, place + fault.pointer, fault.detail) for fault in found]
 
 
 def check_use_of_secrets(document: Any) -> None:

@@ -19,7 +19,7 @@ from tenants.database.reads import first_or_raise
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from workloads.documents.models import Dataset
-from workloads.pipelines.definition import PipelineFault, find_faults, sources_of
+from workloads.pipelines.definition import find_faults, place_of_sources, sources_of, target_of, without_sources
 from workloads.pipelines.exceptions import (
     PipelineChangedError,
     PipelineDefinitionError,
@@ -31,6 +31,8 @@ from workloads.pipelines.models import OPEN_RUNS, Pipeline, PipelineVersion
 from workloads.pipelines.queries import find_runs
 from workloads.pipelines.secrets import check_use_of_secrets, find_secret_faults
 from workloads.pipelines.sources import find_missing_files
+from workloads.workflows.definition.validation import WorkflowFault
+from workloads.workflows.service import bounds_of, check_size
 
 _SETTABLE = ("name", "description")
 
@@ -43,7 +45,7 @@ def create_pipeline(
     Raise `PipelineDefinitionError`, with each fault and its position, or `PipelineNameTakenError`.
     """
     with tenant_context(tenant):
-        dataset_id = check_definition(definition)
+        dataset_id = check_definition(tenant, definition)
         pipeline = Pipeline(tenant=tenant, name=name, description=description, latest_number=1)
         _save(pipeline)
         _add_version(pipeline, definition, dataset_id, note)
@@ -80,7 +82,7 @@ def save_version(
             raise PipelineChangedError("Version %(number)s is the latest now.", {"number": pipeline.latest_number})
         # Also in a scope of all tenants, only datasets and files of the pipeline's own tenant are valid.
         with tenant_context(pipeline.tenant_id):
-            dataset_id = check_definition(definition)
+            dataset_id = check_definition(pipeline.tenant_id, definition)
         before = {"version": pipeline.latest_number}
         pipeline.latest_number += 1
         pipeline.save(update_fields=["latest_number"])
@@ -108,19 +110,22 @@ def delete_pipeline(*, pipeline_id: UUID, reason: str = "") -> None:
         pipeline.delete()
 
 
-def check_definition(definition: object) -> UUID:
+def check_definition(tenant: Tenant | UUID, definition: object) -> UUID:
     """Return the id of the dataset that a definition loads into; raise `PipelineDefinitionError` if it is invalid."""
-    faults = find_faults(definition) or find_secret_faults(definition)
-    if not faults:
-        check_use_of_secrets(definition)
+    check_size(without_sources(definition), PipelineDefinitionError)
+    if not (faults := find_faults(definition, bounds_of(tenant))):
         assert isinstance(definition, Mapping)
-        dataset = _find_dataset(str(definition["load"]["dataset"]))
-        faults = find_missing_files(sources_of(definition), "$.datasource.sources")
-        if dataset is None:
-            faults.append(PipelineFault("$.load.dataset", gettext("There is no such dataset."), "not_found"))
-        elif not faults:
-            return dataset.pk
-    raise PipelineDefinitionError(errors=[fault.as_json() for fault in faults])
+        sources, place = sources_of(definition), place_of_sources(definition)
+        if not (faults := find_secret_faults(sources, place)):
+            check_use_of_secrets(definition)
+            faults = find_missing_files(sources, place)
+            named, where = target_of(definition)
+            dataset = _find_dataset(named)
+            if dataset is None:
+                faults.append(WorkflowFault("not_found", where, gettext("There is no such dataset.")))
+            elif not faults:
+                return dataset.pk
+    raise PipelineDefinitionError(errors=[fault.describe() for fault in faults])
 
 
 def _find_dataset(named: str) -> Dataset | None:

@@ -14,17 +14,17 @@ from scheduling.kit.http import read_target
 from tenants.tenancy.bases import find_invisible_character
 from workloads.files.models import UploadedFile
 from workloads.files.store import lock_contents
-from workloads.pipelines.definition import PipelineFault
 from workloads.pipelines.models import PipelineEntity, PipelineRun
+from workloads.workflows.definition.validation import WorkflowFault
 
 _MAX_NAME_LENGTH = 255
 
 
-def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list[PipelineFault]:
+def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list[WorkflowFault]:
     """Return a fault for each source whose file the current scope does not have, such as a file of another tenant."""
     files = _find_files(sources)
     return [
-        PipelineFault(f"{place}[{index}].file", gettext("There is no such file."), "not_found")
+        WorkflowFault("not_found", f"{place}/{index}/file", gettext("There is no such file."))
         for index, source in enumerate(sources)
         if source["type"] == "file" and UUID(source["file"]) not in files
     ]

@@ -1,7 +1,4 @@
-"""The steps of a run's entities, for the threads of one run.
-
-They are made of the indexing steps that all kinds share.
-"""
+"""What the threads of one run share, and the fetching of sources."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import Any
 
 from scheduling.kit.base import Dependency, Interrupted, JobContext, TransientError
 from scheduling.kit.http import Limits, open_headers, read_target
@@ -18,16 +14,11 @@ from workloads.documents.embedding import Embedder
 from workloads.documents.extraction.limits import MIB
 from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem
-from workloads.documents.one_item.steps import EmbeddedBatch, StepContext
-
-if TYPE_CHECKING:
-    from workloads.pipelines.repository import RunEntity
+from workloads.documents.one_item.steps import StepContext
 
 PAGE_LIMITS = Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=10 * MIB, redirects=5)
 # Parsing processes per child of a worker: each may use as much memory again.
 MAX_PARSERS = 2
-
-type Computed = IndexingItem | EmbeddedBatch
 
 
 class ParserSlots:
@@ -67,19 +58,6 @@ def thread_context(context: JobContext, embedder: Embedder, check_running: Calla
     # A local model serves one thread at a time.
     model_slot = nullcontext() if embedder.dependency else threading.Lock()
     return StepContext(check_running, dependency, ParserSlots(MAX_PARSERS, check_running), model_slot)
-
-
-def next_step(
-    entity: RunEntity, item: IndexingItem, embedder: Embedder, context: StepContext, known: Mapping[UUID, Any]
-) -> tuple[str, Callable[[], Computed]]:
-    """Return the name of an entity's next step (fetch, prepare, reload or embed) and the function that computes it."""
-    if item.source is not None:
-        return "embed", lambda: steps.embed(item, embedder, context, known)
-    if item.state.passages_key:
-        return "reload", lambda: steps.load_passages(item)
-    if item.state.content_key:
-        return "prepare", lambda: steps.split(steps.clean(steps.extract(item, context)))
-    return "fetch", lambda: fetch(entity.source, item, context)
 
 
 def fetch(source: Mapping[str, Any], item: IndexingItem, context: StepContext) -> IndexingItem:

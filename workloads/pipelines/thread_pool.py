@@ -32,7 +32,6 @@ class PipelineStep:
     """A step that a thread computes for an entity, and the time at which it was given to the thread."""
 
     entity_id: UUID
-    name: str
     compute: Callable[[], Any]
     begun_at: float
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from scheduling.jobs.requests import is_submittable
 from scheduling.kit.http import refusal_of
@@ -50,17 +50,22 @@ def check_definition(tenant: Tenant | UUID, definition: Any, *, own_names: Colle
 
     ``own_names`` are the id and the name of the workflow, which it may not call.
     """
-    if len(json.dumps(definition, ensure_ascii=False).encode("utf-8", "replace")) > MAX_DEFINITION_BYTES:
-        raise WorkflowDefinitionError(
-            "The definition has more than %(limit)s bytes.", {"limit": f"{MAX_DEFINITION_BYTES:,}"}
-        )
-    faults = faults_in(definition, _bounds_of(tenant, own_names))
+    check_size(definition, WorkflowDefinitionError)
+    faults = faults_in(definition, bounds_of(tenant, own_names))
     if faults:
         text = ngettext("One fault in the definition.", "%(count)s faults in the definition.", len(faults))
         raise WorkflowDefinitionError(text, {"count": len(faults)}, errors=[fault.describe() for fault in faults])
 
 
-def _bounds_of(tenant: Tenant | UUID, own_names: Collection[str]) -> TenantBounds:
+def check_size(definition: Any, refusal: type[DomainError]) -> None:
+    """Raise the refusal if the definition is larger than any may be."""
+    if len(json.dumps(definition, ensure_ascii=False).encode("utf-8", "replace")) > MAX_DEFINITION_BYTES:
+        text = gettext_noop("The definition has more than %(limit)s bytes.")
+        raise refusal(text, {"limit": f"{MAX_DEFINITION_BYTES:,}"})
+
+
+def bounds_of(tenant: Tenant | UUID, own_names: Collection[str] = ()) -> TenantBounds:
+    """Return what a tenant may use in a definition; ``own_names`` are the id and the name of the workflow."""
     settings = settings_of(tenant)
     return TenantBounds(
         max_depth=settings[MAX_DEPTH.key],

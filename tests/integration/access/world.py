@@ -94,6 +94,7 @@ from workloads.model_endpoints.endpoints import ModelConfiguration
 from workloads.model_endpoints.service import create_endpoint
 from workloads.model_endpoints.usage import AnsweredRequest, record_usage
 from workloads.pipelines.models import PipelineEntity
+from workloads.pipelines.node_types import chain
 from workloads.pipelines.runs import start_run
 from workloads.pipelines.service import create_pipeline
 from workloads.triggers.models import TriggerDelivery, WebhookTrigger
@@ -217,7 +218,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
             expires_at=timezone.now() + timedelta(days=1),
         )
     source = {"type": "text", "name": "d.txt", "text": "four"}
-    definition = {"datasource": {"sources": [source]}, "load": {"dataset": "handbook"}}
+    definition = chain(datasource={"sources": [source]}, load={"dataset": "handbook"})
     pipeline = create_pipeline(tenant=tenant, name="pages", definition=definition)
     pipeline_run = start_run(tenant=tenant, pipeline_id=pipeline.pk)
     key = issue_api_key(tenant=tenant, name="spare").key

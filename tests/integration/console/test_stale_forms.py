@@ -36,6 +36,7 @@ from tests.integration.access.world import DEFINITION
 from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.service import create_dataset, update_dataset
 from workloads.model_endpoints.service import create_endpoint, update_endpoint
+from workloads.pipelines.node_types import chain
 from workloads.pipelines.service import create_pipeline, update_pipeline
 from workloads.webhooks.service import create_webhook, update_webhook
 from workloads.workflows.service import create_workflow, update_workflow
@@ -204,9 +205,7 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         lambda given: create_pipeline(
             tenant=given["acme"],
             name="pages",
-            definition={
-                "load": {"dataset": str(create_dataset(tenant=given["acme"], name="library").pk)},
-            },
+            definition=chain(load={"dataset": str(create_dataset(tenant=given["acme"], name="library").pk)}),
         ),
         lambda row: update_pipeline(pipeline_id=row.pk, description="Overtaken"),
         {"description": "Typed"},

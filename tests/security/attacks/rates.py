@@ -32,7 +32,7 @@ from tests.unit.workloads.workflows.definitions import node, workflow
 from workloads.model_endpoints.endpoints import MODEL_LIMITS
 from workloads.workflows.definition.template_budget import TemplateFailedError
 from workloads.workflows.definition.templates import render_template
-from workloads.workflows.running.concurrency import _within
+from workloads.workflows.running.concurrency import within
 
 CHECK = "/api/v1/workflows/check/"
 
@@ -188,7 +188,7 @@ def _shorten_timeouts(world: World) -> str:
         tenant = (world.aaa, world.zeta)[number % 2]
         use = DependencyUse(Mock())
         try:
-            asyncio.run(_within(lambda: asyncio.sleep(60), 0.01, MODEL_LIMITS.total_seconds))  # type: ignore[arg-type, return-value]
+            asyncio.run(within(lambda: asyncio.sleep(60), 0.01, MODEL_LIMITS.total_seconds))  # type: ignore[arg-type, return-value]
         except TransientError as error:
             use.leave(Dependency("llm", is_shared=True), error)
         (report,) = use._reports.values()

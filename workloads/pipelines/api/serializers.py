@@ -10,8 +10,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tenants.api.input import NameField, StrictSerializer, TextField, WholeNumberField
-from workloads.pipelines.definition import SCHEMA, SOURCES_SCHEMA
 from workloads.pipelines.queries import SHOWN_ENTITY_STATES, SHOWN_RUN_STATES
+from workloads.pipelines.source_schema import SOURCES_SCHEMA
 
 MAX_NUMBER = 2**31 - 1
 
@@ -37,7 +37,7 @@ def _alternative(part: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@extend_schema_field(_inlined(SCHEMA))
+@extend_schema_field({"type": "object", "description": "A graph: GET /pipelines/definition-schema/ has its schema."})
 class PipelineDefinitionField(serializers.JSONField):
     """Serializer field for the definition of a pipeline.
 

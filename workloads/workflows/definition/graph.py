@@ -9,7 +9,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from workloads.workflows.definition.node_parts import NodeType
-from workloads.workflows.definition.node_types import NODE_TYPES
+from workloads.workflows.definition.node_types import GRAPH_TYPES, NODE_TYPES
 
 DEFAULT_RETRY_SECONDS = 5.0
 
@@ -47,9 +47,9 @@ class Node:
         return NODE_TYPES[self.type]
 
     @classmethod
-    def read(cls, content: Mapping[str, Any], parent: str | None) -> Node:
+    def read(cls, content: Mapping[str, Any], parent: str | None, types: Mapping[str, NodeType] = NODE_TYPES) -> Node:
         """Return the node that a part of a definition describes."""
-        kind, retry = NODE_TYPES[content["type"]], content.get("retry", {})
+        kind, retry = types[content["type"]], content.get("retry", {})
         return cls(
             id=content["id"],
             type=content["type"],
@@ -80,12 +80,12 @@ class Graph:
             self.scopes.setdefault(self.nodes[node_id].parent, []).append(self.nodes[node_id])
 
     @classmethod
-    def read(cls, definition: Mapping[str, Any]) -> Graph:
+    def read(cls, definition: Mapping[str, Any], types: Mapping[str, NodeType] = NODE_TYPES) -> Graph:
         """Return the graph of a valid definition."""
         nodes: list[Node] = []
         edges: list[Edge] = []
         for graph, parent in graphs_in(definition):
-            nodes.extend(Node.read(content, parent) for content in graph["nodes"])
+            nodes.extend(Node.read(content, parent, types) for content in graph["nodes"])
             edges.extend(Edge(edge["from"], edge["to"], edge.get("case")) for edge in graph.get("edges", ()))
         return cls(nodes, edges)
 
@@ -120,6 +120,4 @@ def graphs_in(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any]
     while pending:
         graph, parent = pending.pop(0)
         yield graph, parent
-        pending.extend(
-            (node["config"]["graph"], node["id"]) for node in graph["nodes"] if NODE_TYPES[node["type"]].has_graph
-        )
+        pending.extend((node["config"]["graph"], node["id"]) for node in graph["nodes"] if node["type"] in GRAPH_TYPES)

@@ -8,25 +8,25 @@ from itertools import pairwise
 from typing import Any
 
 from tenants.translation import translate
-from workloads.workflows.definition.node_parts import ELSE
-from workloads.workflows.definition.node_types import NODE_TYPES
+from workloads.workflows.definition.node_parts import ELSE, NodeType
+from workloads.workflows.definition.node_types import GRAPH_TYPES, Vocabulary
 
 # Code, pointer, detail.
 type Found = tuple[str, str, str]
 
 
-def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
+def check_graphs(definition: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Found]:
     """Yield the faults in a definition's graph and in the graphs of its nodes, as (code, pointer, detail)."""
     seen: dict[str, str] = {}
     for graph, pointer in placed_graphs(definition):
         faults = list(_check_ids(graph, pointer, seen))
-        yield from _check_ends(graph, pointer, is_top=not pointer)
+        yield from _check_ends(graph, pointer, vocabulary)
         # With a duplicate id, an edge is ambiguous.
-        faults = faults or list(_check_edges(graph, pointer))
+        faults = faults or list(_check_edges(graph, pointer, vocabulary))
         yield from faults
         if not faults:
             yield from _check_circles(graph, pointer)
-            yield from _check_reachable(graph, pointer, is_top=not pointer)
+            yield from _check_reachable(graph, pointer, vocabulary.first)
 
 
 def check_kinds(definition: Mapping[str, Any], is_submittable: Callable[[str], bool]) -> Iterator[Found]:
@@ -50,7 +50,7 @@ def check_kinds(definition: Mapping[str, Any], is_submittable: Callable[[str], b
 
 def depth_of(definition: Mapping[str, Any]) -> int:
     """Return how deep the iterations and loops of a valid definition are nested; 0 if there is none."""
-    inner = (node["config"]["graph"] for node in definition["nodes"] if NODE_TYPES[node["type"]].has_graph)
+    inner = (node["config"]["graph"] for node in definition["nodes"] if node["type"] in GRAPH_TYPES)
     return max((1 + depth_of(graph) for graph in inner), default=0)
 
 
@@ -62,7 +62,7 @@ def placed_graphs(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, 
         pending.extend(
             (node["config"]["graph"], f"{pointer}/nodes/{number}/config/graph")
             for number, node in enumerate(graph["nodes"])
-            if NODE_TYPES[node["type"]].has_graph
+            if node["type"] in GRAPH_TYPES
         )
 
 
@@ -80,28 +80,29 @@ def _check_ids(graph: Mapping[str, Any], pointer: str, seen: dict[str, str]) -> 
         seen.setdefault(node["id"], place)
 
 
-def _check_ends(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iterator[Found]:
-    found: dict[str, list[int]] = {"start": [], "end": []}
+def _check_ends(graph: Mapping[str, Any], pointer: str, vocabulary: Vocabulary) -> Iterator[Found]:
+    first, last = vocabulary.first, vocabulary.last
+    found: dict[str, list[int]] = {first: [], last: []}
     for number, node in enumerate(graph["nodes"]):
         if node["type"] in found:
             found[node["type"]].append(number)
-    if not is_top:
-        for number in found["start"] + found["end"]:
+    if pointer:
+        for number in found[first] + found[last]:
             yield (
                 "misplaced_node",
                 f"{pointer}/nodes/{number}",
                 translate("The graph of an iteration or a loop must have neither start nor end."),
             )
         return
-    if not found["start"]:
-        yield "start_missing", "/nodes", translate("A workflow must have a node of the type start.")
-    for number in found["start"][1:]:
-        yield "several_starts", f"/nodes/{number}", translate("A workflow must have only one node of the type start.")
-    if not found["end"]:
-        yield "end_missing", "/nodes", translate("A workflow must have at least one node of the type end.")
+    for name in (first, last):
+        if not found[name]:
+            yield f"{name}_missing", "/nodes", translate("There must be a node of the type %(type)s.", {"type": name})
+    for number in found[first][1:]:
+        detail = translate("There must be only one node of the type %(type)s.", {"type": first})
+        yield f"several_{first}s", f"/nodes/{number}", detail
 
 
-def _check_edges(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
+def _check_edges(graph: Mapping[str, Any], pointer: str, vocabulary: Vocabulary) -> Iterator[Found]:
     nodes = {node["id"]: node for node in graph["nodes"]}
     seen: set[tuple[str, str, str | None]] = set()
     for number, edge in enumerate(graph.get("edges", ())):
@@ -119,16 +120,16 @@ def _check_edges(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         if way in seen:
             yield "duplicate_edge", place, translate("The edge already exists.")
         seen.add(way)
-        if nodes[edge["to"]]["type"] == "start":
-            yield "edge_into_start", place, translate("No edge may lead into start.")
-        if nodes[edge["from"]]["type"] == "end":
-            yield "edge_from_end", place, translate("No edge may lead out of end.")
-        yield from _check_case(nodes[edge["from"]], edge, place)
+        source, first, last = nodes[edge["from"]], vocabulary.first, vocabulary.last
+        if nodes[edge["to"]]["type"] == first:
+            yield f"edge_into_{first}", place, translate("No edge may lead into %(type)s.", {"type": first})
+        if source["type"] == last:
+            yield f"edge_from_{last}", place, translate("No edge may lead out of %(type)s.", {"type": last})
+        yield from _check_case(source, vocabulary.types[source["type"]], edge, place)
     yield from _check_choices(graph, pointer)
 
 
-def _check_case(source: Mapping[str, Any], edge: Mapping[str, Any], place: str) -> Iterator[Found]:
-    kind = NODE_TYPES[source["type"]]
+def _check_case(source: Mapping[str, Any], kind: NodeType, edge: Mapping[str, Any], place: str) -> Iterator[Found]:
     cases = kind.cases(source.get("config", {}))
     if "case" in edge and edge["case"] not in cases:
         known = translate("; its cases are %(cases)s", {"cases": ", ".join(cases)}) if cases else ""
@@ -181,17 +182,17 @@ def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         )
 
 
-def _check_reachable(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iterator[Found]:
-    """Yield nodes that cannot be reached from start.
+def _check_reachable(graph: Mapping[str, Any], pointer: str, first: str) -> Iterator[Found]:
+    """Yield nodes that cannot be reached from the first node.
 
     In an iteration or a loop, nodes without incoming edges start by themselves.
     """
-    if not is_top:
+    if pointer:
         return
     after: dict[str, list[str]] = {node["id"]: [] for node in graph["nodes"]}
     for edge in graph.get("edges", ()):
         after[edge["from"]].append(edge["to"])
-    pending = [node["id"] for node in graph["nodes"] if node["type"] == "start"][:1]
+    pending = [node["id"] for node in graph["nodes"] if node["type"] == first][:1]
     reached = set(pending)
     while pending:
         new = set(after[pending.pop()]) - reached
@@ -200,9 +201,9 @@ def _check_reachable(graph: Mapping[str, Any], pointer: str, *, is_top: bool) ->
     if not reached:
         return
     for number, node in enumerate(graph["nodes"]):
-        if node["id"] not in reached and node["type"] != "start":
+        if node["id"] not in reached and node["type"] != first:
             yield (
                 "unreachable_node",
                 f"{pointer}/nodes/{number}",
-                translate("No path leads from start to %(node)r.", {"node": node["id"]}),
+                translate("No path leads from %(first)s to %(node)r.", {"first": first, "node": node["id"]}),
             )

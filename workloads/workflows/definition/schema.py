@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from workloads.workflows.definition.config_parts import NAME
-from workloads.workflows.definition.node_parts import VALUE
-from workloads.workflows.definition.node_types import NODE_TYPES
+from workloads.workflows.definition.node_parts import VALUE, NodeType
+from workloads.workflows.definition.node_types import NODE_TYPES, Vocabulary
 
 MAX_NODES: Final = 200
 MAX_EDGES: Final = 1_000
@@ -67,22 +67,27 @@ GRAPH: Final[dict[str, Any]] = {
 }
 
 
-def definition_schema() -> dict[str, Any]:
+WORKFLOW: Final = Vocabulary("Workflow", NODE_TYPES, NODE, first="start", last="end")
+
+
+def definition_schema(vocabulary: Vocabulary = WORKFLOW) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a complete definition."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Workflow",
+        "title": vocabulary.title,
         **GRAPH,
-        "$defs": {"node": {**NODE, "allOf": [_of_type(name) for name in NODE_TYPES]}, "graph": GRAPH},
+        "$defs": {
+            "node": {**vocabulary.node, "allOf": [_of_type(kind) for kind in vocabulary.types.values()]},
+            "graph": GRAPH,
+        },
     }
 
 
-def _of_type(name: str) -> dict[str, Any]:
-    kind = NODE_TYPES[name]
+def _of_type(kind: NodeType) -> dict[str, Any]:
     config = kind.schema
     if kind.has_graph:
         config["properties"]["graph"] = {"$ref": "#/$defs/graph"}
     then: dict[str, Any] = {"properties": {"config": {"title": kind.title, **config}}}
     if kind.required or kind.one_of:
         then["required"] = ["config"]
-    return {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then}
+    return {"if": {"properties": {"type": {"const": kind.name}}, "required": ["type"]}, "then": then}

@@ -14,8 +14,8 @@ from tenants.schema_faults import describe_fault
 from tenants.secrets.references import Path, faults_of_references
 from tenants.translation import translate
 from workloads.workflows.definition.graph_checks import check_graphs, check_kinds
-from workloads.workflows.definition.node_types import NODE_TYPES
-from workloads.workflows.definition.schema import GRAPH, NODE
+from workloads.workflows.definition.node_types import GRAPH_TYPES, Vocabulary
+from workloads.workflows.definition.schema import GRAPH, WORKFLOW
 from workloads.workflows.definition.tenant_checks import UNBOUNDED, TenantBounds, check_bounds
 from workloads.workflows.definition.variable_checks import check_variables
 
@@ -36,20 +36,22 @@ class WorkflowFault:
         return asdict(self)
 
 
-def faults_in(definition: Any, bounds: TenantBounds = UNBOUNDED) -> list[WorkflowFault]:
+def faults_in(
+    definition: Any, bounds: TenantBounds = UNBOUNDED, vocabulary: Vocabulary = WORKFLOW
+) -> list[WorkflowFault]:
     """Return the first MAX_FAULTS faults of a definition; an empty list if it is valid.
 
     The schema, the references to secrets, the graph, the variables, what the tenant may use, and the kinds of
     jobs are checked in this order. Each is checked only if the ones before it have no fault.
     """
-    faults = list(_faults_of_shape(definition, "", depth=0, max_depth=bounds.max_depth))
+    faults = list(_faults_of_shape(definition, "", vocabulary, depth=0, max_depth=bounds.max_depth))
     if not faults:
         found_secrets = faults_of_references(definition, lambda path: _is_header(definition, path))
         faults = [WorkflowFault(fault.code, fault.pointer, fault.detail) for fault in found_secrets]
     if not faults:
-        faults = [WorkflowFault(*found) for found in check_graphs(definition)]
+        faults = [WorkflowFault(*found) for found in check_graphs(definition, vocabulary)]
     if not faults:
-        faults = [WorkflowFault(*found) for found in check_variables(definition)]
+        faults = [WorkflowFault(*found) for found in check_variables(definition, vocabulary)]
     if not faults:
         faults = [WorkflowFault(*found) for found in check_bounds(definition, bounds)]
     if not faults:
@@ -67,21 +69,23 @@ def _is_header(definition: Any, path: Path) -> bool:
     return bool(node["type"] == "http_request")
 
 
-def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) -> Iterator[WorkflowFault]:
-    found = list(_schema_faults(_graph_validator(), graph, pointer))
+def _faults_of_shape(
+    graph: Any, pointer: str, vocabulary: Vocabulary, *, depth: int, max_depth: int
+) -> Iterator[WorkflowFault]:
+    found = list(schema_faults(_graph_validator(), graph, pointer))
     yield from found
     if found:
         return
     for number, node in enumerate(graph["nodes"]):
         place = f"{pointer}/nodes/{number}"
-        found = list(_schema_faults(_node_validator(), node, place))
+        found = list(schema_faults(_node_validator(vocabulary), node, place))
         yield from found
         if any(fault.pointer in (f"{place}/type", place) for fault in found):
             continue
         config = node.get("config", {})
-        wrong = list(_schema_faults(_config_validator(node["type"]), config, f"{place}/config"))
+        wrong = list(schema_faults(_config_validator(vocabulary, node["type"]), config, f"{place}/config"))
         yield from wrong
-        if not NODE_TYPES[node["type"]].has_graph or wrong:
+        if node["type"] not in GRAPH_TYPES or wrong:
             continue
         if depth >= max_depth:
             yield WorkflowFault(
@@ -90,10 +94,13 @@ def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) ->
                 translate("Iterations and loops may be nested at most %(limit)s deep.", {"limit": max_depth}),
             )
         else:
-            yield from _faults_of_shape(config["graph"], f"{place}/config/graph", depth=depth + 1, max_depth=max_depth)
+            yield from _faults_of_shape(
+                config["graph"], f"{place}/config/graph", vocabulary, depth=depth + 1, max_depth=max_depth
+            )
 
 
-def _schema_faults(validator: Any, value: Any, pointer: str) -> Iterator[WorkflowFault]:
+def schema_faults(validator: Any, value: Any, pointer: str) -> Iterator[WorkflowFault]:
+    """Yield the faults of a value by a JSON Schema, the first of each position; ``pointer`` is that of the value."""
     errors = sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
     faults = [_fault_of(error, pointer) for error in errors]
     # Of several faults of one value the first is reported.
@@ -153,10 +160,10 @@ def _graph_validator() -> Any:
 
 
 @cache
-def _node_validator() -> Any:
-    return Draft202012Validator(NODE)
+def _node_validator(vocabulary: Vocabulary) -> Any:
+    return Draft202012Validator(vocabulary.node)
 
 
 @cache
-def _config_validator(name: str) -> Any:
-    return Draft202012Validator(NODE_TYPES[name].schema)
+def _config_validator(vocabulary: Vocabulary, name: str) -> Any:
+    return Draft202012Validator(vocabulary.types[name].schema)

@@ -17,7 +17,7 @@ from workloads.workflows.definition.expressions import (
 )
 from workloads.workflows.definition.graph_checks import Found
 from workloads.workflows.definition.node_parts import of_condition
-from workloads.workflows.definition.node_types import NODE_TYPES
+from workloads.workflows.definition.node_types import Vocabulary
 
 # What the nodes of its graph can read besides inputs and nodes.
 _NAMES: Final = {"iteration": frozenset({"item", "index"}), "loop": frozenset({"previous", "index"})}
@@ -35,43 +35,45 @@ class _Scope:
     names: frozenset[str] = frozenset()
 
 
-def check_variables(definition: Mapping[str, Any]) -> Iterator[Found]:
+def check_variables(definition: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Found]:
     """Yield a fault, as (code, pointer, detail), for each expression that reads a variable which may not exist then.
 
     A variable may not exist if it is undeclared, or the output of a node that may not have ended.
     """
-    start = next(node for node in definition["nodes"] if node["type"] == "start")
+    start = next(node for node in definition["nodes"] if node["type"] == vocabulary.first)
     inputs = frozenset(start.get("config", {}).get("inputs", {}))
     nodes: dict[str, Mapping[str, Any]] = {}
     scopes = [_Scope(definition, "")]
     for scope in scopes:
         nodes |= {node["id"]: node for node in scope.graph["nodes"]}
-        before = _upstream(scope.graph)
+        before = upstream_of(scope.graph)
         for number, node in enumerate(scope.graph["nodes"]):
-            if NODE_TYPES[node["type"]].has_graph:
+            if vocabulary.types[node["type"]].has_graph:
                 inner = f"{scope.pointer}/nodes/{number}/config/graph"
                 around = scope.around | before[node["id"]]
                 scopes.append(_Scope(node["config"]["graph"], inner, around, _NAMES[node["type"]]))
     for scope in scopes:
-        yield from _check_scope(scope, nodes, inputs)
+        yield from _check_scope(scope, nodes, inputs, vocabulary)
 
 
-def _check_scope(scope: _Scope, nodes: Mapping[str, Mapping[str, Any]], inputs: frozenset[str]) -> Iterator[Found]:
-    before = _upstream(scope.graph)
+def _check_scope(
+    scope: _Scope, nodes: Mapping[str, Mapping[str, Any]], inputs: frozenset[str], vocabulary: Vocabulary
+) -> Iterator[Found]:
+    before = upstream_of(scope.graph)
     for number, node in enumerate(scope.graph["nodes"]):
         place = f"{scope.pointer}/nodes/{number}/config"
         config = node.get("config", {})
         readable = scope.around | before[node["id"]]
-        reader = _Reader(nodes, inputs, readable, scope.names)
-        for expression in NODE_TYPES[node["type"]].expressions(config):
+        reader = _Reader(vocabulary, nodes, inputs, readable, scope.names)
+        for expression in vocabulary.types[node["type"]].expressions(config):
             yield from reader.check(expression, place)
-        reader = _Reader(nodes, inputs, readable | {node["id"]}, scope.names)
+        reader = _Reader(vocabulary, nodes, inputs, readable | {node["id"]}, scope.names)
         for name, value in node.get("compensate", {}).get("payload", {}).items():
             for expression in of_value(f"/compensate/payload/{name}", value):
                 yield from reader.check(expression, place.removesuffix("/config"))
-        if NODE_TYPES[node["type"]].has_graph:
+        if vocabulary.types[node["type"]].has_graph:
             inside = frozenset(inner["id"] for inner in config["graph"]["nodes"])
-            reader = _Reader(nodes, inputs, readable | inside, _NAMES[node["type"]])
+            reader = _Reader(vocabulary, nodes, inputs, readable | inside, _NAMES[node["type"]])
             for expression in (
                 *of_value("/output", config["output"]),
                 *of_condition("/until", config.get("until", {})),
@@ -83,6 +85,7 @@ def _check_scope(scope: _Scope, nodes: Mapping[str, Mapping[str, Any]], inputs: 
 class _Reader:
     """Checker of the variables that can be read at one place of a definition."""
 
+    vocabulary: Vocabulary
     nodes: Mapping[str, Mapping[str, Any]]
     inputs: frozenset[str]
     readable: frozenset[str]
@@ -138,14 +141,14 @@ class _Reader:
 
     def _outputs_of(self, name: str) -> tuple[str, ...]:
         node = self.nodes[name]
-        outputs = NODE_TYPES[node["type"]].outputs or ()
+        outputs = self.vocabulary.types[node["type"]].outputs or ()
         if node["type"] == "start":
             return (*self.inputs,)
         return (*outputs, ERROR) if node.get("on_error") == "continue" else outputs
 
 
-def _upstream(graph: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Return for each node all nodes from which a path leads to it."""
+def upstream_of(graph: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Return for each node of a graph without cycles all nodes from which a path leads to it."""
     before: dict[str, list[str]] = {node["id"]: [] for node in graph["nodes"]}
     for edge in graph.get("edges", ()):
         before[edge["to"]].append(edge["from"])

@@ -118,7 +118,9 @@ class WorkflowRunAdmin(KeysetAdmin):
 
     def _replay_url(self, request: HttpRequest, run: WorkflowRun) -> str:
         """Return the URL of the page that replays an ended run; an empty string if there is none for the caller."""
-        may_replay = self.access(request).may(Permission.JOBS_SUBMIT) and not run.is_external
+        # The nodes of a pipeline's run count its entities, which are retried one by one.
+        is_pipeline = any(node["type"] == "datasource" for node in (run.graph or {}).get("nodes", ()))
+        may_replay = not is_pipeline and self.access(request).may(Permission.JOBS_SUBMIT) and not run.is_external
         return _url_if_known("admin:workflow_execution_workflow_replay", run.pk) if may_replay else ""
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:

@@ -45,7 +45,7 @@ class _AtWork:
     async def do(self) -> Result:
         """Run the node's work within its time."""
         assert self.work.later is not None
-        return await _within(self.work.later, self.task.node.timeout_seconds, self.work.usual_seconds)
+        return await within(self.work.later, self.task.node.timeout_seconds, self.work.usual_seconds)
 
 
 class NodeConcurrency:
@@ -156,7 +156,7 @@ def failure_of(error: Exception) -> NodeError:
     return NodeError("internal_error", f"The node failed: {type(error).__name__}.", is_transient=True)
 
 
-async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_seconds: float | None) -> Result:
+async def within(work: Callable[[], Awaitable[Result]], seconds: float, usual_seconds: float | None) -> Result:
     """Run a node's work; raise TransientError after its timeout, marked if that is shorter than usual."""
     is_short = usual_seconds is not None and seconds < usual_seconds
     ends_at = time.monotonic() + seconds - _EARLY_SECONDS

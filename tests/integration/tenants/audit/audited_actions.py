@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -77,6 +78,7 @@ from workloads.documents.service import archive_dataset, create_dataset
 from workloads.documents.space import take_chunks
 from workloads.model_endpoints.service import update_endpoint
 from workloads.pipelines.models import PipelineRun
+from workloads.pipelines.node_types import chain
 from workloads.pipelines.service import create_pipeline
 from workloads.workflows.models import Workflow
 from workloads.workflows.service import add_version
@@ -209,10 +211,8 @@ def _disable_document(world: World) -> None:
 
 
 def _idle_pipeline(world: World) -> Any:
-    definition = {
-        "datasource": {"sources": [{"type": "text", "name": "e.txt", "text": "five"}]},
-        "load": {"dataset": "handbook"},
-    }
+    sources = [{"type": "text", "name": "e.txt", "text": "five"}]
+    definition = chain(datasource={"sources": sources}, load={"dataset": "handbook"})
     return create_pipeline(tenant=acme(), name="idle", definition=definition).pk
 
 
@@ -594,7 +594,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "rag_pipeline.pipeline add": lambda world: {
         "tenant": acme().pk,
         "name": "another",
-        "definition": '{"load": {"dataset": "handbook"}}',
+        "definition": json.dumps(chain(load={"dataset": "handbook"})),
     },
     "rag_pipeline.pipeline change": lambda world: {"description": "changed"},
     "retrieval.chunk change": lambda world: {"text": "changed"},

@@ -25,6 +25,7 @@ from tests.integration.workloads.workflow_records.conftest import new_node, new_
 from tests.keys import issue_api_key
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.service import create_dataset
+from workloads.pipelines.node_types import chain
 from workloads.pipelines.runs import start_run
 from workloads.pipelines.service import create_pipeline
 from workloads.workflows.records.repository import save_records
@@ -75,7 +76,7 @@ def fill(tenant: Tenant) -> None:
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", tenant.slug.encode())])
     source = {"type": "text", "name": "b.txt", "text": tenant.slug}
-    definition = {"datasource": {"sources": [source]}, "load": {"dataset": "handbook"}}
+    definition = chain(datasource={"sources": [source]}, load={"dataset": "handbook"})
     start_run(tenant=tenant, pipeline_id=create_pipeline(tenant=tenant, name="pages", definition=definition).pk)
     add_member(tenant=tenant, user=User.objects.create_user(f"member-of-{tenant.slug}"), role=Role.OWNER)
     issue_api_key(tenant=tenant, name="spare")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution
 from scheduling.kit.base import Dependency, Effects, Interrupted, Json
-from scheduling.models import Job, LiveExecution
+from scheduling.models import Execution, Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
@@ -30,9 +30,12 @@ from workloads.files.models import UploadedFile
 from workloads.files.service import upload_files
 from workloads.pipelines import run_execution
 from workloads.pipelines.models import Pipeline, PipelineEntity, PipelineRun
+from workloads.pipelines.node_types import chain
 from workloads.pipelines.processor import RagPipeline
 from workloads.pipelines.queries import find_entities, get_run
+from workloads.pipelines.runs import start_run
 from workloads.pipelines.service import create_pipeline
+from workloads.workflows.records.models import NodeRun
 
 
 @pytest.fixture(autouse=True)
@@ -83,13 +86,13 @@ def text(name: str, content: str) -> dict[str, str]:
 
 def definition(*sources: Mapping[str, Any], dataset: str = "handbook", **steps: Any) -> dict[str, Any]:
     """Return a definition that makes a chunk of each paragraph, four at a time."""
-    return {
+    configs = {
         "datasource": {"sources": list(sources)},
         "split": {"mode": "fixed", "chunk_size": 30, "chunk_overlap": 0},
         "embed": {"batch_size": 4},
         "load": {"dataset": dataset},
-        **steps,
     }
+    return chain(**{**configs, **steps})
 
 
 @pytest.fixture
@@ -100,6 +103,29 @@ def make_pipeline(acme: Tenant, dataset: Dataset) -> Callable[..., Pipeline]:
         return create_pipeline(tenant=acme, name=name, definition=definition(*sources, **steps))
 
     return make
+
+
+def begin_graph(
+    tenant: Tenant,
+    nodes: Mapping[str, Mapping[str, Any]],
+    edges: Sequence[str],
+    *sources: Mapping[str, Any],
+    replaced: str = "clean split",
+    **steps: Any,
+) -> PipelineRun:
+    """Start a run of the steps with these nodes beside them; the edges, such as `which split long`, replace one."""
+    made = definition(*sources, **steps)
+    made["nodes"] += [{"id": name, **node} for name, node in nodes.items()]
+    kept = [edge for edge in made["edges"] if f"{edge['from']} {edge['to']}" != replaced]
+    made["edges"] = kept + [dict(zip(("from", "to", "case"), edge.split(), strict=False)) for edge in edges]
+    pipeline = create_pipeline(tenant=tenant, name="graph", definition=made)
+    return start_run(tenant=tenant, pipeline_id=pipeline.pk)
+
+
+def records_of(run: PipelineRun) -> dict[str, NodeRun]:
+    """Return the nodes in the record of the run's job."""
+    with tenant_context(run.tenant_id):
+        return {row.node_id: row for row in NodeRun.objects.filter(run_id=run.job_id)}
 
 
 def pipeline_of(tenant: Tenant) -> Pipeline:
@@ -148,6 +174,10 @@ class TestRuntime:
     def in_settlement(self, effects: Effects) -> None:
         self.effects.append(effects)
 
+    def run_effects(self) -> None:
+        for effects in self.effects:
+            effects()
+
     def report_progress(self, current: int, total: int, message: str) -> None:
         self.progress.append((current, total))
 
@@ -188,7 +218,8 @@ class JobRunner:
         except KilledError:
             pass
         else:
-            settle([settlement])
+            has_completed = settlement.outcome == Execution.Outcome.COMPLETED
+            settle([settlement], effects=runtime.run_effects if has_completed else None)
         with all_tenants():
             return Job.objects.get(pk=job_id)
 

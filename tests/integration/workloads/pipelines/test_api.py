@@ -64,12 +64,12 @@ def test_entities_are_paged_in_the_order_of_their_sources(acme_api: APIClient, d
 
 
 def test_definition_faults_are_returned_with_their_location(acme_api: APIClient, dataset: Dataset) -> None:
-    answer = make(acme_api, definition={"split": {"chunk_size": 3}, "load": {"dataset": "handbook"}})
+    answer = make(acme_api, definition=definition(split={"chunk_size": 3}))
     assert (answer.status_code, answer.json()["code"]) == (422, "definition_invalid")
-    assert [fault["field"] for fault in answer.json()["errors"]] == ["$.split.chunk_size"]
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/nodes/3/config/chunk_size"]
     unknown = make(acme_api, definition=definition(dataset="nowhere"))
     assert unknown.json()["errors"] == [
-        {"field": "$.load.dataset", "code": "not_found", "detail": "There is no such dataset."}
+        {"pointer": "/nodes/5/config/dataset", "code": "not_found", "detail": "There is no such dataset."}
     ]
     assert acme_api.get(PIPELINES).data["results"] == []
 
@@ -81,7 +81,7 @@ def test_source_faults_of_a_run_are_returned_with_their_location(acme_api: APICl
     assert (missing.status_code, missing.json()["code"]) == (422, "sources_missing")
     wrong = acme_api.post(runs, {"sources": [{"type": "url", "url": "http://127.1/"}]}, format="json")
     assert (wrong.status_code, wrong.json()["code"]) == (422, "sources_invalid")
-    assert wrong.json()["errors"][0]["field"] == "$.sources[0].url"
+    assert wrong.json()["errors"][0]["pointer"] == "/sources/0/url"
     for odd in (5, "text", {"type": "text"}, [5]):
         assert acme_api.post(runs, {"sources": odd}, format="json").json()["code"] == "sources_invalid"
     unknown = acme_api.post(runs, {"version": 7, "sources": [text("a.txt", "x")]}, format="json")
@@ -99,7 +99,7 @@ def test_versions_are_saved_listed_and_kept(acme_api: APIClient, dataset: Datase
     listed = acme_api.get(versions).data["results"]
     assert [(row["number"], "definition" in row) for row in listed] == [(2, False), (1, False)]
     first = acme_api.get(f"{versions}1/").data
-    assert first["definition"]["datasource"]["sources"] == [text("a.txt", "One.")]
+    assert first["definition"]["nodes"][0]["config"]["sources"] == [text("a.txt", "One.")]
     assert acme_api.get(f"{versions}3/").status_code == 404
 
 
@@ -138,4 +138,4 @@ def test_pipeline_is_deleted_once_nothing_of_it_runs(
 
 def test_schema_is_published(acme_api: APIClient) -> None:
     schema = acme_api.get(f"{PIPELINES}definition-schema/").data
-    assert (schema["title"], schema["required"]) == ("Pipeline definition", ["load"])
+    assert (schema["title"], schema["required"]) == ("Pipeline", ["nodes"])

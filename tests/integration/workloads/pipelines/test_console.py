@@ -66,6 +66,11 @@ def test_member_creates_edits_runs_and_retries(
     (entity,) = entities_of(run)
     assert "file_without_text" in shown
     assert f"{ENTITIES}{entity.pk}/act/retry/" in shown
+    record = f"/admin/workflow_storage/workflowrun/{run.job_id}/change/"
+    assert record in shown
+    nodes = member.get(record).content.decode()
+    # Entities are retried; their run is not replayed.
+    assert ("bad.txt: file_without_text" in nodes, "/replay/" in nodes) == (True, False)
     assert "data-live" not in shown
     part = member.get(f"{RUNS}{run.pk}/part/")
     assert (part.status_code, "0 of 1 completed, 1 in error" in part.content.decode()) == (200, True)
@@ -79,11 +84,11 @@ def test_member_creates_edits_runs_and_retries(
 def test_definition_faults_stand_beside_the_field_and_keep_the_input(
     member: Client, acme: Tenant, dataset: Dataset
 ) -> None:
-    wrong = json.dumps({"split": {"chunk_size": 3}, "load": {"dataset": "handbook"}})
+    wrong = json.dumps(definition(split={"chunk_size": 3}))
     answer = member.post(f"{PIPELINES}add/", form(definition=wrong))
     assert answer.status_code == 200
     page = answer.content.decode()
-    assert "$.split.chunk_size" in page
+    assert "/nodes/3/config/chunk_size: " in page
     assert "chunk_size&quot;: 3" in page
     with tenant_context(acme):
         assert not Pipeline.objects.exists()

@@ -30,7 +30,7 @@ def test_dataset_of_another_tenant_is_not_found(
     with pytest.raises(PipelineDefinitionError) as refusal:
         create_pipeline(tenant=acme, name="x", definition=definition(text("a.txt", "One."), dataset=named))
     assert refusal.value.errors == [
-        {"field": "$.load.dataset", "code": "not_found", "detail": "There is no such dataset."}
+        {"pointer": "/nodes/5/config/dataset", "code": "not_found", "detail": "There is no such dataset."}
     ]
 
 
@@ -46,11 +46,11 @@ def test_file_of_another_tenant_is_not_found(acme: Tenant, globex: Tenant, make_
     theirs = {"type": "file", "file": str(upload(globex, "a.txt", b"secret").pk)}
     with pytest.raises(PipelineDefinitionError) as refusal:
         make_pipeline(text("a.txt", "One."), theirs)
-    assert refusal.value.errors[0]["field"] == "$.datasource.sources[1].file"
+    assert refusal.value.errors[0]["pointer"] == "/nodes/0/config/sources/1/file"
     pipeline = make_pipeline(text("a.txt", "One."))
     with pytest.raises(SourcesInvalidError) as refused:
         start_run(tenant=acme, pipeline_id=pipeline.pk, sources=[theirs])
-    assert refused.value.errors[0]["field"] == "$.sources[0].file"
+    assert refused.value.errors[0]["pointer"] == "/sources/0/file"
 
 
 def test_pipeline_run_and_entity_of_another_tenant_are_not_found(

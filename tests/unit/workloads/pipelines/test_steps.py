@@ -15,16 +15,11 @@ from scheduling.kit.base import Dependency, Interrupted, JobContext, TransientEr
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.documents.embedding import Embedder
-from workloads.documents.models import DocumentStatus
 from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
 from workloads.documents.one_item.steps import StepContext
-from workloads.documents.repository import DocumentSource
 from workloads.documents.split_settings import SplitSettings
-from workloads.documents.splitting import Passage
 from workloads.pipelines import steps as pipeline_steps
-from workloads.pipelines.models import EntityState
-from workloads.pipelines.repository import RunEntity
-from workloads.pipelines.steps import ParserSlots, fetch, next_step, thread_context
+from workloads.pipelines.steps import ParserSlots, fetch, thread_context
 from workloads.pipelines.thread_pool import StoppedError
 
 
@@ -95,28 +90,6 @@ def item(**changes: Any) -> IndexingItem:
     return IndexingItem(UUID(int=1), "page", "page", IndexingSettings(SplitSettings()), "model", state, **changes)
 
 
-def opened() -> IndexingItem:
-    """Return an item whose document is open and that has a passage to embed."""
-    source = DocumentSource(
-        id=UUID(int=2),
-        tenant_id=UUID(int=1),
-        dataset_id=UUID(int=5),
-        job_id=UUID(int=3),
-        status=DocumentStatus.INDEXING,
-        name="page",
-        content_type="text/plain",
-        storage_key="k",
-        sha256="a",
-        size_bytes=1,
-        batch_id=UUID(int=4),
-        split_settings=SplitSettings(),
-        embedding_model="model",
-        passages_digest="",
-        chunks_done=0,
-    )
-    return item(state={"content_key": "k", "passages_key": "p"}, passages=[Passage(0, "one", {})], source=source)
-
-
 def test_host_that_is_down_fails_its_entity_only(runtime: Runtime, website: WebServer) -> None:
     runtime.refused = {f"127.0.0.1:{website.port}"}
     with pytest.raises(TransientError) as raised:
@@ -173,17 +146,6 @@ def test_error_leaves_dependency_with_its_type(runtime: Runtime) -> None:
     assert runtime.left == [("host", "TransientError")]
 
 
-def test_step_after_the_end_of_its_run_starts_nothing(runtime: Runtime) -> None:
-    def is_over() -> None:
-        raise StoppedError
-
-    entity = RunEntity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, IndexingState())
-    name, compute = next_step(entity, opened(), Endpoint(), context_of(runtime, is_over), {})
-    with pytest.raises(StoppedError):
-        compute()
-    assert (name, runtime.entered) == ("embed", [])
-
-
 def test_thread_that_waits_for_a_parser_ends_with_its_run() -> None:
     def is_over() -> None:
         raise StoppedError
@@ -193,17 +155,3 @@ def test_thread_that_waits_for_a_parser_ends_with_its_run() -> None:
         pass
     with slots:
         pass
-
-
-@pytest.mark.parametrize(
-    ("state", "name"),
-    [
-        ({}, "fetch"),
-        ({"content_key": "k"}, "prepare"),
-        ({"content_key": "k", "passages_key": "p"}, "reload"),
-    ],
-)
-def test_next_step_follows_from_the_stored_state(runtime: Runtime, state: dict[str, str], name: str) -> None:
-    given = item(state=state)
-    entity = RunEntity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, given.state)
-    assert next_step(entity, given, Endpoint(), context_of(runtime), {})[0] == name

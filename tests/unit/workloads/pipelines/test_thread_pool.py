@@ -25,7 +25,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def step(compute: Any) -> PipelineStep:
-    return PipelineStep(uuid4(), "step", compute, 0.0)
+    return PipelineStep(uuid4(), compute, 0.0)
 
 
 def take(crew: StepThreadPool, count: int) -> list[PipelineStepResult]:

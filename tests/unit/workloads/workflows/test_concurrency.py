@@ -14,12 +14,12 @@ from scheduling.kit.base import Dependency, TransientError
 from scheduling.kit.http import NoAnswerError
 from workloads.model_endpoints.endpoints import MODEL_LIMITS
 from workloads.workflows.definition.node_types import NODE_TYPES
-from workloads.workflows.running.concurrency import _within
+from workloads.workflows.running.concurrency import within
 
 
 def fail(work: Any, seconds: float, usual_seconds: float | None) -> TransientError:
     with pytest.raises(TransientError) as caught:
-        asyncio.run(_within(work, seconds, usual_seconds))
+        asyncio.run(within(work, seconds, usual_seconds))
     return caught.value
 
 
